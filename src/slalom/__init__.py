@@ -1,0 +1,29 @@
+"""Slalom: update rules at the speed of memory, and a race that finds the right one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from slalom import optim, rules
+from slalom.optim.explain import explain
+from slalom.optim.optimizer import optimizer
+from slalom.rules.rule import rule
+
+if TYPE_CHECKING:
+    from slalom.racing import race
+    from slalom.train import Task
+
+__version__ = "0.1.0.dev0"
+
+_LAZY = {"Task": "slalom.train", "race": "slalom.racing"}
+"""Public names whose modules cost time to import and are loaded where first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'slalom' has no attribute {name!r}")
+
+
+__all__ = ["Task", "explain", "optim", "optimizer", "race", "rule", "rules"]

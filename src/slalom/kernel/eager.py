@@ -1,0 +1,53 @@
+"""Run a rule on tensors, operation by operation: the reference, and the way that always works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.rules.rule import Rule
+
+
+def update(
+    rule: Rule,
+    param: Tensor,
+    grad: Tensor,
+    state: Mapping[str, Tensor],
+    hypers: Mapping[str, Any],
+    *,
+    step: float,
+    first: bool,
+) -> None:
+    """Update ``param`` and ``state`` in place, whatever their device, dtype and layout.
+
+    ``state`` holds the live states of the rule, each of the parameter's shape. Complex tensors
+    are updated as pairs of reals, as in torch. A sparse gradient counts as a dense one.
+    """
+    keywords: dict[str, Any] = {name: plain(hypers[name]) for name in rule.hypers}
+    if rule.takes_step:
+        keywords["step"] = step
+    if rule.takes_first:
+        keywords["first"] = first
+    with torch.no_grad():
+        grad = grad.to_dense() if grad.layout != torch.strided else grad
+        old = [param, *(state.get(name) for name in rule.state)]
+        if param.is_complex():
+            grad = torch.view_as_real(grad)
+            old = [t if t is None else torch.view_as_real(t) for t in old]
+        results = rule.function(old[0], grad, *old[1:], **keywords)
+        results = results if isinstance(results, tuple) else (results,)
+        for tensor, result in zip(old, results, strict=True):
+            if tensor is not None and tensor is not result:
+                tensor.copy_(torch.as_tensor(result))
+
+
+def plain(value: Any) -> Any:
+    """A hyper-parameter as a Python value: a tensor of one element as its number."""
+    if isinstance(value, Tensor):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return tuple(plain(v) for v in value)
+    return value

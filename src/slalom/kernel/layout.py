@@ -1,0 +1,42 @@
+"""Which tensors can be walked as one flat run of memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether the elements fill one run of memory, each place once, in whatever order of axes."""
+    expected = 1
+    axes = [a for a in zip(tensor.stride(), tensor.shape, strict=True) if a[1] != 1]
+    for stride, size in sorted(axes):
+        if stride != expected:
+            return tensor.numel() == 0
+        expected *= size
+    return True
+
+
+def same_layout(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of strided layout have equal shapes and put equal indices equally far."""
+    return a.shape == b.shape and all(
+        x == y or size <= 1 for x, y, size in zip(a.stride(), b.stride(), a.shape, strict=True)
+    )
+
+
+def like(model: Tensor, values: Tensor) -> Tensor:
+    """``values``, of any layout or dtype it may have, in the memory layout of ``model``."""
+    return torch.empty_like(model, dtype=values.dtype).copy_(values)
+
+
+def overlapping(spans: list[tuple[int, int]]) -> set[int]:
+    """Indices of the spans (first address, address past the end) that share memory with another."""
+    found: set[int] = set()
+    order = sorted((s, i) for i, s in enumerate(spans) if s[0] < s[1])
+    end, owner = -1, -1
+    for (start, stop), i in order:
+        if start < end:
+            found |= {i, owner}
+        if stop > end:
+            end, owner = stop, i
+    return found

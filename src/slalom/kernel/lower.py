@@ -1,0 +1,201 @@
+"""Lower a program to LLVM's assembly: one loop over the elements.
+
+Every operation is rounded as IEEE 754 says and nothing is left to the optimiser's licence: a
+multiply-add is fused where this file says so and nowhere else. So an element's result depends
+neither on how the loop is vectorised nor on where threads divide it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+
+from slalom.kernel.program import Program
+from slalom.kernel.symbol import Symbol
+
+Arrays = tuple[tuple[str, str], ...]
+"""Name (``param``, ``grad``, a state) and LLVM's name of the element type of each array."""
+
+SIZES = {"float": 4, "double": 8}
+"""The element types served, and their bytes."""
+
+_ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_COMPARE = {"gt": "ogt", "ge": "oge", "lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
+_INTRINSIC = {"sqrt": "sqrt", "abs": "fabs", "maximum": "maximum", "minimum": "minimum"}
+_LOGIC = {"and": "and", "or": "or"}
+
+
+def lower(program: Program, arrays: Arrays, *, fma: bool) -> str:
+    """Assembly of ``void update(ptr addresses, ptr row, i64 begin, i64 end)`` for this program.
+
+    ``addresses`` points to the address of each of ``arrays`` in order, which must hold all that
+    the program touches and must not overlap; ``row`` points to the doubles of
+    :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
+    widest of the element types; ``fma`` says whether to fuse multiply-adds.
+    """
+    return _Loop(program, dict(arrays), fma).text()
+
+
+class _Loop:
+    def __init__(self, program: Program, arrays: dict[str, str], fma: bool):
+        self.program = program
+        self.names = list(arrays)
+        self.dtypes = arrays
+        self.type = max(arrays.values(), key=SIZES.__getitem__)
+        self.fma = fma
+        self.lines: list[str] = []
+        self.values: dict[Symbol, str] = {}
+        self.intrinsics: dict[str, None] = {}  # a set whose order is the same in every process
+        # not list.index: two symbols compare as numbers do, by their present values
+        self.places = {scalar: i for i, scalar in enumerate(program.scalars)}
+        self.users = Counter(a for n in program.nodes for a in n.args)
+        self.users.update(program.outputs.values())
+
+    def text(self) -> str:
+        for node in self.program.nodes:
+            self.values[node] = self._element(node)
+        touched = [n for n in self.names if n in self.program.reads or n in self.program.writes]
+        for name, symbol in self.program.outputs.items():
+            self._store(name, self._operand(symbol))
+        arrays = [f"ptr noalias %{name}" for name in touched]
+        scalars = [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
+        return "\n".join(
+            [
+                *(f"declare {self.type} @llvm.{_suffixed(i, self.type)}" for i in self.intrinsics),
+                f"define internal void @loop({', '.join([*arrays, *scalars])}, "
+                "i64 %begin, i64 %end) noinline nounwind {",
+                "entry:",
+                "  %some = icmp slt i64 %begin, %end",
+                "  br i1 %some, label %body, label %done",
+                "body:",
+                "  %i = phi i64 [ %begin, %entry ], [ %next, %body ]",
+                *self.lines,
+                "  %next = add nuw nsw i64 %i, 1",
+                "  %more = icmp slt i64 %next, %end",
+                "  br i1 %more, label %body, label %done",
+                "done:",
+                "  ret void",
+                "}",
+                *self._entry(touched),
+            ]
+        )
+
+    def _entry(self, touched: list[str]) -> list[str]:
+        lines = ["define void @update(ptr %addresses, ptr %row, i64 %begin, i64 %end) nounwind {"]
+        for name in touched:
+            lines += [
+                f"  %{name}.at = getelementptr ptr, ptr %addresses, i64 {self.names.index(name)}",
+                f"  %{name} = load ptr, ptr %{name}.at",
+            ]
+        for i in range(len(self.program.scalars)):
+            lines += [
+                f"  %s{i}.at = getelementptr double, ptr %row, i64 {i}",
+                f"  %s{i}.double = load double, ptr %s{i}.at",
+                f"  %s{i} = "
+                + (
+                    f"fptrunc double %s{i}.double to float"
+                    if self.type == "float"
+                    else f"fadd double %s{i}.double, -0.0"  # a copy, to the bit
+                ),
+            ]
+        arguments = [f"ptr %{name}" for name in touched]
+        arguments += [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
+        call = f"  call void @loop({', '.join(arguments)}, i64 %begin, i64 %end)"
+        return [*lines, call, "  ret void", "}", ""]
+
+    def _emit(self, instruction: str) -> str:
+        name = f"%v{len(self.lines)}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def _call(self, intrinsic: str, *operands: str) -> str:
+        self.intrinsics[intrinsic] = None
+        arguments = ", ".join(f"{self.type} {o}" for o in operands)
+        return self._emit(f"call {self.type} @llvm.{intrinsic}.{_short(self.type)}({arguments})")
+
+    def _address(self, name: str) -> str:
+        return self._emit(f"getelementptr {self.dtypes[name]}, ptr %{name}, i64 %i")
+
+    def _load(self, name: str) -> str:
+        stored = self.dtypes[name]
+        value = self._emit(f"load {stored}, ptr {self._address(name)}, align {SIZES[stored]}")
+        if stored != self.type:
+            value = self._emit(f"fpext {stored} {value} to {self.type}")
+        return value
+
+    def _store(self, name: str, value: str) -> None:
+        stored = self.dtypes[name]
+        if stored != self.type:
+            value = self._emit(f"fptrunc {self.type} {value} to {stored}")
+        address = self._address(name)
+        self.lines.append(f"  store {stored} {value}, ptr {address}, align {SIZES[stored]}")
+
+    def _operand(self, symbol: Symbol) -> str:
+        if symbol.is_element:
+            return self.values[symbol]
+        if symbol.op == "constant":
+            return _literal(symbol.args[0], self.type)
+        return f"%s{self.places[symbol]}"
+
+    def _element(self, node: Symbol) -> str:
+        op, kind = node.op, self.type
+        if op == "tensor":
+            return self._load(node.args[0])
+        if op in ("add", "sub") and (fused := self._fused(node)):
+            return fused
+        args = [self._operand(a) for a in node.args]
+        if op in _ARITHMETIC:
+            return self._emit(f"{_ARITHMETIC[op]} {kind} {args[0]}, {args[1]}")
+        if op == "neg":
+            return self._emit(f"fneg {kind} {args[0]}")
+        if op in _COMPARE:
+            return self._emit(f"fcmp {_COMPARE[op]} {kind} {args[0]}, {args[1]}")
+        if op in _INTRINSIC:
+            return self._call(_INTRINSIC[op], *args)
+        if op == "sign":
+            zero, one, minus = (_literal(x, kind) for x in (0.0, 1.0, -1.0))
+            below = self._emit(f"fcmp olt {kind} {args[0]}, {zero}")
+            above = self._emit(f"fcmp ogt {kind} {args[0]}, {zero}")
+            low = self._emit(f"select i1 {below}, {kind} {minus}, {kind} {zero}")
+            return self._emit(f"select i1 {above}, {kind} {one}, {kind} {low}")
+        if op == "where":
+            return self._emit(f"select i1 {args[0]}, {kind} {args[1]}, {kind} {args[2]}")
+        if op in _LOGIC:
+            return self._emit(f"{_LOGIC[op]} i1 {args[0]}, {args[1]}")
+        assert op == "not", op
+        return self._emit(f"xor i1 {args[0]}, true")
+
+    def _fused(self, node: Symbol) -> str | None:
+        """A sum of a product and something as one multiply-add, where the machine has it."""
+        left, right = node.args
+        if not self.fma:
+            return None
+        for product, other in ((right, left), (left, right)):
+            if product.op == "mul" and product.is_element and self.users[product] == 1:
+                a, b = (self._operand(x) for x in product.args)
+                c = self._operand(other)
+                if node.op == "sub" and product is right:
+                    b = self._emit(f"fneg {self.type} {b}")
+                elif node.op == "sub":
+                    c = self._emit(f"fneg {self.type} {c}")
+                return self._call("fma", a, b, c)
+        return None
+
+
+def _short(kind: str) -> str:
+    return {"float": "f32", "double": "f64"}[kind]
+
+
+def _suffixed(intrinsic: str, kind: str) -> str:
+    count = {"fma": 3, "maximum": 2, "minimum": 2}.get(intrinsic, 1)
+    return f"{intrinsic}.{_short(kind)}({', '.join([kind] * count)})"
+
+
+def _literal(value: float, kind: str) -> str:
+    """A number as LLVM writes it: the hexadecimal of a double that ``kind`` holds exactly."""
+    if kind == "float":
+        try:
+            (value,) = struct.unpack("<f", struct.pack("<f", value))
+        except OverflowError:
+            value = float("inf") if value > 0 else float("-inf")
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"

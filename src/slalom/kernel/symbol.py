@@ -1,0 +1,184 @@
+"""Symbols: what a rule computes with while it is traced.
+
+A symbol is a node of an expression graph. Equal expressions are one node (the graph is interned),
+so common subexpressions are found by construction. A symbol is either an *element* (it varies
+along the tensor) or a *scalar* (it depends on hyper-parameters and the step alone); scalars carry
+their present value, so that a rule may branch on them. Each such branch is recorded as a guard.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from slalom.rules import functions
+from slalom.rules.rule import RuleError
+
+ALLOWED = (
+    "a rule may use + - * / **, comparisons, abs, and sqrt, absolute, sign, maximum, minimum and "
+    "where of slalom.rules; it may branch on hyper-parameters and on step, not on tensors"
+)
+
+SCALAR_OPS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
+    "pow": operator.pow, "neg": operator.neg, "gt": operator.gt, "ge": operator.ge,
+    "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne,
+    "sqrt": functions.sqrt, "abs": functions.absolute, "sign": functions.sign,
+    "maximum": functions.maximum, "minimum": functions.minimum, "where": functions.where,
+}  # fmt: skip
+"""What each operation is on plain numbers."""
+
+COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne"})
+MASKS = COMPARISONS | {"and", "or", "not"}
+
+
+class Graph:
+    """The nodes of one trace, interned, and the guards under which the trace holds."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[Any, ...], Symbol] = {}
+        self.guards: list[tuple[Symbol, bool]] = []
+
+    def leaf(self, op: str, name: str, value: float | None = None) -> Symbol:
+        """An input: ``tensor`` (an element), ``number`` (a scalar of the present value)."""
+        return self._intern(op, (name,), value)
+
+    def constant(self, value: float) -> Symbol:
+        """A number written in the rule."""
+        value = float(value)
+        key = ("constant", repr(value))  # unlike ==, repr tells 0.0 from -0.0
+        return self._nodes.setdefault(key, Symbol(self, "constant", (value,), value))
+
+    def make(self, op: str, *operands: Any) -> Symbol:
+        """The symbol for ``op(*operands)``; numbers among the operands become constants."""
+        args = tuple(a if isinstance(a, Symbol) else self.constant(a) for a in operands)
+        start = 1 if op == "where" else 0
+        if op not in ("and", "or", "not"):  # a comparison counts as 0 or 1 in arithmetic
+            args = args[:start] + tuple(a.counted() for a in args[start:])
+        if any(a.is_element for a in args):
+            return self._intern(op, args, None)
+        value = evaluate(op, *(a.value for a in args))
+        if all(a.op == "constant" for a in args) and op not in COMPARISONS:
+            return self.constant(value)
+        return self._intern(op, args, value)
+
+    def _intern(self, op: str, args: tuple[Any, ...], value: float | None) -> Symbol:
+        key = (op, *(id(a) if isinstance(a, Symbol) else a for a in args))
+        return self._nodes.setdefault(key, Symbol(self, op, args, value))
+
+
+def evaluate(op: str, *numbers: Any) -> Any:
+    """``op`` on Python numbers, with IEEE's infinities and NaN where Python would raise."""
+    try:
+        return SCALAR_OPS[op](*numbers)
+    except (ZeroDivisionError, OverflowError):
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return float(SCALAR_OPS[op](*map(np.float64, numbers)))
+
+
+class Symbol:
+    """One node: an operation and its operands; see the module's text."""
+
+    __slots__ = ("args", "graph", "op", "value")
+
+    def __init__(self, graph: Graph, op: str, args: tuple[Any, ...], value: float | None):
+        self.graph, self.op, self.args, self.value = graph, op, args, value
+
+    @property
+    def is_element(self) -> bool:
+        return self.value is None
+
+    @property
+    def is_mask(self) -> bool:
+        return self.value is None and self.op in MASKS
+
+    def __bool__(self) -> bool:
+        if self.value is None:
+            raise RuleError("it branches on the value of a tensor; use where(condition, a, b)")
+        outcome = bool(self.value)
+        self.graph.guards.append((self, outcome))
+        return outcome
+
+    def __pow__(self, exponent: Any) -> Symbol:
+        if self.value is not None:
+            return self.graph.make("pow", self, exponent)
+        if exponent == 0.5:
+            return self.sqrt()
+        if not isinstance(exponent, int) or isinstance(exponent, bool) or not 1 <= exponent <= 8:
+            raise RuleError(
+                f"it raises a tensor to the power {exponent}; the exponents allowed are 0.5 and "
+                "the whole numbers from 1 to 8"
+            )
+        result = self
+        for _ in range(exponent - 1):
+            result = result * self
+        return result
+
+    def __rpow__(self, base: Any) -> Symbol:
+        if self.value is None:
+            raise RuleError("it raises a number to the power of a tensor")
+        return self.graph.make("pow", base, self)
+
+    def _binary(op: str, swapped: bool = False) -> Callable[..., Any]:  # type: ignore[misc]  # noqa: N805
+        def method(self: Symbol, other: Any) -> Any:
+            if not isinstance(other, Symbol | int | float):
+                return NotImplemented
+            return self.graph.make(op, *((other, self) if swapped else (self, other)))
+
+        return method
+
+    __add__, __radd__ = _binary("add"), _binary("add", swapped=True)
+    __sub__, __rsub__ = _binary("sub"), _binary("sub", swapped=True)
+    __mul__, __rmul__ = _binary("mul"), _binary("mul", swapped=True)
+    __truediv__, __rtruediv__ = _binary("div"), _binary("div", swapped=True)
+    __gt__, __ge__, __lt__, __le__ = map(_binary, ("gt", "ge", "lt", "le"))
+    __eq__, __ne__ = _binary("eq"), _binary("ne")
+    __and__, __or__ = _binary("and"), _binary("or")
+    maximum, minimum = _binary("maximum"), _binary("minimum")
+    __hash__ = object.__hash__
+
+    def _unary(op: str) -> Callable[..., Any]:  # type: ignore[misc]  # noqa: N805
+        return lambda self: self.graph.make(op, self)
+
+    __neg__, __abs__, __invert__ = map(_unary, ("neg", "abs", "not"))
+    sqrt, sign, abs = map(_unary, ("sqrt", "sign", "abs"))
+
+    def where(self, a: Any, b: Any) -> Any:
+        """``a`` where this comparison holds, ``b`` elsewhere."""
+        if self.is_element and not self.is_mask:
+            raise RuleError("the condition of its where(condition, a, b) is not a comparison")
+        return self.graph.make("where", self, a, b) if self.is_element else a if self else b
+
+    def counted(self) -> Symbol:
+        """A comparison as the number 1 where it holds and 0 elsewhere; anything else as it is."""
+        return self.graph.make("where", self, 1.0, 0.0) if self.is_mask else self
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+        name = getattr(function, "__name__", str(function))
+        known = {"mul", "add", "sub", "div", "sqrt", "sign", "abs", "maximum", "minimum", "where"}
+        if name in known and not kwargs:
+            graph = next(a for a in args if isinstance(a, Symbol)).graph
+            return graph.make(name, *args)
+        raise RuleError(f"it calls torch.{name}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuleError(f"it uses .{name}, which is unknown here")
+
+    def _refused(what: str) -> Callable[..., NoReturn]:  # type: ignore[misc]  # noqa: N805
+        def method(self: Symbol, *args: Any) -> NoReturn:
+            raise RuleError(f"it {what}")
+
+        return method
+
+    __float__ = __int__ = __index__ = _refused("turns a value of the trace into a plain number")
+    __len__ = __iter__ = __getitem__ = _refused("takes a tensor apart; a rule sees one element")
+    __array__ = _refused("hands a tensor to NumPy")
+
+    def __repr__(self) -> str:
+        return f"{self.op}({', '.join(map(str, self.args))})"

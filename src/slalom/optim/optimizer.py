@@ -1,0 +1,239 @@
+"""The face of every rule: a ``torch.optim.Optimizer`` whose step is a plan."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._C._autograd import _profiler_enabled
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
+
+from slalom.kernel.layout import like, same_layout
+from slalom.kernel.plan import Entry, Group, Plan
+from slalom.kernel.program import program_for
+from slalom.optim.checks import check_hypers
+from slalom.rules.rule import REQUIRED, Rule
+
+CHOICES: dict[str, Any] = {
+    "foreach": None, "fused": None, "capturable": False, "differentiable": False,
+}  # fmt: skip
+"""Arguments of torch's classes that choose an implementation, and their defaults."""
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """Base of the optimizer classes that :func:`optimizer` makes of rules.
+
+    The interface is torch.optim's. ``foreach`` and ``fused``, which choose among torch's
+    implementations of the same formula, are accepted and change nothing; ``capturable=True`` and
+    ``differentiable=True``, which ask for what is not here, raise ValueError.
+    """
+
+    rule: ClassVar[Rule]
+    """The rule that this class runs."""
+
+    choices: ClassVar[tuple[str, ...]] = ()
+    """Which of :data:`CHOICES` this class takes."""
+
+    def __init__(self, params: Any, **arguments: Any):
+        hypers = {name: arguments.pop(name, default) for name, default in self.rule.hypers.items()}
+        choices = {name: arguments.pop(name, CHOICES[name]) for name in self.choices}
+        name = type(self).__name__
+        if arguments:
+            known = ", ".join([*hypers, *choices])
+            raise TypeError(f"{name} has no argument {next(iter(arguments))!r}; it has {known}")
+        missing = [n for n, value in hypers.items() if value is REQUIRED]
+        if missing:
+            raise TypeError(f"{name} needs a value for {missing[0]}: it has no default")
+        if choices.get("foreach") and choices.get("fused"):
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        for choice in ("capturable", "differentiable"):
+            if choices.get(choice):
+                raise ValueError(
+                    f"{name} cannot be {choice}; use torch.optim.{name} where you need that"
+                )
+        check_hypers(hypers)
+        self._plan: Plan | None = None
+        self._warned = False
+        super().__init__(params, hypers | choices)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, default in (*self.rule.hypers.items(), *CHOICES.items()):
+                if name in self.rule.hypers or name in self.choices:
+                    group.setdefault(name, default)
+        self._plan = None
+        self._warned = getattr(self, "_warned", False)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As in torch; the group's hyper-parameters are checked as the class's own are."""
+        own = {n: param_group.get(n, d) for n, d in self.defaults.items() if n in self.rule.hypers}
+        check_hypers(own)
+        super().add_param_group(param_group)
+        self._plan = None
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient; returns what ``closure`` returns, if given.
+
+        Raises RuntimeError, before anything is changed, if a gradient is sparse and the rule has
+        no sparse form.
+        """
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or _profiler_enabled()
+        ):
+            return _observed_step(self, closure)
+        return self._step(closure)
+
+    # torch wraps a step that has no such mark, at 7 microseconds a call; hooks and the profiler
+    # are served by _observed_step, which is torch's own wrapper.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        plan = self._plan
+        if plan is None or not plan.matches(self.state) or not plan.run():
+            plan = self.plan()
+            if not plan.run():
+                raise RuntimeError("the parameters changed while they were being updated")
+        return loss
+
+    def plan(self) -> Plan:
+        """Make a new plan for the parameters and gradients as they are now, with their states."""
+        name = type(self).__name__
+        entries = []
+        params = list(chain.from_iterable(g["params"] for g in self.param_groups))
+        counters = self._adopt_counters(params)
+        index = {id(p): i for i, p in enumerate(params)}
+        for number, group in enumerate(self.param_groups):
+            for param in group["params"]:
+                grad = param.grad
+                if grad is None:
+                    continue
+                if grad.layout != torch.strided and self.rule.dense_only:
+                    raise RuntimeError(f"{name} does not support sparse gradients")
+                i = index[id(param)]
+                state = self._ready_state(param, group, i, counters)
+                tensors = {s: state[s] for s in self.rule.state if s in state}
+                entries.append(Entry(param, tensors, number, i))
+        groups = [Group(self.rule, g) for g in self.param_groups]
+        plan = Plan(groups, entries, self.state, counters)
+        if plan.lost is not None and not self._warned:
+            self._warned = True
+            message = f"{name} runs without machine code, and slower: {plan.lost}"
+            warnings.warn(message, stacklevel=4)
+        self._plan = plan
+        return plan
+
+    def _adopt_counters(self, params: list[Tensor]) -> np.ndarray:
+        """One array of all step counts; the ``step`` tensors of the states become views of it."""
+        known = getattr(self, "_counters", None)
+        views = getattr(self, "_counter_views", [])
+        ids = [id(p) for p in params]
+        if known is None or self._counted != ids:
+            dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+            known = torch.zeros(len(params), dtype=dtype)
+            views = list(known.unbind())
+            self._counters, self._counter_views, self._counted = known, views, ids
+        for param, view in zip(params, views, strict=True):
+            state = self.state.get(param)
+            if state and self.rule.takes_step and state.get("step", view) is not view:
+                view.fill_(float(state["step"]))
+                state["step"] = view
+        return known.numpy()
+
+    def _ready_state(
+        self, param: Tensor, group: dict[str, Any], i: int, counters: np.ndarray
+    ) -> dict[str, Any]:
+        """The parameter's state with all that its rule needs, made or laid out anew if need be."""
+        program = program_for(self.rule, group, float(counters[i]) + 1, counters[i] == 0)
+        if not program.live_state and not self.rule.takes_step:
+            return {}
+        state = self.state[param]
+        if self.rule.takes_step and "step" not in state:
+            counters[i] = 0
+            state["step"] = self._counter_views[i]
+        fresh = False
+        for name in program.live_state:
+            if name not in state:
+                start = self.rule.init.get(name, 0.0)
+                start = group[start] if isinstance(start, str) else start
+                state[name] = torch.full_like(
+                    param, float(start), memory_format=torch.preserve_format, requires_grad=False
+                )
+                fresh = True
+            elif state[name].shape != param.shape:
+                raise RuntimeError(
+                    f"the state {name} has shape {tuple(state[name].shape)} where its parameter "
+                    f"has {tuple(param.shape)}; load a checkpoint of the same model"
+                )
+            elif (
+                type(param) in (Tensor, torch.nn.Parameter)
+                and param.layout == torch.strided
+                and not same_layout(param, state[name])
+            ):
+                state[name] = like(param.detach(), state[name])
+        if not self.rule.takes_step:  # not kept in checkpoints: only the first update differs
+            counters[i] = 0 if fresh else max(counters[i], 1)
+        return state
+
+
+_observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
+
+
+def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] = ()) -> Any:
+    """The ``torch.optim.Optimizer`` class of a rule.
+
+    Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
+    on by keyword only, then ``choices`` (of :data:`CHOICES`). ``name`` is the class's name, by default the rule's in
+    CamelCase. The class speaks torch.optim's interface in full and steps at the speed of the
+    compiled rule.
+    """
+    name = name or "".join(part.capitalize() for part in rule.name.split("_"))
+    positional, keyword = (
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
+    names = list(rule.hypers)
+    first_keyword = names.index("maximize") if "maximize" in names else len(names)
+    hypers = [
+        inspect.Parameter(n, positional if i < first_keyword else keyword, default=rule.hypers[n])
+        for i, n in enumerate(names)
+    ]
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("self", positional),
+            inspect.Parameter("params", positional),
+            *sorted(hypers, key=lambda p: (p.kind, p.default is not REQUIRED)),
+            *(inspect.Parameter(n, keyword, default=CHOICES[n]) for n in choices),
+        ]
+    )
+
+    def initialise(self: RuleOptimizer, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs).arguments
+        bound.pop("self")
+        RuleOptimizer.__init__(self, bound.pop("params"), **bound)
+
+    initialise.__signature__ = signature  # type: ignore[attr-defined]
+    body = {
+        "rule": rule, "choices": choices, "__init__": initialise, "__doc__": rule.__doc__,
+        "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
+    }  # fmt: skip
+    return type(name, (RuleOptimizer,), body)
+

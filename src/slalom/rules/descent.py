@@ -1,0 +1,42 @@
+"""Gradient descent and momentum: one rate for all parameters."""
+
+from __future__ import annotations
+
+from slalom.rules.parts import objective
+from slalom.rules.rule import REQUIRED, rule
+
+
+@rule(search={"lr": (1e-3, 1.0)}, dense_only=False)
+def sgd(
+    param, grad, momentum_buffer, *, first, lr=1e-3, momentum=0, dampening=0, weight_decay=0,
+    nesterov=False, maximize=False,
+):  # fmt: skip
+    """Gradient descent (Robbins & Monro 1951, eq. 5), with momentum as in Sutskever et al. 2013.
+
+    ``momentum`` here is torch's form: the buffer is a sum of gradients and the learning rate
+    multiplies all of it, so that a schedule rescales past gradients too. Batch gradient descent
+    (Cauchy 1847) is this rule fed with the gradient over all samples.
+    """
+    grad = objective(param, grad, weight_decay, maximize)
+    if momentum != 0:
+        momentum_buffer = grad if first else momentum * momentum_buffer + (1 - dampening) * grad
+        grad = grad + momentum * momentum_buffer if nesterov else momentum_buffer
+    return param - lr * grad, momentum_buffer
+
+
+@rule(search={"lr": (1e-3, 1.0)}, dense_only=False)
+def momentum(
+    param, grad, velocity, *, lr=REQUIRED, momentum=0.9, nesterov=False, weight_decay=0,
+    maximize=False,
+):  # fmt: skip
+    """Classic momentum (Polyak 1964, eq. 9): v = beta*v - lr*g; x = x + v.
+
+    The learning rate stands inside the velocity, so a schedule acts on new gradients only.
+    ``nesterov`` takes the gradient at the point ahead (Nesterov 1983), rewritten for the
+    parameters at that point: x = x + beta*v - lr*g (Bengio et al. 2013, eq. 7).
+    """
+    grad = objective(param, grad, weight_decay, maximize)
+    velocity = momentum * velocity - lr * grad
+    if nesterov:
+        return param + momentum * velocity - lr * grad, velocity
+    return param + velocity, velocity

@@ -1,0 +1,60 @@
+"""The functions a rule may use, on tensors, on numbers and on the symbols of a trace alike.
+
+A tensor and a symbol answer to the same methods, so only plain numbers need a case of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+Value = Any
+"""A tensor, a Python number, or a symbol of a trace."""
+
+_NUMBER = (int, float)
+
+
+def sqrt(x: Value) -> Value:
+    """Square root, elementwise."""
+    return math.sqrt(x) if isinstance(x, _NUMBER) else x.sqrt()
+
+
+def absolute(x: Value) -> Value:
+    """Absolute value, elementwise."""
+    return abs(x)
+
+
+def sign(x: Value) -> Value:
+    """-1, 0 or 1, elementwise; 0 for NaN, as in torch."""
+    return (x > 0) - (x < 0) if isinstance(x, _NUMBER) else x.sign()
+
+
+def maximum(a: Value, b: Value) -> Value:
+    """The larger of two, elementwise; NaN where either is, as in torch."""
+    return _pairwise("maximum", max, a, b)
+
+
+def minimum(a: Value, b: Value) -> Value:
+    """The smaller of two, elementwise; NaN where either is, as in torch."""
+    return _pairwise("minimum", min, a, b)
+
+
+def where(condition: Value, a: Value, b: Value) -> Value:
+    """``a`` where the condition holds and ``b`` elsewhere, elementwise."""
+    if isinstance(condition, torch.Tensor):
+        return torch.where(condition, a, b)
+    if isinstance(condition, bool):
+        return a if condition else b
+    return condition.where(a, b)
+
+
+def _pairwise(name: str, of_numbers: Any, a: Value, b: Value) -> Value:
+    if isinstance(a, _NUMBER) and isinstance(b, _NUMBER):
+        return math.nan if math.isnan(a) or math.isnan(b) else of_numbers(a, b)
+    if isinstance(a, _NUMBER):  # both are symmetric, so the one with methods may go first
+        a, b = b, a
+    if isinstance(a, torch.Tensor) and isinstance(b, _NUMBER):
+        b = torch.full((), b, dtype=a.dtype, device=a.device)
+    return getattr(a, name)(b)

@@ -1,0 +1,121 @@
+"""What a rule is: a pure function, its state, its hyper-parameters, and how it may be searched."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, overload
+
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of a hyper-parameter that has none: the user must give it."""
+
+
+class RuleError(TypeError):
+    """A rule that cannot be used as written; the message says where and what would be right."""
+
+
+class Rule:
+    """An update rule: one pure function from (param, grad, *state) to (param, *state).
+
+    Calling the rule calls the function, on tensors of any dtype and device: this is the
+    reference. Everything else (compiled code, optimizer classes, the table of rules) is derived
+    from the function's signature and its trace.
+
+    Attributes:
+        function: the function as written.
+        name: its name.
+        state: names of the state tensors, each with the shape of its parameter, in order.
+        hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none).
+        takes_step: whether the function asks for ``step``, the count of this parameter's
+            updates, 1 in the first one.
+        takes_first: whether it asks for ``first``, true in the update that creates the state.
+        init: state name -> what the state holds before the first update: a number or the name
+            of a hyper-parameter. Zero where not named.
+        search: hyper-parameter name -> (low, high), the range in which a race looks for it.
+        dense_only: whether a sparse gradient is refused, as torch refuses it for this rule.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        init: Mapping[str, float | str] | None = None,
+        search: Mapping[str, tuple[float, float]] | None = None,
+        dense_only: bool = True,
+    ):
+        self.function = function
+        self.name: str = getattr(function, "__name__", "rule")
+        self.__name__ = self.name
+        self.__doc__ = function.__doc__
+        self.init = dict(init or {})
+        self.search = dict(search or {})
+        self.dense_only = dense_only
+
+        parameters = list(inspect.signature(function).parameters.values())
+        tensors = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if len(tensors) + len(keywords) != len(parameters) or len(tensors) < 2:
+            raise RuleError(
+                f"rule {self.name}{inspect.signature(function)}: a rule takes (param, grad, "
+                "*its state by name*, *, keyword-only hyper-parameters)"
+            )
+        self.state = tuple(p.name for p in tensors[2:])
+        self.hypers = {p.name: p.default for p in keywords if p.name not in ("step", "first")}
+        names = {p.name for p in keywords}
+        self.takes_step = "step" in names
+        self.takes_first = "first" in names
+        for name, value in self.init.items():
+            if name not in self.state or (isinstance(value, str) and value not in self.hypers):
+                raise RuleError(
+                    f"rule {self.name}: init names {name}={value!r}; it maps a state "
+                    f"({', '.join(self.state) or 'this rule has none'}) to a number or to one of "
+                    f"the hyper-parameters ({', '.join(self.hypers)})"
+                )
+        for name in self.search:
+            if name not in self.hypers:
+                raise RuleError(
+                    f"rule {self.name}: search names {name!r}, which is none of its "
+                    f"hyper-parameters ({', '.join(self.hypers)})"
+                )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<rule {self.name}>"
+
+    @property
+    def title(self) -> str:
+        """The first line of the docstring: what the rule is and who wrote it down first."""
+        lines = (inspect.getdoc(self.function) or self.name).splitlines()
+        return lines[0].rstrip(".")
+
+
+@overload
+def rule(function: Callable[..., Any], /) -> Rule: ...
+@overload
+def rule(
+    *,
+    init: Mapping[str, float | str] | None = None,
+    search: Mapping[str, tuple[float, float]] | None = None,
+    dense_only: bool = True,
+) -> Callable[[Callable[..., Any]], Rule]: ...
+def rule(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a :class:`Rule` of a function ``(param, grad, *state, *, hyper-parameters)``.
+
+    The function returns the new parameter and the new states, in the order of its arguments
+    (the bare parameter where there is no state). It may use ``+ - * / **``, comparisons and the
+    functions of :mod:`slalom.rules.functions`, and may branch on hyper-parameters and on
+    ``step``, never on the value of a tensor. Raises :class:`RuleError` on a signature that is
+    not of this form. The options are the attributes of :class:`Rule`.
+
+        @slalom.rule(search={"lr": (1e-4, 1e-1)})
+        def sign_momentum(param, grad, exp_avg, *, lr=1e-3, beta=0.9):
+            exp_avg = beta * exp_avg + (1 - beta) * grad
+            return param - lr * sign(exp_avg), exp_avg
+
+        SignMomentum = slalom.optimizer(sign_momentum)
+    """
+    if function is not None:
+        return Rule(function)
+    return lambda f: Rule(f, **options)

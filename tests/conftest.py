@@ -1,0 +1,27 @@
+"""What every test shares: a cache of its own, threads as they were, hypothesis without a clock."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ["SLALOM_CACHE"] = tempfile.mkdtemp(prefix="slalom-test-")
+
+settings.register_profile(
+    "slalom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("slalom")
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    import torch
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)

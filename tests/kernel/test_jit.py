@@ -1,0 +1,129 @@
+"""Machine code: kept between processes, never trusted when damaged, done without where forbidden."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+STEP = """
+    import warnings, torch, slalom
+    p = torch.nn.Parameter(torch.arange(5.0))
+    o = slalom.optim.Adam([p], lr=0.1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            p.grad = torch.ones(5)
+            o.step()
+    said = [str(w.message) for w in caught if "slower" in str(w.message)]
+    row = slalom.explain(o).rows[0]
+    print(row[3], p.tolist() == EXPECTED, len(said), *said, sep="|")
+"""
+
+
+@pytest.fixture(scope="module")
+def expected():
+    import torch
+
+    p = torch.nn.Parameter(torch.arange(5.0))
+    o = torch.optim.Adam([p], lr=0.1)
+    for _ in range(3):
+        p.grad = torch.ones(5)
+        o.step()
+    return p.detach()
+
+
+def run(code: str, cache: Path, expected, before: str = "") -> list[str]:
+    code = before + textwrap.dedent(code).replace(
+        "p.tolist() == EXPECTED", f"torch.allclose(p, torch.tensor({expected.tolist()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "SLALOM_CACHE": str(cache)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().split("|")
+
+
+def test_code_is_kept_and_used_again(tmp_path, expected):
+    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+    kept = {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
+    assert kept
+    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()} == kept
+
+
+def test_damaged_code_is_made_again(tmp_path, expected):
+    run(STEP, tmp_path, expected)
+    for file in tmp_path.iterdir():
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        file.write_bytes(bytes(content[: -(len(content) // 3)]))
+    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, expected):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    assert run(STEP, blocked / "below", expected) == ["llvm", "True", "0"]
+
+
+def test_without_llvmlite(tmp_path, expected):
+    hidden = "import sys; sys.modules['llvmlite'] = None\n"
+    backend, right, warnings, said = run(STEP, tmp_path, expected, hidden)
+    assert (backend, right, warnings) == ("eager", "True", "1")
+    assert "Adam runs without machine code, and slower: llvmlite cannot be imported" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system call is Linux's")
+def test_where_the_system_forbids_executable_memory(tmp_path, expected):
+    """PR_SET_MDWE: what was writable can never be executed in this process again."""
+    forbid = (
+        "import torch, ctypes, sys\n"
+        "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): print('unsupported'); sys.exit()\n"
+    )
+    result = run(STEP, tmp_path, expected, forbid)
+    if result == ["unsupported"]:
+        pytest.skip("this kernel cannot forbid it")
+    backend, right, warnings, said = result
+    assert (backend, right, warnings) == ("eager", "True", "1")
+    assert "the system forbids executable memory" in said
+
+
+def test_without_torchs_functions(monkeypatch):
+    import torch
+
+    import slalom
+    from slalom.kernel import driver, torch_c
+
+    monkeypatch.setattr(torch_c, "FUNCTIONS", (*torch_c.FUNCTIONS, ("c10", "no_such_function")))
+    torch_c.addresses.cache_clear()
+    driver.driver.cache_clear()
+    try:
+        p = torch.nn.Parameter(torch.ones(3))
+        p.grad = torch.ones(3)
+        optimizer = slalom.optim.SGD([p], lr=0.25)
+        with pytest.warns(UserWarning, match="this build of torch has no no_such_function in c10"):
+            optimizer.step()
+        optimizer.step()
+        assert p.tolist() == [0.5, 0.5, 0.5]
+    finally:
+        monkeypatch.undo()
+        torch_c.addresses.cache_clear()
+        driver.driver.cache_clear()
+
+
+def test_several_processes_at_once(tmp_path, expected):
+    """They all compile into one empty cache; none sees another's half-written file."""
+    code = textwrap.dedent(STEP).replace("p.tolist() == EXPECTED", "True")
+    env = {**os.environ, "SLALOM_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [w.communicate(timeout=120)[0].strip() for w in workers] == ["llvm|True|0"] * 4
+    assert not [f for f in tmp_path.iterdir() if f.suffix != ".o"]

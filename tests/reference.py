@@ -1,0 +1,34 @@
+"""The reference every backend is held against: the rule itself, on float64 tensors, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.rules import Rule
+
+
+def reference(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any) -> Tensor:
+    """The parameter after one update a gradient, in float64."""
+    hypers = {**rule.hypers, **hypers}
+    param = start.detach().double().clone()
+    state = []
+    for name in rule.state:
+        begin = rule.init.get(name, 0.0)
+        state.append(torch.full_like(param, hypers[begin] if isinstance(begin, str) else begin))
+    for i, grad in enumerate(grads):
+        clock = {"step": i + 1} if rule.takes_step else {}
+        clock |= {"first": i == 0} if rule.takes_first else {}
+        param, *state = rule(param, grad.double(), *state, **hypers, **clock)
+    return param
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """The largest difference, as a share of the largest value; 0 for what is equal to the bit."""
+    a, b = a.detach().double(), b.detach().double()
+    if a.numel() == 0 or torch.equal(a, b):
+        return 0.0
+    return ((a - b).abs().max() / b.abs().max()).item()
