@@ -16,9 +16,9 @@ def reference(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any)
     hypers = {**rule.hypers, **hypers}
     param = start.detach().double().clone()
     state = []
-    for name in rule.state:
-        begin = rule.init.get(name, 0.0)
-        state.append(torch.full_like(param, hypers[begin] if isinstance(begin, str) else begin))
+    for name in rule.arguments:
+        begin = rule.start(name, hypers)
+        state.append(begin if name in rule.numbers else torch.full_like(param, begin))
     for i, grad in enumerate(grads):
         clock = {"step": i + 1} if rule.takes_step else {}
         clock |= {"first": i == 0} if rule.takes_first else {}

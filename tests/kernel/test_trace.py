@@ -76,7 +76,7 @@ def test_formulas_read_like_the_paper():
     assert formulas(traced(RULES["adam"])) == [
         "exp_avg' = beta1·exp_avg + (1 - beta1)·grad",
         "exp_avg_sq' = beta2·exp_avg_sq + (1 - beta2)·grad²",
-        "param' = param - lr·(exp_avg' / (1 - beta1^step))"
+        "param' = param - lr·exp_avg' / (1 - beta1^step)"
         " / (√(exp_avg_sq' / (1 - beta2^step)) + eps)",
     ]
 

@@ -16,6 +16,7 @@ def update(
     param: Tensor,
     grad: Tensor,
     state: Mapping[str, Tensor],
+    numbers: Mapping[str, float],
     hypers: Mapping[str, Any],
     *,
     step: float,
@@ -23,7 +24,8 @@ def update(
 ) -> None:
     """Update ``param`` and ``state`` in place, whatever their device, dtype and layout.
 
-    ``state`` holds the live states of the rule, each of the parameter's shape. Complex tensors
+    ``state`` holds the live states of the rule, each of the parameter's shape, and ``numbers``
+    its numbers, whose new values are the caller's to compute. Complex tensors
     are updated as pairs of reals, as in torch. A sparse gradient counts as a dense one.
     """
     keywords: dict[str, Any] = {name: plain(hypers[name]) for name in rule.hypers}
@@ -33,13 +35,14 @@ def update(
         keywords["first"] = first
     with torch.no_grad():
         grad = grad.to_dense() if grad.layout != torch.strided else grad
-        old = [param, *(state.get(name) for name in rule.state)]
+        old = {"param": param} | {name: state.get(name) for name in rule.arguments}
         if param.is_complex():
             grad = torch.view_as_real(grad)
-            old = [t if t is None else torch.view_as_real(t) for t in old]
-        results = rule.function(old[0], grad, *old[1:], **keywords)
+            old = {n: t if t is None else torch.view_as_real(t) for n, t in old.items()}
+        given, *states = (old | dict(numbers)).values()
+        results = rule.function(given, grad, *states, **keywords)
         results = results if isinstance(results, tuple) else (results,)
-        for tensor, result in zip(old, results, strict=True):
+        for tensor, result in zip(old.values(), results, strict=True):
             if tensor is not None and tensor is not result:
                 tensor.copy_(torch.as_tensor(result))
 

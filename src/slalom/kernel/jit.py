@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-FORMAT = "2"
+FORMAT = "3"
 """Of the kept code: to be raised when this file names or optimises code in another way."""
 
 
@@ -61,6 +61,7 @@ class Jit:
         self._pending: tuple[str, bytes | None] = ("", None)
         empty = llvm.parse_assembly("")
         self._engine = llvm.create_mcjit_compiler(empty, self._target)
+        self._engine.finalize_object()  # or the empty module would be kept under another's name
         self._engine.set_object_cache(self._keep, self._known)
 
     def compile(self, assembly: str, *functions: str) -> list[int]:

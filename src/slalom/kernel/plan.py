@@ -70,14 +70,18 @@ class Group:
 
 
 class _Row:
-    """The parameters of one group with one step count: they share their scalars."""
+    """The parameters of one group with one step count and equal numbers: they share scalars."""
 
-    def __init__(self, group: Group, count: float):
+    def __init__(self, group: Group, count: float, *numbers: float):
         self.rule = group.rule
         self.options = group.options
         self.count = count
-        self.program: Program = program_for(self.rule, self.options, count + 1, count == 0)
-        n = len(self.program.scalars)
+        self.numbers = numbers[: len(self.rule.numbers)]
+        self.counters: list[int] = []
+        self.program: Program = program_for(
+            self.rule, self.options, count + 1, count == 0, *self.numbers
+        )
+        n = self._n = len(self.program.scalars)
         self.memory = (ctypes.c_double * max(n, 1))()
         self.address = ctypes.addressof(self.memory)
         self._pack = struct.Struct(f"{n}d").pack_into
@@ -86,11 +90,22 @@ class _Row:
 
     def fill(self) -> bool:
         """Compute the scalars of the next step; False if the program does not serve it."""
-        values = self.program.row(self.count + 1, self.count == 0, *self._hypers(self.options))
+        hypers = self._hypers(self.options)
+        values = self.program.row(self.count + 1, self.count == 0, *hypers, *self.numbers)
         if values is None:
             return False
+        if self.numbers:
+            values, self._next = values[: self._n], values[self._n :]
         self._pack(self.memory, 0, *values)
         return True
+
+    def advance(self, counters: np.ndarray) -> None:
+        """Count the step that was made, and put the new numbers where the counters are."""
+        self.count += 1
+        if self.numbers:
+            numbers = counters[1 : 1 + len(self._next)]
+            numbers[:, self.counters] = np.array(self._next)[:, None]
+            self.numbers = tuple(numbers[:, self.counters[0]].tolist())  # rounded, as they are kept
 
 
 class Plan:
@@ -100,7 +115,8 @@ class Plan:
         groups: the rules and hyper-parameters; ``options["params"]`` lists the parameters.
         entries: the parameters that have a gradient, with their states.
         states: parameter -> its state dict, as the optimizer holds it.
-        counters: float array; how often each parameter was updated before. Advanced by a step.
+        counters: float array of a column a parameter: how often it was updated before, and below
+            that the numbers of its rule. Advanced by a step.
         use_machine_code: False to run everything eagerly.
     """
 
@@ -119,7 +135,7 @@ class Plan:
         swaps_seen = holder_offset() is not None  # by the driver, without a word of Python
         self._cdata = None if swaps_seen else list(map(_cdata, chain(*self._params)))
         self._used = np.array([e.counter for e in entries], dtype=np.int64)
-        self._all = len(self._used) == len(counters)
+        self._all = len(self._used) == counters.shape[1]
         self.reasons = self._find_reasons(use_machine_code)
         native = [i for i, reason in enumerate(self.reasons) if reason is None]
         present = {id(e.param) for e in entries}
@@ -131,7 +147,8 @@ class Plan:
         self._has_table = self.table_reason is None
         if self._has_table:
             self._build_table()
-        self._assign_rows()
+        if not self._assign_rows():
+            raise ValueError("an entry lacks a state that its rule needs in its next update")
 
     @property
     def lost(self) -> str | None:
@@ -158,15 +175,17 @@ class Plan:
         )
 
     def run(self) -> bool:
-        """Make one step; False, and nothing changed, if the plan does not fit the gradients."""
-        if self._counts().tobytes() != self._expected:
-            self._assign_rows()
-        for row in self._rows:
-            if not row.fill():
-                self._assign_rows()
-                for again in self._rows:
-                    again.fill()
-                break
+        """Make one step; False, and nothing changed, if the plan does not fit as things are now.
+
+        That is when a gradient is not what it was, or when the rule needs a state not yet made.
+        """
+        if self._counts().tobytes() != self._expected and not self._assign_rows():
+            return False
+        if not all(row.fill() for row in self._rows):
+            if not self._assign_rows():
+                return False
+            for row in self._rows:
+                row.fill()
         grads = [self.entries[i].param.grad for i in self._eager]
         eager_grads = [g for g in grads if g is not None]
         if len(eager_grads) != len(grads):
@@ -192,23 +211,24 @@ class Plan:
                 raise RuntimeError(f"torch_parallel_for failed with code {code}")
         for i, grad in zip(self._eager, eager_grads, strict=True):
             entry, row = self.entries[i], self._row_of[i]
+            numbers = dict(zip(row.rule.numbers, row.numbers, strict=True))
             eager.update(
-                row.rule, entry.param, grad, entry.state, row.options,
+                row.rule, entry.param, grad, entry.state, numbers, row.options,
                 step=row.count + 1, first=row.count == 0,
             )  # fmt: skip
         self._advance()
         return True
 
     def _counts(self) -> np.ndarray:
-        return self.counters if self._all else self.counters[self._used]
+        return self.counters if self._all else self.counters[:, self._used]
 
     def _advance(self) -> None:
         if self._all:
-            self.counters += 1
+            self.counters[0] += 1
         else:
-            self.counters[self._used] += 1
+            self.counters[0, self._used] += 1
         for row in self._rows:
-            row.count += 1
+            row.advance(self.counters)
         self._expected = self._counts().tobytes()
 
     def _find_reasons(self, use_machine_code: bool) -> list[str | None]:
@@ -294,16 +314,23 @@ class Plan:
         )  # fmt: skip
         self._table_address = ctypes.addressof(self._table)
 
-    def _assign_rows(self) -> None:
-        """Group the entries by (group, step count) and give each its code and its scalars."""
+    def _assign_rows(self) -> bool:
+        """Group the entries by group, step count and numbers; give each its code and its scalars.
+
+        False if an entry lacks a state that its code needs.
+        """
         counts = self._counts()
-        rows: dict[tuple[int, float], _Row] = {}
+        rows: dict[tuple[float, ...], _Row] = {}
         self._row_of: list[_Row] = []
-        for entry, count in zip(self.entries, counts.tolist(), strict=True):
-            key = entry.group, count
+        for entry, column in zip(self.entries, counts.T.tolist(), strict=True):
+            key = entry.group, *column
             if key not in rows:
-                rows[key] = _Row(self.groups[entry.group], count)
-            self._row_of.append(rows[key])
+                rows[key] = _Row(self.groups[entry.group], *column)
+            row = rows[key]
+            if not entry.state.keys() >= set(row.program.live_state):
+                return False
+            row.counters.append(entry.counter)
+            self._row_of.append(row)
         self._rows = list(rows.values())
         if self._has_table:
             for segment, i in zip(self._segments, self._native, strict=False):
@@ -311,6 +338,7 @@ class Plan:
                 segment.row = row.address
                 segment.update = machine_code(row.program, self._arrays_of[i])
         self._expected = counts.tobytes()
+        return True
 
 
 @cache

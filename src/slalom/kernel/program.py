@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -33,6 +33,7 @@ class Program:
         rule: the rule traced.
         source: output name (``param`` or a state) -> its expression as written, for reading.
         outputs: output name -> its expression made cheap, for the outputs that change.
+        numbers: the new value of each of the rule's numbers.
         flags: the hyper-parameters that are choices, and what they were.
         guards: the scalar conditions the rule branched on, and how they came out.
         shapes: hyper-parameter name -> its length if it is a tuple, for the numbers.
@@ -41,6 +42,7 @@ class Program:
     rule: Rule
     source: dict[str, Symbol]
     outputs: dict[str, Symbol]
+    numbers: tuple[Symbol, ...]
     flags: dict[str, Any]
     guards: tuple[tuple[Symbol, bool], ...]
     shapes: dict[str, int | None]
@@ -73,21 +75,29 @@ class Program:
 
     @cached_property
     def live_state(self) -> tuple[str, ...]:
-        """The states that the program reads or writes; the others need no memory."""
+        """The state tensors that the program reads or writes; the others need no memory."""
         return tuple(s for s in self.rule.state if s in self.reads or s in self.writes)
 
     @cached_property
     def row(self) -> Any:
-        """The host's part: ``row(step, first, *hypers) -> Row | None``, in double precision.
+        """The host's part: ``row(step, first, *hypers, *numbers)``, in double precision.
 
-        ``hypers`` are the values of ``rule.hypers`` in order. None where a flag or a guard does
-        not hold, so that another program has to serve.
+        ``hypers`` are the values of ``rule.hypers`` and ``numbers`` of ``rule.numbers``, in order.
+        Returns the scalars and after them the new numbers; None where a flag or a guard does not
+        hold, so that another program has to serve.
         """
         return _compile_row(self)
 
 
-def trace(rule: Rule, hypers: Mapping[str, Any], *, step: float = 1, first: bool = True) -> Program:
-    """Run the rule once on symbols.
+def trace(
+    rule: Rule,
+    hypers: Mapping[str, Any],
+    *,
+    step: float = 1,
+    first: bool = True,
+    numbers: Sequence[float] | None = None,
+) -> Program:
+    """Run the rule once on symbols; ``numbers`` are by default what they are at the start.
 
     Raises :class:`RuleError`, with the rule's name and line, where the rule does what cannot be
     traced, and where it returns the wrong number of results.
@@ -113,25 +123,37 @@ def trace(rule: Rule, hypers: Mapping[str, Any], *, step: float = 1, first: bool
         keywords["step"] = graph.leaf("number", "step", float(step))
     if rule.takes_first:
         flags["first"] = keywords["first"] = first
-    tensors = {name: graph.leaf("tensor", name) for name in ("param", "grad", *rule.state)}
+    if numbers is None:
+        numbers = [rule.start(n, hypers) for n in rule.numbers]
+    present = dict(zip(rule.numbers, numbers, strict=True))
+    given = {
+        name: graph.leaf("number", name, float(present[name]))
+        if name in present
+        else graph.leaf("tensor", name)
+        for name in ("param", "grad", *rule.arguments)
+    }
     try:
-        results = rule.function(*tensors.values(), **keywords)
+        results = rule.function(*given.values(), **keywords)
     except Exception as error:
         raise _explained(rule, error) from error
     results = results if isinstance(results, tuple) else (results,)
-    expected = ("param", *rule.state)
+    expected = ("param", *rule.arguments)
     if len(results) != len(expected):
         raise RuleError(
             f"rule {rule.name} returns {len(results)} results where {len(expected)} are due: "
             f"the new {', '.join(expected)}"
         )
-    source = {
+    symbols = {
         name: r if isinstance(r, Symbol) else graph.constant(r)
         for name, r in zip(expected, results, strict=True)
-        if r is not tensors[name]
     }
-    outputs = {name: _cheap(symbol) for name, symbol in source.items()}
-    return Program(rule, source, outputs, flags, tuple(graph.guards), shapes)
+    for name in rule.numbers:
+        if symbols[name].is_element:
+            raise RuleError(f"rule {rule.name} makes a tensor of {name}, which is a number")
+    source = {name: symbol for name, symbol in symbols.items() if symbol is not given[name]}
+    outputs = {n: _cheap(symbol) for n, symbol in source.items() if n not in rule.numbers}
+    after = tuple(symbols[n] for n in rule.numbers)
+    return Program(rule, source, outputs, after, flags, tuple(graph.guards), shapes)
 
 
 @cache
@@ -140,14 +162,19 @@ def programs(rule: Rule) -> list[Program]:
     return []
 
 
-def program_for(rule: Rule, hypers: Mapping[str, Any], step: float, first: bool) -> Program:
-    """The program that serves these hyper-parameters, traced now if there is none yet."""
+def program_for(
+    rule: Rule, hypers: Mapping[str, Any], step: float, first: bool, *numbers: float
+) -> Program:
+    """The program that serves these hyper-parameters, traced now if there is none yet.
+
+    ``numbers`` are the present values of ``rule.numbers``.
+    """
     values = [hypers[name] for name in rule.hypers]
     known = programs(rule)
     for program in known:
-        if _fits(program, hypers) and program.row(step, first, *values) is not None:
+        if _fits(program, hypers) and program.row(step, first, *values, *numbers) is not None:
             return program
-    program = trace(rule, hypers, step=step, first=first)
+    program = trace(rule, hypers, step=step, first=first, numbers=numbers)
     known.append(program)
     return program
 
@@ -224,7 +251,8 @@ TEMPLATES = {
 def _compile_row(program: Program) -> Any:
     rule = program.rule
     safe = {name: value for name, value in SCALAR_OPS.items() if name not in TEMPLATES}
-    lines = [f"def row(step, first, {', '.join(f'{n}_' for n in rule.hypers)}):"]
+    arguments = [*(f"{n}_" for n in rule.hypers), *rule.numbers]
+    lines = [f"def row(step, first, {', '.join(arguments)}):"]
     for name, value in program.flags.items():
         argument = "first" if name == "first" else f"{name}_"
         if isinstance(value, bool):
@@ -258,7 +286,7 @@ def _compile_row(program: Program) -> Any:
     for condition, outcome in program.guards:
         (value,) = write([condition])
         lines.append(f"    if {'not ' if outcome else ''}{value}: return None")
-    values = write(program.scalars)
+    values = write([*program.scalars, *program.numbers])
     lines.append(f"    return ({''.join(v + ', ' for v in values)})")
     code = compile("\n".join(lines), f"<the row of {rule.name}>", "exec")
     infinities = {"inf": float("inf"), "nan": float("nan")}
@@ -270,13 +298,15 @@ def _compile_row(program: Program) -> Any:
 
     fast = run()
 
-    def row(step: float, first: bool, *hypers: Any) -> Row | None:
+    def row(step: float, first: bool, *values: Any) -> Row | None:
         try:
-            return fast(step, first, *hypers)
+            return fast(step, first, *values)
         except (ZeroDivisionError, OverflowError):  # Python raises where IEEE has infinities
             import numpy as np
 
             with np.errstate(all="ignore"):
-                return run(float=np.float64)(np.float64(step), first, *hypers)
+                # np.float64 is a float, and divides as IEEE says
+                values = tuple(np.float64(v) if type(v) is float else v for v in values)
+                return run(float=np.float64)(np.float64(step), first, *values)
 
     return row

@@ -142,41 +142,52 @@ class RuleOptimizer(torch.optim.Optimizer):
         return plan
 
     def _adopt_counters(self, params: list[Tensor]) -> np.ndarray:
-        """One array of all step counts; the ``step`` tensors of the states become views of it."""
+        """One array of all step counts and numbers, of which the states' tensors become views."""
         known = getattr(self, "_counters", None)
         views = getattr(self, "_counter_views", [])
         ids = [id(p) for p in params]
         if known is None or self._counted != ids:
             dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
-            known = torch.zeros(len(params), dtype=dtype)
-            views = list(known.unbind())
+            known = torch.zeros(1 + len(self.rule.numbers), len(params), dtype=dtype)
+            names = self._counted_names
+            views = [dict(zip(names, v.unbind(), strict=True)) for v in known.unbind(1)]
             self._counters, self._counter_views, self._counted = known, views, ids
         for param, view in zip(params, views, strict=True):
-            state = self.state.get(param)
-            if state and self.rule.takes_step and state.get("step", view) is not view:
-                view.fill_(float(state["step"]))
-                state["step"] = view
+            state = self.state.get(param, {})
+            for name in self._counted_names:
+                if name in state and state[name] is not view[name]:
+                    view[name].fill_(float(state[name]))
+                    state[name] = view[name]
         return known.numpy()
+
+    @property
+    def _counted_names(self) -> tuple[str, ...]:
+        """The states that are one number a parameter, in the order of the counters' rows."""
+        return "step", *self.rule.numbers
 
     def _ready_state(
         self, param: Tensor, group: dict[str, Any], i: int, counters: np.ndarray
     ) -> dict[str, Any]:
         """The parameter's state with all that its rule needs, made or laid out anew if need be."""
-        program = program_for(self.rule, group, float(counters[i]) + 1, counters[i] == 0)
-        if not program.live_state and not self.rule.takes_step:
+        rule, views, column = self.rule, self._counter_views[i], counters[:, i]
+        state = self.state.get(param, {})
+        missing = [n for n in self._counted_names if n not in state]
+        for name in missing if rule.takes_step or rule.numbers else ():
+            if name in rule.numbers:
+                views[name].fill_(rule.start(name, group))
+            elif rule.takes_step:
+                views[name].zero_()
+        count, *numbers = column.tolist()
+        program = program_for(rule, group, count + 1, count == 0, *numbers)
+        if not program.live_state and not rule.takes_step and not rule.numbers:
             return {}
         state = self.state[param]
-        if self.rule.takes_step and "step" not in state:
-            counters[i] = 0
-            state["step"] = self._counter_views[i]
+        state |= {n: views[n] for n in missing if n != "step" or rule.takes_step}
         fresh = False
         for name in program.live_state:
             if name not in state:
-                start = self.rule.init.get(name, 0.0)
-                start = group[start] if isinstance(start, str) else start
-                state[name] = torch.full_like(
-                    param, float(start), memory_format=torch.preserve_format, requires_grad=False
-                )
+                start = rule.start(name, group)
+                state[name] = torch.full_like(param, start, requires_grad=False)
                 fresh = True
             elif state[name].shape != param.shape:
                 raise RuntimeError(
@@ -189,8 +200,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 and not same_layout(param, state[name])
             ):
                 state[name] = like(param.detach(), state[name])
-        if not self.rule.takes_step:  # not kept in checkpoints: only the first update differs
-            counters[i] = 0 if fresh else max(counters[i], 1)
+        if not rule.takes_step:  # not kept in checkpoints: only the first update differs
+            column[0] = 0 if fresh else max(count, 1)
         return state
 
 
@@ -201,9 +212,9 @@ def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] =
     """The ``torch.optim.Optimizer`` class of a rule.
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
-    on by keyword only, then ``choices`` (of :data:`CHOICES`). ``name`` is the class's name, by default the rule's in
-    CamelCase. The class speaks torch.optim's interface in full and steps at the speed of the
-    compiled rule.
+    on by keyword only, then ``choices`` (of :data:`CHOICES`). ``name`` is the class's name, by
+    default the rule's in CamelCase. The class speaks torch.optim's interface in full and steps
+    at the speed of the compiled rule.
     """
     name = name or "".join(part.capitalize() for part in rule.name.split("_"))
     positional, keyword = (

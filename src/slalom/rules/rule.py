@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, overload
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -24,7 +24,9 @@ class Rule:
     Attributes:
         function: the function as written.
         name: its name.
-        state: names of the state tensors, each with the shape of its parameter, in order.
+        arguments: names of all states, in the order in which the function takes and returns them.
+        state: those that are tensors, each with the shape of its parameter.
+        numbers: those that are one number for a whole parameter (a product over the steps, say).
         hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none).
         takes_step: whether the function asks for ``step``, the count of this parameter's
             updates, 1 in the first one.
@@ -39,6 +41,7 @@ class Rule:
         self,
         function: Callable[..., Any],
         *,
+        numbers: Collection[str] = (),
         init: Mapping[str, float | str] | None = None,
         search: Mapping[str, tuple[float, float]] | None = None,
         dense_only: bool = True,
@@ -59,16 +62,24 @@ class Rule:
                 f"rule {self.name}{inspect.signature(function)}: a rule takes (param, grad, "
                 "*its state by name*, *, keyword-only hyper-parameters)"
             )
-        self.state = tuple(p.name for p in tensors[2:])
+        self.arguments = tuple(p.name for p in tensors[2:])
+        self.numbers = tuple(n for n in self.arguments if n in numbers)
+        self.state = tuple(n for n in self.arguments if n not in numbers)
         self.hypers = {p.name: p.default for p in keywords if p.name not in ("step", "first")}
         names = {p.name for p in keywords}
         self.takes_step = "step" in names
         self.takes_first = "first" in names
+        for name in numbers:
+            if name not in self.arguments:
+                raise RuleError(
+                    f"rule {self.name}: numbers names {name!r}, which is none of its states "
+                    f"({', '.join(self.arguments) or 'this rule has none'})"
+                )
         for name, value in self.init.items():
-            if name not in self.state or (isinstance(value, str) and value not in self.hypers):
+            if name not in self.arguments or (isinstance(value, str) and value not in self.hypers):
                 raise RuleError(
                     f"rule {self.name}: init names {name}={value!r}; it maps a state "
-                    f"({', '.join(self.state) or 'this rule has none'}) to a number or to one of "
+                    f"({', '.join(self.arguments) or 'this rule has none'}) to a number or to one of "
                     f"the hyper-parameters ({', '.join(self.hypers)})"
                 )
         for name in self.search:
@@ -84,6 +95,11 @@ class Rule:
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
 
+    def start(self, name: str, hypers: Mapping[str, Any]) -> float:
+        """What the state ``name`` holds before the first update, under these hyper-parameters."""
+        start = self.init.get(name, 0.0)
+        return float(hypers[start] if isinstance(start, str) else start)
+
     @property
     def title(self) -> str:
         """The first line of the docstring: what the rule is and who wrote it down first."""
@@ -96,6 +112,7 @@ def rule(function: Callable[..., Any], /) -> Rule: ...
 @overload
 def rule(
     *,
+    numbers: Collection[str] = (),
     init: Mapping[str, float | str] | None = None,
     search: Mapping[str, tuple[float, float]] | None = None,
     dense_only: bool = True,
