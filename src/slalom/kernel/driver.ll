@@ -286,3 +286,58 @@ end:
 bad:
   ret i64 0
 }
+
+; Whether a list holds the very objects listed, a null at the end. As above, addresses decide.
+define i64 @listed(ptr %size.fn, ptr %item.fn, ptr %list, ptr %listed) nounwind {
+entry:
+  %n = call i64 %size.fn(ptr %list)
+  br label %each
+each:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %item ]
+  %i.next = add i64 %i, 1
+  %want.at = getelementptr ptr, ptr %listed, i64 %i
+  %want = load ptr, ptr %want.at
+  %none = icmp eq ptr %want, null
+  %some = icmp slt i64 %i, %n
+  %both = xor i1 %none, %some
+  br i1 %both, label %more, label %bad
+more:
+  br i1 %some, label %item, label %good
+item:
+  %is = call ptr %item.fn(ptr %list, i64 %i)
+  %ok = icmp eq ptr %is, %want
+  br i1 %ok, label %each, label %bad
+good:
+  ret i64 1
+bad:
+  ret i64 0
+}
+
+; Add one to each of the n counters, floats or (wide) doubles.
+define void @count(ptr %counters, i64 %n, i1 %wide) nounwind {
+entry:
+  br label %each
+each:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %next ]
+  %i.next = add i64 %i, 1
+  %some = icmp slt i64 %i, %n
+  br i1 %some, label %one, label %done
+one:
+  br i1 %wide, label %double, label %float
+double:
+  %double.at = getelementptr double, ptr %counters, i64 %i
+  %double.is = load double, ptr %double.at
+  %double.new = fadd double %double.is, 1.0
+  store double %double.new, ptr %double.at
+  br label %next
+float:
+  %float.at = getelementptr float, ptr %counters, i64 %i
+  %float.is = load float, ptr %float.at
+  %float.new = fadd float %float.is, 1.0
+  store float %float.new, ptr %float.at
+  br label %next
+next:
+  br label %each
+done:
+  ret void
+}

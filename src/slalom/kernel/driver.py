@@ -72,6 +72,8 @@ class Driver:
         gather: fill a table's arrays with the addresses its checks find, holding the interpreter;
             not 0 if a tensor is not what its check says, and then nothing must be run.
         same: whether a dict of dicts (its id) holds the objects listed (the list's address).
+        listed: whether a list (its id) holds the objects listed (their list's address).
+        count: add one to so many counters at an address, doubles if the last argument is 1.
         run: run a table, the interpreter free for other threads meanwhile; torch's error code.
         run_held: the same, holding the interpreter: for steps shorter than a change of threads.
     """
@@ -80,13 +82,25 @@ class Driver:
         found = addresses()
         self.functions = (ctypes.c_void_p * len(found))(*found)
         assembly = resources.files("slalom.kernel").joinpath("driver.ll").read_text()
-        gather, run, same = jit().compile(assembly, "gather", "run", "same")
+        names = ("gather", "run", "same", "listed", "count")
+        gather, run, same, listed, count = jit().compile(assembly, *names)
         address, number = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.PYFUNCTYPE(number, address)(gather)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int32, address)(run)
         self.run_held = ctypes.PYFUNCTYPE(ctypes.c_int32, address)(run)
-        next_item = ctypes.cast(ctypes.pythonapi.PyDict_Next, ctypes.c_void_p).value
-        self.same = partial(ctypes.PYFUNCTYPE(number, address, address, address)(same), next_item)
+        self.same = partial(
+            ctypes.PYFUNCTYPE(number, address, address, address)(same), _python("PyDict_Next")
+        )
+        self.listed = partial(
+            ctypes.PYFUNCTYPE(number, address, address, address, address)(listed),
+            _python("PyList_Size"), _python("PyList_GetItem"),
+        )  # fmt: skip
+        self.count = ctypes.PYFUNCTYPE(None, address, number, ctypes.c_bool)(count)
+
+
+def _python(function: str) -> int | None:
+    """The address of a function of Python's C interface."""
+    return ctypes.cast(getattr(ctypes.pythonapi, function), ctypes.c_void_p).value
 
 
 @cache

@@ -19,8 +19,10 @@ from torch.optim.optimizer import (
 )
 
 from slalom.kernel.layout import like, same_layout
-from slalom.kernel.plan import Entry, Group, Plan
+from slalom.kernel.plan import Plan
 from slalom.kernel.program import program_for
+from slalom.kernel.rows import Group
+from slalom.kernel.table import Entry
 from slalom.optim.checks import check_hypers
 from slalom.rules.rule import REQUIRED, Rule
 

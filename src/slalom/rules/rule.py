@@ -79,8 +79,8 @@ class Rule:
             if name not in self.arguments or (isinstance(value, str) and value not in self.hypers):
                 raise RuleError(
                     f"rule {self.name}: init names {name}={value!r}; it maps a state "
-                    f"({', '.join(self.arguments) or 'this rule has none'}) to a number or to one of "
-                    f"the hyper-parameters ({', '.join(self.hypers)})"
+                    f"({', '.join(self.arguments) or 'this rule has none'}) to a number or to one "
+                    f"of the hyper-parameters ({', '.join(self.hypers)})"
                 )
         for name in self.search:
             if name not in self.hypers:

@@ -1,0 +1,70 @@
+"""Rows of scalars: what the parameters of one group with one step count have in common."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from slalom.kernel.program import Program, program_for
+from slalom.rules.rule import Rule
+
+
+@dataclass(frozen=True)
+class Group:
+    """A rule and where to read its hyper-parameters, afresh in every step."""
+
+    rule: Rule
+    options: Mapping[str, Any]
+
+
+class Row:
+    """The scalars of the parameters of one group with one step count and equal numbers.
+
+    Attributes:
+        program: the trace that serves the next step.
+        count: how often these parameters were updated before.
+        numbers: the present values of the rule's numbers.
+        columns: the places of these parameters among the counters.
+        address: of the scalars, doubles in the order of ``program.scalars``.
+    """
+
+    def __init__(self, group: Group, count: float, *numbers: float):
+        self.rule = group.rule
+        self.options = group.options
+        self.count = count
+        self.numbers = numbers[: len(self.rule.numbers)]
+        self.columns: list[int] = []
+        self.program: Program = program_for(
+            self.rule, self.options, count + 1, count == 0, *self.numbers
+        )
+        n = self._n = len(self.program.scalars)
+        self._memory = (ctypes.c_double * max(n, 1))()
+        self.address = ctypes.addressof(self._memory)
+        self._pack = struct.Struct(f"{n}d").pack_into
+        names = tuple(self.rule.hypers)
+        self._hypers = itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
+
+    def fill(self) -> bool:
+        """Compute the scalars of the next step; False if the program does not serve it."""
+        hypers = self._hypers(self.options)
+        values = self.program.row(self.count + 1, self.count == 0, *hypers, *self.numbers)
+        if values is None:
+            return False
+        if self.numbers:
+            values, self._next = values[: self._n], values[self._n :]
+        self._pack(self._memory, 0, *values)
+        return True
+
+    def advance(self, counters: np.ndarray) -> None:
+        """Count the step that was made, and put the new numbers where the counters are."""
+        self.count += 1
+        if self.numbers:
+            numbers = counters[1 : 1 + len(self._next)]
+            numbers[:, self.columns] = np.array(self._next)[:, None]
+            self.numbers = tuple(numbers[:, self.columns[0]].tolist())  # rounded, as they are kept
