@@ -1,4 +1,4 @@
-"""The reference every backend is held against: the rule itself, on float64 tensors, step by step."""
+"""What every backend is held against: the rule itself, on float64 tensors, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine code: kept between processes, never trusted when damaged, done without where forbidden."""
+"""Machine code: kept between processes, not trusted when damaged, done without if forbidden."""
 
 from __future__ import annotations
 

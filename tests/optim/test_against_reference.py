@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import distance, trajectory
 
 import slalom
+from reference import distance, trajectory
 from slalom.kernel.plan import Plan
 from slalom.rules import RULES, Rule
 

@@ -37,6 +37,8 @@ entry:
   %bump.fn = load ptr, ptr %bump.slot
   %grad.slot = getelementptr ptr, ptr %functions, i64 11
   %grad.fn = load ptr, ptr %grad.slot
+  %conj.slot = getelementptr ptr, ptr %functions, i64 12
+  %conj.fn = load ptr, ptr %conj.slot
   %checks.at = getelementptr %Table, ptr %table, i64 0, i32 1
   %checks = load ptr, ptr %checks.at
   %n.at = getelementptr %Table, ptr %table, i64 0, i32 2
@@ -110,7 +112,10 @@ dtype:
   br i1 %dtype.ok, label %lazy, label %bad
 lazy:
   %neg = call zeroext i1 %neg.fn(ptr %tensor)
-  br i1 %neg, label %bad, label %dim
+  br i1 %neg, label %bad, label %conjugate
+conjugate:
+  %conj = call zeroext i1 %conj.fn(ptr %tensor)
+  br i1 %conj, label %bad, label %dim
 dim:
   call i32 %dim.fn(ptr %tensor, ptr %long)
   %dim.is = load i64, ptr %long

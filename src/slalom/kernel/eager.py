@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -25,8 +26,9 @@ def update(
     """Update ``param`` and ``state`` in place, whatever their device, dtype and layout.
 
     ``state`` holds the live states of the rule, each of the parameter's shape, and ``numbers``
-    its numbers, whose new values are the caller's to compute. Complex tensors
-    are updated as pairs of reals, as in torch. A sparse gradient counts as a dense one.
+    its numbers, whose new values are the caller's to compute. Complex tensors are updated as
+    pairs of reals, as in torch. A sparse gradient counts as a dense one. Arithmetic is done in the
+    widest of the dtypes, and at least in float32; what is narrower is rounded once.
     """
     keywords: dict[str, Any] = {name: plain(hypers[name]) for name in rule.hypers}
     if rule.takes_step:
@@ -39,11 +41,14 @@ def update(
         if param.is_complex():
             grad = torch.view_as_real(grad)
             old = {n: t if t is None else torch.view_as_real(t) for n, t in old.items()}
-        given, *states = (old | dict(numbers)).values()
-        results = rule.function(given, grad, *states, **keywords)
+        tensors = [grad, *(t for t in old.values() if t is not None)]
+        widest = reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+        wide = {n: t if t is None else t.to(widest) for n, t in old.items()}
+        given, *states = (wide | dict(numbers)).values()
+        results = rule.function(given, grad.to(widest), *states, **keywords)
         results = results if isinstance(results, tuple) else (results,)
-        for tensor, result in zip(old.values(), results, strict=True):
-            if tensor is not None and tensor is not result:
+        for tensor, before, result in zip(old.values(), wide.values(), results, strict=True):
+            if tensor is not None and before is not result:
                 tensor.copy_(torch.as_tensor(result))
 
 

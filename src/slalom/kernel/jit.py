@@ -42,6 +42,7 @@ class Jit:
 
     Attributes:
         fma: whether the machine multiplies and adds in one rounding.
+        half: whether it turns float16 into float32 and back.
     """
 
     def __init__(self, llvm: Any):
@@ -52,7 +53,9 @@ class Jit:
         features = llvm.get_host_cpu_features()
         self._cpu = llvm.get_host_cpu_name()
         self._features = features.flatten()
-        self.fma = bool(features.get("fma")) or "aarch64" in self._triple or "arm64" in self._triple
+        arm = "aarch64" in self._triple or "arm64" in self._triple
+        self.fma = arm or bool(features.get("fma"))
+        self.half = arm or bool(features.get("f16c"))
         self._target = llvm.Target.from_triple(self._triple).create_target_machine(
             cpu=self._cpu, features=self._features, opt=3, codemodel="jitdefault", jit=True
         )

@@ -16,8 +16,8 @@ from slalom.kernel.symbol import Symbol
 Arrays = tuple[tuple[str, str], ...]
 """Name (``param``, ``grad``, a state) and LLVM's name of the element type of each array."""
 
-SIZES = {"float": 4, "double": 8}
-"""The element types served, and their bytes."""
+SIZES = {"bfloat": 2, "half": 2, "float": 4, "double": 8}
+"""The element types served, and their bytes. Arithmetic is in float at least."""
 
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _COMPARE = {"gt": "ogt", "ge": "oge", "lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
@@ -31,7 +31,8 @@ def lower(program: Program, arrays: Arrays, *, fma: bool) -> str:
     ``addresses`` points to the address of each of ``arrays`` in order, which must hold all that
     the program touches and must not overlap; ``row`` points to the doubles of
     :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
-    widest of the element types; ``fma`` says whether to fuse multiply-adds.
+    widest of the element types, and at least in float; what is stored narrower is rounded once,
+    to nearest. ``fma`` says whether to fuse multiply-adds.
     """
     return _Loop(program, dict(arrays), fma).text()
 
@@ -41,7 +42,7 @@ class _Loop:
         self.program = program
         self.names = list(arrays)
         self.dtypes = arrays
-        self.type = max(arrays.values(), key=SIZES.__getitem__)
+        self.type = max(("float", *arrays.values()), key=SIZES.__getitem__)
         self.fma = fma
         self.lines: list[str] = []
         self.values: dict[Symbol, str] = {}
@@ -113,22 +114,44 @@ class _Loop:
         arguments = ", ".join(f"{self.type} {o}" for o in operands)
         return self._emit(f"call {self.type} @llvm.{intrinsic}.{_short(self.type)}({arguments})")
 
-    def _address(self, name: str) -> str:
-        return self._emit(f"getelementptr {self.dtypes[name]}, ptr %{name}, i64 %i")
+    def _address(self, name: str, kind: str) -> str:
+        return self._emit(f"getelementptr {kind}, ptr %{name}, i64 %i")
 
     def _load(self, name: str) -> str:
         stored = self.dtypes[name]
-        value = self._emit(f"load {stored}, ptr {self._address(name)}, align {SIZES[stored]}")
+        # bfloat as its bits: where the machine lacks it, LLVM would call a library for it
+        kind = "i16" if stored == "bfloat" else stored
+        value = self._emit(f"load {kind}, ptr {self._address(name, kind)}, align {SIZES[stored]}")
+        if stored == "bfloat":
+            value = self._emit(f"zext i16 {value} to i32")
+            value = self._emit(f"shl i32 {value}, 16")
+            value, stored = self._emit(f"bitcast i32 {value} to float"), "float"
         if stored != self.type:
             value = self._emit(f"fpext {stored} {value} to {self.type}")
         return value
 
     def _store(self, name: str, value: str) -> None:
-        stored = self.dtypes[name]
-        if stored != self.type:
+        stored = kind = self.dtypes[name]
+        if stored == "bfloat":
+            value, kind = self._bfloat(value), "i16"
+        elif stored != self.type:
             value = self._emit(f"fptrunc {self.type} {value} to {stored}")
-        address = self._address(name)
-        self.lines.append(f"  store {stored} {value}, ptr {address}, align {SIZES[stored]}")
+        address = self._address(name, kind)
+        self.lines.append(f"  store {kind} {value}, ptr {address}, align {SIZES[stored]}")
+
+    def _bfloat(self, value: str) -> str:
+        """The bits of the nearest bfloat, the even one of two as near; NaN stays NaN."""
+        if self.type == "double":
+            value = self._emit(f"fptrunc double {value} to float")
+        bits = self._emit(f"bitcast float {value} to i32")
+        odd = self._emit(f"lshr i32 {bits}, 16")
+        odd = self._emit(f"and i32 {odd}, 1")
+        half = self._emit(f"add i32 {odd}, {0x7FFF}")
+        rounded = self._emit(f"add i32 {bits}, {half}")
+        nan = self._emit(f"fcmp uno float {value}, {value}")
+        rounded = self._emit(f"select i1 {nan}, i32 {0x7FC0 << 16}, i32 {rounded}")
+        rounded = self._emit(f"lshr i32 {rounded}, 16")
+        return self._emit(f"trunc i32 {rounded} to i16")
 
     def _operand(self, symbol: Symbol) -> str:
         if symbol.is_element:

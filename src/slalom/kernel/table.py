@@ -35,8 +35,11 @@ from slalom.kernel.program import Program
 from slalom.kernel.rows import Row
 from slalom.kernel.torch_c import dtype_code, holder_offset
 
-NAMES = {torch.float32: "float", torch.float64: "double"}
-"""The dtypes that machine code serves, as LLVM calls them."""
+NAMES = {
+    torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat",
+    torch.float16: "half", torch.complex64: "float", torch.complex128: "double",
+}  # fmt: skip
+"""The dtypes that machine code serves, as LLVM calls them; complex numbers are pairs of reals."""
 
 GRAIN = 65536
 """Elements below which a step stays on the calling thread: a fork costs more than they do."""
@@ -90,9 +93,9 @@ class NativeTable:
         line = 0
         for segment, place, entry in zip(self._segments, places, entries, strict=False):
             segment.arrays = base + place * ctypes.sizeof(ctypes.c_void_p)
-            segment.numel, segment.first_line = entry.param.numel(), line
+            segment.numel, segment.first_line = _numbers(entry.param), line
             line += -(-segment.numel // LINE)
-        self._elements = sum(e.param.numel() for e in entries)
+        self._elements = sum(_numbers(e.param) for e in entries)
         self._params = [e.param for e in entries]
         self._states = [[inner, *inner.values()] for inner in states.values()]
         listed = [0 if o is None else id(o) for inner in self._states for o in (*inner, None)]
@@ -198,18 +201,28 @@ def _reason(entry: Entry) -> str | None:
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
     for name, tensor in (("it", param), *entry.state.items()):
-        if tensor.dtype not in NAMES:
+        if not _served(tensor.dtype) or tensor.is_complex() != param.is_complex():
             return f"{'it' if name == 'it' else f'its {name}'} is {tensor.dtype}"
         if tensor.device != param.device or not same_layout(param, tensor):
             return f"its {name} does not lie in memory as the parameter does"
     return None
 
 
+def _served(dtype: torch.dtype) -> bool:
+    return dtype in NAMES and (dtype != torch.float16 or jit().half)
+
+
+def _numbers(tensor: Tensor) -> int:
+    """How many real numbers a tensor holds."""
+    return tensor.numel() * (2 if tensor.is_complex() else 1)
+
+
 def _fits(param: Tensor, grad: Tensor) -> bool:
     """Whether a gradient can be read where it lies, element beside element of its parameter."""
     return (
         grad.layout == torch.strided
-        and grad.dtype in NAMES
+        and _served(grad.dtype)
+        and grad.is_complex() == param.is_complex()
         and grad.device == param.device
         and not grad.is_neg()
         and not grad.is_conj()

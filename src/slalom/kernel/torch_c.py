@@ -1,6 +1,6 @@
 """The C functions of torch that machine code calls, found in the libraries torch has loaded.
 
-``torch_parallel_for`` and ``aoti_torch_*`` are torch's stable C interface (torch >= 2.10). Three
+``torch_parallel_for`` and ``aoti_torch_*`` are torch's stable C interface (torch >= 2.10). Four
 more are C++ functions under their Itanium names, for which the C interface has no equal yet.
 Together they let machine code read a tensor's address and layout in nanoseconds where the same
 questions from Python cost half a microsecond a tensor.
@@ -30,6 +30,7 @@ FUNCTIONS = (
     ("torch_cpu", "_ZN2at6native6is_negERKNS_6TensorE"),
     ("torch_cpu", "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"),
     ("c10", "_ZNK3c1010TensorImpl4gradEv"),
+    ("torch_cpu", "_ZN2at6native7is_conjERKNS_6TensorE"),
 )
 """Library and name, in the order in which ``driver.ll`` reads them."""
 
