@@ -3,8 +3,8 @@
 ; in slalom/kernel/torch_c.py in this order.
 
 %Check = type { ptr, i64, ptr, i64, i64, ptr, ptr, ptr }
-%Segment = type { ptr, ptr, ptr, i64, i64 }
-%Table = type { ptr, ptr, i64, ptr, ptr, i64, i64, i64 }
+%Segment = type { ptr, ptr, ptr, i64, i64, ptr }
+%Table = type { ptr, ptr, i64, ptr, ptr, i64, i64, i64, ptr }
 
 ; Read the address of every tensor into table.arrays. Returns 0, or 1 + the index of the first
 ; tensor that is not what its check says, in which case nothing must be run.
@@ -177,8 +177,9 @@ bad:
   ret i64 %i.next
 }
 
-; Run the lines [begin, end) of the table; the function that torch's threads call.
-define internal void @range(i64 %begin, i64 %end, ptr %table) nounwind {
+; Visit the segments in the lines [begin, end) of the table: update them, or sum the squares of
+; their gradients.
+define internal double @walk(ptr %table, i64 %begin, i64 %end, i1 %measure) nounwind {
 entry:
   %segments.at = getelementptr %Table, ptr %table, i64 0, i32 4
   %segments = load ptr, ptr %segments.at
@@ -201,7 +202,8 @@ halve:
   %high.next = select i1 %left, i64 %high, i64 %middle
   br label %search
 run:
-  %s = phi i64 [ %low, %search ], [ %s.next, %update ]
+  %s = phi i64 [ %low, %search ], [ %s.next, %next ]
+  %total = phi double [ 0.0, %search ], [ %total.next, %next ]
   %in = icmp slt i64 %s, %n
   br i1 %in, label %bounds, label %done
 bounds:
@@ -209,11 +211,8 @@ bounds:
   %line.at = getelementptr %Segment, ptr %segment, i64 0, i32 4
   %line = load i64, ptr %line.at
   %more = icmp slt i64 %line, %end
-  br i1 %more, label %update, label %done
-update:
-  %fn = load ptr, ptr %segment
-  %row.at = getelementptr %Segment, ptr %segment, i64 0, i32 1
-  %row = load ptr, ptr %row.at
+  br i1 %more, label %part, label %done
+part:
   %arrays.at = getelementptr %Segment, ptr %segment, i64 0, i32 2
   %arrays = load ptr, ptr %arrays.at
   %numel.at = getelementptr %Segment, ptr %segment, i64 0, i32 3
@@ -224,14 +223,57 @@ update:
   %to.lines = sub i64 %end, %line
   %to.elements = mul i64 %to.lines, 16
   %to = call i64 @llvm.smin.i64(i64 %to.elements, i64 %numel)
+  br i1 %measure, label %square, label %update
+square:
+  %square.at = getelementptr %Segment, ptr %segment, i64 0, i32 5
+  %square.fn = load ptr, ptr %square.at
+  %squares = call double %square.fn(ptr %arrays, i64 %from, i64 %to)
+  br label %next
+update:
+  %fn = load ptr, ptr %segment
+  %row.at = getelementptr %Segment, ptr %segment, i64 0, i32 1
+  %row = load ptr, ptr %row.at
   call void %fn(ptr %arrays, ptr %row, i64 %from, i64 %to)
+  br label %next
+next:
+  %more.squares = phi double [ %squares, %square ], [ 0.0, %update ]
+  %total.next = fadd double %total, %more.squares
   %s.next = add i64 %s, 1
   br label %run
 done:
-  ret void
+  ret double %total
 }
 declare i64 @llvm.smax.i64(i64, i64)
 declare i64 @llvm.smin.i64(i64, i64)
+
+; What torch's threads call: update the lines [begin, end).
+define internal void @update_lines(i64 %begin, i64 %end, ptr %table) nounwind {
+  %nothing = call double @walk(ptr %table, i64 %begin, i64 %end, i1 0)
+  ret void
+}
+
+; What torch's threads call: the sums of squares of the blocks [begin, end), each into its place.
+; A block is 256 lines, whoever computes it, so that no sum depends on the number of threads.
+define internal void @measure_blocks(i64 %begin, i64 %end, ptr %table) nounwind {
+entry:
+  %sums.at = getelementptr %Table, ptr %table, i64 0, i32 8
+  %sums = load ptr, ptr %sums.at
+  br label %each
+each:
+  %block = phi i64 [ %begin, %entry ], [ %block.next, %one ]
+  %block.next = add i64 %block, 1
+  %some = icmp slt i64 %block, %end
+  br i1 %some, label %one, label %done
+one:
+  %first = mul i64 %block, 256
+  %last = mul i64 %block.next, 256
+  %sum = call double @walk(ptr %table, i64 %first, i64 %last, i1 1)
+  %sum.at = getelementptr double, ptr %sums, i64 %block
+  store double %sum, ptr %sum.at
+  br label %each
+done:
+  ret void
+}
 
 ; Run the whole table, on torch's threads where it is large. Returns torch's error code, 0 if none.
 define i32 @run(ptr %table) nounwind {
@@ -241,7 +283,23 @@ define i32 @run(ptr %table) nounwind {
   %lines = load i64, ptr %lines.at
   %grain.at = getelementptr %Table, ptr %table, i64 0, i32 7
   %grain = load i64, ptr %grain.at
-  %code = call i32 %parallel_for(i64 0, i64 %lines, i64 %grain, ptr @range, ptr %table)
+  %code = call i32 %parallel_for(i64 0, i64 %lines, i64 %grain, ptr @update_lines, ptr %table)
+  ret i32 %code
+}
+
+; Fill table.sums with the sum of the squared gradients of each block of lines; torch's error code.
+define i32 @measure(ptr %table) nounwind {
+  %functions = load ptr, ptr %table
+  %parallel_for = load ptr, ptr %functions
+  %lines.at = getelementptr %Table, ptr %table, i64 0, i32 6
+  %lines = load i64, ptr %lines.at
+  %grain.at = getelementptr %Table, ptr %table, i64 0, i32 7
+  %grain = load i64, ptr %grain.at
+  %lines.up = add i64 %lines, 255
+  %blocks = lshr i64 %lines.up, 8
+  %grain.up = add i64 %grain, 255
+  %grain.blocks = lshr i64 %grain.up, 8
+  %code = call i32 %parallel_for(i64 0, i64 %blocks, i64 %grain.blocks, ptr @measure_blocks, ptr %table)
   ret i32 %code
 }
 

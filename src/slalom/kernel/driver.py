@@ -16,6 +16,9 @@ from slalom.kernel.torch_c import addresses
 LINE = 16
 """Elements in a line, the unit in which threads share out the work: a cache line of float32."""
 
+BLOCK = 256
+"""Lines in a block, the unit in which squares are summed."""
+
 
 STATE, PLAIN, PARAM, GRAD_OF, NO_GRAD_OF = range(5)
 """Kinds of check: a tensor at an address known before; any tensor; a parameter, whose version
@@ -46,6 +49,7 @@ class Segment(ctypes.Structure):
         ("arrays", ctypes.c_void_p),
         ("numel", ctypes.c_int64),
         ("first_line", ctypes.c_int64),
+        ("square", ctypes.c_void_p),  # the code that sums the squares of its gradient
     ]
 
 
@@ -61,6 +65,7 @@ class Table(ctypes.Structure):
         ("n_segments", ctypes.c_int64),
         ("lines", ctypes.c_int64),
         ("grain", ctypes.c_int64),
+        ("sums", ctypes.c_void_p),  # a double for each block of lines
     ]
 
 
@@ -75,18 +80,20 @@ class Driver:
         listed: whether a list (its id) holds the objects listed (their list's address).
         count: add one to so many counters at an address, doubles if the last argument is 1.
         run: run a table, the interpreter free for other threads meanwhile; torch's error code.
-        run_held: the same, holding the interpreter: for steps shorter than a change of threads.
+        measure: sum the squared gradients of a table by blocks; torch's error code.
+        run_held: as ``run``, holding the interpreter: for steps shorter than a change of threads.
     """
 
     def __init__(self) -> None:
         found = addresses()
         self.functions = (ctypes.c_void_p * len(found))(*found)
         assembly = resources.files("slalom.kernel").joinpath("driver.ll").read_text()
-        names = ("gather", "run", "same", "listed", "count")
-        gather, run, same, listed, count = jit().compile(assembly, *names)
+        names = ("gather", "run", "measure", "same", "listed", "count")
+        gather, run, measure, same, listed, count = jit().compile(assembly, *names)
         address, number = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.PYFUNCTYPE(number, address)(gather)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int32, address)(run)
+        self.measure = ctypes.CFUNCTYPE(ctypes.c_int32, address)(measure)
         self.run_held = ctypes.PYFUNCTYPE(ctypes.c_int32, address)(run)
         self.same = partial(
             ctypes.PYFUNCTYPE(number, address, address, address)(same), _python("PyDict_Next")

@@ -6,6 +6,7 @@ A plan is built once and serves as long as the tensors stay what they were.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, is_
@@ -20,6 +21,7 @@ from slalom.kernel.jit import Unavailable
 from slalom.kernel.rows import Group, Row
 from slalom.kernel.table import Entry, NativeTable, reasons
 from slalom.kernel.torch_c import holder_offset
+from slalom.kernel.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 
 _cdata = attrgetter("_cdata")
 
@@ -33,6 +35,7 @@ class Plan:
         states: parameter -> its state dict, as the optimizer holds it.
         counters: float array of a column a parameter: how often it was updated before, and below
             that the numbers of its rule. Advanced by a step.
+        treatment: what is done to the gradients first.
         use_machine_code: False to run everything eagerly.
 
     Attributes:
@@ -45,10 +48,12 @@ class Plan:
         entries: Sequence[Entry],
         states: Mapping[Tensor, dict[str, Any]],
         counters: np.ndarray,
+        treatment: Treatment = Treatment(),  # noqa: B008 - it cannot change
         *,
         use_machine_code: bool = True,
     ):
         self.groups, self.entries, self.counters = groups, entries, counters
+        self.treatment = treatment
         self._params = [list(g.options["params"]) for g in groups]
         ids = [(ctypes.c_void_p * (len(p) + 1))(*map(id, p)) for p in self._params]
         self._listed = [
@@ -111,38 +116,68 @@ class Plan:
             for now, then in zip(states.values(), self._states, strict=True)
         )
 
-    def run(self) -> bool:
+    def run(self, scale: float | None = None) -> bool:
         """Make one step; False, and nothing changed, if the plan does not fit as things are now.
 
         That is when a gradient is not what it was, or when the rule needs a state not yet made.
+        ``scale`` is what the groups' ``grad_scale`` is before clipping; None where they have none.
+        Raises :class:`NonFiniteGradientError` where the treatment says so; nothing is changed then.
         """
         if self._counts().tobytes() != self._expected and not self._assign_rows():
             return False
-        for row in self._rows:
-            if not row.fill():
-                if not self._assign_rows():
-                    return False
-                for again in self._rows:
-                    again.fill()
-                break
         grads = self._eager_grads() if self._eager else []
         if grads is None:
             return False
         if self._table is not None:
             if not self._table.gather():
                 return False
-            self._table.run()
         elif any(p.grad is not None for p in self._absent):
             return False
+        if self.treatment.measures:
+            total = square_sum(grads) + (self._table.square_sum() if self._table else 0.0)
+            if not math.isfinite(total) and not self._goes_on():
+                return True
+            if scale is not None:
+                scale *= self.treatment.factor(math.sqrt(total) * abs(scale))
+        extra = () if scale is None else (scale,)
+        if self.treatment.clip_value is not None:
+            extra = (*extra, self.treatment.clip_value)
+        for row in self._rows:
+            if not row.fill(*extra):
+                if not self._assign_rows():
+                    return False
+                for again in self._rows:
+                    again.fill(*extra)
+                break
+        if self._table is not None:
+            self._table.run()
         for i, grad in zip(self._eager, grads, strict=True):
             entry, row = self.entries[i], self._row_of[i]
             numbers = dict(zip(row.rule.numbers, row.numbers, strict=True))
+            hypers = {**row.group.options, **dict(zip(row.group.treatment, extra, strict=True))}
             eager.update(
-                row.rule, entry.param, grad, entry.state, numbers, row.options,
+                row.rule, entry.param, grad, entry.state, numbers, hypers,
                 step=row.count + 1, first=row.count == 0,
             )  # fmt: skip
         self._advance()
         return True
+
+    def _goes_on(self) -> bool:
+        """What to do about squares that do not sum up: go on, or skip the step, or raise."""
+        choice = self.treatment.on_nonfinite
+        named = [(e, e.param.grad) for e in self.entries]
+        grads = [g for _, g in named if g is not None]
+        if choice == "propagate" or all_finite(grads):  # large float64 values overflow in squares
+            return True
+        if choice == "raise":
+            raise NonFiniteGradientError((self._name(e), g) for e, g in named if g is not None)
+        return False
+
+    def _name(self, entry: Entry) -> str:
+        options = self.groups[entry.group].options
+        place = next(i for i, p in enumerate(options["params"]) if p is entry.param)
+        names = options.get("param_names")
+        return names[place] if names else f"parameter {place} of group {entry.group}"
 
     def _eager_grads(self) -> list[Tensor] | None:
         """The gradients of what is served eagerly; None if one is missing."""

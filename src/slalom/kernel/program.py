@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ def _fits(program: Program, hypers: Mapping[str, Any]) -> bool:
 
 def _explained(rule: Rule, error: Exception) -> RuleError:
     """The error with the rule's name and line, and what a rule may do."""
-    here = rule.function.__code__.co_filename
+    here = inspect.unwrap(rule.function).__code__.co_filename
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f for f in frames if f.filename == here] or frames[-1:]
     what = str(error) if isinstance(error, RuleError) else f"{type(error).__name__}: {error}"

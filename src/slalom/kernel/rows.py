@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
@@ -17,10 +17,22 @@ from slalom.rules.rule import Rule
 
 @dataclass(frozen=True)
 class Group:
-    """A rule and where to read its hyper-parameters, afresh in every step."""
+    """A rule and where to read its hyper-parameters, afresh in every step.
+
+    Attributes:
+        rule: the rule, behind the treatment of its gradients.
+        options: the hyper-parameters by name; beside them ``params``, the parameters.
+        treatment: those that the treatment takes, as they are when it does nothing.
+    """
 
     rule: Rule
     options: Mapping[str, Any]
+    treatment: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def hypers(self) -> dict[str, Any]:
+        """All hyper-parameters of the rule."""
+        return {**self.options, **self.treatment}
 
 
 class Row:
@@ -35,25 +47,30 @@ class Row:
     """
 
     def __init__(self, group: Group, count: float, *numbers: float):
-        self.rule = group.rule
-        self.options = group.options
+        self.rule, self.group = group.rule, group
         self.count = count
         self.numbers = numbers[: len(self.rule.numbers)]
         self.columns: list[int] = []
         self.program: Program = program_for(
-            self.rule, self.options, count + 1, count == 0, *self.numbers
+            self.rule, group.hypers, count + 1, count == 0, *self.numbers
         )
         n = self._n = len(self.program.scalars)
         self._memory = (ctypes.c_double * max(n, 1))()
         self.address = ctypes.addressof(self._memory)
         self._pack = struct.Struct(f"{n}d").pack_into
-        names = tuple(self.rule.hypers)
+        self._options = group.options
+        names = [n for n in self.rule.hypers if n not in group.treatment]
         self._hypers = itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
-    def fill(self) -> bool:
-        """Compute the scalars of the next step; False if the program does not serve it."""
-        hypers = self._hypers(self.options)
-        values = self.program.row(self.count + 1, self.count == 0, *hypers, *self.numbers)
+    def fill(self, *treatment: float) -> bool:
+        """Compute the scalars of the next step; False if the program does not serve it.
+
+        ``treatment`` are the present values of ``group.treatment``.
+        """
+        hypers = self._hypers(self._options)
+        values = self.program.row(
+            self.count + 1, self.count == 0, *hypers, *treatment, *self.numbers
+        )
         if values is None:
             return False
         if self.numbers:

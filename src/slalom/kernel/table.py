@@ -13,10 +13,12 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from slalom.kernel.driver import (
+    BLOCK,
     GRAD_OF,
     LINE,
     NO_GRAD_OF,
@@ -33,6 +35,7 @@ from slalom.kernel.layout import is_dense, overlapping, same_layout
 from slalom.kernel.lower import Arrays, lower
 from slalom.kernel.program import Program
 from slalom.kernel.rows import Row
+from slalom.kernel.square import square
 from slalom.kernel.torch_c import dtype_code, holder_offset
 
 NAMES = {
@@ -91,12 +94,16 @@ class NativeTable:
         base = ctypes.addressof(arrays)
         self._segments = (Segment * max(len(entries), 1))()
         line = 0
-        for segment, place, entry in zip(self._segments, places, entries, strict=False):
+        for i, (segment, place, entry) in enumerate(
+            zip(self._segments, places, entries, strict=False)
+        ):
             segment.arrays = base + place * ctypes.sizeof(ctypes.c_void_p)
+            segment.square = square(dict(self._types[i])["grad"])
             segment.numel, segment.first_line = _numbers(entry.param), line
             line += -(-segment.numel // LINE)
         self._elements = sum(_numbers(e.param) for e in entries)
         self._params = [e.param for e in entries]
+        self._sums = np.zeros(-(-line // BLOCK))
         self._states = [[inner, *inner.values()] for inner in states.values()]
         listed = [0 if o is None else id(o) for inner in self._states for o in (*inner, None)]
         self._listed = (ctypes.c_void_p * (len(listed) + 1))(*listed)  # null at the end
@@ -104,6 +111,7 @@ class NativeTable:
         self._table = Table(
             ctypes.addressof(self._driver.functions), ctypes.addressof(check_array), len(checks),
             base, ctypes.addressof(self._segments), len(entries), line, GRAIN // LINE,
+            self._sums.ctypes.data,
         )  # fmt: skip
         self._memory += [arrays, check_array]
         self._address = ctypes.addressof(self._table)
@@ -128,16 +136,21 @@ class NativeTable:
                 buffer.copy_(grad.to_dense() if grad.layout != torch.strided else grad)
         return not self._driver.gather(self._address)
 
+    def square_sum(self) -> float:
+        """The sum of the squares of all gradients, in double precision, as gathered just before."""
+        kept = list(map(_grad, self._params))
+        _check(self._driver.measure(self._address))
+        del kept
+        return float(self._sums.sum())
+
     def run(self) -> None:
         """Update every entry, at the addresses gathered just before."""
         if self._elements > HELD:
             kept = list(map(_grad, self._params))  # another thread may drop them meanwhile
-            code = self._driver.run(self._address)
+            _check(self._driver.run(self._address))
             del kept
         else:
-            code = self._driver.run_held(self._address)
-        if code:
-            raise RuntimeError(f"torch_parallel_for failed with code {code}")
+            _check(self._driver.run_held(self._address))
 
     def _checks_of(self, entry: Entry) -> list[tuple[Any, ...]]:
         """The checks of one entry: its parameter, its gradient or the copy of it, its states."""
@@ -186,6 +199,11 @@ def reasons(entries: Sequence[Entry]) -> list[str | None]:
     for span in overlapping(spans):
         found[owners[span]] = "its memory overlaps that of another tensor of the step"
     return found
+
+
+def _check(code: int) -> None:
+    if code:
+        raise RuntimeError(f"torch_parallel_for failed with code {code}")
 
 
 def _reason(entry: Entry) -> str | None:

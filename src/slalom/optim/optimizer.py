@@ -6,6 +6,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -23,8 +24,10 @@ from slalom.kernel.plan import Plan
 from slalom.kernel.program import program_for
 from slalom.kernel.rows import Group
 from slalom.kernel.table import Entry
+from slalom.kernel.treatment import Treatment
 from slalom.optim.checks import check_hypers
 from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.treated import BOUND, SCALE, treated
 
 CHOICES: dict[str, Any] = {
     "foreach": None, "fused": None, "capturable": False, "differentiable": False,
@@ -32,12 +35,18 @@ CHOICES: dict[str, Any] = {
 """Arguments of torch's classes that choose an implementation, and their defaults."""
 
 
+TREATMENT = {field.name: field.default for field in fields(Treatment)}
+"""Arguments that every class takes beyond torch's, and their defaults."""
+
+
 class RuleOptimizer(torch.optim.Optimizer):
     """Base of the optimizer classes that :func:`optimizer` makes of rules.
 
     The interface is torch.optim's. ``foreach`` and ``fused``, which choose among torch's
     implementations of the same formula, are accepted and change nothing; ``capturable=True`` and
-    ``differentiable=True``, which ask for what is not here, raise ValueError.
+    ``differentiable=True``, which ask for what is not here, raise ValueError. The arguments of
+    :class:`slalom.kernel.treatment.Treatment` (``clip_norm``, ``clip_value``, ``on_nonfinite``)
+    are taken by every class.
     """
 
     rule: ClassVar[Rule]
@@ -48,10 +57,14 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Any, **arguments: Any):
         hypers = {name: arguments.pop(name, default) for name, default in self.rule.hypers.items()}
+        self._treatment = Treatment(
+            **{name: arguments.pop(name) for name in TREATMENT if name in arguments}
+        )
+        self._scaled = self._treatment.clip_norm is not None
         choices = {name: arguments.pop(name, CHOICES[name]) for name in self.choices}
         name = type(self).__name__
         if arguments:
-            known = ", ".join([*hypers, *choices])
+            known = ", ".join([*hypers, *choices, *TREATMENT])
             raise TypeError(f"{name} has no argument {next(iter(arguments))!r}; it has {known}")
         missing = [n for n, value in hypers.items() if value is REQUIRED]
         if missing:
@@ -76,6 +89,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                     group.setdefault(name, default)
         self._plan = None
         self._warned = getattr(self, "_warned", False)
+        self._treatment = getattr(self, "_treatment", Treatment())
+        self._scaled = self._treatment.clip_norm is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_treatment": self._treatment}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch; the group's hyper-parameters are checked as the class's own are."""
@@ -109,12 +127,22 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        scale = 1.0 if self._scaled else None
+        if (given := getattr(self, "grad_scale", None)) is not None:
+            if not self._scaled:
+                self._scaled, self._plan = True, None
+            scale = 1.0 / float(given)
+        if (found := getattr(self, "found_inf", None)) is not None and float(found) > 0:
+            return loss
         plan = self._plan
-        if plan is None or not plan.matches(self.state) or not plan.run():
+        if plan is None or not plan.matches(self.state) or not plan.run(scale):
             plan = self.plan()
-            if not plan.run():
+            if not plan.run(scale):
                 raise RuntimeError("the parameters changed while they were being updated")
         return loss
+
+    # torch.amp.GradScaler: set grad_scale and found_inf on the optimizer, and leave it to step()
+    _step_supports_amp_scaling = True
 
     def plan(self) -> Plan:
         """Make a new plan for the parameters and gradients as they are now, with their states."""
@@ -134,8 +162,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 state = self._ready_state(param, group, i, counters)
                 tensors = {s: state[s] for s in self.rule.state if s in state}
                 entries.append(Entry(param, tensors, number, i))
-        groups = [Group(self.rule, g) for g in self.param_groups]
-        plan = Plan(groups, entries, self.state, counters)
+        bound = self._treatment.clip_value
+        neutral = {SCALE: 1.0 if self._scaled else None, BOUND: bound}
+        extra = {name: value for name, value in neutral.items() if value is not None}
+        rule = treated(self.rule, scaled=self._scaled, bounded=bound is not None)
+        groups = [Group(rule, g, extra) for g in self.param_groups]
+        plan = Plan(groups, entries, self.state, counters, self._treatment)
         if plan.lost is not None and not self._warned:
             self._warned = True
             message = f"{name} runs without machine code, and slower: {plan.lost}"
@@ -235,6 +267,7 @@ def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] =
             inspect.Parameter("params", positional),
             *sorted(hypers, key=lambda p: (p.kind, p.default is not REQUIRED)),
             *(inspect.Parameter(n, keyword, default=CHOICES[n]) for n in choices),
+            *(inspect.Parameter(n, keyword, default=d) for n, d in TREATMENT.items()),
         ]
     )
 

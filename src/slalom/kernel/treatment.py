@@ -1,0 +1,90 @@
+"""What a step does to its gradients before the rules see them, and when it does nothing at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ON_NONFINITE = ("propagate", "skip", "raise")
+"""What may be done with a gradient that holds NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Clipping, and what is done about NaN and infinity; of all gradients of an optimizer alike.
+
+    Attributes:
+        clip_norm: the largest norm (of all gradients together, as one vector) that is let through;
+            longer ones are scaled down to it, as by ``torch.nn.utils.clip_grad_norm_``.
+        clip_value: the largest absolute value of an element that is let through.
+        on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error.
+
+    Raises ValueError if a bound is not positive, if both are given, or for an unknown choice.
+    """
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    on_nonfinite: str = "propagate"
+
+    def __post_init__(self) -> None:
+        for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
+            if bound is not None and not (isinstance(bound, int | float) and bound > 0):
+                raise ValueError(f"{name} is {bound!r}; it must be a number above 0, or None")
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("clip_norm and clip_value exclude each other; give one of them")
+        if self.on_nonfinite not in ON_NONFINITE:
+            raise ValueError(
+                f"on_nonfinite is {self.on_nonfinite!r}; it must be one of {ON_NONFINITE}"
+            )
+
+    @property
+    def measures(self) -> bool:
+        """Whether every gradient has to be read before the first parameter may change."""
+        return self.clip_norm is not None or self.on_nonfinite != "propagate"
+
+    def factor(self, norm: float) -> float:
+        """By what gradients of this norm are multiplied; at most 1."""
+        if self.clip_norm is None:
+            return 1.0
+        coefficient = self.clip_norm / (norm + 1e-6)  # torch's, to the last digit
+        return coefficient if not coefficient > 1.0 else 1.0  # NaN stays
+
+
+class NonFiniteGradientError(RuntimeError):
+    """A gradient holds NaN or infinity, and ``on_nonfinite="raise"`` was asked for."""
+
+    def __init__(self, named: Iterable[tuple[str, Tensor]]):
+        found = []
+        for name, grad in named:
+            values = elements(grad)
+            nans, infinities = int(values.isnan().sum()), int(values.isinf().sum())
+            if nans or infinities:
+                found.append(f"{name} ({nans} NaN, {infinities} infinite of {values.numel()})")
+        some = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        super().__init__(f"the gradient is not finite in {some}; nothing was updated")
+
+
+def elements(grad: Tensor) -> Tensor:
+    """The numbers of a gradient of any layout, complex ones as pairs of reals."""
+    grad = grad.detach()
+    grad = grad if grad.layout == torch.strided else grad.coalesce().values()
+    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
+
+
+def square_sum(grads: Iterable[Tensor]) -> float:
+    """The sum of all squares, in double precision; over all ranks for sharded gradients."""
+    total = 0.0
+    for grad in grads:
+        norm = torch.linalg.vector_norm(elements(grad), dtype=torch.float64)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # type: ignore[operator]
+        total += norm.item() ** 2 if math.isfinite(norm.item()) else norm.item()
+    return total
+
+
+def all_finite(grads: Iterable[Tensor]) -> bool:
+    """Whether no gradient holds NaN or infinity."""
+    return all(bool(elements(g).isfinite().all()) for g in grads)
