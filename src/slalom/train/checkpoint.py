@@ -1,0 +1,53 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slalom.errors import InputError
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``: a reader sees the old file or the new one, never a part.
+
+    Written to a temporary file beside it, forced to the disk, and renamed.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name is on the disk once its folder is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a state of tensors and plain values to ``path``, whole or not at all."""
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    write(path, memory.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what :func:`save` wrote. Raises :class:`InputError` if it is damaged or not there."""
+    try:
+        return torch.load(path, weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no checkpoint {path}") from error
+    except Exception as error:
+        raise InputError(f"the checkpoint {path} cannot be read: {error}") from error
