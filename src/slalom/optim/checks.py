@@ -10,25 +10,39 @@ from torch import Tensor
 _MESSAGES = {
     "lr": "Invalid learning rate: {}",
     "eps": "Invalid epsilon value: {}",
-    "weight_decay": "Invalid weight_decay value: {}",
-    "momentum": "Invalid momentum value: {}",
-    "alpha": "Invalid alpha value: {}",
-    "lr_decay": "Invalid lr_decay value: {}",
-    "initial_accumulator_value": "Invalid initial_accumulator_value value: {}",
 }
-"""Hyper-parameters that must not be negative, and what is said where one is."""
+_NOT_NEGATIVE = (
+    "lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value",
+    "rho", "momentum_decay", "final_lr", "gamma", "base_lr", "warmup_steps",
+)  # fmt: skip
 
 
 def check_hypers(hypers: Mapping[str, Any]) -> None:
-    """Raise ValueError, as torch words it, if a hyper-parameter is out of its range."""
-    lr = hypers.get("lr")
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
-    for name, message in _MESSAGES.items():
-        if name in hypers and not hypers[name] >= 0.0:
-            raise ValueError(message.format(hypers[name]))
-    for i, beta in enumerate(hypers.get("betas", ())):
+    """Raise ValueError, as torch words it, if a hyper-parameter is out of its range.
+
+    ``hypers`` may hold ``foreach`` too, which torch allows with plain numbers alone.
+    """
+    lr, betas = hypers.get("lr"), hypers.get("betas", ())
+    for name, value in [("lr", lr), *((f"betas[{i}]", beta) for i, beta in enumerate(betas))]:
+        if isinstance(value, Tensor):
+            if hypers.get("foreach") and "amsgrad" in hypers:
+                raise ValueError(
+                    f"{name} as a Tensor is not supported for capturable=False and foreach=True"
+                )
+            if value.numel() != 1:
+                raise ValueError(f"Tensor {name} must be 1-element")
+    for name in _NOT_NEGATIVE:
+        value = hypers.get(name)
+        if value is not None and not value >= 0.0:
+            raise ValueError(_MESSAGES.get(name, f"Invalid {name} value: {{}}").format(value))
+    if hypers.get("rho", 0) > 1.0:
+        raise ValueError(f"Invalid rho value: {hypers['rho']}")
+    for i, beta in enumerate(betas):
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+    if len({isinstance(beta, Tensor) for beta in betas}) > 1:
+        raise ValueError("betas must be either both floats or both Tensors")
+    if "etas" in hypers and not 0.0 < hypers["etas"][0] < 1.0 < hypers["etas"][1]:
+        raise ValueError(f"Invalid eta values: {hypers['etas'][0]}, {hypers['etas'][1]}")
     if hypers.get("nesterov") and (hypers["momentum"] <= 0 or hypers.get("dampening", 0) != 0):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")

@@ -1,8 +1,8 @@
-"""Rules that give each parameter a rate of its own."""
+"""Rules that give each parameter a rate of its own, from the squares of its gradients."""
 
 from __future__ import annotations
 
-from slalom.rules.functions import maximum, sqrt
+from slalom.rules.functions import sqrt
 from slalom.rules.parts import objective
 from slalom.rules.rule import rule
 
@@ -20,6 +20,19 @@ def adagrad(
     sum = sum + grad * grad
     rate = lr / (1 + (step - 1) * lr_decay)
     return param - rate * grad / (sqrt(sum) + eps), sum
+
+
+@rule(search={"lr": (1e-2, 10.0)})
+def adadelta(
+    param, grad, square_avg, acc_delta, *, step, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0,
+    maximize=False,
+):  # fmt: skip
+    """Adadelta (Zeiler 2012, algorithm 1): steps in the units of the parameter."""
+    grad = objective(param, grad, weight_decay, maximize)
+    square_avg = rho * square_avg + (1 - rho) * grad * grad
+    delta = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * grad
+    acc_delta = rho * acc_delta + (1 - rho) * delta * delta
+    return param - lr * delta, square_avg, acc_delta
 
 
 @rule(search={"lr": (1e-4, 1e-1)})
@@ -42,38 +55,3 @@ def rmsprop(
     if momentum > 0:
         change = momentum_buffer = momentum * momentum_buffer + change
     return param - lr * change, square_avg, momentum_buffer, grad_avg
-
-
-@rule(search={"lr": (1e-4, 1e-1)})
-def adam(
-    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
-    eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=False,
-):  # fmt: skip
-    """Adam (Kingma & Ba 2015, algorithm 1); amsgrad: Reddi, Kale & Kumar 2018, algorithm 2."""
-    beta1, beta2 = betas
-    if decoupled_weight_decay:
-        grad = objective(param, grad, 0, maximize)
-        param = param - lr * weight_decay * param
-    else:
-        grad = objective(param, grad, weight_decay, maximize)
-    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
-    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
-    variance = exp_avg_sq
-    if amsgrad:
-        variance = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
-    mean = exp_avg / (1 - beta1**step)
-    root = sqrt(variance / (1 - beta2**step))
-    return param - lr * mean / (root + eps), exp_avg, exp_avg_sq, max_exp_avg_sq
-
-
-@rule(search={"lr": (1e-4, 1e-1)})
-def adamw(
-    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
-    eps=1e-8, weight_decay=1e-2, amsgrad=False, maximize=False, decoupled_weight_decay=True,
-):  # fmt: skip
-    """AdamW (Loshchilov & Hutter 2019, algorithm 2): Adam, its decay apart from its moments."""
-    return adam(
-        param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, step=step, lr=lr, betas=betas, eps=eps,
-        weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize,
-        decoupled_weight_decay=decoupled_weight_decay,
-    )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Gradient descent and momentum: one rate for all parameters."""
+"""Gradient descent, momentum and averaging: one rate for all parameters."""
 
 from __future__ import annotations
 
+from slalom.rules.functions import maximum
 from slalom.rules.parts import objective
 from slalom.rules.rule import REQUIRED, rule
 
@@ -40,3 +41,21 @@ def momentum(
     if nesterov:
         return param + momentum * velocity - lr * grad, velocity
     return param + velocity, velocity
+
+
+@rule(numbers=("eta", "mu"), init={"eta": "lr", "mu": 1}, search={"lr": (1e-3, 1.0)})
+def asgd(
+    param, grad, eta, mu, ax, *, step, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0,
+    maximize=False,
+):  # fmt: skip
+    """Averaged SGD (Polyak & Juditsky 1992, eq. 7), its rate as in Bottou 2012, sec. 5.
+
+    ``ax`` is the average, to be read from the state: the last value until step ``t0``, the mean
+    of all values since then.
+    """
+    grad = objective(param, grad, weight_decay, maximize)
+    param = (1 - lambd * eta) * param - eta * grad
+    ax = param if mu == 1 else ax + mu * (param - ax)
+    eta = lr / (1 + lambd * lr * step) ** alpha
+    mu = 1 / maximum(step - t0, 1)
+    return param, eta, mu, ax

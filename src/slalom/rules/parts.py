@@ -12,3 +12,17 @@ def objective(param: Value, grad: Value, weight_decay: Value, maximize: bool) ->
     if weight_decay != 0:
         grad = grad + weight_decay * param
     return grad
+
+
+def decay(
+    param: Value, grad: Value, lr: Value, weight_decay: Value, maximize: bool, decoupled: bool
+) -> tuple[Value, Value]:
+    """The parameter and the gradient with weight decay in the one or in the other.
+
+    Decoupled (Loshchilov & Hutter 2019, eq. 1), the parameter shrinks by ``lr * weight_decay``
+    and no moment sees it; otherwise it is the L2 term of :func:`objective`.
+    """
+    grad = objective(param, grad, 0 if decoupled else weight_decay, maximize)
+    if decoupled and weight_decay != 0:
+        param = param - lr * weight_decay * param
+    return param, grad

@@ -1,0 +1,95 @@
+"""What others made of Adam: another magnitude, another order, bounds, a look ahead."""
+
+from __future__ import annotations
+
+from slalom.rules.functions import maximum, minimum, sqrt
+from slalom.rules.parts import decay, objective
+from slalom.rules.rule import rule
+
+
+@rule(search={"lr": (1e-4, 1e-1)})
+def adabelief(
+    param, grad, exp_avg, exp_avg_var, max_exp_avg_var, *, step, lr=1e-3, betas=(0.9, 0.999),
+    eps=1e-16, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=True,
+):  # fmt: skip
+    """AdaBelief (Zhuang et al. 2020, algorithm 2): short steps where a gradient surprises.
+
+    ``eps`` is added to the variance in each step and once more under the fraction, as there.
+    """
+    beta1, beta2 = betas
+    param, grad = decay(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
+    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
+    surprise = grad - exp_avg
+    exp_avg_var = beta2 * exp_avg_var + (1 - beta2) * surprise * surprise + eps
+    variance = exp_avg_var
+    if amsgrad:
+        variance = max_exp_avg_var = maximum(max_exp_avg_var, exp_avg_var)
+    mean = exp_avg / (1 - beta1**step)
+    root = sqrt(variance / (1 - beta2**step))
+    return param - lr * mean / (root + eps), exp_avg, exp_avg_var, max_exp_avg_var
+
+
+@rule(search={"lr": (1e-4, 1e-1)})
+def adabound(
+    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
+    final_lr=0.1, gamma=1e-3, eps=1e-8, weight_decay=0, amsbound=False, base_lr=None,
+    maximize=False,
+):  # fmt: skip
+    """AdaBound (Luo et al. 2019, algorithm 2): Adam whose rates are drawn towards SGD's.
+
+    The bounds close on ``final_lr`` at the pace ``gamma``. Adam's correction of bias is part of
+    it, and the root of the step is not, as in the authors' code. Under a schedule give the rate
+    it starts from as ``base_lr``: the bounds then move with ``lr / base_lr``.
+    """
+    beta1, beta2 = betas
+    grad = objective(param, grad, weight_decay, maximize)
+    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
+    variance = exp_avg_sq
+    if amsbound:
+        variance = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
+    rate = lr * sqrt(1 - beta2**step) / (1 - beta1**step) / (sqrt(variance) + eps)
+    end = final_lr if base_lr is None else final_lr * lr / base_lr
+    low, high = end * (1 - 1 / (gamma * step + 1)), end * (1 + 1 / (gamma * step))
+    rate = minimum(maximum(rate, low), high)
+    return param - rate * exp_avg, exp_avg, exp_avg_sq, max_exp_avg_sq
+
+
+@rule(search={"lr": (1e-4, 1e-1)})
+def laprop(
+    param, grad, exp_avg, exp_avg_sq, *, step, lr=4e-4, betas=(0.9, 0.999), eps=1e-15,
+    weight_decay=0, maximize=False, decoupled_weight_decay=True,
+):  # fmt: skip
+    """LaProp (Ziyin, Wang & Ueda 2020, algorithm 1): momentum of gradients scaled before."""
+    beta1, beta2 = betas
+    param, grad = decay(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
+    scaled = grad / (sqrt(exp_avg_sq / (1 - beta2**step)) + eps)
+    exp_avg = beta1 * exp_avg + (1 - beta1) * scaled
+    return param - lr * exp_avg / (1 - beta1**step), exp_avg, exp_avg_sq
+
+
+@rule(search={"lr": (1e-4, 1e-1)})
+def adan(
+    param, grad, exp_avg, exp_avg_diff, exp_avg_sq, previous_grad, *, step, lr=1e-3,
+    betas=(0.98, 0.92, 0.99), eps=1e-8, weight_decay=0, no_prox=False, maximize=False,
+):  # fmt: skip
+    """Adan (Xie et al. 2022, algorithm 1): Nesterov's momentum from differences of gradients.
+
+    ``betas`` are one minus the paper's, and the averages start at zero and are corrected for it,
+    as in the authors' code. The decay is the paper's proximal one; ``no_prox`` makes it AdamW's.
+    """
+    beta1, beta2, beta3 = betas
+    grad = -grad if maximize else grad
+    difference = 0 if step == 1 else grad - previous_grad
+    ahead = grad + beta2 * difference
+    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
+    exp_avg_diff = beta2 * exp_avg_diff + (1 - beta2) * difference
+    exp_avg_sq = beta3 * exp_avg_sq + (1 - beta3) * ahead * ahead
+    mean = exp_avg / (1 - beta1**step) + beta2 * exp_avg_diff / (1 - beta2**step)
+    root = sqrt(exp_avg_sq / (1 - beta3**step))
+    shrunk = (1 - lr * weight_decay) * param if no_prox else param
+    param = shrunk - lr * mean / (root + eps)
+    if not no_prox:
+        param = param / (1 + lr * weight_decay)
+    return param, exp_avg, exp_avg_diff, exp_avg_sq, grad
