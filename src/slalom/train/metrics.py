@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -39,6 +38,11 @@ def mse(outputs: Tensor, targets: Tensor) -> float:
     return (outputs.reshape(-1).double() - targets.reshape(-1).double()).square().mean().item()
 
 
+def mae(outputs: Tensor, targets: Tensor) -> float:
+    """The mean absolute error."""
+    return (outputs.reshape(-1).double() - targets.reshape(-1).double()).abs().mean().item()
+
+
 def r2(outputs: Tensor, targets: Tensor) -> float:
     """The share of the targets' variance that is explained; 1 is perfect."""
     variance = targets.reshape(-1).double().var(correction=0).item()
@@ -59,7 +63,7 @@ METRICS: dict[str, Metric] = {
         Metric("error", False, lambda o, t, loss: 1 - accuracy(o, t)),
         Metric("loss", False, lambda o, t, loss: loss),
         Metric("mse", False, lambda o, t, loss: mse(o, t)),
-        Metric("mae", False, lambda o, t, loss: torch.dist(o.reshape(-1), t.reshape(-1).to(o.dtype), 1).item() / max(t.numel(), 1)),
+        Metric("mae", False, lambda o, t, loss: mae(o, t)),
         Metric("r2", True, lambda o, t, loss: r2(o, t)),
         Metric("perplexity", False, lambda o, t, loss: _perplexity(loss)),
     )

@@ -19,7 +19,7 @@ from slalom.train.samples import moved
 from slalom.train.task import Task
 
 BLOWN = 1e3
-"""A run has diverged when its loss is not finite, or above this many times the first loss plus 1."""
+"""A run has diverged when its loss is not finite, or above so many times the first loss plus 1."""
 
 EVALUATED = 1024
 """Samples of the validation set that go through the model at a time."""

@@ -126,7 +126,7 @@ class Task:
         return made.to(self.device).train()
 
     def check(self) -> None:
-        """Raise :class:`InputError` for all that would go wrong in the first step and evaluation."""
+        """Raise :class:`InputError` for what would go wrong in the first step or evaluation."""
         model = self.make_model(0)
         if not any(p.requires_grad for p in model.parameters()):
             raise InputError("the model has no parameter that requires a gradient")
