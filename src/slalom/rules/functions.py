@@ -44,6 +44,9 @@ def minimum(a: Value, b: Value) -> Value:
 def where(condition: Value, a: Value, b: Value) -> Value:
     """``a`` where the condition holds and ``b`` elsewhere, elementwise."""
     if isinstance(condition, torch.Tensor):
+        if isinstance(a, _NUMBER) and isinstance(b, _NUMBER):
+            # torch would round two numbers to the default dtype, whatever they meet next
+            a = torch.full((), a, dtype=torch.float64, device=condition.device)
         return torch.where(condition, a, b)
     if isinstance(condition, bool):
         return a if condition else b

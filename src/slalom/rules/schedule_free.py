@@ -48,13 +48,15 @@ def warmup(step: Value, steps: Value) -> Value:
 def move(
     y: Value, change: Value, weight_sum: Value, z: Value, rate: Value, momentum: Value
 ) -> tuple[Value, Value, Value]:
-    """``z`` a step on, its average weighted by the squared rates, and ``y`` between the two."""
+    """``y`` and ``z`` after a step, for an average weighted by the squares of the rates.
+
+    ``z' = z - rate * change`` and ``x' = (1 - share) * x + share * z'``, put into the definition
+    of ``y'``, leave no ``x``.
+    """
     weight_sum = weight_sum + rate * rate
     share = rate * rate / weight_sum if weight_sum > 0 else 0
-    x = average(y, z, momentum)
-    z = z - rate * change
-    x = (1 - share) * x + share * z
-    return momentum * x + (1 - momentum) * z, weight_sum, z
+    y = (1 - share) * y + share * z - (1 - momentum + momentum * share) * rate * change
+    return y, weight_sum, z - rate * change
 
 
 def average(y: Value, z: Value, momentum: Value) -> Value:

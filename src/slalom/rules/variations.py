@@ -18,8 +18,8 @@ def adabelief(
     """
     beta1, beta2 = betas
     param, grad = decay(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
+    surprise = beta1 * (grad - exp_avg)  # grad less the new average, without cancellation
     exp_avg = beta1 * exp_avg + (1 - beta1) * grad
-    surprise = grad - exp_avg
     exp_avg_var = beta2 * exp_avg_var + (1 - beta2) * surprise * surprise + eps
     variance = exp_avg_var
     if amsgrad:
