@@ -24,12 +24,17 @@ def trajectory(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any
     path = [param]
     for name in rule.arguments:
         begin = rule.start(name, hypers)
-        state.append(begin if name in rule.numbers else torch.full_like(param, begin))
+        number = torch.tensor(begin).item()
+        state.append(number if name in rule.numbers else torch.full_like(param, begin))
     for i, grad in enumerate(grads):
         clock = {"step": i + 1} if rule.takes_step else {}
         clock |= {"first": i == 0} if rule.takes_first else {}
         results = rule(param, grad.double(), *state, **hypers, **clock)
         param, *state = results if isinstance(results, tuple) else (results,)
+        state = [  # a rule's numbers are kept in the default dtype, as torch keeps them
+            torch.tensor(float(s)).item() if name in rule.numbers else s
+            for name, s in zip(rule.arguments, state, strict=True)
+        ]
         path.append(param)
     return torch.stack(path)
 

@@ -28,14 +28,35 @@ NUMBERS: dict[str, st.SearchStrategy[Any]] = {
     "alpha": st.floats(0.8, 0.999),
     "eps": st.floats(1e-10, 1e-3),
     "betas": st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.9999)),
+    "rho": st.floats(0.5, 0.99),
+    "lambd": st.floats(1e-5, 1e-2),
+    "t0": st.floats(1, 30),
+    "etas": st.tuples(st.floats(0.2, 0.8), st.floats(1.05, 1.5)),
+    "step_sizes": st.tuples(st.floats(1e-6, 1e-3), st.floats(0.2, 5.0)),
+    "momentum_decay": st.floats(1e-3, 1e-2),
+    "final_lr": st.floats(0.01, 0.5),
+    "gamma": st.floats(1e-4, 1e-2),
+    "warmup_steps": st.integers(0, 10),
+    "base_lr": st.none() | st.floats(1e-3, 0.1),
 }
+OF_A_RULE = {
+    ("adan", "betas"): st.tuples(*[st.floats(0.5, 0.99)] * 3),
+    ("schedule_free_sgd", "momentum"): st.floats(0.3, 0.99),
+    ("schedule_free_adamw", "betas"): st.tuples(st.floats(0.3, 0.99), st.floats(0.5, 0.9999)),
+    ("asgd", "alpha"): st.floats(0.5, 1.0),
+}
+"""Where a name means something else in one rule than in the others."""
 
 
 @st.composite
 def hypers_of(draw: st.DrawFn, rule: Rule) -> dict[str, Any]:
     """Any hyper-parameters that the rule's class accepts."""
     hypers = {
-        name: draw(st.booleans() if isinstance(default, bool) else NUMBERS[name])
+        name: draw(
+            st.booleans()
+            if isinstance(default, bool)
+            else OF_A_RULE.get((rule.name, name), NUMBERS.get(name))
+        )
         for name, default in rule.hypers.items()
     }
     if hypers.get("nesterov"):
@@ -72,8 +93,7 @@ def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: 
             generator = torch.Generator().manual_seed(seed)
             starts = [torch.randn(s, generator=generator, dtype=dtype) for s in shapes]
             grads = [
-                [torch.randn(s, generator=generator, dtype=dtype) for s in shapes]
-                for _ in range(n)
+                [torch.randn(s, generator=generator, dtype=dtype) for s in shapes] for _ in range(n)
             ]
             params = [torch.nn.Parameter(s.clone()) for s in starts]
             optimizer = CLASSES[rule.name](params, **hypers)

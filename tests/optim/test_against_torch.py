@@ -66,9 +66,7 @@ def test_25_steps(configuration, dtype):
     mine = getattr(slalom.optim, name)(ours, **options)
     other = getattr(torch.optim, name)(theirs, **options)
     walk(ours, theirs, mine, other)
-    assert all(
-        distance(p, q) <= TOLERANCE[dtype] for p, q in zip(ours, theirs, strict=True)
-    )
+    assert all(distance(p, q) <= TOLERANCE[dtype] for p, q in zip(ours, theirs, strict=True))
 
 
 def test_arguments_and_defaults_are_torchs(configuration):

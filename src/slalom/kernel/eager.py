@@ -22,12 +22,14 @@ def update(
     *,
     step: float,
     first: bool,
+    by_rows: bool = False,
 ) -> None:
     """Update ``param`` and ``state`` in place, whatever their device, dtype and layout.
 
     ``state`` holds the live states of the rule, each of the parameter's shape, and ``numbers``
     its numbers, whose new values are the caller's to compute. Complex tensors are updated as
-    pairs of reals, as in torch. A sparse gradient counts as a dense one. Arithmetic is done in the
+    pairs of reals, as in torch. ``by_rows``, the gradient is sparse and only what it touches is
+    read and written; else a sparse gradient counts as a dense one. Arithmetic is done in the
     widest of the dtypes, and at least in float32; what is narrower is rounded once.
     """
     keywords: dict[str, Any] = {name: plain(hypers[name]) for name in rule.hypers}
@@ -36,8 +38,14 @@ def update(
     if rule.takes_first:
         keywords["first"] = first
     with torch.no_grad():
-        grad = grad.to_dense() if grad.layout != torch.strided else grad
         old = {"param": param} | {name: state.get(name) for name in rule.arguments}
+        whole = dict(old)
+        if by_rows:
+            grad = grad.coalesce()
+            rows, grad = tuple(grad.indices()), grad.values()
+            old = {n: t if t is None else t[rows] for n, t in old.items()}
+        elif grad.layout != torch.strided:
+            grad = grad.to_dense()
         if param.is_complex():
             grad = torch.view_as_real(grad)
             old = {n: t if t is None else torch.view_as_real(t) for n, t in old.items()}
@@ -47,9 +55,15 @@ def update(
         given, *states = (wide | dict(numbers)).values()
         results = rule.function(given, grad.to(widest), *states, **keywords)
         results = results if isinstance(results, tuple) else (results,)
-        for tensor, before, result in zip(old.values(), wide.values(), results, strict=True):
-            if tensor is not None and before is not result:
-                tensor.copy_(torch.as_tensor(result))
+        for name, result in zip(old, results, strict=True):
+            tensor = old[name]
+            if tensor is None or wide[name] is result:
+                continue
+            tensor.copy_(torch.as_tensor(result))
+            if by_rows:
+                target = whole[name]
+                assert target is not None
+                target[rows] = torch.view_as_complex(tensor) if target.is_complex() else tensor
 
 
 def plain(value: Any) -> Any:

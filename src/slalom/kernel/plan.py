@@ -13,6 +13,7 @@ from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from slalom.kernel import eager
@@ -88,7 +89,8 @@ class Plan:
     @property
     def lost(self) -> str | None:
         """Why no parameter at all is served by machine code; None if one is, or there is none."""
-        return self.reasons[0] if self.reasons and None not in self.reasons else None
+        found = [r for e, r in zip(self.entries, self.reasons, strict=True) if not e.by_rows]
+        return found[0] if found and None not in found else None
 
     def reasons_by_parameter(self) -> dict[int, str | None]:
         """Id of each present parameter -> why it is served eagerly, None if by machine code."""
@@ -157,7 +159,7 @@ class Plan:
             hypers = {**row.group.options, **dict(zip(row.group.treatment, extra, strict=True))}
             eager.update(
                 row.rule, entry.param, grad, entry.state, numbers, hypers,
-                step=row.count + 1, first=row.count == 0,
+                step=row.count + 1, first=row.count == 0, by_rows=entry.by_rows,
             )  # fmt: skip
         self._advance()
         return True
@@ -180,10 +182,18 @@ class Plan:
         return names[place] if names else f"parameter {place} of group {entry.group}"
 
     def _eager_grads(self) -> list[Tensor] | None:
-        """The gradients of what is served eagerly; None if one is missing."""
-        found = [self.entries[i].param.grad for i in self._eager]
-        grads = [g for g in found if g is not None]
-        return grads if len(grads) == len(found) else None
+        """The gradients of what is served eagerly; None if one is missing or of another layout."""
+        grads = []
+        for i in self._eager:
+            entry = self.entries[i]
+            grad = entry.param.grad
+            if grad is None or (entry.by_rows and grad.layout == torch.strided):
+                return None
+            sparse = grad.layout != torch.strided
+            if sparse and not entry.by_rows and self.groups[entry.group].rule.sparse == "rows":
+                return None
+            grads.append(grad)
+        return grads
 
     def _counts(self) -> np.ndarray:
         return self.counters if self._columns is None else self.counters[:, self._columns]

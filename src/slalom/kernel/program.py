@@ -184,7 +184,10 @@ def _fits(program: Program, hypers: Mapping[str, Any]) -> bool:
     def length(value: Any) -> int | None:
         return len(value) if isinstance(value, tuple | list) else None
 
-    return all(length(hypers[name]) == n for name, n in program.shapes.items()) and all(
+    return all(
+        length(hypers[name]) == n and not is_flag(program.rule, name, hypers[name])
+        for name, n in program.shapes.items()
+    ) and all(
         is_flag(program.rule, name, hypers[name]) for name in program.flags if name != "first"
     )
 
@@ -302,6 +305,8 @@ def _compile_row(program: Program) -> Any:
     def row(step: float, first: bool, *values: Any) -> Row | None:
         try:
             return fast(step, first, *values)
+        except TypeError:  # a number has become None, or None a number
+            return None
         except (ZeroDivisionError, OverflowError):  # Python raises where IEEE has infinities
             import numpy as np
 

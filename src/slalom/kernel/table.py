@@ -55,12 +55,16 @@ _grad = attrgetter("grad")
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter with a gradient: its tensors, its group, and its place among the counters."""
+    """One parameter with a gradient: its tensors, its group, and its place among the counters.
+
+    ``by_rows``: its gradient is sparse, and what that does not touch stays as it is.
+    """
 
     param: Tensor
     state: Mapping[str, Tensor]
     group: int
     counter: int
+    by_rows: bool = False
 
 
 class NativeTable:
@@ -214,6 +218,8 @@ def _reason(entry: Entry) -> str | None:
         return f"it is on {param.device}; machine code is made for the CPU"
     if param.layout != torch.strided:
         return f"its layout is {param.layout}"
+    if entry.by_rows:
+        return "its gradient is sparse, and only the rows that it touches are updated"
     if param.is_conj() or param.is_neg():
         return "it is a lazily conjugated or negated view"
     if not is_dense(param):
@@ -246,5 +252,3 @@ def _fits(param: Tensor, grad: Tensor) -> bool:
         and not grad.is_conj()
         and same_layout(param, grad)
     )
-
-

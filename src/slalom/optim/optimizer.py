@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import chain
 from typing import Any, ClassVar
@@ -81,12 +81,17 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._warned = False
         super().__init__(params, hypers | choices)
 
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        """The rule that a parameter group follows."""
+        return self.rule
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            for name, default in (*self.rule.hypers.items(), *CHOICES.items()):
-                if name in self.rule.hypers or name in self.choices:
-                    group.setdefault(name, default)
+            for name, default in self.rule_of(group).hypers.items():
+                group.setdefault(name, default)
+            for name in self.choices:
+                group.setdefault(name, CHOICES[name])
         self._plan = None
         self._warned = getattr(self, "_warned", False)
         self._treatment = getattr(self, "_treatment", Treatment())
@@ -97,8 +102,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch; the group's hyper-parameters are checked as the class's own are."""
-        own = {n: param_group.get(n, d) for n, d in self.defaults.items() if n in self.rule.hypers}
-        check_hypers(own)
+        hypers = self.rule_of(param_group).hypers
+        check_hypers({n: param_group.get(n, self.defaults.get(n, d)) for n, d in hypers.items()})
         super().add_param_group(param_group)
         self._plan = None
 
@@ -152,21 +157,27 @@ class RuleOptimizer(torch.optim.Optimizer):
         counters = self._adopt_counters(params)
         index = {id(p): i for i, p in enumerate(params)}
         for number, group in enumerate(self.param_groups):
+            rule = self.rule_of(group)
             for param in group["params"]:
-                grad = param.grad
-                if grad is None:
+                if param.grad is None:
                     continue
-                if grad.layout != torch.strided and self.rule.dense_only:
-                    raise RuntimeError(f"{name} does not support sparse gradients")
+                sparse = param.grad.layout != torch.strided
+                if sparse:
+                    _check_sparse(name, rule, group)
                 i = index[id(param)]
                 state = self._ready_state(param, group, i, counters)
-                tensors = {s: state[s] for s in self.rule.state if s in state}
-                entries.append(Entry(param, tensors, number, i))
+                tensors = {s: state[s] for s in rule.state if s in state}
+                # without a state, and without decay, what a gradient does not touch stays anyway
+                still = not tensors and not group.get("weight_decay", 0)
+                rows = sparse and (rule.sparse == "rows" or still)
+                entries.append(Entry(param, tensors, number, i, rows))
         bound = self._treatment.clip_value
         neutral = {SCALE: 1.0 if self._scaled else None, BOUND: bound}
         extra = {name: value for name, value in neutral.items() if value is not None}
-        rule = treated(self.rule, scaled=self._scaled, bounded=bound is not None)
-        groups = [Group(rule, g, extra) for g in self.param_groups]
+        groups = [
+            Group(treated(self.rule_of(g), self._scaled, bound is not None), g, extra)
+            for g in self.param_groups
+        ]
         plan = Plan(groups, entries, self.state, counters, self._treatment)
         if plan.lost is not None and not self._warned:
             self._warned = True
@@ -182,30 +193,33 @@ class RuleOptimizer(torch.optim.Optimizer):
         ids = [id(p) for p in params]
         if known is None or self._counted != ids:
             dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
-            known = torch.zeros(1 + len(self.rule.numbers), len(params), dtype=dtype)
-            names = self._counted_names
-            views = [dict(zip(names, v.unbind(), strict=True)) for v in known.unbind(1)]
+            names = [
+                ("step", *self.rule_of(group).numbers)
+                for group in self.param_groups
+                for _ in group["params"]
+            ]
+            known = torch.zeros(max(map(len, names), default=1), len(params), dtype=dtype)
+            columns = known.unbind(1)
+            views = [
+                dict(zip(n, c.unbind(), strict=False)) for n, c in zip(names, columns, strict=True)
+            ]
             self._counters, self._counter_views, self._counted = known, views, ids
         for param, view in zip(params, views, strict=True):
             state = self.state.get(param, {})
-            for name in self._counted_names:
+            for name in view:
                 if name in state and state[name] is not view[name]:
                     view[name].fill_(float(state[name]))
                     state[name] = view[name]
         return known.numpy()
 
-    @property
-    def _counted_names(self) -> tuple[str, ...]:
-        """The states that are one number a parameter, in the order of the counters' rows."""
-        return "step", *self.rule.numbers
-
     def _ready_state(
         self, param: Tensor, group: dict[str, Any], i: int, counters: np.ndarray
     ) -> dict[str, Any]:
         """The parameter's state with all that its rule needs, made or laid out anew if need be."""
-        rule, views, column = self.rule, self._counter_views[i], counters[:, i]
+        rule, views = self.rule_of(group), self._counter_views[i]
+        column = counters[: len(views), i]
         state = self.state.get(param, {})
-        missing = [n for n in self._counted_names if n not in state]
+        missing = [n for n in views if n not in state]
         for name in missing if rule.takes_step or rule.numbers else ():
             if name in rule.numbers:
                 views[name].fill_(rule.start(name, group))
@@ -237,6 +251,17 @@ class RuleOptimizer(torch.optim.Optimizer):
         if not rule.takes_step:  # not kept in checkpoints: only the first update differs
             column[0] = 0 if fresh else max(count, 1)
         return state
+
+
+def _check_sparse(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
+    """Raise RuntimeError if this rule, under these options, has no meaning for sparse gradients."""
+    if rule.sparse is None:
+        raise RuntimeError(f"{name} does not support sparse gradients")
+    if options.get("weight_decay", 0):
+        raise RuntimeError(
+            f"weight_decay option is not compatible with sparse gradients: {name} would have to "
+            "decay the rows that a gradient does not touch; set weight_decay=0 for this parameter"
+        )
 
 
 _observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
@@ -282,4 +307,3 @@ def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] =
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip
     return type(name, (RuleOptimizer,), body)
-

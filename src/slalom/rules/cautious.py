@@ -39,5 +39,5 @@ def cautious(rule: Rule, *, decoupled_weight_decay: bool = False) -> Rule:
     function.__signature__ = inspect.signature(rule.function)  # type: ignore[attr-defined]
     return Rule(
         function, numbers=rule.numbers, init=rule.init, search=rule.search,
-        dense_only=rule.dense_only,
+        sparse=rule.sparse,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of a hyper-parameter that has none: the user must give it."""
@@ -34,7 +34,9 @@ class Rule:
         init: state name -> what the state holds before the first update: a number or the name
             of a hyper-parameter. Zero where not named.
         search: hyper-parameter name -> (low, high), the range in which a race looks for it.
-        dense_only: whether a sparse gradient is refused, as torch refuses it for this rule.
+        sparse: what a sparse gradient means: None that it is refused; ``"rows"`` that what it does
+            not touch stays as it is, state and all, as in torch's SparseAdam and Adagrad;
+            ``"dense"`` that it counts as the dense gradient it stands for, as in torch's SGD.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Rule:
         numbers: Collection[str] = (),
         init: Mapping[str, float | str] | None = None,
         search: Mapping[str, tuple[float, float]] | None = None,
-        dense_only: bool = True,
+        sparse: Literal["rows", "dense"] | None = None,
     ):
         self.function = function
         self.name: str = getattr(function, "__name__", "rule")
@@ -52,7 +54,7 @@ class Rule:
         self.__doc__ = function.__doc__
         self.init = dict(init or {})
         self.search = dict(search or {})
-        self.dense_only = dense_only
+        self.sparse: Literal["rows", "dense"] | None = sparse
 
         parameters = list(inspect.signature(function).parameters.values())
         tensors = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -115,7 +117,7 @@ def rule(
     numbers: Collection[str] = (),
     init: Mapping[str, float | str] | None = None,
     search: Mapping[str, tuple[float, float]] | None = None,
-    dense_only: bool = True,
+    sparse: Literal["rows", "dense"] | None = None,
 ) -> Callable[[Callable[..., Any]], Rule]: ...
 def rule(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a :class:`Rule` of a function ``(param, grad, *state, *, hyper-parameters)``.

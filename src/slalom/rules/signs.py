@@ -26,14 +26,14 @@ def rprop(
     return param - sign(grad) * step_size, grad, step_size
 
 
-@rule(search={"lr": (1e-5, 1e-2)}, dense_only=False)
+@rule(search={"lr": (1e-5, 1e-2)}, sparse="rows")
 def signsgd(param, grad, *, lr=1e-4, weight_decay=0, maximize=False):
     """SignSGD (Bernstein et al. 2018, algorithm 1); the decay is decoupled, as in Signum."""
     param, grad = decay(param, grad, lr, weight_decay, maximize, True)
     return param - lr * sign(grad)
 
 
-@rule(search={"lr": (1e-5, 1e-2)}, dense_only=False)
+@rule(search={"lr": (1e-5, 1e-2)}, sparse="rows")
 def signum(param, grad, exp_avg, *, lr=1e-4, momentum=0.9, weight_decay=0, maximize=False):
     """Signum (Bernstein et al. 2018, algorithm 2): the sign of the momentum."""
     param, grad = decay(param, grad, lr, weight_decay, maximize, True)

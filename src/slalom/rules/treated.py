@@ -43,5 +43,5 @@ def treated(rule: Rule, scaled: bool, bounded: bool) -> Rule:
     function.__doc__ = rule.__doc__
     return Rule(
         function, numbers=rule.numbers, init=rule.init, search=rule.search,
-        dense_only=rule.dense_only,
+        sparse=rule.sparse,
     )  # fmt: skip
