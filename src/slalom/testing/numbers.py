@@ -121,7 +121,7 @@ def shared_and_expanded_gradients(subject: Subject) -> None:
             optimizer.step()
             assert torch.equal(row, before), "it changes the gradient"
         ends.append([param])
-    subject.same(*ends, "gradients that share memory")
+    subject.same(ends[0], ends[1], "gradients that share memory")
 
 
 def sparse_gradients(subject: Subject) -> None:
@@ -147,7 +147,7 @@ def sparse_gradients(subject: Subject) -> None:
     if None in ends:
         assert ends == [None, None] or ends[0] is not None, "the reference takes sparse gradients"
         return
-    subject.same(*ends, "sparse gradients")
+    subject.same(ends[0], ends[1], "sparse gradients")
 
 
 def maximizes(subject: Subject) -> None:

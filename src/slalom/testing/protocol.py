@@ -75,7 +75,7 @@ def changed_learning_rate_counts_at_once(subject: Subject) -> None:
         walk(optimizer, params, gradients(values, 3))
         optimizer.param_groups[0]["lr"] = 0.04
         ends.append(walk(optimizer, params, gradients(values, 3, seed=2)))
-    subject.same(*ends, "after the lr has changed")
+    subject.same(ends[0], ends[1], "after the lr has changed")
     zero = parameters(values)
     frozen = walk(subject.make(zero, lr=0.01), zero, gradients(values, 3))
     assert any(not torch.equal(a, b) for a, b in zip(ends[0], frozen, strict=True))
@@ -122,7 +122,7 @@ def parameters_added_and_frozen(subject: Subject) -> None:
         walk(optimizer, params, rest)
         params[0].requires_grad_(True)
         ends.append(walk(optimizer, params, gradients(values, 3, seed=4)))
-    subject.same(*ends, "after a group was added and a parameter frozen")
+    subject.same(ends[0], ends[1], "after a group was added and a parameter frozen")
 
 
 def closures(subject: Subject) -> None:
@@ -152,7 +152,7 @@ def closures(subject: Subject) -> None:
                 optimizer.step()
         assert calls == 4, f"4 steps called the closure {calls} times"
         ends.append(params)
-    subject.same(*ends, "with a closure")
+    subject.same(ends[0], ends[1], "with a closure")
 
 
 def resumes_from_a_checkpoint(subject: Subject) -> None:
@@ -216,7 +216,7 @@ def copies_go_on_alike(subject: Subject) -> None:
         assert all(a is not b for a, b in zip(params, twins, strict=True)), "a copy shares tensors"
         later = gradients(values, 3, seed=2)
         ends = walk(twin, twins, later), walk(optimizer, params, later)
-        subject.close(*ends, 0.0, "a copy")
+        subject.close(ends[0], ends[1], 0.0, "a copy")
 
 
 def hooks_are_called(subject: Subject) -> None:
