@@ -339,3 +339,21 @@ def test_a_cautious_rule_keeps_the_base_rules_state():
     for own, other in zip(plain.state.values(), careful.state.values(), strict=True):
         assert own.keys() == other.keys()
         assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+@pytest.mark.parametrize("name", ["SignSGD", "Signum", "Lion", "CautiousLion", "CautiousAdamW"])
+def test_a_gradient_of_zero_moves_nothing(name):
+    param = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = getattr(slalom.optim, name)([param], lr=0.1, weight_decay=0)
+    param.grad = torch.tensor([0.0, 1.0])
+    optimizer.step()
+    assert param.tolist() == pytest.approx([1.0, 1.9])
+
+
+def test_signum_keeps_an_average_of_the_gradients():
+    param = torch.nn.Parameter(torch.zeros(1))
+    optimizer = slalom.optim.Signum([param], momentum=0.75)
+    for grad in (1.0, -3.0):
+        param.grad = torch.tensor([grad])
+        optimizer.step()
+    assert optimizer.state[param]["exp_avg"].item() == 0.75 * 0.25 * 1.0 - 0.25 * 3.0
