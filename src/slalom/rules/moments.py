@@ -7,7 +7,7 @@ from slalom.rules.parts import decay, objective
 from slalom.rules.rule import rule
 
 
-@rule(search={"lr": (1e-4, 1e-1)})
+@rule(search={"lr": (1e-4, 1e-1)}, sparse="rows")
 def adam(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=False,

@@ -14,9 +14,9 @@ def task() -> Task:
     from sklearn.model_selection import train_test_split
 
     inputs, classes = load_breast_cancer(return_X_y=True)
-    x, xv, y, yv = train_test_split(
-        inputs, classes.astype(np.float32)[:, None], test_size=0.3, random_state=0, stratify=classes
-    )
+    labels = np.asarray(classes, dtype=np.float32)[:, None]
+    parts = train_test_split(inputs, labels, test_size=0.3, random_state=0, stratify=classes)
+    x, xv, y, yv = (np.asarray(part) for part in parts)
     mean, deviation = x.mean(0), x.std(0)
     x, xv = ((part - mean) / deviation for part in (x, xv))
     return Task(

@@ -14,7 +14,9 @@ def task() -> Task:
     from sklearn.model_selection import train_test_split
 
     inputs, progression = load_diabetes(return_X_y=True, scaled=False)
-    x, xv, y, yv = train_test_split(inputs, progression[:, None], test_size=0.3, random_state=0)
+    goal = np.asarray(progression)[:, None]
+    parts = train_test_split(inputs, goal, test_size=0.3, random_state=0)
+    x, xv, y, yv = (np.asarray(part) for part in parts)
     x, xv = ((part - x.mean(0)) / x.std(0) for part in (x, xv))
     y, yv = ((part - y.mean(0)) / y.std(0) for part in (y, yv))
     x, xv, y, yv = (part.astype(np.float32) for part in (x, xv, y, yv))

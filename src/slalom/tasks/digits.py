@@ -19,7 +19,8 @@ def data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]
     inputs, classes = load_digits(return_X_y=True)
     inputs = (inputs / 16).astype(np.float32)
     parts = train_test_split(inputs, classes, test_size=0.25, random_state=0, stratify=classes)
-    return (parts[0], parts[2]), (parts[1], parts[3])
+    x, xv, y, yv = (np.asarray(part) for part in parts)
+    return (x, y), (xv, yv)
 
 
 def model() -> nn.Module:

@@ -47,6 +47,6 @@ def task() -> Task:
     cut = len(order) * 3 // 4
     parts = [(inputs[i], classes[i]) for i in (order[:cut], order[cut:])]
     return Task(
-        lambda: Bag(len(vocabulary)), nn.CrossEntropyLoss(), *parts, "accuracy", target=0.85,
+        lambda: Bag(len(vocabulary)), nn.CrossEntropyLoss(), parts[0], parts[1], "accuracy", 0.85,
         batch_size=32, max_steps=1500, eval_every=25, name="sparse-words",
     )  # fmt: skip

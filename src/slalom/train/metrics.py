@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ class Metric:
 
     name: str
     higher_is_better: bool
-    measure: Callable[[Tensor, Tensor, float], float]
+    measure: Callable[[Any, Any, float], float]
 
 
 def _classes(outputs: Tensor, targets: Tensor) -> Tensor:

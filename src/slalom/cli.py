@@ -1,0 +1,138 @@
+"""The commands of ``slalom``: race, races, report, rules and bench."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Update rules at the speed of memory, and a race that finds the right one.",
+)  # fmt: skip
+
+
+@app.command()
+def race(
+    task: Annotated[
+        str, typer.Argument(help="A built-in task (digits, cancer, ...) or FILE.py[:NAME].")
+    ],
+    entrants: Annotated[
+        str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
+    ] = None,
+    points: Annotated[int, typer.Option(help="Settings tried of each.")] = 6,
+    seeds: Annotated[int, typer.Option(help="Fresh seeds of the finals.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the ledger and the page.", show_default="races/")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the race in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print the verdict alone.")] = False,
+) -> None:
+    """Race optimizers on a task: which reaches its target soonest?"""
+    from slalom.racing import race as run
+    from slalom.racing.result import Result
+    from slalom.report.live import Live
+    from slalom.report.table import print_result
+
+    with Live(quiet=quiet or as_json) as live:
+        try:
+            result = run(
+                task, entrants=entrants.split(",") if entrants else None, points_each=points,
+                seeds=seeds, seed=seed, workers=workers, out=out, resume=resume, watch=live,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            live.stop()
+            if live.folder is not None:
+                print_result(Result(live.folder), quiet=quiet)
+                where = f"slalom race {task} --out {live.folder} --resume"
+                print(f"interrupted; go on with: {where}", file=sys.stderr)
+            raise typer.Exit(130) from None
+    page = result.report()
+    if as_json:
+        print(json.dumps(result.to_json()))
+    else:
+        print_result(result, quiet=quiet)
+        print(f"\n{page}")
+
+
+@app.command()
+def races(
+    folder: Annotated[Path, typer.Argument(help="Where races were written to.")] = Path("races"),
+) -> None:
+    """List past races: when, which task, what came out."""
+    from slalom.errors import InputError
+    from slalom.racing.result import Result
+
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; races are written to races/ unless --out")
+    for ledger in sorted(folder.glob("*/ledger.sqlite")):
+        try:
+            result = Result(ledger.parent)
+            print(f"{ledger.parent}  {result.meta['created']}  {result.verdict.text}")
+        except InputError as error:
+            print(f"{ledger.parent}  {error}")
+
+
+@app.command()
+def report(
+    ledger: Annotated[Path, typer.Argument(help="A race's folder, or the ledger in it.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Draw a race's page again from its ledger."""
+    from slalom.racing.result import Result
+
+    result = Result(ledger)
+    print(json.dumps(result.to_json()) if as_json else result.report(out))
+
+
+@app.command()
+def rules() -> None:
+    """List every rule: its formula, its state, the bytes it moves, its paper."""
+    from slalom.report.table import print_rules
+
+    print_rules()
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="steps: one step of every rule against torch's.")],
+    rule: Annotated[str | None, typer.Option(help="One class of slalom.optim alone.")] = None,
+    model: Annotated[str | None, typer.Option(help="One of the models alone.")] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
+) -> None:
+    """Measure what the README claims about speed, side by side on this machine."""
+    from slalom import optim
+    from slalom.bench import steps
+    from slalom.errors import InputError
+
+    if what != "steps":
+        raise InputError(f"there is no benchmark {what!r}; there is steps")
+    if model is not None and model not in steps.MODELS:
+        raise InputError(f"there is no model {model!r}; there are {', '.join(steps.MODELS)}")
+    if rule is not None and rule not in optim.__all__:
+        raise InputError(f"slalom.optim has no {rule!r}; it has {', '.join(optim.__all__)}")
+    steps.main(rule, model, rounds)
+
+
+def main() -> None:
+    """Run a command; bad input is one sentence on stderr and exit code 2."""
+    from slalom.errors import InputError
+
+    try:
+        app()
+    except InputError as error:
+        print(f"slalom: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

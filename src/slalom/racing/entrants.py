@@ -1,0 +1,200 @@
+"""Who races: families of optimizers, and the points of their search spaces."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from slalom import optim
+from slalom.errors import InputError
+
+Params = Iterable[Tensor]
+Space = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """An optimizer with a space of hyper-parameters to be searched.
+
+    Attributes:
+        label: what it is called in the race.
+        make: (parameters, **hypers) -> optimizer.
+        space: hyper-parameter -> (low, high), searched evenly in its logarithm.
+        fixed: further hyper-parameters, the same for every entrant.
+        batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
+        source: how ``make`` is written in Python, for the snippet.
+    """
+
+    label: str
+    make: Callable[..., torch.optim.Optimizer]
+    space: Space
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: Literal["all"] | int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A family with its hyper-parameters: what races. ``number`` is its place in the race."""
+
+    number: int
+    family: Family
+    hypers: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """The family's label and the hyper-parameters that were searched."""
+        values = ", ".join(f"{n}={v:.4g}" for n, v in self.hypers.items())
+        return f"{self.family.label}({values})" if values else self.family.label
+
+    def optimizer(self, params: Params) -> torch.optim.Optimizer:
+        """The entrant's optimizer for these parameters."""
+        return self.family.make(params, **self.family.fixed, **self.hypers)
+
+    def snippet(self) -> str:
+        """Two lines of Python that make this optimizer for ``model``."""
+        written = {**self.hypers, **self.family.fixed}
+        arguments = "".join(f", {n}={_written(v)}" for n, v in written.items())
+        module = self.family.source.rpartition(".")[0].partition(".")[0] or "slalom"
+        note = "  # one update for all samples" if self.family.batch_size == "all" else ""
+        made = f"optimizer = {self.family.source}(model.parameters(){arguments}){note}"
+        return f"import {module}\n{made}"
+
+
+def _ours(label: str, name: str, batch_size: Literal["all"] | None = None, **fixed: Any) -> Family:
+    made = getattr(optim, name)
+    space = {n: bounds for n, bounds in made.rule.search.items() if n not in fixed}
+    return Family(label, made, space, fixed, batch_size, f"slalom.optim.{name}")
+
+
+FIELD: dict[str, Family] = {
+    f.label: f
+    for f in (
+        Family("BGD", optim.SGD, {"lr": (1e-2, 3.0)}, {}, "all", "slalom.optim.SGD"),
+        _ours("SGD", "SGD"),
+        _ours("Momentum", "Momentum"),
+        _ours("Nesterov", "Momentum", nesterov=True),
+        _ours("AdaGrad", "Adagrad"),
+        _ours("RMSProp", "RMSprop"),
+        _ours("Adam", "Adam"),
+    )
+}
+"""The classic methods, which race where nobody else is named."""
+
+
+def families(entrants: Any = None) -> list[Family]:
+    """The families named by ``entrants``.
+
+    None for :data:`FIELD`; else a list of names (of FIELD, or of a class of ``slalom.optim``) and
+    families, or a mapping of labels to any of: a family, a ``torch.optim`` or ``slalom.optim``
+    class, a callable ``params -> optimizer``, or a pair of a class and its search space. Raises
+    :class:`InputError` for anything else, and where two have one label.
+    """
+    if entrants is None:
+        return list(FIELD.values())
+    named = entrants.items() if isinstance(entrants, Mapping) else ((None, e) for e in entrants)
+    found = [_family(label, given) for label, given in named]
+    labels = [f.label for f in found]
+    if not found:
+        raise InputError("entrants is empty; name at least one")
+    if len(set(labels)) != len(labels):
+        twice = next(x for x in labels if labels.count(x) > 1)
+        raise InputError(f"two entrants are called {twice}; give them different names")
+    return found
+
+
+def _family(label: str | None, given: Any) -> Family:
+    if isinstance(given, str):
+        for name, family in FIELD.items():
+            if name.lower() == given.lower():
+                return family if label is None else _renamed(family, label)
+        classes = {n.lower(): n for n in optim.__all__ if hasattr(getattr(optim, n), "rule")}
+        if given.lower() in classes:
+            name = classes[given.lower()]
+            return _ours(label or name, name)
+        near = difflib.get_close_matches(given, [*FIELD, *classes.values()], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(
+            f"there is no entrant {given!r}; there are {', '.join(FIELD)} and the classes of "
+            f"slalom.optim{hint}"
+        )
+    if isinstance(given, Family):
+        return given if label is None else _renamed(given, label)
+    given, space = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    if not callable(given):
+        raise InputError(
+            f"the entrant {label or given!r} is a {type(given).__name__}; it must be a name, an "
+            "optimizer class or a function from parameters to an optimizer, or a pair of one and "
+            'its search space, as in {"lr": (1e-4, 1e-1)}'
+        )
+    name = getattr(given, "__qualname__", "optimizer")
+    module = getattr(given, "__module__", "")
+    module = {"slalom.optim": "slalom.optim"}.get(module) or (
+        "torch.optim" if module.startswith("torch.optim") else module
+    )
+    if space is None and isinstance(given, type):
+        rule = getattr(given, "rule", None) or getattr(getattr(optim, name, None), "rule", None)
+        space = dict(rule.search) if rule is not None else {"lr": (1e-4, 1.0)}
+    for hyper, bounds in (space or {}).items():
+        if len(bounds) != 2 or not 0 < bounds[0] < bounds[1]:
+            raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
+    return Family(label or name, given, space or {}, {}, None, f"{module}.{name}")
+
+
+def _renamed(family: Family, label: str) -> Family:
+    return Family(
+        label, family.make, family.space, family.fixed, family.batch_size, family.source
+    )  # fmt: skip
+
+
+def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
+    """``n`` points of a space, spread evenly: scrambled Sobol (Owen 1998) in its logarithms.
+
+    Rounded to three digits, so that what is shown is what was run.
+    """
+    from scipy.stats import qmc
+
+    if not space:
+        return [{}]
+    power = max(0, math.ceil(math.log2(n)))
+    unit = qmc.Sobol(len(space), rng=seed).random_base2(power)[:n]
+    return [
+        {
+            name: _rounded(low * (high / low) ** float(x))
+            for (name, (low, high)), x in zip(space.items(), row, strict=True)
+        }
+        for row in unit
+    ]
+
+
+def beyond(
+    space: Space, found: list[dict[str, float]], best: dict[str, float]
+) -> dict[str, float] | None:
+    """A point past the edge of what was tried, where the best of all lies at that edge.
+
+    Looks at the learning rate alone. Moves as far as the points lie apart on average, at least by
+    a factor of two; None if the best lies within.
+    """
+    if "lr" not in space or len(found) < 3:
+        return None
+    tried = sorted(p["lr"] for p in found)
+    step = max(2.0, (tried[-1] / tried[0]) ** (1 / (len(tried) - 1)))
+    if best["lr"] == tried[-1]:
+        return {**best, "lr": _rounded(best["lr"] * step)}
+    if best["lr"] == tried[0]:
+        return {**best, "lr": _rounded(best["lr"] / step)}
+    return None
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _written(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)

@@ -1,0 +1,53 @@
+"""What a race tells those who watch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slalom.racing.result import Result
+
+
+@dataclass(frozen=True)
+class Started:
+    """A race begins: its task, how many entrants, the metric, the target (None: to be found) and
+    the folder of its ledger."""
+
+    task: str
+    entrants: int
+    metric: str
+    target: float | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A run was brought on, or ended; ``status`` is that of the ledger's table of runs."""
+
+    label: str
+    seed: int
+    stage: str
+    status: str
+    step: int
+    metric: float
+    steps_to_target: int | None
+    seconds_to_target: float | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something worth a line: a new stage, a range that was extended, a run that failed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The race is over, or was interrupted; ``result`` is what is known."""
+
+    result: Result
+
+
+Event = Started | Moved | Told | Finished

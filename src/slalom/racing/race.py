@@ -1,0 +1,392 @@
+"""A race from its start to its verdict: heats, finals on fresh seeds, and the clock at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slalom.errors import InputError
+from slalom.racing import events
+from slalom.racing.bracket import PATIENCE, Heats, Lane, Standing
+from slalom.racing.entrants import Entrant, Family, beyond, families, points
+from slalom.racing.ledger import Ledger
+from slalom.racing.result import Result
+from slalom.racing.runner import Request, Runner, Trace, Trainer
+from slalom.racing.stopwatch import stopwatch
+from slalom.racing.verdict import ratio
+from slalom.train import Task
+
+FINALISTS = 3
+"""Families at most that go to the finals."""
+
+LOOKS = ((1.0, 0.995), (2.0, 0.995), (3.0, 0.95))
+"""When the finals may end: at these multiples of ``seeds``, if intervals of that level decide.
+
+Looking early costs certainty, so the early looks ask for more of it.
+"""
+
+FRESH = 1000
+"""The first of the finals' seeds comes this far behind the seed of the heats."""
+
+Watch = Callable[[events.Event], None]
+
+
+def race(
+    task: Task | str,
+    *,
+    entrants: Any = None,
+    points_each: int = 6,
+    seeds: int = 10,
+    seed: int = 0,
+    baseline: Any = "Adam(lr=1e-3)",
+    workers: int = 1,
+    out: Path | str | None = None,
+    resume: bool = False,
+    watch: Watch = lambda event: None,
+    runner: Runner | None = None,
+) -> Result:
+    """Find out which optimizer with which settings reaches the task's target soonest.
+
+    Args:
+        task: a :class:`slalom.Task`, or what ``slalom race`` takes: a built-in task's name, or
+            ``FILE.py[:NAME]``.
+        entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
+            methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
+        points_each: settings tried of each, from 1 on.
+        seeds: fresh seeds of the finals, from 3 on; up to three times as many while it is open
+            who wins.
+        seed: of the points, the initial weights and the order of the samples; the finals' come
+            from it too.
+        baseline: the user's current choice, against which the bill is made: an optimizer class or
+            a callable ``params -> optimizer``; by default Adam at a learning rate of 1e-3; None
+            for none.
+        workers: processes that train, with one torch thread each. Changes no result.
+        out: the folder to write ``ledger.sqlite`` and ``report.html`` to; by default
+            ``races/<task>-<date>-<time>``.
+        resume: go on with the race in ``out``, which must have been of the same task and options.
+        watch: called with each event of :mod:`slalom.racing.events`.
+        runner: who trains; for replays.
+
+    Raises :class:`InputError` for what cannot be raced, before anything is trained. A
+    KeyboardInterrupt leaves the ledger whole, to be resumed.
+    """
+    spec = task if isinstance(task, str) else None
+    if isinstance(task, str):
+        from slalom.tasks import load
+
+        task = load(task)
+    _check_number("points_each", points_each, 1)
+    _check_number("seeds", seeds, 3)
+    _check_number("workers", workers, 1)
+    field = families(entrants)
+    task.check()
+    options = {
+        "task": task.name, "spec": spec, "seed": seed, "seeds": seeds, "points_each": points_each,
+        "metric": task.metric.name, "higher_is_better": task.higher_is_better,
+        "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
+        "max_steps": task.max_steps, "entrants": [f.label for f in field],
+        "parameters": sum(p.numel() for p in task.make_model(seed).parameters()),
+    }  # fmt: skip
+    ledger = _ledger(task, options, out, resume)
+    try:
+        with _executors(workers if runner is None else 1) as executors:
+            trainer = runner or Trainer(task, executors)
+            _Race(task, field, ledger, trainer, options, baseline, watch).run()
+    except KeyboardInterrupt:
+        ledger.set(interrupted=True)
+        raise
+    finally:
+        ledger.close()
+    result = Result(ledger.path.parent)
+    watch(events.Finished(result))
+    return result
+
+
+class _Race:
+    """One race in progress."""
+
+    def __init__(
+        self, task: Task, field: Sequence[Family], ledger: Ledger, trainer: Runner,
+        options: dict[str, Any], baseline: Any, watch: Watch,
+    ):  # fmt: skip
+        self.task, self.field, self.ledger, self.options = task, field, ledger, options
+        self.seed: int = options["seed"]
+        self.seeds: int = options["seeds"]
+        self.baseline, self.watch, self.trainer = baseline, watch, trainer
+        self.runner = _Recorded(trainer, ledger)
+        self.entrants: list[Entrant] = []
+
+    def run(self) -> None:
+        """Race to the verdict."""
+        start = time.perf_counter() - (self.ledger.meta.get("elapsed") or 0.0)
+        for family in self.field:
+            for hypers in points(family.space, self.options["points_each"], self.seed):
+                self._enter(family, hypers)
+        self.watch(
+            events.Started(
+                self.task.name,
+                len(self.entrants),
+                self.task.metric.name,
+                self.task.target,
+                self.ledger.path.parent,
+            )
+        )
+        if self.task.target is None:
+            self._find_target()
+        self.ledger.set(target=self.task.target)
+        heats = self._heats()
+        self._extend(heats)
+        leaders = self._leaders(heats)
+        if leaders:
+            cap = PATIENCE * 2 * heats.best
+            self._finals(leaders, cap)
+            self._run_baseline(leaders, cap)
+            self._time(leaders)
+        self.ledger.set(finished=True, interrupted=False, elapsed=time.perf_counter() - start)
+
+    def _enter(self, family: Family, hypers: dict[str, float]) -> Entrant:
+        entrant = Entrant(len(self.entrants), family, hypers)
+        self.entrants.append(entrant)
+        self.ledger.enter(entrant, Lane.of(self.task, entrant).batch)
+        return entrant
+
+    def _heats(self) -> Heats:
+        entrants = list(self.entrants)
+        heats = Heats(
+            self.task, entrants, self.runner, self.seed,
+            report=lambda s: self._record(s, self.seed, "heat"),
+        )  # fmt: skip
+        heats.run()
+        if all(s.fate == "failed" for s in heats.standings):
+            reason = heats.standings[0].trace.reason
+            raise InputError(f"every entrant failed; the first with {reason}")
+        return heats
+
+    def _find_target(self) -> None:
+        """What the best tuned entrant reaches within the cap: the median over three seeds."""
+        self.watch(events.Told("looking for a target: what the best reaches within the cap"))
+        heats = self._heats()
+        best = min(heats.standings, key=lambda s: s.score)
+        pick = max if self.task.higher_is_better else min
+        found = []
+        for i in range(3):
+            seed = self.seed + i
+            until = best.lane.until(self.task.max_steps)
+            trace = self._advance(best.entrant, best.lane, seed, until, "heat")
+            found.append(pick(e.metric for e in trace.evaluations))
+        self.task = copy.copy(self.task)
+        self.task.target = statistics.median(found)
+        if isinstance(self.trainer, Trainer):
+            self.trainer.task = self.task
+            self.trainer.register()
+        text = f"target found: {self.task.metric.name} {self.task.target:.4g}"
+        self.ledger.note(f"{text}, the median of what {best.entrant.label} reached on three seeds")
+        self.watch(events.Told(text))
+
+    def _extend(self, heats: Heats) -> None:
+        """Look beyond the edge of a range where the best of a leading family lies there."""
+        for leader in self._leaders(heats):
+            family = leader.entrant.family
+            best = leader
+            for _ in range(3):
+                tried = [
+                    dict(s.entrant.hypers) for s in heats.standings if s.entrant.family is family
+                ]
+                further = beyond(family.space, tried, dict(best.entrant.hypers))
+                if further is None:
+                    break
+                text = f"the best {family.label} lay at the edge of its range; extended"
+                self.ledger.note(text)
+                self.watch(events.Told(text))
+                standing = heats.add(self._enter(family, further))
+                if standing.to_target >= best.to_target:
+                    break
+                best = standing
+
+    def _leaders(self, heats: Heats) -> list[Standing]:
+        """The best of each family that reached the target, soonest first."""
+        best: dict[str, Standing] = {}
+        for standing in sorted(heats.standings, key=lambda s: s.to_target):
+            if standing.fate == "reached":
+                best.setdefault(standing.entrant.family.label, standing)
+        return list(best.values())[:FINALISTS]
+
+    def _finals(self, leaders: Sequence[Standing], cap: float) -> None:
+        """The leaders on fresh seeds, until an interval decides or the seeds are used up."""
+        self.watch(events.Told("finals: " + ", ".join(s.entrant.label for s in leaders)))
+        needs: dict[int, list[float | None]] = {s.entrant.number: [] for s in leaders}
+        done = 0
+        for share, level in LOOKS:
+            for i in range(done, round(share * self.seeds)):
+                for s in leaders:
+                    trace = self._final(s, self.seed + FRESH + i, cap, "final")
+                    crossing = trace.crossing(self.task)
+                    needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
+            done = round(share * self.seeds)
+            if len(leaders) == 1 or self._decided(list(needs.values()), level):
+                break
+
+    def _decided(self, needs: list[list[float | None]], level: float) -> bool:
+        ordered = sorted(needs, key=lambda n: statistics.median(x or math.inf for x in n))
+        return all(ratio(other, ordered[0], level=level).low > 1 for other in ordered[1:])
+
+    def _final(self, standing: Standing, seed: int, cap: float, stage: str) -> Trace:
+        until = standing.lane.until(min(cap, float(self.task.max_steps)))
+        return self._advance(standing.entrant, standing.lane, seed, until, stage)
+
+    def _run_baseline(self, leaders: Sequence[Standing], cap: float) -> None:
+        """The user's current choice on three of the finals' seeds."""
+        if self.baseline is None:
+            return
+        if self.baseline == "Adam(lr=1e-3)":
+            source = "torch.optim.Adam"
+            family = Family("Adam, as it comes", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
+        else:
+            (family,) = families({"baseline": (self.baseline, {})})
+        entrant = self._enter(family, {})
+        standing = Standing(entrant, Lane.of(self.task, entrant))
+        for i in range(3):
+            self._final(standing, self.seed + FRESH + i, max(cap, self.task.max_steps), "baseline")
+
+    def _time(self, leaders: Sequence[Standing]) -> None:
+        """Seconds of an update of each finalist, taking turns, alone on the machine."""
+        if not isinstance(self.trainer, Trainer) or self.ledger.meta.get("timed"):
+            return
+        self.watch(events.Told("the clock: updates of the finalists, taking turns"))
+        rounds, noisy = stopwatch(self.task, [s.entrant for s in leaders], self.seed)
+        self.ledger.time([s.entrant.number for s in leaders], rounds)
+        if noisy:
+            self.ledger.note(noisy)
+        self.ledger.set(timed=True)
+
+    def _advance(self, entrant: Entrant, lane: Lane, seed: int, until: int, stage: str) -> Trace:
+        request = Request(entrant, seed, until, lane.every, Trace())
+        ((_, trace),) = self.runner.advance([request])
+        standing = Standing(entrant, lane, trace)
+        if trace.ended:
+            standing.fate = trace.ended
+        else:
+            standing.fate = "reached" if trace.crossing(self.task) else "not reached"
+        self._record(standing, seed, stage)
+        return trace
+
+    def _record(self, standing: Standing, seed: int, stage: str) -> None:
+        trace, entrant = standing.trace, standing.entrant
+        crossing = trace.crossing(self.task)
+        status = "running" if standing.fate == "racing" else standing.fate
+        if len(trace.evaluations) >= len(self.ledger.trace(entrant.number, seed).evaluations):
+            self.ledger.record(entrant, seed, stage, status, trace, crossing)
+        if standing.fate == "failed":
+            self.ledger.note(f"{entrant.label} failed: {trace.reason}")
+        if standing.fate != "racing" and isinstance(self.trainer, Trainer):
+            self.trainer.forget(entrant, seed)
+        last = trace.evaluations[-1] if trace.evaluations else None
+        self.watch(
+            events.Moved(
+                entrant.label, seed, stage, status, trace.step,
+                last.metric if last else math.nan,
+                crossing.step if crossing else None, crossing.seconds if crossing else None,
+            )
+        )  # fmt: skip
+
+
+def _check_number(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
+
+
+class _Recorded:
+    """A runner that remembers: what the ledger knows is not trained again.
+
+    So a race that is resumed makes the decisions it made before, from the evaluations it made
+    them from, and trains only from where it was.
+    """
+
+    def __init__(self, runner: Runner, ledger: Ledger):
+        self._runner, self._ledger = runner, ledger
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """See :class:`slalom.racing.runner.Runner`."""
+        missing = []
+        for request in requests:
+            known = self._ledger.trace(request.entrant.number, request.seed)
+            if known.ended or known.step >= request.until or self._through(known):
+                yield request, _until(known, request.until)
+            else:
+                missing.append(replace(request, known=known))
+        yield from self._runner.advance(missing)
+
+    def _through(self, trace: Trace) -> bool:
+        task = getattr(self._runner, "task", None)
+        return task is not None and trace.crossing(task) is not None
+
+
+def _until(trace: Trace, step: int) -> Trace:
+    """What was known of a run when it stood at this step."""
+    known = tuple(e for e in trace.evaluations if e.step <= step)
+    if trace.step < step:
+        return trace
+    return Trace(known)
+
+
+def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume: bool) -> Ledger:
+    """The race's ledger, made or gone on with."""
+    if resume:
+        if out is None:
+            raise InputError("resume needs out=, the folder of the race to go on with")
+        ledger = Ledger(Path(out) / "ledger.sqlite")
+        before = ledger.meta
+        for name, value in options.items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"{out} is a race with {name} {before.get(name)!r}, and this one has "
+                    f"{value!r}; resume it as it was begun"
+                )
+        return ledger
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = Path(out) if out else Path("races") / f"{task.name}-{stamp}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    ledger = Ledger(folder / "ledger.sqlite", create=True)
+    from slalom import __version__
+
+    created = datetime.now().astimezone().isoformat(timespec="seconds")
+    ledger.set(
+        **options, target=task.target, finished=False, elapsed=None,
+        created=created,
+        versions={
+            "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        },
+    )  # fmt: skip
+    return ledger
+
+
+@contextlib.contextmanager
+def _executors(workers: int) -> Iterator[list[Executor]]:
+    """So many processes, each an executor of its own; none for one worker."""
+    if workers == 1:
+        yield []
+        return
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise InputError("several workers need fork, which this system does not have")
+    context = multiprocessing.get_context("fork")  # they inherit the task, lambdas and all
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(workers)
+        ]

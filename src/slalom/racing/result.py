@@ -1,0 +1,393 @@
+"""What a race has found, read back from its ledger."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from slalom.racing.ledger import Ledger
+from slalom.racing.verdict import Ratio, ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+JSON_VERSION = 1
+"""Of the form that :meth:`Result.to_json` writes."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One family with its best hyper-parameters; medians over seeds, None where not reached.
+
+    ``status`` is ``reached``, ``not reached``, ``dropped``, ``diverged`` or ``failed``;
+    ``reached`` of ``seeds`` runs got to the target. ``seconds_to_target`` are the updates times
+    the seconds of one, measured alone, where it was measured.
+    """
+
+    place: int
+    label: str
+    rule: str
+    hypers: dict[str, float]
+    batch: int
+    status: str
+    reached: int
+    seeds: int
+    steps_to_target: float | None
+    seconds_to_target: float | None
+    samples_to_target: float | None
+    best_metric: float | None
+    snippet: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rival:
+    """How much more than the winner another finalist needs, in work and in seconds."""
+
+    label: str
+    work: Ratio
+    seconds: Ratio
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who won, in a sentence; ``winner`` is None where nobody reached the target.
+
+    ``tie``: the 95% interval of a rival's ratio includes 1.
+    """
+
+    text: str
+    winner: str | None
+    tie: bool
+    rivals: tuple[Rival, ...] = ()
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The entrant that won, or that leads a tie."""
+
+    label: str
+    rule: str
+    hypers: dict[str, float]
+    batch: int
+    code: str
+
+    def optimizer(self, params: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The winner's optimizer for these parameters; for what ``slalom.optim`` has."""
+        from slalom.racing.entrants import families
+
+        family = families([self.rule])[0]
+        return family.make(params, **family.fixed, **self.hypers)
+
+    def snippet(self) -> str:
+        """Two lines of Python that make the winner's optimizer for ``model``."""
+        return self.code
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run, as lists of equal length; ``chosen`` if its entrant stands for its family."""
+
+    label: str
+    rule: str
+    hypers: dict[str, float]
+    seed: int
+    stage: str
+    status: str
+    chosen: bool
+    step: list[int]
+    samples: list[int]
+    seconds: list[float]
+    train_loss: list[float | None]
+    valid_loss: list[float | None]
+    metric: list[float | None]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The bill. ``runs``: all updates' samples, in those of one winning run; None without one.
+
+    ``pays_after``: retrainings after which the search is paid for, against the baseline; None if
+    it never is, or if there was none.
+    """
+
+    samples: int
+    seconds: float
+    search_runs: float | None
+    runs: float | None
+    baseline: str | None
+    pays_after: int | None
+
+
+class Result:
+    """A race that has finished or was interrupted; see :func:`slalom.race`.
+
+    Args:
+        folder: where the race wrote its ledger. Raises :class:`InputError` if there is none.
+    """
+
+    def __init__(self, folder: Path | str):
+        folder = Path(folder)
+        self.path = folder.parent if folder.is_file() else folder
+        ledger = Ledger(folder if folder.is_file() else folder / "ledger.sqlite")
+        try:
+            self.meta: dict[str, Any] = ledger.meta
+            self.notes = [r["text"] for r in ledger.rows("SELECT text FROM note ORDER BY rowid")]
+            self._entrants = {r["number"]: r for r in ledger.rows("SELECT * FROM entrant")}
+            self._runs = list(ledger.rows("SELECT * FROM run ORDER BY entrant, seed"))
+            self._evaluations: dict[tuple[int, int], list[dict[str, Any]]] = {}
+            for e in ledger.rows("SELECT * FROM evaluation ORDER BY entrant, seed, step"):
+                self._evaluations.setdefault((e["entrant"], e["seed"]), []).append(e)
+            self._timing: dict[int, list[float]] = {}
+            for t in ledger.rows("SELECT * FROM timing ORDER BY round"):
+                self._timing.setdefault(t["entrant"], []).append(t["seconds"])
+        finally:
+            ledger.close()
+        for entrant in self._entrants.values():
+            entrant["hypers"] = json.loads(entrant["hypers"])
+
+    @cached_property
+    def finals(self) -> dict[int, list[dict[str, Any]]]:
+        """Number of each finalist -> its runs on the finals' seeds, in order."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for run in self._runs:
+            if run["stage"] == "final":
+                found.setdefault(run["entrant"], []).append(run)
+        return found
+
+    @cached_property
+    def _chosen(self) -> dict[str, int]:
+        """Family -> the number of the entrant that stands for it."""
+        best: dict[str, tuple[tuple[float, ...], int]] = {}
+        for run in self._runs:
+            if run["stage"] == "baseline":
+                continue
+            family = self._entrants[run["entrant"]]["family"]
+            needed = run["samples_to_target"]
+            key = (
+                run["entrant"] not in self.finals,
+                math.inf if needed is None else needed,
+                -run["steps"] if needed is None else 0,
+                self._signed(self._best_metric(run)),
+            )
+            if family not in best or key < best[family][0]:
+                best[family] = key, run["entrant"]
+        return {family: number for family, (_, number) in best.items()}
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """One row a family, the soonest at its target first."""
+        rows = []
+        for family, number in self._chosen.items():
+            entrant = self._entrants[number]
+            runs = self.finals.get(number) or [r for r in self._runs if r["entrant"] == number]
+            there = [r for r in runs if r["samples_to_target"] is not None]
+            statuses = [r["status"] for r in runs]
+            status = "reached" if 2 * len(there) >= len(runs) else max(statuses, key=statuses.count)
+            metrics = [m for r in runs if (m := self._best_metric(r)) is not None]
+            rows.append(
+                Standing(
+                    0, entrant["label"], family, entrant["hypers"], entrant["batch"], status,
+                    len(there), len(runs), _median(runs, "steps_to_target"),
+                    self._seconds(number, runs), _median(runs, "samples_to_target"),
+                    statistics.median(metrics) if metrics else None, entrant["snippet"],
+                    next((r["reason"] for r in runs if r["reason"]), ""),
+                )
+            )  # fmt: skip
+        rows.sort(
+            key=lambda s: (
+                s.samples_to_target is None,
+                s.samples_to_target or 0,
+                self._signed(s.best_metric),
+            )
+        )
+        if (won := self._leader) is not None:  # by all its seeds together, not by the median alone
+            label = self._entrants[won]["label"]
+            rows.sort(key=lambda s: s.label != label)
+        return [replace(s, place=i) for i, s in enumerate(rows, 1)]
+
+    @cached_property
+    def _leader(self) -> int | None:
+        needs = {n: [r["samples_to_target"] for r in runs] for n, runs in self.finals.items()}
+        ranked = [(_typical(values), n) for n, values in needs.items()]
+        ranked = [(v, n) for v, n in ranked if v < math.inf]
+        return min(ranked)[1] if ranked else None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Who won, and how sure that is."""
+        metric, target = self.meta["metric"], self.meta["target"]
+        goal = f"{metric} {target:.4g}" if target is not None else metric
+        if (won := self._leader) is None:
+            if not self.meta.get("finished"):
+                return Verdict("The race was interrupted before anyone had won it.", None, False)
+            return Verdict(f"Nobody reached {goal} within the cap of the task.", None, False)
+        label = self._entrants[won]["label"]
+        mine = self.finals[won]
+        rivals = []
+        for number, runs in self.finals.items():
+            if number == won:
+                continue
+            k = min(len(runs), len(mine))
+            work = ratio(*([r["samples_to_target"] for r in x[:k]] for x in (runs, mine)))
+            seconds = ratio(
+                *(
+                    [self._run_seconds(n, r) for r in x[:k]]
+                    for n, x in ((number, runs), (won, mine))
+                )
+            )
+            rivals.append(Rival(self._entrants[number]["label"], work, seconds))
+        rivals.sort(key=lambda r: r.work.value)
+        standing = next(s for s in self.standings if s.label == label)
+        took = f"{standing.steps_to_target:.0f} steps"
+        if standing.seconds_to_target is not None:
+            took += f" ({standing.seconds_to_target:.2g} s)"
+        open_ones = [r for r in rivals if not r.work.decided]
+        if not rivals:
+            text = f"{label} is the only one that reached {goal}: in {took}."
+            return Verdict(text, label, False)
+        nearest = open_ones[0] if open_ones else rivals[0]
+        evidence = (
+            f"{nearest.label} needs {nearest.work.value:.2f} times its "
+            f"{'steps' if self._same_batch(won, nearest.label) else 'samples'} "
+            f"(95% interval {nearest.work.low:.2f} to {nearest.work.high:.2f}; "
+            f"{nearest.work.method}) and {nearest.seconds.value:.2f} times its seconds "
+            f"({nearest.seconds.low:.2f} to {nearest.seconds.high:.2f})"
+        )
+        if open_ones:
+            names = " and ".join([label, *(r.label for r in open_ones)])
+            text = f"A tie of {names} at {goal}: {label} takes {took}, {evidence}."
+        else:
+            text = f"{label} reaches {goal} soonest, in {took}: {evidence}."
+        return Verdict(text, label, bool(open_ones), tuple(rivals))
+
+    @cached_property
+    def winner(self) -> Winner | None:
+        """The entrant that won or leads a tie; None where nobody reached the target."""
+        if (won := self._leader) is None:
+            return None
+        e = self._entrants[won]
+        return Winner(e["label"], e["family"], e["hypers"], e["batch"], e["snippet"])
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """Every run."""
+        chosen = set(self._chosen.values())
+        found = []
+        for run in self._runs:
+            entrant = self._entrants[run["entrant"]]
+            series = self._evaluations.get((run["entrant"], run["seed"]), [])
+            columns = (
+                [e[name] for e in series]
+                for name in ("step", "samples", "seconds", "train_loss", "valid_loss", "metric")
+            )
+            found.append(
+                Curve(
+                    entrant["label"], entrant["family"], entrant["hypers"], run["seed"],
+                    run["stage"], run["status"], run["entrant"] in chosen, *columns,
+                )
+            )  # fmt: skip
+        return found
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What the race cost, and when it has paid for itself."""
+        samples = sum(r["samples"] for r in self._runs)
+        search = sum(r["samples"] for r in self._runs if r["stage"] == "heat")
+        seconds = sum(r["seconds"] for r in self._runs)
+        base = [r for r in self._runs if r["stage"] == "baseline"]
+        baseline = self._entrants[base[0]["entrant"]]["label"] if base else None
+        one = next((s.samples_to_target for s in self.standings if s.place == 1), None)
+        if not one or self._leader is None:
+            return Cost(samples, seconds, None, None, baseline, None)
+        pays = None
+        needed = _median(base, "samples_to_target") if base else None
+        if base:  # a baseline that never arrives costs at least what it had when it was stopped
+            usual = needed or statistics.median(r["samples"] for r in base)
+            if usual > one:
+                pays = math.ceil(samples / (usual - one))
+        return Cost(samples, seconds, search / one, samples / one, baseline, pays)
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write the race's page, one HTML file that needs nothing else; returns its path."""
+        from slalom.report.page import write
+
+        return write(self, Path(path) if path else self.path / "report.html")
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row an evaluation of every run; needs pandas."""
+        import pandas as pd
+
+        columns = ("step", "samples", "seconds", "train_loss", "valid_loss", "metric")
+        frames = [
+            pd.DataFrame({name: getattr(c, name) for name in columns}).assign(
+                label=c.label, rule=c.rule, seed=c.seed, stage=c.stage, status=c.status, **c.hypers
+            )
+            for c in self.curves
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the curves, in plain values; ``version`` tells the form."""
+        return {
+            "version": JSON_VERSION, "path": str(self.path), "meta": self.meta,
+            "standings": [asdict(s) for s in self.standings], "verdict": asdict(self.verdict),
+            "winner": asdict(self.winner) if self.winner else None, "cost": asdict(self.cost),
+            "notes": self.notes,
+        }  # fmt: skip
+
+    def _same_batch(self, number: int, label: str) -> bool:
+        other = next(e for e in self._entrants.values() if e["label"] == label)
+        return other["batch"] == self._entrants[number]["batch"]
+
+    def _signed(self, metric: float | None) -> float:
+        if metric is None:
+            return math.inf
+        return -metric if self.meta["higher_is_better"] else metric
+
+    def _best_metric(self, run: dict[str, Any]) -> float | None:
+        values = [
+            e["metric"]
+            for e in self._evaluations.get((run["entrant"], run["seed"]), [])
+            if e["metric"] is not None
+        ]
+        pick = max if self.meta["higher_is_better"] else min
+        return pick(values) if values else None
+
+    def _run_seconds(self, number: int, run: dict[str, Any]) -> float | None:
+        if run["steps_to_target"] is None:
+            return None
+        if number in self._timing:
+            return run["steps_to_target"] * statistics.median(self._timing[number])
+        return run["seconds_to_target"]
+
+    def _seconds(self, number: int, runs: list[dict[str, Any]]) -> float | None:
+        values = [self._run_seconds(number, r) for r in runs]
+        return _middle(values)
+
+
+def _median(runs: list[dict[str, Any]], name: str) -> float | None:
+    return _middle([r[name] for r in runs])
+
+
+def _middle(values: list[float | None]) -> float | None:
+    """The median, with None as infinite; None where that is."""
+    middle = statistics.median(math.inf if v is None else v for v in values) if values else math.inf
+    return None if middle == math.inf else middle
+
+
+def _typical(values: list[float | None]) -> float:
+    """The geometric mean where all arrived, else the median with those that did not as infinite."""
+    if all(v is not None for v in values):
+        return statistics.geometric_mean([float(v) for v in values if v is not None])
+    middle = _middle(values)
+    return math.inf if middle is None else middle

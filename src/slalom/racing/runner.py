@@ -1,0 +1,160 @@
+"""Who trains the entrants: a race only ever asks for a run to be brought on to a step.
+
+What a race decides depends on the evaluations alone, and these on task, entrant and seed alone,
+whoever trains and wherever. So a race can be played again from its record, gone on with after a
+crash, or spread over processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from slalom.racing.entrants import Entrant
+from slalom.train import Evaluation, Run, Task
+
+HOLD = 2
+"""Evaluations after the crossing at which the metric must still be past the target."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is known of one run.
+
+    Attributes:
+        evaluations: in the order of their steps.
+        ended: None while the run can go on; else ``diverged`` or ``failed``.
+        reason: why it ended, for people.
+    """
+
+    evaluations: tuple[Evaluation, ...] = ()
+    ended: str | None = None
+    reason: str = ""
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+        return self.evaluations[-1].step if self.evaluations else 0
+
+    def crossing(self, task: Task, hold: int = HOLD) -> Evaluation | None:
+        """The evaluation at which the target was reached and held; None if there is none (yet)."""
+        run = 0
+        for i, evaluation in enumerate(self.evaluations):
+            run = run + 1 if task.reached(evaluation.metric) else 0
+            if run > hold:
+                return self.evaluations[i - hold]
+        return None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to be brought on: to ``until`` updates, or past the target if that comes sooner."""
+
+    entrant: Entrant
+    seed: int
+    until: int
+    every: int
+    known: Trace = field(default=Trace(), repr=False)
+
+
+class Runner(Protocol):
+    """What a race needs of whoever trains."""
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """Bring each run on, in any order; yields each with all that is known of it."""
+        ...
+
+
+class Trainer:
+    """Trains here, or in ``executors`` of one process each, with one torch thread.
+
+    Runs are kept in memory between requests, by whoever trains them; one that is not there is
+    trained again from its start, which gives the same to the bit.
+    """
+
+    def __init__(self, task: Task, executors: Sequence[Executor] = ()):
+        self.task, self._executors = task, executors
+        self.register()
+
+    def register(self) -> None:
+        """Make the task known to whoever trains in this process."""
+        _TASKS[id(self.task)] = self.task
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
+        if not self._executors:
+            for request in requests:
+                yield request, train(id(self.task), request)
+            return
+        n = len(self._executors)
+        pending = [  # always to the same process, which has the run in its memory
+            (r, self._executors[(r.entrant.number + r.seed) % n].submit(train, id(self.task), r))
+            for r in requests
+        ]
+        for request, future in pending:  # in order, so that a record is always the same
+            yield request, future.result()
+
+    def forget(self, entrant: Entrant, seed: int) -> None:
+        """Free the memory of a run that will not be asked for again."""
+        _RUNS.pop((id(self.task), entrant.number, seed), None)
+
+
+_TASKS: dict[int, Task] = {}
+_RUNS: dict[tuple[int, int, int], Run] = {}
+
+
+def train(task_id: int, request: Request) -> Trace:
+    """Bring one run on; an exception in the model, the loss or the data ends it as ``failed``."""
+    task, entrant = _TASKS[task_id], request.entrant
+    trace = request.known
+    key = task_id, entrant.number, request.seed
+    with one_thread():
+        try:
+            run = _RUNS.get(key)
+            if run is None or run.step != trace.step:
+                run = _RUNS[key] = Run(
+                    task, entrant.optimizer, request.seed, batch_size=entrant.family.batch_size
+                )
+                while run.step < trace.step:  # known already; to be lived through again
+                    run.advance(request.every)
+                    run.evaluate()
+            found = list(trace.evaluations)
+            while run.step < request.until and run.diverged is None:
+                run.advance(min(request.every, request.until - run.step))
+                if run.diverged is None:
+                    found.append(run.evaluate())
+                    if Trace(tuple(found)).crossing(task):
+                        break
+        except Exception as error:
+            _RUNS.pop(key, None)
+            return replace(trace, ended="failed", reason=_told(error))
+    if run.diverged is not None:
+        _RUNS.pop(key, None)
+        return Trace(tuple(found), "diverged", run.diverged)
+    return Trace(tuple(found))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads change no result, but on small models they cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _told(error: Exception) -> str:
+    """The error and the line of the user's own file that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]
+    where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text}{where}"

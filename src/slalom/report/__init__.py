@@ -1,0 +1,1 @@
+"""What people look at: tables, progress, and the page of a race."""

@@ -1,0 +1,173 @@
+"""The plots of a race, as plotly figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from slalom.racing.result import Curve, Result
+
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f",
+    "#b22222", "#2f4f4f",
+)  # fmt: skip
+"""Okabe & Ito's colours, told apart by the colour-blind, and some more."""
+
+POINTS, FAINT, STRONG = 300, 4, 3
+"""Points a curve, and curves a rule: of settings that were not chosen, and of the one that was."""
+
+AXES = {"steps": "step", "seconds": "seconds", "samples": "samples"}
+"""What may stand on the horizontal axis, and the curves' name for it."""
+
+
+def colours(result: Result) -> dict[str, str]:
+    """Rule -> its colour, in the order of the standings."""
+    rules = dict.fromkeys([s.rule for s in result.standings] + [c.rule for c in result.curves])
+    return {rule: COLOURS[i % len(COLOURS)] for i, rule in enumerate(rules)}
+
+
+def curves(result: Result, quantity: str, title: str, *, log: bool = False) -> go.Figure:
+    """A quantity of the evaluations (``metric``, ``train_loss``, ``valid_loss``) over a run.
+
+    The chosen setting of each rule strongly, others faintly; a switch of the horizontal axis.
+    """
+    palette, shown = colours(result), _picked(result)
+    figure = go.Figure()
+    axes: dict[str, list[list[Any]]] = {name: [] for name in AXES}
+    legends: set[str] = set()
+    for curve in shown:
+        kept = thinned([i for i, v in enumerate(getattr(curve, quantity)) if v is not None])
+        if not kept:
+            continue
+        for name, attribute in AXES.items():
+            axes[name].append([getattr(curve, attribute)[i] for i in kept])
+        figure.add_scatter(
+            x=axes["steps"][-1], y=[getattr(curve, quantity)[i] for i in kept], mode="lines",
+            name=curve.rule, legendgroup=curve.rule,
+            showlegend=curve.chosen and curve.rule not in legends,
+            opacity=1.0 if curve.chosen else 0.25,
+            line={"color": palette[curve.rule], "width": 2.2 if curve.chosen else 1},
+            hovertemplate=f"{_plain(curve.label)}, seed {curve.seed}<br>%{{x}}: %{{y:.4g}}"
+            "<extra></extra>",
+        )  # fmt: skip
+        legends |= {curve.rule} if curve.chosen else set()
+    target = result.meta["target"]
+    if quantity == "metric" and target is not None:
+        figure.add_hline(target, line={"dash": "dot", "width": 1.2}, annotation_text="target")
+    buttons = [
+        {"label": name, "method": "update", "args": [{"x": axes[name]}, {"xaxis.title.text": name}]}
+        for name in AXES
+    ]
+    figure.update_layout(
+        title=title, xaxis_title="steps", yaxis_type="log" if log else "linear",
+        updatemenus=[
+            {"type": "buttons", "direction": "right", "buttons": buttons, "x": 1, "xanchor": "right",
+             "y": 1.02, "yanchor": "bottom", "pad": {"t": 0, "r": 0}, "showactive": True}
+        ],
+    )  # fmt: skip
+    return figure
+
+
+def sensitivity(result: Result) -> go.Figure | None:
+    """What each learning rate came to: steps to the target, open circles where it was not reached.
+
+    None where no learning rate was searched.
+    """
+    palette = colours(result)
+    figure = go.Figure()
+    batch = result.meta["batch_size"]
+    for rule, colour in palette.items():
+        runs = [
+            c for c in result.curves if c.rule == rule and c.stage == "heat" and "lr" in c.hypers
+        ]
+        runs.sort(key=lambda c: c.hypers["lr"])
+        if not runs:
+            continue
+        there = [c.status == "reached" for c in runs]
+        needs = [_need(result, c) / batch for c in runs]
+        figure.add_scatter(
+            x=[c.hypers["lr"] for c in runs], y=needs, mode="lines+markers", name=rule,
+            line={"color": colour, "width": 1.2},
+            marker={"size": 9, "color": colour,
+                    "symbol": ["circle" if t else "circle-open" for t in there]},
+            text=[c.status for c in runs],
+            hovertemplate=f"{_plain(rule)}<br>lr %{{x:.3g}}: %{{y:.0f}}, %{{text}}<extra></extra>",
+        )  # fmt: skip
+    if not figure.data:
+        return None
+    figure.update_layout(
+        title="Learning rates: batches to the target (open: not reached, where it was stopped)",
+        xaxis_title="learning rate", xaxis_type="log", yaxis_type="log",
+    )  # fmt: skip
+    return figure
+
+
+def finals(result: Result) -> go.Figure | None:
+    """Steps to the target of each finalist on each seed; None without finals."""
+    palette = colours(result)
+    by_label: dict[str, list[Curve]] = {}
+    for curve in result.curves:
+        if curve.stage == "final":
+            by_label.setdefault(curve.label, []).append(curve)
+    if not by_label:
+        return None
+    figure = go.Figure()
+    for label, runs in by_label.items():
+        needs = [_need(result, c) / result.meta["batch_size"] for c in runs]
+        figure.add_box(
+            x=needs, name=_plain(label), boxpoints="all", jitter=0.4, pointpos=0,
+            marker={"color": palette[runs[0].rule], "size": 5}, line={"width": 1},
+            fillcolor="rgba(0,0,0,0)", orientation="h", showlegend=False,
+            hovertemplate=f"{_plain(label)}: %{{x:.0f}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(title="The finals: batches to the target, a point a seed",
+                         xaxis_title="batches", yaxis={"automargin": True})  # fmt: skip
+    return figure
+
+
+def thinned(indices: Sequence[int], points: int = POINTS) -> list[int]:
+    """At most so many of the indices, evenly, the last always among them."""
+    if len(indices) <= points:
+        return list(indices)
+    stride = math.ceil(len(indices) / (points - 1))
+    return [*indices[:-1:stride], indices[-1]]
+
+
+def _picked(result: Result) -> list[Curve]:
+    """The curves worth drawing: few enough for a page, the faint ones first."""
+    sign = -1 if result.meta["higher_is_better"] else 1
+    faint: dict[str, list[Curve]] = {}
+    strong: dict[str, list[Curve]] = {}
+    for curve in result.curves:
+        if curve.stage != "baseline":
+            (strong if curve.chosen else faint).setdefault(curve.rule, []).append(curve)
+
+    def best(curve: Curve) -> float:
+        values = [sign * m for m in curve.metric if m is not None]
+        return min(values, default=math.inf)
+
+    few = [c for runs in faint.values() for c in sorted(runs, key=best)[:FAINT]]
+    return few + [c for runs in strong.values() for c in runs[:STRONG]]
+
+
+def _need(result: Result, curve: Curve) -> float:
+    """Samples to the target, or those at which the run was stopped."""
+    target = result.meta["target"]
+    if curve.status == "reached" and target is not None:
+        sign = 1 if result.meta["higher_is_better"] else -1
+        held = 0
+        from slalom.racing.runner import HOLD
+
+        for i, metric in enumerate(curve.metric):
+            held = held + 1 if metric is not None and sign * metric >= sign * target else 0
+            if held > HOLD:
+                return float(curve.samples[i - HOLD])
+    return float(curve.samples[-1]) if curve.samples else math.nan
+
+
+def _plain(text: str) -> str:
+    """Text that plotly, which reads a little HTML, shows as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

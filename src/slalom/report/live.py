@@ -1,0 +1,96 @@
+"""Watching a race: a live table on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.table import Table
+from rich.text import Text
+
+from slalom.racing import events
+
+ROWS = 16
+"""Entrants shown at most."""
+
+
+class Live:
+    """A watcher for :func:`slalom.race`, as a context manager; silent if ``quiet``.
+
+    Attributes:
+        folder: of the race's ledger; None until the race has begun.
+    """
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None):
+        self._console = console or Console()
+        self._quiet = quiet
+        self._rows: dict[tuple[str, int], events.Moved] = {}
+        self._stage = ""
+        self._start = time.monotonic()
+        self._started: events.Started | None = None
+        self._live: Any = None
+        self.folder: Path | None = None
+
+    def __enter__(self) -> Live:
+        if not self._quiet and self._console.is_terminal:
+            self._live = RichLive(console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the live table off the screen."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Started):
+            self._started, self.folder = event, event.folder
+            goal = "no target yet" if event.target is None else f"{event.metric} {event.target:.4g}"
+            self._say(f"{event.task}: {event.entrants} entrants, {goal}")
+        elif isinstance(event, events.Told):
+            self._stage = event.text
+            self._say(event.text)
+        elif isinstance(event, events.Moved):
+            self._rows[event.label, event.seed] = event
+            if event.stage == "heat" and event.status in ("reached", "failed", "diverged"):
+                self._say(_line(event), plain_only=True)
+        elif isinstance(event, events.Finished):
+            self.stop()
+        if self._live is not None:
+            self._live.update(self._table())
+
+    def _say(self, text: str, *, plain_only: bool = False) -> None:
+        if self._quiet or (plain_only and self._live is not None):
+            return
+        elapsed = time.monotonic() - self._start
+        self._console.print(f"{elapsed:5.1f} s  {text}", markup=False, highlight=False)
+
+    def _table(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("entrant", "", "step", "metric"):
+            table.add_column(name, justify="left" if name in ("entrant", "") else "right")
+        latest: dict[str, events.Moved] = {row.label: row for row in self._rows.values()}
+        order = {"reached": 0, "running": 1}
+        rows = sorted(latest.values(), key=lambda r: (order.get(r.status, 2), r.step))
+        for row in rows[:ROWS]:
+            metric = "" if math.isnan(row.metric) else f"{row.metric:.4f}"
+            step = row.steps_to_target if row.steps_to_target is not None else row.step
+            table.add_row(row.label, row.status, f"{step:,}", metric)
+        more = len(rows) - ROWS
+        foot = f"... and {more} more" if more > 0 else ""
+        head = f"{time.monotonic() - self._start:.0f} s  {self._stage}"
+        return Group(Text(head), table, Text(foot, style="dim"))
+
+
+def _line(event: events.Moved) -> str:
+    if event.status == "reached":
+        return f"{event.label} reached the target in {event.steps_to_target} steps"
+    return f"{event.label} {event.status} at step {event.step}"

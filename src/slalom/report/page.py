@@ -1,0 +1,119 @@
+"""The page of a race: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from slalom.racing.result import Result
+from slalom.report import figures
+from slalom.report.table import bill, cells
+from slalom.train.checkpoint import write as write_whole
+
+
+def write(result: Result, path: Path) -> Path:
+    """Write the page of a result to ``path``, whole or not at all; returns the path."""
+    write_whole(path, page(result).encode())
+    return path
+
+
+def page(result: Result) -> str:
+    """The page as HTML."""
+    meta = result.meta
+    plots = {
+        "metric": figures.curves(result, "metric", f"{figures._plain(meta['metric'])} on held-out data"),
+        "train": figures.curves(result, "train_loss", "Training loss", log=True),
+        "valid": figures.curves(result, "valid_loss", "Loss on held-out data", log=True),
+        "finals": figures.finals(result),
+        "rates": figures.sensitivity(result),
+    }  # fmt: skip
+    template = Template(resources.files("slalom.report").joinpath("page.html").read_text())
+    winner = result.winner
+    return template.substitute(
+        title=_text(f"{meta['task']}: {winner.label if winner else 'no winner'}"),
+        task=_text(meta["task"]),
+        verdict=_text(result.verdict.text),
+        snippet=(
+            f'<pre aria-label="The winner in Python"><code>{_text(winner.snippet())}</code></pre>'
+            if winner
+            else ""
+        ),
+        standings=_standings(result),
+        facts=_facts(result),
+        notes=_notes(result),
+        bill=_text(bill(result)),
+        plots="\n".join(_plot(name, figure) for name, figure in plots.items() if figure),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _plot(name: str, figure: go.Figure) -> str:
+    figure.update_layout(
+        template="none", height=420, margin={"l": 60, "r": 16, "t": 92, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "h", "y": -0.2}, title={"x": 0, "xref": "paper", "y": 0.97},
+    )  # fmt: skip
+    title = html.escape(figure.layout.title.text or name, quote=True)
+    # "<" is written so that no text in it can end the script
+    data = (figure.to_json() or "{}").replace("<", "\\u003c")
+    return (
+        f'<figure><div class="plot" id="{name}" role="img" aria-label="{title}"></div>'
+        f'<script type="application/json" data-plot="{name}">{data}</script></figure>'
+    )
+
+
+def _standings(result: Result) -> str:
+    palette = figures.colours(result)
+    metric = _text(result.meta["metric"])
+    head = ("", "entrant", "reached", "steps", "seconds", "samples", f"best {metric}")
+    rows = []
+    for s in result.standings:
+        dot = f'<span class="dot" style="background:{palette[s.rule]}"></span>'
+        values = "".join(f'<td class="number">{_text(c)}</td>' for c in cells(s))
+        rows.append(
+            f"<tr><td>{s.place}</td><th scope='row'>{dot}{_text(s.label)}</th>{values}</tr>"
+        )
+    return (
+        "<table><thead><tr>" + "".join(f'<th scope="col">{h}</th>' for h in head)
+        + "</tr></thead><tbody>" + "".join(rows) + "</tbody></table>"
+    )  # fmt: skip
+
+
+def _facts(result: Result) -> str:
+    meta = result.meta
+    target = "none" if meta["target"] is None else f"{meta['target']:.4g}"
+    facts = {
+        "task": meta["task"],
+        "target": f"{meta['metric']} {target}",
+        "samples": f"{meta['n_train']:,} to train on, {meta['n_valid']:,} held out",
+        "batch": f"{meta['batch_size']} samples",
+        "model": f"{meta['parameters']:,} parameters",
+        "seed": meta["seed"],
+        "raced": meta["created"],
+        "versions": ", ".join(f"{k} {v}" for k, v in meta["versions"].items()),
+        "again": f"slalom race {meta['spec'] or meta['task']} --seed {meta['seed']} "
+        f"--seeds {meta['seeds']} --points {meta['points_each']}",
+    }
+    return "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items())
+
+
+def _notes(result: Result) -> str:
+    notes = [
+        *result.notes,
+        *(f"{s.label} {s.status}: {s.reason}" for s in result.standings if s.reason),
+    ]
+    if not notes:
+        return ""
+    items = "".join(f"<li>{_text(n)}</li>" for n in dict.fromkeys(notes))
+    return f"<h2>Notes</h2><ul>{items}</ul>"
+
+
+def _text(value: object) -> str:
+    return html.escape(value if isinstance(value, str) else json.dumps(value))
