@@ -253,7 +253,7 @@ class _Race:
             return
         if self.baseline == "Adam(lr=1e-3)":
             source = "torch.optim.Adam"
-            family = Family("Adam, as it comes", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
+            family = Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
         else:
             (family,) = families({"baseline": (self.baseline, {})})
         entrant = self._enter(family, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,27 +30,31 @@ def colours(result: Result) -> dict[str, str]:
     return {rule: COLOURS[i % len(COLOURS)] for i, rule in enumerate(rules)}
 
 
-def curves(result: Result, quantity: str, title: str, *, log: bool = False) -> go.Figure:
+def curves(result: Result, quantity: str, *, log: bool = False) -> go.Figure:
     """A quantity of the evaluations (``metric``, ``train_loss``, ``valid_loss``) over a run.
 
-    The chosen setting of each rule strongly, others faintly; a switch of the horizontal axis.
+    The chosen setting of each rule strongly, others faintly. ``layout.meta`` holds the horizontal
+    values of every trace for each of :data:`AXES`, so that the page can switch between them.
     """
-    palette, shown = colours(result), _picked(result)
+    palette = colours(result)
     figure = go.Figure()
     axes: dict[str, list[list[Any]]] = {name: [] for name in AXES}
     legends: set[str] = set()
-    for curve in shown:
-        kept = thinned([i for i, v in enumerate(getattr(curve, quantity)) if v is not None])
+    heights: list[float] = []
+    for curve in _picked(result):
+        values = getattr(curve, quantity)
+        kept = thinned([i for i, v in enumerate(values) if v is not None])
         if not kept:
             continue
         for name, attribute in AXES.items():
             axes[name].append([getattr(curve, attribute)[i] for i in kept])
+        heights += [values[i] for i in kept] if curve.chosen else []
         figure.add_scatter(
-            x=axes["steps"][-1], y=[getattr(curve, quantity)[i] for i in kept], mode="lines",
-            name=curve.rule, legendgroup=curve.rule,
+            x=axes["steps"][-1], y=[values[i] for i in kept], mode="lines",
+            name=_plain(curve.rule), legendgroup=curve.rule,
             showlegend=curve.chosen and curve.rule not in legends,
             opacity=1.0 if curve.chosen else 0.25,
-            line={"color": palette[curve.rule], "width": 2.2 if curve.chosen else 1},
+            line={"color": palette[curve.rule], "width": 2 if curve.chosen else 1},
             hovertemplate=f"{_plain(curve.label)}, seed {curve.seed}<br>%{{x}}: %{{y:.4g}}"
             "<extra></extra>",
         )  # fmt: skip
@@ -57,22 +62,21 @@ def curves(result: Result, quantity: str, title: str, *, log: bool = False) -> g
     target = result.meta["target"]
     if quantity == "metric" and target is not None:
         figure.add_hline(target, line={"dash": "dot", "width": 1.2}, annotation_text="target")
-    buttons = [
-        {"label": name, "method": "update", "args": [{"x": axes[name]}, {"xaxis.title.text": name}]}
-        for name in AXES
-    ]
+    if quantity == "metric" and len(heights) > 20:  # where runs end matters more than their start
+        low, *_, high = statistics.quantiles(heights, n=12)
+        edge = (max if result.meta["higher_is_better"] else min)(heights)
+        worst = low if result.meta["higher_is_better"] else high
+        room = 0.06 * abs(edge - worst)
+        bounds = sorted((worst, edge))
+        figure.update_layout(yaxis_range=[bounds[0] - room, bounds[1] + room])
     figure.update_layout(
-        title=title, xaxis_title="steps", yaxis_type="log" if log else "linear",
-        updatemenus=[
-            {"type": "buttons", "direction": "right", "buttons": buttons, "x": 1, "xanchor": "right",
-             "y": 1.02, "yanchor": "bottom", "pad": {"t": 0, "r": 0}, "showactive": True}
-        ],
-    )  # fmt: skip
+        xaxis_title="steps", yaxis_type="log" if log else "linear", meta={"axes": axes}
+    )
     return figure
 
 
 def sensitivity(result: Result) -> go.Figure | None:
-    """What each learning rate came to: steps to the target, open circles where it was not reached.
+    """How far each learning rate came: filled where it reached the target, open where it did not.
 
     None where no learning rate was searched.
     """
@@ -89,8 +93,7 @@ def sensitivity(result: Result) -> go.Figure | None:
         there = [c.status == "reached" for c in runs]
         needs = [_need(result, c) / batch for c in runs]
         figure.add_scatter(
-            x=[c.hypers["lr"] for c in runs], y=needs, mode="lines+markers", name=rule,
-            line={"color": colour, "width": 1.2},
+            x=[c.hypers["lr"] for c in runs], y=needs, mode="markers", name=_plain(rule),
             marker={"size": 9, "color": colour,
                     "symbol": ["circle" if t else "circle-open" for t in there]},
             text=[c.status for c in runs],
@@ -99,8 +102,7 @@ def sensitivity(result: Result) -> go.Figure | None:
     if not figure.data:
         return None
     figure.update_layout(
-        title="Learning rates: batches to the target (open: not reached, where it was stopped)",
-        xaxis_title="learning rate", xaxis_type="log", yaxis_type="log",
+        xaxis_title="learning rate", xaxis_type="log", yaxis_type="log", yaxis_title="batches",
     )  # fmt: skip
     return figure
 
@@ -123,8 +125,7 @@ def finals(result: Result) -> go.Figure | None:
             fillcolor="rgba(0,0,0,0)", orientation="h", showlegend=False,
             hovertemplate=f"{_plain(label)}: %{{x:.0f}}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(title="The finals: batches to the target, a point a seed",
-                         xaxis_title="batches", yaxis={"automargin": True})  # fmt: skip
+    figure.update_layout(xaxis_title="batches", yaxis={"automargin": True})
     return figure
 
 

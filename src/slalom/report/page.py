@@ -26,13 +26,14 @@ def write(result: Result, path: Path) -> Path:
 def page(result: Result) -> str:
     """The page as HTML."""
     meta = result.meta
+    held_out = "on held-out data"
     plots = {
-        "metric": figures.curves(result, "metric", f"{figures._plain(meta['metric'])} on held-out data"),
-        "train": figures.curves(result, "train_loss", "Training loss", log=True),
-        "valid": figures.curves(result, "valid_loss", "Loss on held-out data", log=True),
-        "finals": figures.finals(result),
-        "rates": figures.sensitivity(result),
-    }  # fmt: skip
+        f"{meta['metric'].capitalize()} {held_out}": figures.curves(result, "metric"),
+        "Training loss": figures.curves(result, "train_loss", log=True),
+        f"Loss {held_out}": figures.curves(result, "valid_loss", log=True),
+        "The finals: batches to the target, a point a seed": figures.finals(result),
+        "Learning rates: batches to the target (open: stopped before)": figures.sensitivity(result),
+    }
     template = Template(resources.files("slalom.report").joinpath("page.html").read_text())
     winner = result.winner
     return template.substitute(
@@ -48,24 +49,25 @@ def page(result: Result) -> str:
         facts=_facts(result),
         notes=_notes(result),
         bill=_text(bill(result)),
-        plots="\n".join(_plot(name, figure) for name, figure in plots.items() if figure),
+        plots="\n".join(_plot(title, figure) for title, figure in plots.items() if figure),
+        axes="".join(f'<button type="button">{name}</button>' for name in figures.AXES),
         plotly=get_plotlyjs(),
     )
 
 
-def _plot(name: str, figure: go.Figure) -> str:
+def _plot(title: str, figure: go.Figure) -> str:
     figure.update_layout(
-        template="none", height=420, margin={"l": 60, "r": 16, "t": 92, "b": 52},
+        template="none", height=360, margin={"l": 56, "r": 12, "t": 12, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "y": -0.2}, title={"x": 0, "xref": "paper", "y": 0.97},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
-    title = html.escape(figure.layout.title.text or name, quote=True)
+    caption = _text(title)
     # "<" is written so that no text in it can end the script
     data = (figure.to_json() or "{}").replace("<", "\\u003c")
     return (
-        f'<figure><div class="plot" id="{name}" role="img" aria-label="{title}"></div>'
-        f'<script type="application/json" data-plot="{name}">{data}</script></figure>'
+        f'<figure><figcaption>{caption}</figcaption><div class="plot" role="img" '
+        f'aria-label="{caption}"></div><script type="application/json">{data}</script></figure>'
     )
 
 

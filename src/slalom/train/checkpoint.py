@@ -22,6 +22,7 @@ def write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            os.chmod(temporary, 0o666 & ~_umask())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -34,6 +35,13 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _umask() -> int:
+    """What the user lets others do with new files; a temporary file lets them do nothing."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -198,7 +198,7 @@ def _metric(metric: Any, higher_is_better: bool | None) -> Metric:
         raise InputError(f"metric is a {type(metric).__name__}; it must be a name or a function")
     if higher_is_better is None:
         raise InputError("a metric that is a function needs higher_is_better=True or False")
-    function = metric
+    function: Any = metric
     name = getattr(function, "__name__", "metric")
     return Metric(name, higher_is_better, lambda o, t, loss: float(function(o, t)))
 
