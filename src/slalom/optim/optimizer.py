@@ -76,7 +76,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                 raise ValueError(
                     f"{name} cannot be {choice}; use torch.optim.{name} where you need that"
                 )
-        check_hypers(hypers)
+        check_hypers(hypers | choices)
+        for hyper, value in hypers.items():
+            default = self.rule.hypers[hyper]
+            if isinstance(default, tuple) and len(value) != len(default):
+                raise ValueError(f"{name} takes {len(default)} {hyper}, not {value!r}")
         self._plan: Plan | None = None
         self._warned = False
         super().__init__(params, hypers | choices)
@@ -102,8 +106,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch; the group's hyper-parameters are checked as the class's own are."""
-        hypers = self.rule_of(param_group).hypers
-        check_hypers({n: param_group.get(n, self.defaults.get(n, d)) for n, d in hypers.items()})
+        names = {**self.rule_of(param_group).hypers, **{n: CHOICES[n] for n in self.choices}}
+        check_hypers({n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()})
         super().add_param_group(param_group)
         self._plan = None
 
@@ -235,7 +239,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         for name in program.live_state:
             if name not in state:
                 start = rule.start(name, group)
-                state[name] = torch.full_like(param, start, requires_grad=False)
+                filled = complex(start, start) if param.is_complex() else start
+                state[name] = torch.full_like(param, filled, requires_grad=False)
                 fresh = True
             elif state[name].shape != param.shape:
                 raise RuntimeError(

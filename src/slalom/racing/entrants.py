@@ -126,7 +126,9 @@ def _family(label: str | None, given: Any) -> Family:
         )
     if isinstance(given, Family):
         return given if label is None else _renamed(given, label)
-    given, space = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    space: Any = None
+    if isinstance(given, tuple) and len(given) == 2:
+        given, space = given
     if not callable(given):
         raise InputError(
             f"the entrant {label or given!r} is a {type(given).__name__}; it must be a name, an "
@@ -144,7 +146,8 @@ def _family(label: str | None, given: Any) -> Family:
     for hyper, bounds in (space or {}).items():
         if len(bounds) != 2 or not 0 < bounds[0] < bounds[1]:
             raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
-    return Family(label or name, given, space or {}, {}, None, f"{module}.{name}")
+    make: Any = given
+    return Family(label or name, make, space or {}, {}, None, f"{module}.{name}")
 
 
 def _renamed(family: Family, label: str) -> Family:

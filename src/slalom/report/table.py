@@ -63,9 +63,7 @@ def bill(result: Result) -> str:
         return text
     if cost.pays_after is None:
         return f"{text} Against {cost.baseline} it never pays: that is there as soon."
-    return (
-        f"{text} Against {cost.baseline} it has paid for itself after {cost.pays_after} retrainings."
-    )
+    return f"{text} Against {cost.baseline} it has paid after {cost.pays_after} retrainings."
 
 
 def print_rules() -> None:

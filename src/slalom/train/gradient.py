@@ -38,6 +38,8 @@ def full_gradient(
     for begin in range(0, n, chunk):
         inputs, targets = (moved(x, device) for x in samples.span(begin, begin + chunk))
         weight = weigh(targets, min(chunk, n - begin))
+        if weight == 0.0:  # all of its targets are ignored, and their mean is not a number
+            continue
         value = loss(model(inputs), targets)
         summed = value if weight is None else value * weight
         summed.backward()

@@ -1,0 +1,105 @@
+"""The built-in tasks: they load, check out, differ by seed, and can be learnt; files of users."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import slalom
+from slalom import tasks
+from slalom.errors import InputError
+from slalom.train import Run
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_a_few_steps_lower_the_loss(name):
+    task = tasks.load(name)
+    task.check()
+    assert task.name == name
+    assert task.target is not None
+    run = Run(task, lambda p: slalom.optim.Adagrad(p, lr=0.03), 0)
+    run.advance(2)
+    before = run.evaluate()
+    assert not task.reached(before.metric)
+    run.advance(60)
+    assert run.diverged is None
+    assert run.evaluate().valid_loss < before.valid_loss
+
+
+def test_the_quadratic_has_the_optimum_it_claims():
+    from slalom.tasks.quadratic import CONDITION, problem
+
+    rows, values, least = problem()
+    hessian = 2 * rows.T @ rows / len(rows)
+    spectrum = np.linalg.eigvalsh(hessian)
+    assert spectrum[-1] / spectrum[0] == pytest.approx(CONDITION)
+    best = np.linalg.solve(rows.T @ rows, rows.T @ values)
+    assert np.mean((rows @ best - values) ** 2) == pytest.approx(least)
+    gradient = 2 * rows.T @ (rows @ best - values) / len(rows)
+    assert np.abs(gradient).max() < 1e-12
+
+
+def test_sparse_words_has_sparse_gradients():
+    task = tasks.load("sparse-words")
+    model = task.make_model(0)
+    inputs, targets = task.train.span(0, 8)
+    task.loss(model(inputs), targets).backward()
+    assert model.words.weight.grad.layout == torch.sparse_coo
+
+
+FILE = """
+import slalom, torch
+x = torch.randn(40, 3)
+y = (x.sum(1) > 0).long()
+{body}
+"""
+TASK = "slalom.Task(torch.nn.Linear(3, 2), torch.nn.CrossEntropyLoss(), (x, y), (x, y), target=0.9)"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (f"mine = {TASK}", ""),
+        (f"def task():\n    return {TASK}", ""),
+        (f"a = {TASK}\nb = {TASK}", ":b"),
+        (f"def make():\n    return {TASK}", ":make"),
+    ],
+)
+def test_a_task_in_a_file(body, name, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE.format(body=body))
+    tasks.load(f"{path}{name}").check()
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "message"),
+    [
+        ("", "", "holds no slalom.Task; write task = slalom.Task"),
+        (f"a = {TASK}\nb = {TASK}", "", "holds 2 tasks (a, b); name one, as in"),
+        (f"a = {TASK}", ":c", "has no c; it has a"),
+        ("a = 5", ":a", "is a int; it must be or return a slalom.Task"),
+        ("import nothing_of_that_name", "", "fails in line 5: ModuleNotFoundError"),
+        ("1 / 0", "", "fails in line 5: ZeroDivisionError"),
+        ("def :", "", "fails: SyntaxError"),
+    ],
+)
+def test_a_file_without_a_task(body, name, message, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE.format(body=body))
+    with pytest.raises(InputError) as caught:
+        tasks.load(f"{path}{name}")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digit", "there is no task 'digit': it is one of digits, .*; did you mean digits"),
+        ("none.py", "there is no file none.py"),
+        ("none.py:task", "there is no file none.py"),
+    ],
+)
+def test_no_such_task(spec, message):
+    with pytest.raises(InputError, match=message):
+        tasks.load(spec)

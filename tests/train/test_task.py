@@ -1,0 +1,109 @@
+"""Bad input to a task: found before anything is trained, and told in one sentence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from slalom.errors import InputError
+from slalom.train import Task
+from slalom.train.metrics import METRICS
+
+X = torch.randn(20, 3)
+Y = torch.randint(0, 2, (20,))
+BAD = X.clone()
+BAD[7, 1] = math.nan
+
+
+def made(**options) -> Task:
+    given = {
+        "model": lambda: nn.Linear(3, 2), "loss": nn.CrossEntropyLoss(), "train": (X, Y),
+        "valid": (X, Y), "target": 0.9,
+    }  # fmt: skip
+    task = Task(**{**given, **options})
+    task.check()
+    return task
+
+
+def frozen() -> nn.Module:
+    return nn.Linear(3, 2).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": 3}, "model is a int; it must be an nn.Module or a function that makes one"),
+        ({"model": lambda: 3}, "model() made a int; it must make an nn.Module"),
+        ({"model": lambda: nn.Linear(4, 2)}, "the model fails on inputs of shape (20, 3)"),
+        ({"model": frozen}, "the model has no parameter that requires a gradient"),
+        ({"model": lambda: nn.Sequential(nn.Linear(3, 2), nn.Flatten(0), nn.Unflatten(0, (5, 8)))},
+         "the model returns 5 rows for a batch of 20 samples of train, and the targets have 20"),
+        ({"model": lambda: nn.Linear(3, 1), "loss": nn.MSELoss(), "train": (X, X[:, 0]),
+          "valid": (X, X[:, 0])}, "the model returns shape (20, 1) where the targets have (20,)"),
+        ({"loss": 1}, "loss is a int; it must be callable"),
+        ({"loss": nn.CrossEntropyLoss(reduction="none")}, "the loss must be one number"),
+        ({"loss": lambda o, t: o.detach().sum()}, "does not depend on the model's parameters"),
+        ({"loss": lambda o, t: o.sum() * math.inf}, "the loss of the untrained model is"),
+        ({"loss": lambda o, t: o @ o}, "the loss fails on outputs of shape (20, 2)"),
+        ({"train": (X, Y + 5)}, "the loss fails on outputs of shape (20, 2)"),
+        ({"train": (X, Y[:19])}, "train has 20 inputs and 19 targets; each input needs one"),
+        ({"train": (X[:0], Y[:0])}, "train is empty; it needs at least one sample"),
+        ({"valid": (X[:0], Y[:0])}, "valid is empty"),
+        ({"train": (BAD, Y)}, "train holds NaN or infinity, first in sample 7"),
+        ({"valid": (BAD.numpy(), Y)}, "valid holds NaN or infinity, first in sample 7"),
+        ({"train": (np.array(["a"] * 20), Y)}, "train holds an array of dtype <U1, not numbers"),
+        ({"train": 5}, "train is a int; it must be (inputs, targets)"),
+        ({"metric": "acuracy"}, "metric 'acuracy' is unknown; it is one of accuracy"),
+        ({"metric": lambda o, t: 0.0}, "needs higher_is_better=True or False"),
+        ({"metric": lambda o, t: o.nothing, "higher_is_better": True}, "cannot be computed from"),
+        ({"target": math.nan}, "target is nan; it must be a finite number, or None"),
+        ({"batch_size": 0}, "batch_size is 0; it must be a whole number from 1 on"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; it must be a whole number"),
+        ({"batch_size": 21}, "batch_size is 21 and train has 20 samples; it can be 20 at most"),
+        ({"max_steps": -1}, "max_steps is -1; it must be a whole number from 1 on"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_named(options, message):
+    with pytest.raises(InputError) as caught:
+        made(**options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_near_name_is_offered():
+    with pytest.raises(InputError, match="did you mean accuracy"):
+        made(metric="acuracy")
+
+
+def test_what_is_left_out_is_sensible():
+    task = made()
+    assert (task.batch_size, task.n_train, task.n_valid) == (20, 20, 20)
+    assert task.max_steps == 500
+    assert task.reached(0.9)
+    assert not task.reached(0.89)
+    lower = made(metric="loss", target=0.5)
+    assert lower.reached(0.5)
+    assert not lower.reached(0.51)
+
+
+def test_metrics_are_what_they_are_called():
+    outputs = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
+    classes = torch.tensor([0, 1, 1, 1])
+    assert METRICS["accuracy"].measure(outputs, classes, 0.0) == 0.75
+    assert METRICS["error"].measure(outputs, classes, 0.0) == 0.25
+    one_logit = torch.tensor([[1.0], [-1.0], [2.0]])
+    truth = torch.tensor([[1.0], [0.0], [0.0]])
+    assert METRICS["accuracy"].measure(one_logit, truth, 0.0) == pytest.approx(2 / 3)
+    sequences = torch.zeros(2, 3, 4)  # classes second, as cross entropy has them
+    sequences[:, 1] = 1.0
+    assert METRICS["accuracy"].measure(sequences, torch.ones(2, 4), 0.0) == 1.0
+    values, goal = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0])
+    assert METRICS["mse"].measure(values, goal, 0.0) == pytest.approx(1 / 3)
+    assert METRICS["mae"].measure(values, goal, 0.0) == pytest.approx(1 / 3)
+    assert METRICS["r2"].measure(values, goal, 0.0) == pytest.approx(0.5)
+    assert METRICS["perplexity"].measure(values, goal, 2.0) == pytest.approx(math.e**2)
+    assert METRICS["perplexity"].measure(values, goal, 1e4) == math.inf
