@@ -25,3 +25,13 @@ def _same_start():
     yield
     torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
+
+
+@pytest.fixture(scope="session")
+def raced(tmp_path_factory):
+    """One finished race that many tests look at."""
+    import slalom
+    from small import ENTRANTS, small_task
+
+    folder = tmp_path_factory.mktemp("race") / "it"
+    return slalom.race(small_task(), entrants=ENTRANTS, points_each=4, seeds=3, out=folder)

@@ -135,6 +135,7 @@ class Heats:
         self._advance([standing], limit)
         if standing.fate == "racing":
             standing.fate = "dropped"
+            self._report(standing)
         return standing
 
     def _of(self, fate: str) -> list[Standing]:

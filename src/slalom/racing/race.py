@@ -176,19 +176,23 @@ class _Race:
         return heats
 
     def _find_target(self) -> None:
-        """What the best tuned entrant reaches within the cap: the median over three seeds."""
+        """What the best tuned entrant reaches and holds within the cap: the median of three seeds.
+
+        At most what it reached in the heats, or these would have nobody to send to the finals.
+        """
         self.watch(events.Told("looking for a target: what the best reaches within the cap"))
         heats = self._heats()
         best = min(heats.standings, key=lambda s: s.score)
-        pick = max if self.task.higher_is_better else min
         found = []
         for i in range(3):
             seed = self.seed + i
             until = best.lane.until(self.task.max_steps)
             trace = self._advance(best.entrant, best.lane, seed, until, "heat")
-            found.append(pick(e.metric for e in trace.evaluations))
+            found.append(trace.held(self.task))
         self.task = copy.copy(self.task)
-        self.task.target = statistics.median(found)
+        middle = statistics.median(found)
+        worse = min if self.task.higher_is_better else max
+        self.task.target = worse(middle, found[0])
         if isinstance(self.trainer, Trainer):
             self.trainer.task = self.task
             self.trainer.register()

@@ -230,7 +230,15 @@ class Result:
         if (won := self._leader) is None:
             if not self.meta.get("finished"):
                 return Verdict("The race was interrupted before anyone had won it.", None, False)
-            return Verdict(f"Nobody reached {goal} within the cap of the task.", None, False)
+            some = [s for s in self.standings if s.reached]
+            if not some:
+                return Verdict(f"Nobody reached {goal} within the cap of the task.", None, False)
+            best = max(some, key=lambda s: s.reached / s.seeds)
+            text = (
+                f"Nobody reached {goal} in most of its runs: {best.label} did in {best.reached} of "
+                f"{best.seeds}. Raise the task's max_steps, or lower its target."
+            )
+            return Verdict(text, None, False)
         label = self._entrants[won]["label"]
         mine = self.finals[won]
         rivals = []

@@ -8,6 +8,7 @@ crash, or spread over processes.
 from __future__ import annotations
 
 import contextlib
+import math
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -50,6 +51,14 @@ class Trace:
             if run > hold:
                 return self.evaluations[i - hold]
         return None
+
+    def held(self, task: Task, hold: int = HOLD) -> float:
+        """The best value of the metric that was reached and held; NaN if there is none."""
+        metrics = [e.metric for e in self.evaluations]
+        windows = [metrics[i : i + hold + 1] for i in range(len(metrics) - hold)]
+        if task.higher_is_better:
+            return max(map(min, windows), default=math.nan)
+        return min(map(max, windows), default=math.nan)
 
 
 @dataclass(frozen=True)

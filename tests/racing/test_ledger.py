@@ -1,0 +1,105 @@
+"""The ledger: whole, versioned, never overwritten."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from slalom.errors import InputError
+from slalom.racing.entrants import Entrant, families
+from slalom.racing.ledger import Ledger
+from slalom.racing.runner import Trace
+from slalom.train import Evaluation
+
+ENTRANT = Entrant(0, families(["Adam"])[0], {"lr": 0.01})
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    made = Ledger(tmp_path / "ledger.sqlite", create=True)
+    yield made
+    made.close()
+
+
+def trace(n: int, **more) -> Trace:
+    nan = float("nan")
+    return Trace(
+        tuple(Evaluation(i, 2 * i, i / 10, nan, 0.5, i / n) for i in range(1, n + 1)), **more
+    )
+
+
+def test_what_is_written_is_read(ledger):
+    ledger.enter(ENTRANT, 64)
+    written = trace(5, ended="diverged", reason="the loss was inf in step 6")
+    ledger.record(ENTRANT, 3, "heat", "diverged", written, None)
+    found = ledger.trace(0, 3)
+    assert (found.ended, found.reason) == (written.ended, written.reason)
+    assert [e.step for e in found.evaluations] == [1, 2, 3, 4, 5]
+    assert found.evaluations[0].train_loss != found.evaluations[0].train_loss  # still NaN
+    assert found.evaluations[-1].metric == 1.0
+    assert ledger.trace(0, 4) == Trace()
+    ledger.set(target=0.9, finished=True)
+    assert ledger.meta == {"target": 0.9, "finished": True}
+
+
+def test_a_run_grows_and_is_not_doubled(ledger):
+    ledger.enter(ENTRANT, 64)
+    ledger.enter(ENTRANT, 64)
+    for n in (2, 4):
+        ledger.record(ENTRANT, 0, "heat", "running", trace(n), None)
+    assert len(ledger.trace(0, 0).evaluations) == 4
+    assert len(list(ledger.rows("SELECT * FROM run"))) == 1
+    assert len(list(ledger.rows("SELECT * FROM entrant"))) == 1
+
+
+def test_one_that_exists_is_not_made_again(ledger):
+    with pytest.raises(InputError, match="exists already"):
+        Ledger(ledger.path, create=True)
+
+
+def test_no_ledger(tmp_path):
+    with pytest.raises(InputError, match="there is no ledger"):
+        Ledger(tmp_path / "none.sqlite")
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_another_version_is_refused_and_left_alone(ledger):
+    ledger.close()
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    before = ledger.path.read_bytes()
+    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 1"):
+        Ledger(ledger.path)
+    assert ledger.path.read_bytes() == before
+
+
+def test_another_database_is_refused(tmp_path):
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    with pytest.raises(InputError, match="is a database, but not a ledger of Slalom"):
+        Ledger(path)
+
+
+@pytest.mark.parametrize("damage", ["text", "zeros", "cut"])
+def test_a_damaged_one_is_refused_and_left_alone(damage, tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, create=True)
+    ledger.enter(ENTRANT, 64)
+    for seed in range(40):
+        ledger.record(ENTRANT, seed, "heat", "running", trace(50), None)
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    if damage == "text":
+        content = bytearray(b"this is no database at all, only some text" * 30)
+    elif damage == "zeros":
+        content[4096 : len(content) - 4096] = bytes(len(content) - 8192)
+    else:
+        content = content[: len(content) // 2 + 100]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as a ledger|is damaged|no ledger"):
+        Ledger(path)
+    assert path.read_bytes() == content

@@ -1,0 +1,23 @@
+"""A small task that races in a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from slalom.train import Task
+
+ENTRANTS = ["SGD", "Momentum", "Adam"]
+
+
+def small_task(**options) -> Task:
+    """Tell the two sides of a plane apart, from 192 samples of 6 numbers."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(256, 6, generator=generator)
+    y = (x @ torch.randn(6, generator=generator) > 0).long()
+    given = {"target": 0.95, "batch_size": 16, "max_steps": 400, "eval_every": 5, "name": "small"}
+    given |= options
+    return Task(
+        lambda: nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 2)),
+        nn.CrossEntropyLoss(), (x[:192], y[:192]), (x[192:], y[192:]), **given,
+    )  # fmt: skip
