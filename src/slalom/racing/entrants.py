@@ -132,8 +132,8 @@ def _family(label: str | None, given: Any) -> Family:
     if not callable(given):
         raise InputError(
             f"the entrant {label or repr(given)} is a {type(given).__name__}; it must be a name, "
-            "an optimizer class or a function from parameters to an optimizer, or a pair of one and "
-            'its search space, as in {"lr": (1e-4, 1e-1)}'
+            "an optimizer class or a function from parameters to an optimizer, or a pair of one "
+            'and its search space, as in {"lr": (1e-4, 1e-1)}'
         )
     name = getattr(given, "__qualname__", "optimizer")
     module = getattr(given, "__module__", "")
