@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from slalom.racing import events
 from slalom.racing.bracket import PATIENCE, Heats, Lane, Standing
 from slalom.racing.entrants import Entrant, Family, beyond, families, points
 from slalom.racing.ledger import Ledger
+from slalom.racing.recorded import Recorded
 from slalom.racing.result import Result
 from slalom.racing.runner import Request, Runner, Trace, Trainer
 from slalom.racing.stopwatch import stopwatch
@@ -126,7 +126,7 @@ class _Race:
         self.seed: int = options["seed"]
         self.seeds: int = options["seeds"]
         self.baseline, self.watch, self.trainer = baseline, watch, trainer
-        self.runner = _Recorded(trainer, ledger)
+        self.runner = Recorded(trainer, ledger)
         self.entrants: list[Entrant] = []
 
     def run(self) -> None:
@@ -310,40 +310,6 @@ class _Race:
 def _check_number(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
-
-
-class _Recorded:
-    """A runner that remembers: what the ledger knows is not trained again.
-
-    So a race that is resumed makes the decisions it made before, from the evaluations it made
-    them from, and trains only from where it was.
-    """
-
-    def __init__(self, runner: Runner, ledger: Ledger):
-        self._runner, self._ledger = runner, ledger
-
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`slalom.racing.runner.Runner`."""
-        missing = []
-        for request in requests:
-            known = self._ledger.trace(request.entrant.number, request.seed)
-            if known.ended or known.step >= request.until or self._through(known):
-                yield request, _until(known, request.until)
-            else:
-                missing.append(replace(request, known=known))
-        yield from self._runner.advance(missing)
-
-    def _through(self, trace: Trace) -> bool:
-        task = getattr(self._runner, "task", None)
-        return task is not None and trace.crossing(task) is not None
-
-
-def _until(trace: Trace, step: int) -> Trace:
-    """What was known of a run when it stood at this step."""
-    known = tuple(e for e in trace.evaluations if e.step <= step)
-    if trace.step < step:
-        return trace
-    return Trace(known)
 
 
 def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume: bool) -> Ledger:

@@ -9,7 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from slalom.racing.result import Curve, Result
+from slalom.racing.findings import Curve
+from slalom.racing.result import Result
 
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f",

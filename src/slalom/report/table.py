@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from slalom.racing.result import Result, Standing
+from slalom.racing.findings import Standing
+from slalom.racing.result import Result
 
 
 def standings(result: Result) -> Table:
