@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slalom.kernel.noise import rounded
 from slalom.rules.rule import Rule
 
 
@@ -23,6 +24,7 @@ def update(
     step: float,
     first: bool,
     by_rows: bool = False,
+    noise: int | None = None,
 ) -> None:
     """Update ``param`` and ``state`` in place, whatever their device, dtype and layout.
 
@@ -30,7 +32,8 @@ def update(
     its numbers, whose new values are the caller's to compute. Complex tensors are updated as
     pairs of reals, as in torch. ``by_rows``, the gradient is sparse and only what it touches is
     read and written; else a sparse gradient counts as a dense one. Arithmetic is done in the
-    widest of the dtypes, and at least in float32; what is narrower is rounded once.
+    widest of the dtypes, and at least in float32; what is narrower is rounded once, bfloat16 by
+    chance where ``noise`` gives random bits.
     """
     keywords: dict[str, Any] = {name: plain(hypers[name]) for name in rule.hypers}
     if rule.takes_step:
@@ -59,7 +62,10 @@ def update(
             tensor = old[name]
             if tensor is None or wide[name] is result:
                 continue
-            tensor.copy_(torch.as_tensor(result))
+            result = torch.as_tensor(result)
+            if noise is not None and tensor.dtype == torch.bfloat16:
+                result = rounded(result.expand_as(tensor), noise + len(name))
+            tensor.copy_(result)
             if by_rows:
                 target = whole[name]
                 assert target is not None

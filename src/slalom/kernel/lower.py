@@ -25,25 +25,26 @@ _INTRINSIC = {"sqrt": "sqrt", "abs": "fabs", "maximum": "maximum", "minimum": "m
 _LOGIC = {"and": "and", "or": "or"}
 
 
-def lower(program: Program, arrays: Arrays, *, fma: bool) -> str:
+def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = False) -> str:
     """Assembly of ``void update(ptr addresses, ptr row, i64 begin, i64 end)`` for this program.
 
     ``addresses`` points to the address of each of ``arrays`` in order, which must hold all that
     the program touches and must not overlap; ``row`` points to the doubles of
     :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
     widest of the element types, and at least in float; what is stored narrower is rounded once,
-    to nearest. ``fma`` says whether to fuse multiply-adds.
+    to nearest. ``fma`` says whether to fuse multiply-adds; ``stochastic``, whether bfloats are
+    rounded by chance, with the random bits that stand in the row behind its scalars.
     """
-    return _Loop(program, dict(arrays), fma).text()
+    return _Loop(program, dict(arrays), fma, stochastic).text()
 
 
 class _Loop:
-    def __init__(self, program: Program, arrays: dict[str, str], fma: bool):
+    def __init__(self, program: Program, arrays: dict[str, str], fma: bool, stochastic: bool):
         self.program = program
         self.names = list(arrays)
         self.dtypes = arrays
         self.type = max(("float", *arrays.values()), key=SIZES.__getitem__)
-        self.fma = fma
+        self.fma, self.stochastic = fma, stochastic
         self.lines: list[str] = []
         self.values: dict[Symbol, str] = {}
         self.intrinsics: dict[str, None] = {}  # a set whose order is the same in every process
@@ -64,7 +65,7 @@ class _Loop:
             [
                 *(f"declare {self.type} @llvm.{_suffixed(i, self.type)}" for i in self.intrinsics),
                 f"define internal void @loop({', '.join([*arrays, *scalars])}, "
-                "i64 %begin, i64 %end) noinline nounwind {",
+                "i32 %noise, i64 %begin, i64 %end) noinline nounwind {",
                 "entry:",
                 "  %some = icmp slt i64 %begin, %end",
                 "  br i1 %some, label %body, label %done",
@@ -101,6 +102,15 @@ class _Loop:
             ]
         arguments = [f"ptr %{name}" for name in touched]
         arguments += [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
+        noise = "0"
+        if self.stochastic:
+            lines += [
+                f"  %noise.at = getelementptr double, ptr %row, i64 {len(self.program.scalars)}",
+                "  %noise.double = load double, ptr %noise.at",
+                "  %noise = fptoui double %noise.double to i32",
+            ]
+            noise = "%noise"
+        arguments.append(f"i32 {noise}")
         call = f"  call void @loop({', '.join(arguments)}, i64 %begin, i64 %end)"
         return [*lines, call, "  ret void", "}", ""]
 
@@ -133,25 +143,47 @@ class _Loop:
     def _store(self, name: str, value: str) -> None:
         stored = kind = self.dtypes[name]
         if stored == "bfloat":
-            value, kind = self._bfloat(value), "i16"
+            value, kind = self._bfloat(value, name), "i16"
         elif stored != self.type:
             value = self._emit(f"fptrunc {self.type} {value} to {stored}")
         address = self._address(name, kind)
         self.lines.append(f"  store {kind} {value}, ptr {address}, align {SIZES[stored]}")
 
-    def _bfloat(self, value: str) -> str:
-        """The bits of the nearest bfloat, the even one of two as near; NaN stays NaN."""
+    def _bfloat(self, value: str, name: str) -> str:
+        """The bits of the nearest bfloat, the even one of two as near, or of one by chance.
+
+        NaN stays NaN, and infinity what it is.
+        """
         if self.type == "double":
             value = self._emit(f"fptrunc double {value} to float")
         bits = self._emit(f"bitcast float {value} to i32")
-        odd = self._emit(f"lshr i32 {bits}, 16")
-        odd = self._emit(f"and i32 {odd}, 1")
-        half = self._emit(f"add i32 {odd}, {0x7FFF}")
+        if self.stochastic:
+            drawn = self._drawn(name)
+            size = self._emit(f"and i32 {bits}, {0x7F800000}")
+            finite = self._emit(f"icmp ne i32 {size}, {0x7F800000}")
+            half = self._emit(f"select i1 {finite}, i32 {drawn}, i32 0")
+        else:
+            odd = self._emit(f"lshr i32 {bits}, 16")
+            odd = self._emit(f"and i32 {odd}, 1")
+            half = self._emit(f"add i32 {odd}, {0x7FFF}")
         rounded = self._emit(f"add i32 {bits}, {half}")
         nan = self._emit(f"fcmp uno float {value}, {value}")
         rounded = self._emit(f"select i1 {nan}, i32 {0x7FC0 << 16}, i32 {rounded}")
         rounded = self._emit(f"lshr i32 {rounded}, 16")
         return self._emit(f"trunc i32 {rounded} to i16")
+
+    def _drawn(self, name: str) -> str:
+        """Sixteen random bits for this element of this array: murmur3's last mix of its place."""
+        salt = 0x9E3779B9 * (1 + self.names.index(name)) & 0xFFFFFFFF
+        place = self._emit("trunc i64 %i to i32")
+        x = self._emit(f"mul i32 {place}, {0x9E3779B1}")
+        x = self._emit(f"add i32 {x}, {salt}")
+        x = self._emit(f"xor i32 {x}, %noise")
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            shifted = self._emit(f"lshr i32 {x}, {shift}")
+            x = self._emit(f"xor i32 {x}, {shifted}")
+            x = self._emit(f"mul i32 {x}, {factor}")
+        return self._emit(f"lshr i32 {x}, 16")
 
     def _operand(self, symbol: Symbol) -> str:
         if symbol.is_element:

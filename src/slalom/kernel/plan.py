@@ -83,6 +83,7 @@ class Plan:
             self._states = [[inner, *inner.values()] for inner in states.values()]
         if self._machine is None or holder_offset() is None:  # else the table sees swapped tensors
             self._cdata = list(map(_cdata, chain(*self._params)))
+        self._rounded = [i for i, e in enumerate(entries) if self._rounds(e)]
         if not self._assign_rows():
             raise ValueError("an entry lacks a state that its rule needs in its next update")
 
@@ -151,6 +152,8 @@ class Plan:
                 for again in self._rows:
                     again.fill(*extra)
                 break
+        for i in self._rounded:
+            self._row_of[i].draw(self.treatment.rounding_seed, self.entries[i].counter)
         if self._table is not None:
             self._table.run()
         for i, grad in zip(self._eager, grads, strict=True):
@@ -160,6 +163,7 @@ class Plan:
             eager.update(
                 row.rule, entry.param, grad, entry.state, numbers, hypers,
                 step=row.count + 1, first=row.count == 0, by_rows=entry.by_rows,
+                noise=row.noise,
             )  # fmt: skip
         self._advance()
         return True
@@ -195,6 +199,12 @@ class Plan:
             grads.append(grad)
         return grads
 
+    def _rounds(self, entry: Entry) -> bool:
+        """Whether something of this entry is rounded by chance; then its row is its own."""
+        return self.treatment.rounding == "stochastic" and any(
+            t.dtype == torch.bfloat16 for t in (entry.param, *entry.state.values())
+        )
+
     def _counts(self) -> np.ndarray:
         return self.counters if self._columns is None else self.counters[:, self._columns]
 
@@ -216,9 +226,11 @@ class Plan:
         rows: dict[tuple[float, ...], Row] = {}
         self._row_of: list[Row] = []
         for entry, column in zip(self.entries, counts.T.tolist(), strict=True):
-            key = entry.group, *column
+            stochastic = self._rounds(entry)
+            key = entry.group, *column, *((entry.counter,) if stochastic else ())
             if key not in rows:
                 rows[key] = Row(self.groups[entry.group], *column)
+                rows[key].stochastic = stochastic
             row = rows[key]
             if not entry.state.keys() >= set(row.program.live_state):
                 return False

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from slalom.kernel.noise import noise_of
 from slalom.kernel.program import Program, program_for
 from slalom.rules.rule import Rule
 
@@ -43,8 +44,12 @@ class Row:
         count: how often these parameters were updated before.
         numbers: the present values of the rule's numbers.
         columns: the places of these parameters among the counters.
-        address: of the scalars, doubles in the order of ``program.scalars``.
+        address: of the scalars, doubles in the order of ``program.scalars``, and behind them the
+            random bits of the step if ``stochastic``.
     """
+
+    stochastic = False
+    noise: int | None = None
 
     def __init__(self, group: Group, count: float, *numbers: float):
         self.rule, self.group = group.rule, group
@@ -55,7 +60,7 @@ class Row:
             self.rule, group.hypers, count + 1, count == 0, *self.numbers
         )
         n = self._n = len(self.program.scalars)
-        self._memory = (ctypes.c_double * max(n, 1))()
+        self._memory = (ctypes.c_double * (n + 1))()
         self.address = ctypes.addressof(self._memory)
         self._pack = struct.Struct(f"{n}d").pack_into
         self._options = group.options
@@ -77,6 +82,11 @@ class Row:
             values, self._next = values[: self._n], values[self._n :]
         self._pack(self._memory, 0, *values)
         return True
+
+    def draw(self, seed: int, place: int) -> None:
+        """Take the random bits of the next step of the one parameter that has this row."""
+        self.noise = noise_of(seed, int(self.count), place)
+        self._memory[self._n] = self.noise
 
     def advance(self, counters: np.ndarray) -> None:
         """Count the step that was made, and put the new numbers where the counters are."""

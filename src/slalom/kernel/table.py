@@ -128,7 +128,7 @@ class NativeTable:
         """Give each entry, in order, its code and its scalars."""
         for segment, types, row in zip(self._segments, self._types, rows, strict=False):
             segment.row = row.address
-            segment.update = machine_code(row.program, types)
+            segment.update = machine_code(row.program, types, row.stochastic)
 
     def gather(self) -> bool:
         """Read every tensor's address; False if one is not what it was, and nothing may be run."""
@@ -184,10 +184,11 @@ class NativeTable:
 
 
 @cache
-def machine_code(program: Program, arrays: Arrays) -> int:
+def machine_code(program: Program, arrays: Arrays, stochastic: bool = False) -> int:
     """The address of the compiled loop of a program over arrays of these types."""
     compiler = jit()
-    (address,) = compiler.compile(lower(program, arrays, fma=compiler.fma), "update")
+    text = lower(program, arrays, fma=compiler.fma, stochastic=stochastic)
+    (address,) = compiler.compile(text, "update")
     return address
 
 

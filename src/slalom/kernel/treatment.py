@@ -13,15 +13,24 @@ ON_NONFINITE = ("propagate", "skip", "raise")
 """What may be done with a gradient that holds NaN or infinity."""
 
 
+ROUNDING = ("nearest", "stochastic")
+"""How a value is brought to bfloat16."""
+
+
 @dataclass(frozen=True)
 class Treatment:
-    """Clipping, and what is done about NaN and infinity; of all gradients of an optimizer alike.
+    """Clipping, what is done about NaN and infinity, and how bfloat16 is rounded.
+
+    Of all gradients and parameters of an optimizer alike.
 
     Attributes:
         clip_norm: the largest norm (of all gradients together, as one vector) that is let through;
             longer ones are scaled down to it, as by ``torch.nn.utils.clip_grad_norm_``.
         clip_value: the largest absolute value of an element that is let through.
         on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error.
+        rounding: of what is kept in bfloat16, parameters and states: ``nearest`` as torch does,
+            or ``stochastic``, up or down by chance, so that small updates are not lost.
+        rounding_seed: of that chance.
 
     Raises ValueError if a bound is not positive, if both are given, or for an unknown choice.
     """
@@ -29,6 +38,8 @@ class Treatment:
     clip_norm: float | None = None
     clip_value: float | None = None
     on_nonfinite: str = "propagate"
+    rounding: str = "nearest"
+    rounding_seed: int = 0
 
     def __post_init__(self) -> None:
         for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
@@ -40,6 +51,8 @@ class Treatment:
             raise ValueError(
                 f"on_nonfinite is {self.on_nonfinite!r}; it must be one of {ON_NONFINITE}"
             )
+        if self.rounding not in ROUNDING:
+            raise ValueError(f"rounding is {self.rounding!r}; it must be one of {ROUNDING}")
 
     @property
     def measures(self) -> bool:

@@ -1,0 +1,38 @@
+"""Stochastic rounding to bfloat16: up or down by chance, so that the mean is the exact value.
+
+Rounded to nearest, an update smaller than half a unit in the last place is lost, every time. By
+chance it is kept as often as it is large (Gupta et al. 2015, sec. 3.1). The chance is a hash of a
+seed and of the element's place, so that a step comes out the same on any number of threads.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+def noise_of(seed: int, step: int, place: int) -> int:
+    """32 random bits of a step of the parameter at this place: splitmix64 (Steele et al. 2014)."""
+    x = (seed * 0xD1342543DE82EF95 + step * 0x2545F4914F6CDD1D + (place + 1) * _GOLDEN) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (x ^ (x >> 31)) >> 32
+
+
+def rounded(values: Tensor, noise: int) -> Tensor:
+    """``values`` as bfloat16, each rounded up with the chance of its distance from the one below.
+
+    NaN and infinity stay what they are. The eager counterpart of what ``lower.py`` writes; the
+    same chances, other draws.
+    """
+    exact = values.to(torch.float32)
+    generator = torch.Generator(exact.device).manual_seed(noise)
+    drawn = torch.randint(
+        0, 1 << 16, exact.shape, generator=generator, device=exact.device, dtype=torch.int32
+    )
+    bits = exact.contiguous().view(torch.int32)
+    up = ((bits + drawn) & -(1 << 16)).view(torch.float32)
+    return torch.where(exact.isfinite(), up, exact).to(torch.bfloat16)
