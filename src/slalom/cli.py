@@ -102,18 +102,27 @@ def rules() -> None:
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="steps: one step of every rule against torch's.")],
-    rule: Annotated[str | None, typer.Option(help="One class of slalom.optim alone.")] = None,
-    model: Annotated[str | None, typer.Option(help="One of the models alone.")] = None,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="steps: every rule against torch's; sparse: embeddings; clip: clipping by norm."
+        ),
+    ],
+    rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
+    model: Annotated[str | None, typer.Option(help="steps: one of the models.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
 ) -> None:
     """Measure what the README claims about speed, side by side on this machine."""
     from slalom import optim
-    from slalom.bench import steps
+    from slalom.bench import clip, sparse, steps
     from slalom.errors import InputError
 
-    if what != "steps":
-        raise InputError(f"there is no benchmark {what!r}; there is steps")
+    others = {"sparse": sparse.main, "clip": clip.main}
+    if what not in ("steps", *others):
+        raise InputError(f"there is no benchmark {what!r}; there are steps, {', '.join(others)}")
+    if what in others:
+        others[what](rounds)
+        return
     if model is not None and model not in steps.MODELS:
         raise InputError(f"there is no model {model!r}; there are {', '.join(steps.MODELS)}")
     if rule is not None and rule not in optim.__all__:

@@ -1,0 +1,6 @@
+"""The same as ``slalom bench sparse``."""
+
+from slalom.bench.sparse import main
+
+if __name__ == "__main__":
+    main()
