@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from slalom.kernel.program import Program
+from collections import Counter
+
+from slalom.kernel.program import Program, ordered
 from slalom.kernel.symbol import Symbol
 
 _SIGNS = {
@@ -15,19 +17,38 @@ _SIGNS = {
 _NEW = "'"
 """Marks the value after the update."""
 
+_LONG = 20
+"""Characters up to which an expression is written out again wherever it stands."""
+
 
 def formulas(program: Program) -> list[str]:
-    """One line for each state that changes and one for the parameter, as the rule was written.
+    """The update as lines of formulas, as the rule was written, each after those it builds on.
 
-    A name with a prime is the value after the update, without one the value before.
+    A name with a prime is the value after the update, without one the value before. A long
+    expression that stands in several places has a line and a letter of its own.
     """
-    outputs = {k: v for k, v in program.source.items() if k != "param"}
-    outputs["param"] = program.source["param"]
-    known = {symbol: name + _NEW for name, symbol in outputs.items() if name != "param"}
-    return [
-        f"{name}{_NEW} = {_written(symbol, {s: n for s, n in known.items() if n != name + _NEW})}"
-        for name, symbol in outputs.items()
-    ]
+    names: dict[Symbol, list[str]] = {}
+    for name, symbol in program.source.items():
+        names.setdefault(symbol, []).append(name)
+    order = list(ordered(program.source.values()))
+    uses = Counter(a for n in order for a in set(n.args) if isinstance(a, Symbol))
+    uses.update(program.source.values())
+    letters = iter("abcdefghijklm")
+    known: dict[Symbol, str] = {}
+    lines, param = [], f"param{_NEW} = param"
+    for node in order:
+        text = _written(node, known)
+        states = [name + _NEW for name in names.get(node, ()) if name != "param"]
+        for name in states:
+            lines.append(f"{name} = {text}")
+            if node.op not in ("tensor", "number", "constant"):
+                text = known[node] = name
+        if "param" in names.get(node, ()):
+            param = f"param{_NEW} = {text}"
+        elif not states and uses[node] > 1 and len(text) > _LONG:
+            known[node] = next(letters)
+            lines.append(f"{known[node]} = {text}")
+    return [*lines, param]
 
 
 def bytes_moved(program: Program, itemsize: int = 4) -> int:

@@ -51,7 +51,7 @@ class Program:
     @cached_property
     def nodes(self) -> list[Symbol]:
         """Every element expression, operands before their users."""
-        return [n for n in _ordered(self.outputs.values()) if n.is_element]
+        return [n for n in ordered(self.outputs.values()) if n.is_element]
 
     @cached_property
     def scalars(self) -> list[Symbol]:
@@ -202,7 +202,7 @@ def _explained(rule: Rule, error: Exception) -> RuleError:
     return RuleError(f"rule {rule.name} cannot be traced at {where}: {what}. {ALLOWED}.")
 
 
-def _ordered(roots: Any) -> Iterator[Symbol]:
+def ordered(roots: Any) -> Iterator[Symbol]:
     """Every node below the roots once, operands first."""
     seen: set[int] = set()
     stack: list[tuple[Symbol, bool]] = [(r, False) for r in reversed(list(roots))]
@@ -223,7 +223,7 @@ def _cheap(root: Symbol) -> Symbol:
     scalars in double precision, so each rewrite costs at most one rounding of the result.
     """
     done: dict[Symbol, Symbol] = {}
-    for node in _ordered([root]):
+    for node in ordered([root]):
         if not node.is_element or node.op == "tensor":
             done[node] = node
             continue
@@ -273,7 +273,7 @@ def _compile_row(program: Program) -> Any:
             lines.append(f"    {names}, = map(float, {name}_)")
 
     def write(roots: list[Symbol]) -> list[str]:
-        for node in _ordered(roots):
+        for node in ordered(roots):
             if node in written:
                 continue
             if node.op == "number":

@@ -56,6 +56,11 @@ class Graph:
         start = 1 if op == "where" else 0
         if op not in ("and", "or", "not"):  # a comparison counts as 0 or 1 in arithmetic
             args = args[:start] + tuple(a.counted() for a in args[start:])
+        if op == "mul":
+            one = self.constant(1.0)
+            for factor, other in (args, args[::-1]):
+                if factor is one:
+                    return other
         if any(a.is_element for a in args):
             return self._intern(op, args, None)
         value = evaluate(op, *(a.value for a in args))
