@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slalom.errors import InputError
 from slalom.train import Batches
 
 sizes = st.integers(1, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))
@@ -47,7 +48,12 @@ def test_with_replacement_every_sample_is_as_likely():
     assert (counts - 2000).abs().max() < 6 * 2000**0.5
 
 
-@pytest.mark.parametrize(("n", "m"), [(0, 1), (5, 0), (5, 6)])
+@pytest.mark.parametrize(("n", "m"), [(0, 1), (5, 0), (5, 6), (5, 2.5)])
 def test_what_cannot_be_drawn(n, m):
-    with pytest.raises(ValueError, match=f"a batch of {m} cannot be drawn from {n} samples"):
+    with pytest.raises(InputError, match=f"a batch of {m} cannot be drawn from {n} samples"):
         Batches(n, m, 0)
+
+
+def test_a_seed_below_zero():
+    with pytest.raises(InputError, match="the seed is -1; it must be a whole number from 0 on"):
+        Batches(5, 2, -1)

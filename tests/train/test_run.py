@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -27,18 +29,20 @@ def task(**options) -> Task:
         return nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
 
     given = {
+        "model": model,
         "train": (INPUTS, CLASSES),
         "valid": (INPUTS, CLASSES),
         "target": 0.9,
         "batch_size": 16,
     }
-    return Task(model, nn.CrossEntropyLoss(), **{**given, **options})
+    return Task(loss=nn.CrossEntropyLoss(), **{**given, **options})
 
 
 MAKERS = {
     "ours": lambda p: slalom.optim.Adam(p, lr=0.01),
     "ours, momentum": lambda p: slalom.optim.SGD(p, lr=0.1, momentum=0.9),
     "torch": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "torch, momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     "schedule-free": lambda p: slalom.optim.ScheduleFreeAdamW(p, lr=0.01),
 }
 
@@ -76,13 +80,22 @@ def test_stopped_and_gone_on_is_the_same_to_the_bit(maker, batch, tmp_path):
 
 
 def test_random_numbers_of_others_are_left_alone():
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    run = Run(task(), MAKERS["ours"], 0)
-    run.advance(7)
-    run.evaluate()
-    assert torch.equal(torch.rand(3), expected)
+    def draw() -> list[float]:
+        return [torch.rand(()).item(), np.random.randn(), random.random()]
+
+    for data in ((INPUTS, CLASSES), Augmented()):
+        for seed in (torch.manual_seed, np.random.seed, random.seed):
+            seed(5)
+        expected = [draw(), draw()]
+        for seed in (torch.manual_seed, np.random.seed, random.seed):
+            seed(5)
+        found = [draw()]
+        given = task(train=data, valid=data)
+        given.check()
+        run = Run(given, MAKERS["ours"], 0)
+        run.advance(7)
+        run.evaluate()
+        assert [*found, draw()] == expected
 
 
 def test_seeds_differ_and_agree():
@@ -103,6 +116,51 @@ def test_a_module_is_made_anew_for_each_seed():
     assert torch.equal(module.weight, weight)
 
 
+def test_what_is_drawn_while_training_is_not_what_the_parameters_were_made_of():
+    class Drawing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.first = nn.Linear(5, 2), torch.rand(3)
+            self.later = None
+
+        def forward(self, x):
+            self.later = torch.rand(3) if self.later is None else self.later
+            return self.layer(x)
+
+    run = Run(Task(Drawing, nn.CrossEntropyLoss(), *[(INPUTS, CLASSES)] * 2), MAKERS["ours"], 0)
+    torch.manual_seed(0)
+    everything = torch.rand(200)
+    run.advance(1)
+    assert not bool(torch.isin(run.model.later, everything).any())
+
+
+class Augmented(Dataset):
+    """Draws from each of the generators that a data set may know."""
+
+    def __len__(self) -> int:
+        return 90
+
+    def __getitem__(self, i):
+        noise = torch.rand(()).item() + np.random.randn() + random.random()
+        return INPUTS[i] + 0.1 * noise, CLASSES[i]
+
+
+def test_data_that_are_drawn_at_random_are_drawn_again_alike(tmp_path):
+    given = task(train=Augmented(), valid=Augmented())
+    whole, part, other = (Run(given, MAKERS["ours"], 3) for _ in range(3))
+    for run in (whole, part):
+        run.advance(8)
+    expected = part.evaluate()
+    part.save(tmp_path / "run.pt")
+    random.random()
+    np.random.rand(5)
+    other.load(tmp_path / "run.pt")
+    for run in (whole, other):
+        run.advance(7)
+    assert same(whole, other)
+    assert part.evaluate().valid_loss == expected.valid_loss
+
+
 def test_bgd_takes_the_step_of_the_whole_gradient():
     given = task()
     run = Run(given, lambda p: slalom.optim.SGD(p, lr=0.5), 0, batch_size="all")
@@ -114,6 +172,84 @@ def test_bgd_takes_the_step_of_the_whole_gradient():
     for p, b, g in zip(run.model.parameters(), before, gradients, strict=True):
         torch.testing.assert_close(p.detach(), b - 0.5 * g)
     assert run.samples == 90
+
+
+def test_the_losses_that_are_told_are_means_over_samples():
+    def plain() -> nn.Module:
+        return nn.Linear(5, 2)
+
+    weight = torch.tensor([1.0, 4.0])
+    valid = INPUTS.repeat(20, 1), torch.where(INPUTS.repeat(20, 1)[:, 0] > 0, 1, 0)
+    for loss, function in (
+        (nn.CrossEntropyLoss(reduction="sum"), nn.CrossEntropyLoss()),
+        (lambda o, t: nn.functional.cross_entropy(o, t, reduction="sum"), nn.CrossEntropyLoss()),
+        (nn.CrossEntropyLoss(weight), nn.CrossEntropyLoss(weight)),
+    ):
+        given = Task(plain, loss, (INPUTS, CLASSES), valid, batch_size=90, target=0.9)
+        run = Run(given, lambda p: torch.optim.SGD(p, lr=0.0), 0)
+        told = run.advance(2)
+        evaluation = run.evaluate()
+        at_train, at_valid = (function(run.model(x), t) for x, t in ((INPUTS, CLASSES), valid))
+        assert told == evaluation.train_loss == pytest.approx(at_train.item(), rel=1e-5)
+        assert evaluation.valid_loss == pytest.approx(at_valid.item(), rel=1e-5)
+
+
+def test_batches_may_be_drawn_with_replacement():
+    seen = []
+
+    class Seen(nn.Linear):
+        def forward(self, x):
+            seen.append(len(x))
+            return super().forward(x)
+
+    given = Task(
+        lambda: Seen(5, 2), nn.CrossEntropyLoss(), *[(INPUTS, CLASSES)] * 2, batch_size=16,
+        replacement=True,
+    )  # fmt: skip
+    Run(given, MAKERS["ours"], 0).advance(6)
+    assert seen == [16] * 6  # an epoch of 90 would have ended with 10
+
+
+def test_groups_of_parameters_reach_the_optimizer():
+    def groups(model):
+        return [{"params": [model[0].weight], "lr": 0.0}, {"params": [model[0].bias]}]
+
+    run = Run(task(parameter_groups=groups), lambda p: slalom.optim.SGD(p, lr=0.1), 0)
+    before = [p.detach().clone() for p in run.model.parameters()]
+    run.advance(2)
+    changed = [not torch.equal(p, b) for p, b in zip(run.model.parameters(), before, strict=True)]
+    assert changed == [False, True, False, False]
+
+
+def test_outputs_may_be_of_any_form():
+    class Many(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 2)
+
+        def forward(self, batch):
+            return {"logits": self.layer(batch["x"]), "size": (batch["x"].sum(1),)}
+
+    class Named(Dataset):
+        def __len__(self) -> int:
+            return 1500
+
+        def __getitem__(self, i):
+            return {"x": INPUTS[i % 90]}, CLASSES[i % 90]
+
+    def accuracy(outputs, targets):
+        assert len(outputs["size"][0]) == len(targets) == 1500
+        return (outputs["logits"].argmax(1) == targets).float().mean()
+
+    given = Task(
+        Many, lambda o, t: nn.functional.cross_entropy(o["logits"], t), Named(), Named(), accuracy,
+        0.9, 32, higher_is_better=True,
+    )  # fmt: skip
+    given.check()
+    run = Run(given, MAKERS["ours"], 0)
+    run.advance(40)
+    assert run.evaluate().metric > 0.8
+    Run(given, MAKERS["ours"], 0, batch_size="all").advance(2)
 
 
 def test_a_run_that_blows_up_says_so():
@@ -175,6 +311,29 @@ def test_a_file_is_whole_whenever_the_process_dies(tmp_path):
         process.wait()
         state = checkpoint.load(tmp_path / "c.pt")
         assert torch.equal(state["data"], torch.full((50_000,), float(state["i"])))
+
+
+@pytest.mark.parametrize("batch", [0, 91, 2.5, "most"])
+def test_a_batch_that_cannot_be_drawn(batch):
+    with pytest.raises(InputError, match=f"a batch of {batch} cannot be drawn from 90 samples"):
+        Run(task(), MAKERS["ours"], 0, batch_size=batch)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: Run(task(), MAKERS["ours"], 1), "of a run whose seed is 0, and here it is 1"),
+        (lambda: Run(task(), MAKERS["ours"], 0, batch_size=8), "whose batch size is 16, and here"),
+        (lambda: Run(task(), MAKERS["ours"], 0, batch_size="all"), "whose batch size is 16"),
+        (lambda: Run(task(model=lambda: nn.Linear(5, 2)), MAKERS["ours"], 0), "another model"),
+        (lambda: Run(task(parameter_groups=lambda m: [m[0].bias]), MAKERS["ours"], 0), "another"),
+    ],
+)
+def test_a_state_of_another_run_is_refused(other, message):
+    run = Run(task(), MAKERS["ours"], 0)
+    run.advance(3)
+    with pytest.raises(InputError, match=message):
+        other().load_state_dict(run.state_dict())
 
 
 def test_damaged_and_missing_checkpoints(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from slalom.errors import InputError
 from slalom.train import Task
@@ -17,6 +18,15 @@ X = torch.randn(20, 3)
 Y = torch.randint(0, 2, (20,))
 BAD = X.clone()
 BAD[7, 1] = math.nan
+
+
+LATE = torch.cat([Y[:19], torch.tensor([2])])
+SHARED = nn.Linear(3, 2)
+PAIRS = TensorDataset(X, Y)
+
+
+def with_norm() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
 
 
 def made(**options) -> Task:
@@ -38,18 +48,30 @@ def frozen() -> nn.Module:
     [
         ({"model": 3}, "model is a int; it must be an nn.Module or a function that makes one"),
         ({"model": lambda: 3}, "model() made a int; it must make an nn.Module"),
-        ({"model": lambda: nn.Linear(4, 2)}, "the model fails on inputs of shape (20, 3)"),
+        ({"model": lambda: nn.Linear(4, 2)},
+         "the model fails on 20 samples of train, inputs of shape (20, 3): mat1 and mat2"),
         ({"model": frozen}, "the model has no parameter that requires a gradient"),
         ({"model": lambda: nn.Sequential(nn.Linear(3, 2), nn.Flatten(0), nn.Unflatten(0, (5, 8)))},
-         "the model returns 5 rows for a batch of 20 samples of train, and the targets have 20"),
+         "the model returns 5 rows for 20 samples of train, and the targets have 20"),
         ({"model": lambda: nn.Linear(3, 1), "loss": nn.MSELoss(), "train": (X, X[:, 0]),
           "valid": (X, X[:, 0])}, "the model returns shape (20, 1) where the targets have (20,)"),
         ({"loss": 1}, "loss is a int; it must be callable"),
         ({"loss": nn.CrossEntropyLoss(reduction="none")}, "the loss must be one number"),
         ({"loss": lambda o, t: o.detach().sum()}, "does not depend on the model's parameters"),
         ({"loss": lambda o, t: o.sum() * math.inf}, "the loss of the untrained model is"),
-        ({"loss": lambda o, t: o @ o}, "the loss fails on outputs of shape (20, 2)"),
-        ({"train": (X, Y + 5)}, "the loss fails on outputs of shape (20, 2)"),
+        ({"loss": lambda o, t: o @ o},
+         "the loss fails on 20 samples of train, outputs of shape (20, 2)"),
+        ({"train": (X, LATE), "batch_size": 4},
+         "the target of sample 19 of train is 2; the model tells 2 classes apart"),
+        ({"valid": (X, -1 - Y)}, "of valid is -"),
+        ({"model": with_norm, "batch_size": 19}, "the model fails on 1 samples of train, inputs"),
+        ({"model": lambda: SHARED}, "model() returns the same parameters each time"),
+        ({"metric": "r2", "loss": nn.MSELoss(), "model": lambda: nn.Linear(3, 1),
+          "train": (X, X[:, :1]), "valid": (X[:1], X[:1, :1])}, "is not a number on the 1 samples"),
+        ({"train": DataLoader(PAIRS, sampler=WeightedRandomSampler([1.0] * 20, 20))},
+         "the DataLoader of train draws by a WeightedRandomSampler"),
+        ({"valid": (X[:, :2], Y)},
+         "the model fails on 20 samples of valid, inputs of shape (20, 2)"),
         ({"train": (X, Y[:19])}, "train has 20 inputs and 19 targets; each input needs one"),
         ({"train": (X[:0], Y[:0])}, "train is empty; it needs at least one sample"),
         ({"valid": (X[:0], Y[:0])}, "valid is empty"),
@@ -63,6 +85,9 @@ def frozen() -> nn.Module:
         ({"target": math.nan}, "target is nan; it must be a finite number, or None"),
         ({"batch_size": 0}, "batch_size is 0; it must be a whole number from 1 on"),
         ({"batch_size": 2.5}, "batch_size is 2.5; it must be a whole number"),
+        ({"batch_size": True}, "batch_size is True; it must be a whole number"),
+        ({"max_steps": 0}, "max_steps is 0; it must be a whole number"),
+        ({"eval_every": 0}, "eval_every is 0; it must be a whole number"),
         ({"batch_size": 21}, "batch_size is 21 and train has 20 samples; it can be 20 at most"),
         ({"max_steps": -1}, "max_steps is -1; it must be a whole number from 1 on"),
     ],
@@ -88,6 +113,27 @@ def test_what_is_left_out_is_sensible():
     lower = made(metric="loss", target=0.5)
     assert lower.reached(0.5)
     assert not lower.reached(0.51)
+
+
+def test_targets_that_are_ignored_are_no_class():
+    ignored = nn.CrossEntropyLoss(ignore_index=-1)
+    made(loss=ignored, train=(X, torch.where(torch.arange(20) < 4, -1, Y)))
+
+
+def test_numbers_of_numpy_are_whole_numbers():
+    assert made(batch_size=np.int64(4), max_steps=np.int32(7)).max_steps == 7
+
+
+def test_a_metric_sees_the_whole_validation_set():
+    seen = []
+
+    def count(outputs, targets):
+        seen.append((len(outputs), len(targets)))
+        return 0.0
+
+    x, y = torch.randn(2500, 3), torch.randint(0, 2, (2500,))
+    made(valid=(x, y), metric=count, higher_is_better=True)
+    assert seen == [(2500, 2500)]
 
 
 def test_metrics_are_what_they_are_called():

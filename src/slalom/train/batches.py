@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slalom.errors import InputError
+
 
 class Batches:
     """The batches of a training run: ``batches[step]`` are the indices of the samples of a step.
@@ -17,15 +19,18 @@ class Batches:
         replacement: draw each batch at random from all samples; by default each epoch is a new
             order of all samples cut into batches, the last of which may be smaller.
 
-    Raises ValueError if ``m`` or ``n`` is out of range.
+    Raises :class:`InputError` if ``m``, ``n`` or ``seed`` is out of range.
     """
 
     def __init__(self, n: int, m: int, seed: int, *, replacement: bool = False):
-        if not 1 <= m <= n:
-            raise ValueError(f"a batch of {m} cannot be drawn from {n} samples")
+        if not isinstance(m, int) or not 1 <= m <= n:
+            raise InputError(f"a batch of {m} cannot be drawn from {n} samples")
+        if seed < 0:
+            raise InputError(f"the seed is {seed}; it must be a whole number from 0 on")
         self.n, self.m, self.seed, self.replacement = n, m, seed, replacement
         self.per_epoch = -(-n // m)
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._epoch = -1
+        self._cut: tuple[Tensor, ...] = ()
 
     def __getitem__(self, step: int) -> Tensor:
         """Indices, int64 of shape (m,) or less at the end of an epoch; ``step`` counts from 0."""
@@ -35,5 +40,6 @@ class Batches:
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = np.random.default_rng((self.seed, 0, epoch))
-            self._epoch, self._order = epoch, torch.from_numpy(generator.permutation(self.n))
-        return self._order[batch * self.m : (batch + 1) * self.m]
+            order = torch.from_numpy(generator.permutation(self.n))
+            self._epoch, self._cut = epoch, order.split(self.m)
+        return self._cut[batch]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,15 @@ def write(path: Path, content: bytes) -> None:
 
     Written to a temporary file beside it, forced to the disk, and renamed.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # the new name is on the disk once its folder is
         folder = os.open(path.parent, os.O_RDONLY)
@@ -35,13 +34,6 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def _umask() -> int:
-    """What the user lets others do with new files; a temporary file lets them do nothing."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

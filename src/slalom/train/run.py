@@ -5,47 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from slalom.errors import InputError
 from slalom.train import checkpoint
 from slalom.train.batches import Batches
+from slalom.train.evaluation import Evaluation, judge
 from slalom.train.gradient import full_gradient
+from slalom.train.noise import Noise
 from slalom.train.samples import moved
 from slalom.train.task import Task
 
 BLOWN = 1e3
 """A run has diverged when its loss is not finite, or above so many times the first loss plus 1."""
 
-EVALUATED = 1024
-"""Samples of the validation set that go through the model at a time."""
-
-MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Where a run stands.
-
-    Attributes:
-        step: updates made.
-        samples: training samples seen.
-        seconds: spent in updates, without evaluations.
-        train_loss: mean over the updates since the last evaluation; NaN before the first.
-        valid_loss: mean over the validation set.
-        metric: the task's, on the validation set.
-    """
-
-    step: int
-    samples: int
-    seconds: float
-    train_loss: float
-    valid_loss: float
-    metric: float
+MakeOptimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
 
 class Run:
@@ -77,55 +55,63 @@ class Run:
         *,
         batch_size: int | Literal["all"] | None = None,
     ):
-        self.task = task
+        self.task, self.seed = task, seed
         self.model = task.make_model(seed)
-        self.optimizer = make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        self.optimizer = make_optimizer(task.parameters(self.model))
         self.step = self.samples = 0
         self.seconds = 0.0
         self.diverged: str | None = None
         self._whole = batch_size == "all"
-        m = task.n_train if batch_size == "all" else batch_size or task.batch_size
-        self._batches = Batches(task.n_train, m, seed)
-        self._random = torch.Generator().manual_seed(seed).get_state()
+        m: Any = task.batch_size if batch_size is None else batch_size
+        self._batches = Batches(
+            task.n_train, task.n_train if self._whole else m, seed, replacement=task.replacement
+        )
+        # another stream than that of the initial parameters, which would go with them otherwise
+        noise = int(np.random.SeedSequence((seed, 2)).generate_state(1)[0])
+        self._noise = Noise(noise, task.device, wide=task.train.arrays is None)
+        self._parameters = list(self.model.parameters())
+        self._summed = task.reduction.kind == "sum"
         self._first_loss: float | None = None
         self._recent: tuple[float, int] = (0.0, 0)
 
-    def advance(self, steps: int) -> None:
-        """Make so many updates, fewer if the run diverges."""
+    def advance(self, steps: int) -> float:
+        """Make so many updates, fewer if the run diverges; the mean loss over those made."""
         if self.diverged is not None:
-            return
-        outside = torch.get_rng_state()
-        torch.set_rng_state(self._random)
-        start = time.perf_counter()
-        total, done = self._recent
-        try:
-            for _ in range(steps):
-                loss = self._update()
-                if not self._sound(loss):
-                    break
-                total, done = total + loss, done + 1
-        finally:
-            self._recent = total, done
-            self.seconds += time.perf_counter() - start
-            self._random = torch.get_rng_state()
-            torch.set_rng_state(outside)
+            return math.nan
+        total, done = 0.0, 0
+        with self._noise:
+            start = time.perf_counter()
+            try:
+                for _ in range(steps):
+                    loss = self._update()
+                    if not self._sound(loss):
+                        break
+                    total, done = total + loss, done + 1
+            finally:
+                self.seconds += time.perf_counter() - start
+                before, updates = self._recent
+                self._recent = before + total, updates + done
+        return total / done if done else math.nan
 
     def _update(self) -> float:
+        task = self.task
         if self._whole:
-            value = full_gradient(self.model, self.task.loss, self.task.train)
-            indices = self.task.n_train
+            value = full_gradient(self.model, task.loss, task.train, reduction=task.reduction)
+            n = task.n_train
         else:
             chosen = self._batches[self.step]
-            inputs, targets = self.task.train.fetch(chosen)
-            if self.task.device.type != "cpu":
-                inputs, targets = (moved(x, self.task.device) for x in (inputs, targets))
-            self.optimizer.zero_grad()
-            loss = self.task.loss(self.model(inputs), targets)
+            n = len(chosen)
+            inputs, targets = task.train.fetch(chosen)
+            if task.device.type != "cpu":
+                inputs, targets = moved(inputs, task.device), moved(targets, task.device)
+            for parameter in self._parameters:  # as zero_grad does, which takes 20 times as long
+                parameter.grad = None
+            loss = task.loss(self.model(inputs), targets)
             loss.backward()
-            value, indices = loss.item(), len(chosen)
+            value = loss.item() / n if self._summed else loss.item()
         self.optimizer.step()
         self.step += 1
-        self.samples += indices
+        self.samples += n
         return value
 
     def _sound(self, loss: float) -> bool:
@@ -143,56 +129,61 @@ class Run:
         if callable(mode[0]):  # Schedule-Free: the point to judge is not the one that is trained
             mode[0]()
         self.model.eval()
-        outputs, loss = [], 0.0
-        task, n = self.task, self.task.n_valid
-        targets_seen = []
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for begin in range(0, n, EVALUATED):
-                inputs, targets = (
-                    moved(x, task.device) for x in task.valid.span(begin, begin + EVALUATED)
-                )
-                output = self.model(inputs)
-                share = min(EVALUATED, n - begin)
-                summed = getattr(task.loss, "reduction", "mean") == "sum"
-                loss += task.loss(output, targets).item() * (1 if summed else share)
-                outputs.append(output)
-                targets_seen.append(targets)
-            loss /= n
-            metric = task.metric.measure(torch.cat(outputs), torch.cat(targets_seen), loss)
+        with Noise(self.seed, self.task.device, wide=self.task.valid.arrays is None):
+            loss, metric = judge(self.model, self.task)
         self.model.train()
         if callable(mode[0]) and callable(mode[1]):
             mode[1]()
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
-            self.step, self.samples, self.seconds, total / done if done else math.nan, loss,
-            float(metric),
-        )  # fmt: skip
+            self.step, self.samples, self.seconds, total / done if done else math.nan, loss, metric
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run of the same task, optimizer and seed needs to go on from here."""
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "kind": self._kind(), "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "noise": self._noise.state(),
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
-            "diverged": self.diverged, "random": self._random,
-            "first_loss": self._first_loss, "recent": list(self._recent),
+            "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was taken."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from where :meth:`state_dict` was taken.
+
+        Raises :class:`InputError` if that was in a run of another seed, batch size, data or model.
+        """
+        ours, theirs = self._kind(), state.get("kind") or {}
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise InputError(
+                    f"the state is of a run whose {name} is {theirs.get(name)}, and here it is "
+                    f"{value}; make the run with the same"
+                )
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise InputError(f"the state is of another model or optimizer: {first}") from error
+        self._noise.set_state(state["noise"])
         self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
-        self.diverged, self._random = state["diverged"], state["random"]
-        self._first_loss = state["first_loss"]
-        total, done = state["recent"]
-        self._recent = total, done
+        self.diverged, self._first_loss = state["diverged"], state["first_loss"]
+        self._recent = state["recent"]
 
-    def save(self, path: Path) -> None:
+    def _kind(self) -> dict[str, Any]:
+        """What must be equal for one run to go on where another stopped."""
+        batches = self._batches
+        return {
+            "seed": self.seed, "batch size": batches.m, "number of samples": batches.n,
+            "replacement": batches.replacement, "full gradient": self._whole,
+        }  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
         """Write the state to a file that is whole or not there, whatever happens meanwhile."""
-        checkpoint.save(path, self.state_dict())
+        checkpoint.save(Path(path), self.state_dict())
 
-    def load(self, path: Path) -> None:
+    def load(self, path: str | Path) -> None:
         """Go on from a file written by :meth:`save`; :class:`InputError` if it is damaged."""
-        self.load_state_dict(checkpoint.load(path))
+        self.load_state_dict(checkpoint.load(Path(path)))

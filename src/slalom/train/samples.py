@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from slalom.errors import InputError
 
@@ -19,7 +26,11 @@ class Samples:
     Args:
         data: (inputs, targets) as tensors or NumPy arrays of equal length; a ``Dataset`` of such
             pairs with a length; or a ``DataLoader``, whose dataset and collate function are taken.
+            Arrays of float64 become torch's default dtype; tensors stay as they are.
         name: ``train`` or ``valid``, for messages.
+
+    Attributes:
+        arrays: (inputs, targets) where they are in memory, else None.
 
     Raises :class:`InputError` if the data are none of these, are empty, differ in length, or (as
     arrays) hold NaN or infinity.
@@ -29,15 +40,20 @@ class Samples:
         self.name = name
         self._collate: Any = default_collate
         if isinstance(data, DataLoader):
+            if not isinstance(data.sampler, SequentialSampler | RandomSampler):
+                raise InputError(
+                    f"the DataLoader of {name} draws by a {type(data.sampler).__name__}, and a run "
+                    "draws every sample alike; give the dataset that is to be drawn from"
+                )
             self._collate = data.collate_fn
             data = data.dataset
         if isinstance(data, TensorDataset) and len(data.tensors) == 2:
             data = data.tensors
-        self._arrays: tuple[Tensor, Tensor] | None = None
+        self.arrays: tuple[Tensor, Tensor] | None = None
         self._dataset: Dataset[Any] | None = None
         if isinstance(data, tuple | list) and len(data) == 2:
-            self._arrays = tuple(self._tensor(d) for d in data)  # type: ignore[assignment]
-            lengths = [len(a) for a in cast("tuple[Tensor, Tensor]", self._arrays)]
+            self.arrays = tuple(self._tensor(d) for d in data)  # type: ignore[assignment]
+            lengths = [len(a) for a in cast("tuple[Tensor, Tensor]", self.arrays)]
             if lengths[0] != lengths[1]:
                 raise InputError(
                     f"{name} has {lengths[0]} inputs and {lengths[1]} targets; each input needs "
@@ -58,15 +74,15 @@ class Samples:
         if isinstance(data, np.ndarray):
             if data.dtype.kind not in "fiubc":
                 raise InputError(f"{self.name} holds an array of dtype {data.dtype}, not numbers")
-            data = torch.from_numpy(data)
+            data = torch.from_numpy(np.ascontiguousarray(data))
+            if data.dtype == torch.float64:  # what NumPy makes of plain numbers
+                data = data.to(torch.get_default_dtype())
         if not isinstance(data, Tensor) or data.dim() == 0:
             raise InputError(
                 f"{self.name} must hold tensors or NumPy arrays with one row a sample, not a "
                 f"{type(data).__name__}"
             )
         data = data.detach()
-        if data.dtype == torch.float64 and torch.get_default_dtype() == torch.float32:
-            data = data.float()  # what NumPy makes of plain numbers, and a float32 model refuses
         if data.is_floating_point() and not bool(data.isfinite().all()):
             bad = int((~data.isfinite()).reshape(len(data), -1).any(1).nonzero()[0])
             raise InputError(f"{self.name} holds NaN or infinity, first in sample {bad}")
@@ -77,16 +93,16 @@ class Samples:
 
     def fetch(self, indices: Tensor) -> tuple[Any, Any]:
         """The inputs and the targets of these samples (int64 indices), each as one batch."""
-        if self._arrays is not None:
-            inputs, targets = self._arrays
+        if self.arrays is not None:
+            inputs, targets = self.arrays
             return inputs.index_select(0, indices), targets.index_select(0, indices)
         assert self._dataset is not None
         return self._pair(self._collate([self._dataset[i] for i in indices.tolist()]))
 
     def span(self, begin: int, end: int) -> tuple[Any, Any]:
         """The samples from ``begin`` to ``end`` in their order, without a copy where possible."""
-        if self._arrays is not None:
-            inputs, targets = self._arrays
+        if self.arrays is not None:
+            inputs, targets = self.arrays
             return inputs[begin:end], targets[begin:end]
         return self.fetch(torch.arange(begin, min(end, self.n)))
 
@@ -97,11 +113,40 @@ class Samples:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """A batch on a device: tensors, and tuples, lists and dicts of them."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, tuple | list):
-        return type(value)(moved(v, device) for v in value)
+    """A batch on a device: whatever can be moved there, in tuples, lists and dicts."""
+    return _mapped(lambda v: v.to(device) if hasattr(v, "to") else v, value)
+
+
+def rows(value: Any, n: int, begin: int, end: int) -> Any:
+    """The samples from ``begin`` to ``end`` of a batch of ``n``; what has no n rows stays whole."""
+
+    def part(v: Any) -> Any:
+        return v[begin:end] if isinstance(v, Tensor) and v.dim() and len(v) == n else v
+
+    return _mapped(part, value)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Batches put one after the other into one. Raises ValueError if they are no such thing."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return first if len(parts) == 1 else torch.cat(list(parts))
+    if isinstance(first, dict):
+        return type(first)({k: joined([p[k] for p in parts]) for k in first})
+    if isinstance(first, tuple | list):
+        return _like(first, [joined(p) for p in zip(*parts, strict=True)])
+    if len(parts) > 1:
+        raise ValueError(f"batches of {type(first).__name__} cannot be put together")
+    return first
+
+
+def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: moved(v, device) for k, v in value.items()}
-    return value
+        return type(value)({k: _mapped(function, v) for k, v in value.items()})
+    if isinstance(value, tuple | list) and not hasattr(value, "to"):
+        return _like(value, [_mapped(function, v) for v in value])
+    return function(value)
+
+
+def _like(value: Any, items: list[Any]) -> Any:
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)

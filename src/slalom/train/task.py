@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -13,8 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slalom.errors import InputError
-from slalom.train.gradient import check_reduction
+from slalom.train.check import check
 from slalom.train.metrics import METRICS, Metric
+from slalom.train.noise import Noise
+from slalom.train.reduction import Reduction, reduction_of
 from slalom.train.samples import Samples, moved
 
 EPOCHS = 30
@@ -27,7 +31,8 @@ class Task:
     Args:
         model: a callable without arguments that makes the untrained ``nn.Module``, called under
             the seed of a run; or a module, of which each run trains a copy with every layer's
-            ``reset_parameters`` called under the seed.
+            ``reset_parameters`` called under the seed. Trained weights are lost so; a function
+            that loads them keeps them.
         loss: (output, target) -> one number, the mean over the batch (or an ``nn`` loss, also
             with ``reduction="sum"``).
         train, valid: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or
@@ -41,6 +46,9 @@ class Task:
         eval_every: updates between evaluations; by default a quarter of an epoch, 5 to 100.
         name: what the task is called.
         device: where to train.
+        replacement: draw each batch from all samples, instead of every sample once an epoch.
+        parameter_groups: model -> what its optimizer is given instead of ``model.parameters()``,
+            as in torch: groups with options of their own, or some of the parameters alone.
 
     Raises :class:`InputError` for what cannot be used. :meth:`check` finds the rest.
     """
@@ -60,6 +68,8 @@ class Task:
         eval_every: int | None = None,
         name: str = "task",
         device: str | torch.device = "cpu",
+        replacement: bool = False,
+        parameter_groups: Callable[[nn.Module], Iterable[Any]] | None = None,
     ):
         if not callable(model):
             raise InputError(
@@ -70,9 +80,12 @@ class Task:
             raise InputError(f"loss is a {type(loss).__name__}; it must be callable")
         if batch_size is None and isinstance(train, DataLoader):
             batch_size = train.batch_size
-        self.model, self.loss, self.name = model, loss, name
-        self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
         self.device = torch.device(device)
+        if isinstance(loss, nn.Module) and self.device.type != "cpu":
+            loss = copy.deepcopy(loss).to(self.device)  # its class weights
+        self.model, self.loss, self.name = model, loss, name
+        self.replacement, self.parameter_groups = replacement, parameter_groups
+        self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
         self.metric = _metric(metric, higher_is_better)
         self.batch_size = _whole("batch_size", 64 if batch_size is None else batch_size)
         if batch_size is None:
@@ -86,8 +99,12 @@ class Task:
             raise InputError(f"target is {target!r}; it must be a finite number, or None")
         self.target = target
         per_epoch = -(-self.n_train // self.batch_size)
-        self.max_steps = _whole("max_steps", max_steps or max(500, EPOCHS * per_epoch))
-        self.eval_every = _whole("eval_every", eval_every or min(100, max(5, per_epoch // 4)))
+        if max_steps is None:
+            max_steps = max(500, EPOCHS * per_epoch)
+        if eval_every is None:
+            eval_every = min(100, max(5, per_epoch // 4))
+        self.max_steps = _whole("max_steps", max_steps)
+        self.eval_every = _whole("eval_every", eval_every)
 
     @property
     def n_train(self) -> int:
@@ -112,8 +129,7 @@ class Task:
 
     def make_model(self, seed: int) -> nn.Module:
         """The untrained model of a seed; the global random numbers stay as they are."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Noise(seed, self.device):
             if isinstance(self.model, nn.Module):
                 made = copy.deepcopy(self.model)
                 for module in made.modules():
@@ -125,63 +141,28 @@ class Task:
             raise InputError(f"model() made a {type(made).__name__}; it must make an nn.Module")
         return made.to(self.device).train()
 
+    def parameters(self, model: nn.Module) -> Iterable[Any]:
+        """What the optimizer of a model is given: its parameters, or groups of them."""
+        if self.parameter_groups is not None:
+            return self.parameter_groups(model)
+        return [p for p in model.parameters() if p.requires_grad]
+
+    @cached_property
+    def reduction(self) -> Reduction:
+        """How the loss sums up its batch."""
+
+        def sample() -> tuple[Any, Any, int]:
+            n = min(self.batch_size, self.n_train)
+            inputs, targets = (moved(x, self.device) for x in self.train.span(0, n))
+            with torch.no_grad():
+                return self.make_model(0).eval()(inputs), targets, n
+
+        with Noise(0, self.device):
+            return reduction_of(self.loss, sample)
+
     def check(self) -> None:
-        """Raise :class:`InputError` for what would go wrong in the first step or evaluation."""
-        model = self.make_model(0)
-        if not any(p.requires_grad for p in model.parameters()):
-            raise InputError("the model has no parameter that requires a gradient")
-        k = min(self.batch_size, self.n_train)
-        with torch.random.fork_rng(devices=[]):
-            value = self._tried(model, self.train.span(0, k), f"a batch of {k} samples of train")
-            check_reduction(value)
-            value.backward()
-        model.eval()
-        inputs, targets = self.valid.span(0, min(256, self.n_valid))
-        with torch.no_grad():
-            output = self._forward(model, moved(inputs, self.device))
-        try:
-            self.metric.measure(output, moved(targets, self.device), 0.0)
-        except Exception as error:
-            raise InputError(
-                f"the metric {self.metric.name} cannot be computed from outputs of shape "
-                f"{_shape(output)} and targets of shape {_shape(targets)}: {_first_line(error)}"
-            ) from error
-
-    def _forward(self, model: nn.Module, inputs: Any) -> Any:
-        try:
-            return model(inputs)
-        except Exception as error:
-            raise InputError(
-                f"the model fails on inputs of shape {_shape(inputs)}: {_first_line(error)}"
-            ) from error
-
-    def _tried(self, model: nn.Module, batch: tuple[Any, Any], what: str) -> Tensor:
-        inputs, targets = (moved(x, self.device) for x in batch)
-        output = self._forward(model, inputs)
-        rows, due = (
-            len(x) if isinstance(x, Tensor) and x.dim() else None for x in (output, targets)
-        )
-        if rows is not None and due is not None and rows != due:
-            raise InputError(
-                f"the model returns {rows} rows for {what}, and the targets have {due}; it must "
-                "return one a sample"
-            )
-        if (
-            isinstance(output, Tensor) and isinstance(targets, Tensor)
-            and output.is_floating_point() and targets.is_floating_point()
-            and output.numel() == targets.numel() and output.shape != targets.shape
-        ):  # fmt: skip
-            raise InputError(  # torch would broadcast them against each other, with a warning
-                f"the model returns shape {_shape(output)} where the targets have "
-                f"{_shape(targets)}; make the two equal"
-            )
-        try:
-            return self.loss(output, targets)
-        except Exception as error:
-            raise InputError(
-                f"the loss fails on outputs of shape {_shape(output)} and targets of shape "
-                f"{_shape(targets)}: {_first_line(error)}"
-            ) from error
+        """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
+        check(self)
 
 
 def _metric(metric: Any, higher_is_better: bool | None) -> Metric:
@@ -204,14 +185,6 @@ def _metric(metric: Any, higher_is_better: bool | None) -> Metric:
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise InputError(f"{name} is {value!r}; it must be a whole number from 1 on")
-    return value
-
-
-def _shape(value: Any) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return int(value)

@@ -1,0 +1,96 @@
+"""How a loss sums up its batch, so that batches can be put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from slalom.train.samples import joined, rows
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How the loss of a batch follows from those of its samples.
+
+    Attributes:
+        kind: ``mean`` or ``sum`` of the losses of the samples; ``other`` if neither, where batches
+            cannot be put together exactly, and count as means.
+        weight: (targets, samples) -> how much the mean of a batch counts.
+    """
+
+    kind: Literal["mean", "sum", "other"]
+    weight: Callable[[Any, int], float]
+
+    def shares(self, targets: Any, n: int) -> tuple[float, float]:
+        """(factor, weight) of a batch of ``n`` samples.
+
+        The mean over many batches is the sum of their losses, each times its factor, over the sum
+        of their weights. Both are 0 for a batch that counts for nothing, whose loss may be NaN.
+        """
+        weight = self.weight(targets, n)
+        return (1.0 if self.kind == "sum" else weight), weight
+
+
+def reduction_of(loss: Loss, sample: Callable[[], tuple[Any, Any, int]]) -> Reduction:
+    """How ``loss`` reduces.
+
+    The losses of ``torch.nn`` say so themselves; a mean of CrossEntropyLoss and NLLLoss is one by
+    the weights of the targets' classes, without the targets it ignores. Any other function is
+    measured on the (outputs, targets, samples) that ``sample()`` returns.
+    """
+    if type(loss).__module__ != nn.modules.loss.__name__:
+        return Reduction(_measured(loss, *sample()), _count)
+    if getattr(loss, "reduction", "mean") == "sum":
+        return Reduction("sum", _count)
+    return Reduction("mean", _by_class(loss) if isinstance(loss, CLASSIFYING) else _count)
+
+
+CLASSIFYING = (nn.CrossEntropyLoss, nn.NLLLoss)
+"""Losses whose targets are classes, with weights, and with some to ignore."""
+
+
+def _count(targets: Any, n: int) -> float:
+    return float(n)
+
+
+def _by_class(loss: Any) -> Callable[[Any, int], float]:
+    def weight(targets: Tensor, n: int) -> float:
+        if targets.is_floating_point():  # a share of each class, and every sample counts once
+            return float(n)
+        kept = targets[targets != loss.ignore_index]
+        return float(kept.numel() if loss.weight is None else loss.weight[kept.long()].sum())
+
+    return weight
+
+
+def _measured(loss: Loss, outputs: Any, targets: Any, n: int) -> Literal["mean", "sum", "other"]:
+    """From the losses of a batch, of parts of it, and of the batch with each part after it.
+
+    Of several parts, as one may by chance have just the mean weight of the batch.
+    """
+    whole, found = (outputs, targets), set()
+    with torch.no_grad():
+        one = loss(*whole)
+        tolerance = min(0.02, 1e3 * torch.finfo(one.dtype).eps)
+        a = one.item()
+        for m in {-(-n // 2), -(-n // 3), 1}:
+            part = rows(whole, n, 0, m)
+            try:
+                both = joined([whole, part])
+            except ValueError:  # outputs in a form of the user's own
+                return "other"
+            b, ab = loss(*part).item(), loss(*both).item()
+            near = tolerance * (abs(a) + abs(b))
+            if abs(ab - (n * a + m * b) / (n + m)) > near:
+                found.add("sum" if abs(ab - (a + b)) <= near else "other")
+            elif a or b:  # losses of nothing are mean and sum alike
+                found.add("mean")
+    if found == {"sum"}:
+        return "sum"
+    return "mean" if found <= {"mean"} else "other"
