@@ -105,7 +105,7 @@ def test_quiet_prints_the_verdict_and_the_page(file):
         (["race", "digits", "--resume", "--out", "none"], "there is no ledger none/ledger.sqlite"),
         (["report", "none"], "there is no ledger none"),
         (["races", "none"], "there is no folder none"),
-        (["bench", "speed"], "there is no benchmark 'speed'; there are steps, sparse, clip"),
+        (["bench", "speed"], "there is no benchmark 'speed'; there are steps, sparse, clip, load"),
         (["bench", "steps", "--model", "huge"], "there is no model 'huge'"),
         (["bench", "steps", "--rule", "Atom"], "slalom.optim has no 'Atom'"),
     ],

@@ -105,7 +105,8 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="steps: every rule against torch's; sparse: embeddings; clip: clipping by norm."
+            help="steps: every rule against torch's; sparse: embeddings; clip: clipping by norm; "
+            "load: beside busy processes."
         ),
     ],
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
@@ -114,10 +115,10 @@ def bench(
 ) -> None:
     """Measure what the README claims about speed, side by side on this machine."""
     from slalom import optim
-    from slalom.bench import clip, sparse, steps
+    from slalom.bench import clip, load, sparse, steps
     from slalom.errors import InputError
 
-    others = {"sparse": sparse.main, "clip": clip.main}
+    others = {"sparse": sparse.main, "clip": clip.main, "load": load.main}
     if what not in ("steps", *others):
         raise InputError(f"there is no benchmark {what!r}; there are steps, {', '.join(others)}")
     if what in others:
