@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import sysconfig
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,12 @@ import slalom
 from slalom import tasks
 from slalom.errors import InputError
 from slalom.train import Run
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads cost such small models more than they bring."""
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
@@ -22,7 +32,7 @@ def test_a_few_steps_lower_the_loss(name):
     run.advance(2)
     before = run.evaluate()
     assert not task.reached(before.metric)
-    run.advance(60)
+    run.advance(40)
     assert run.diverged is None
     assert run.evaluate().valid_loss < before.valid_loss
 
@@ -82,6 +92,10 @@ def test_a_task_in_a_file(body, name, tmp_path):
         ("import nothing_of_that_name", "", "fails in line 5: ModuleNotFoundError"),
         ("1 / 0", "", "fails in line 5: ZeroDivisionError"),
         ("def :", "", "fails: SyntaxError"),
+        ("def task():\n    return 1 / 0", "", "fails in line 6: ZeroDivisionError"),
+        ("def task(n):\n    return n", "", "TypeError: task() missing 1 required positional"),
+        ("task = slalom.Task(3, None, (x, y), (x, y))", "", "model is a int; it must be an"),
+        ("import sys\nsys.exit('no data here')", "", "fails in line 6: SystemExit: no data here"),
     ],
 )
 def test_a_file_without_a_task(body, name, message, tmp_path):
@@ -92,9 +106,49 @@ def test_a_file_without_a_task(body, name, message, tmp_path):
     assert message in str(caught.value)
 
 
+def test_a_file_may_import_its_neighbours_and_be_called_like_a_library(tmp_path, monkeypatch):
+    import json
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbour.py").write_text("WIDTH = 3")
+    path = tmp_path / "json.py"
+    body = f"import neighbour\ndef model():\n    import later\n    return later.model()\nb = {TASK}"
+    path.write_text(FILE.format(body=body.replace("torch.nn.Linear(3, 2)", "model")))
+    (tmp_path / "later.py").write_text("import torch\nmodel = lambda: torch.nn.Linear(3, 2)")
+    tasks.load(str(path)).check()
+    assert sys.modules["json"] is json
+
+
+def test_only_the_task_that_is_made_is_imported():
+    code = "import sys, slalom.tasks; print([m for m in sys.modules if 'slalom.tasks.' in m])"
+    code += "; print('sklearn' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_a_python_without_its_sources(monkeypatch, tmp_path):
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(InputError, match="holds no source text; run this task with a Python"):
+        tasks.load("stdlib-chars")
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_a_task_is_the_same_each_time(name):
+    one, two = (tasks.load(name) for _ in range(2))
+    for a, b in ((one.train, two.train), (one.valid, two.valid)):
+        for x, y in zip(a.span(0, len(a)), b.span(0, len(b)), strict=True):
+            assert torch.equal(x, y)
+    first, again, other = (
+        torch.cat([p.flatten() for p in one.make_model(seed).parameters()]) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        ("", "there is no task ''"),
         ("digit", "there is no task 'digit': it is one of digits, .*; did you mean digits"),
         ("none.py", "there is no file none.py"),
         ("none.py:task", "there is no file none.py"),

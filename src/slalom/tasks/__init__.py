@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,18 @@ from typing import Any
 from slalom.errors import InputError
 from slalom.train import Task
 
-TASKS = {
-    "digits": "digits", "digits-cnn": "digits_cnn", "digits-rnn": "digits_rnn",
-    "cancer": "cancer", "diabetes": "diabetes", "stdlib-chars": "stdlib_chars",
-    "sparse-words": "sparse_words", "quadratic": "quadratic",
-}  # fmt: skip
-"""Name of a built-in task -> its module here, whose function ``task`` makes it."""
+NAMES = (
+    "digits", "digits-cnn", "digits-rnn", "cancer", "diabetes", "stdlib-chars", "sparse-words",
+    "quadratic",
+)  # fmt: skip
+
+
+def _builtin(name: str) -> Task:
+    return import_module(f"slalom.tasks.{name.replace('-', '_')}").task()
+
+
+TASKS: dict[str, Callable[[], Task]] = {name: partial(_builtin, name) for name in NAMES}
+"""Name of a built-in task -> what makes it; its module is imported when it is made."""
 
 
 def load(spec: str) -> Task:
@@ -30,8 +38,8 @@ def load(spec: str) -> Task:
     :class:`InputError` where there is no such task.
     """
     if spec in TASKS:
-        return import_module(f"slalom.tasks.{TASKS[spec]}").task()
-    file, _, name = spec.partition(":") if ".py:" in spec else (spec, "", "")
+        return TASKS[spec]()
+    file, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     if not file.endswith(".py"):
         near = difflib.get_close_matches(spec, TASKS, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -41,49 +49,67 @@ def load(spec: str) -> Task:
     path = Path(file)
     if not path.is_file():
         raise InputError(f"there is no file {file}")
-    return _pick(_run(path), file, name)
+    with _told(path):
+        return _made(_pick(_run(path), file, name))
 
 
 def _run(path: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    """What a file defines."""
+    name = f"slalom_task_{path.stem}"  # of its own, as a file may be called like a library
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))  # the file's own imports
-    sys.modules[path.stem] = module  # where pickle and dataclasses look for what it defines
+    sys.modules[name] = module  # where pickle and dataclasses look for what it defines
+    folder = str(path.parent.resolve())
+    before = list(sys.path)
+    sys.path.insert(0, folder)  # the file's own imports
     try:
         spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        where = f" in line {frames[-1].lineno}" if frames else ""
-        raise InputError(f"{path} fails{where}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    finally:  # those that it makes later must not come before other libraries' own
+        sys.path[:] = [*before, folder] if folder not in before else before
     return vars(module)
 
 
-def _pick(found: dict[str, Any], file: str, name: str) -> Task:
+def _pick(found: dict[str, Any], file: str, name: str) -> tuple[Any, str]:
+    """(a task or what makes it, what it is called)."""
     tasks = {n: v for n, v in found.items() if isinstance(v, Task)}
-    if not name:
-        if not tasks and callable(found.get("task")):
-            return _made(found["task"], f"{file}:task")
-        if len(tasks) == 1:
-            return next(iter(tasks.values()))
-        names = ", ".join(tasks)
+    if name:
+        if name not in found:
+            has = ", ".join(tasks) or "no task at all"
+            raise InputError(f"{file} has no {name}; it has {has}")
+        return found[name], f"{file}:{name}"
+    if not tasks and callable(found.get("task")):
+        return found["task"], f"{file}:task"
+    if not tasks:
+        raise InputError(f"{file} holds no slalom.Task; write task = slalom.Task(...) in it")
+    first, *more = tasks
+    if more:
         raise InputError(
-            f"{file} holds {len(tasks)} tasks ({names}); name one, as in {file}:{next(iter(tasks))}"
-            if tasks
-            else f"{file} holds no slalom.Task; write task = slalom.Task(...) in it"
+            f"{file} holds {len(tasks)} tasks ({', '.join(tasks)}); name one, as in {file}:{first}"
         )
-    if name not in found:
-        raise InputError(f"{file} has no {name}; it has {', '.join(tasks) or 'no task at all'}")
-    return tasks[name] if name in tasks else _made(found[name], f"{file}:{name}")
+    return tasks[first], f"{file}:{first}"
 
 
-def _made(maker: Callable[[], Any] | Any, what: str) -> Task:
-    made = maker() if callable(maker) else maker
+def _made(picked: tuple[Any, str]) -> Task:
+    value, what = picked
+    made = value() if callable(value) else value
     if not isinstance(made, Task):
         raise InputError(f"{what} is a {type(made).__name__}; it must be or return a slalom.Task")
     return made
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What goes wrong in a user's file, with its line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        where = f" in line {frames[-1].lineno}" if frames else ""
+        if isinstance(error, InputError):
+            if not frames:
+                raise
+            raise InputError(f"{error} ({path}{where})") from error
+        what = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{path} fails{where}: {type(error).__name__}: {what}") from error

@@ -12,15 +12,11 @@ DIMENSIONS, SAMPLES, CONDITION = 20, 512, 300.0
 
 
 class Point(nn.Module):
-    """The parameters of a linear function, from 0."""
+    """The parameters of a linear function, near 0, and drawn so that seeds differ."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(DIMENSIONS))
-
-    def reset_parameters(self) -> None:
-        """Small and random, so that seeds differ."""
-        nn.init.normal_(self.weight, std=0.01)
+        self.weight = nn.Parameter(0.01 * torch.randn(DIMENSIONS))
 
     def forward(self, rows: Tensor) -> Tensor:
         """The values (n,) of rows (n, DIMENSIONS)."""

@@ -55,12 +55,12 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
 def _loss(task: Task, model: nn.Module, data: Samples, begin: int, end: int) -> tuple[Any, Any]:
     """(outputs, loss) of some samples."""
     inputs, targets = (moved(x, task.device) for x in data.span(begin, end))
-    what = f"{end - begin} samples of {data.name}"
-    with _told(f"the model fails on {what}, inputs of shape {_shape(inputs)}"):
+    what = f"{end - begin} sample{'s' * (end - begin > 1)} of {data.name}"
+    with _told(f"the model fails on inputs of shape {_shape(inputs)}, {what}"):
         outputs = model(inputs)
     _check_rows(outputs, targets, what)
     about = f"outputs of shape {_shape(outputs)} and targets of shape {_shape(targets)}"
-    with _told(f"the loss fails on {what}, {about}"):
+    with _told(f"the loss fails on {about}, {what}"):
         return outputs, task.loss(outputs, targets)
 
 
