@@ -159,7 +159,9 @@ def _renamed(family: Family, label: str) -> Family:
 def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
     """``n`` points of a space, spread evenly: scrambled Sobol (Owen 1998) in its logarithms.
 
-    Rounded to three digits, so that what is shown is what was run.
+    Each range is cut into ``n`` equal parts, and every part has one point, whatever ``n``: Sobol's
+    own balance holds for powers of two alone. Rounded to three digits, so that what is shown is
+    what was run.
     """
     from scipy.stats import qmc
 
@@ -167,6 +169,8 @@ def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
         return [{}]
     power = max(0, math.ceil(math.log2(n)))
     unit = qmc.Sobol(len(space), rng=seed).random_base2(power)[:n]
+    parts = unit.argsort(axis=0).argsort(axis=0)
+    unit = (parts + unit * len(unit) % 1.0) / n
     return [
         {
             name: _rounded(low * (high / low) ** float(x))

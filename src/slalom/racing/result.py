@@ -206,6 +206,7 @@ class Result:
         search = sum(r["samples"] for r in self._runs if r["stage"] == "heat")
         seconds = sum(r["seconds"] for r in self._runs)
         base = [r for r in self._runs if r["stage"] == "baseline"]
+        base = [r for r in base if r["status"] != "failed"]
         baseline = self._entrants[base[0]["entrant"]]["label"] if base else None
         one = next((s.samples_to_target for s in self.standings if s.place == 1), None)
         if not one or self._leader is None:

@@ -43,7 +43,7 @@ def print_result(result: Result, *, quiet: bool = False) -> None:
     if not quiet:
         console.print(standings(result))
         for note in result.notes:
-            console.print(f"note: {note}", markup=False, highlight=False)
+            console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
         console.print()
     console.print(result.verdict.text, markup=False, highlight=False, soft_wrap=True)
     if result.winner is not None and not quiet:
