@@ -318,3 +318,40 @@ def test_two_optimizers_and_two_threads():
     for w in workers:
         w.join()
     assert all(torch.equal(alone[i], together[i]) for i in range(3))
+
+
+def test_after_a_swap_the_optimizer_moves_its_own_parameter():
+    """Its Python object holds another tensor now, and the one it held before lives on elsewhere."""
+    p, q = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.ones(3))
+    optimizer = slalom.optim.SGD([p], lr=1.0)
+    p.grad = torch.full((3,), 0.5)
+    optimizer.step()
+    p.grad = None
+    torch.utils.swap_tensors(p, q)
+    p.grad, q.grad = torch.full((3,), 0.25), torch.full((3,), 9.0)
+    optimizer.step()
+    assert p.tolist() == [0.75] * 3
+    assert q.tolist() == [-0.5] * 3
+
+
+def test_a_parameter_that_becomes_double_is_read_as_such():
+    p = torch.nn.Parameter(torch.ones(5))
+    optimizer = slalom.optim.SGD([p], lr=0.5)
+    p.grad = torch.ones(5)
+    optimizer.step()
+    p.data = p.data.double()
+    p.grad = torch.full((5,), 1 / 3, dtype=torch.float64)
+    optimizer.step()
+    torch.testing.assert_close(p.detach(), torch.full((5,), 0.5 - 1 / 6, dtype=torch.float64))
+
+
+def test_a_state_whose_elements_become_double_is_read_as_such():
+    p = torch.nn.Parameter(torch.ones(5))
+    optimizer = slalom.optim.Momentum([p], lr=0.5, momentum=0.5)
+    p.grad = torch.ones(5)
+    optimizer.step()
+    velocity = optimizer.state[p]["velocity"]
+    velocity.data = velocity.data.double()
+    optimizer.step()
+    torch.testing.assert_close(velocity, torch.full((5,), -0.75, dtype=torch.float64))
+    torch.testing.assert_close(p.detach(), torch.full((5,), -0.25))
