@@ -22,5 +22,6 @@ def task() -> Task:
     x, xv, y, yv = (part.astype(np.float32) for part in (x, xv, y, yv))
     return Task(
         lambda: nn.Sequential(nn.Linear(10, 32), nn.Tanh(), nn.Linear(32, 1)), nn.MSELoss(),
-        (x, y), (xv, yv), "r2", target=0.36, batch_size=32, max_steps=1500, name="diabetes",
+        (x, y), (xv, yv), "r2", target=0.36, batch_size=103, max_steps=300, eval_every=1,
+        name="diabetes",
     )  # fmt: skip
