@@ -171,6 +171,12 @@ def test_help_names_every_command():
         assert command in result.stdout
 
 
+def test_the_version_is_told():
+    result = slalom("--version")
+    assert result.returncode == 0
+    assert result.stdout.startswith("slalom 0.")
+
+
 def test_rules_lists_all():
     from slalom.rules import RULES
 

@@ -11,8 +11,24 @@ import typer
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-    help="Update rules at the speed of memory, and a race that finds the right one.",
 )  # fmt: skip
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from slalom import __version__
+
+        print(f"slalom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Update rules at the speed of memory, and a race that finds the right one."""
 
 
 @app.command()

@@ -240,6 +240,7 @@ class _Race:
                     crossing = trace.crossing(self.task)
                     needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
             done = round(share * self.seeds)
+            self.watch(events.Told(f"{done} seeds of each finalist run"))
             if len(leaders) == 1 or self._decided(list(needs.values()), level):
                 break
 
