@@ -158,6 +158,26 @@ def test_grad_scaler(unscale, clip):
         torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Lion"])
+def test_decay_that_knows_no_rate(name):
+    """What the parameters lose is the same at any learning rate, and no moment sees it."""
+    params, twins = made(dtype=torch.float64), made(dtype=torch.float64)
+    mine = getattr(slalom.optim, name)(params, lr=0.1, independent_weight_decay=0.01)
+    other = getattr(slalom.optim, name)(twins, lr=0.1)
+    for i in range(5):
+        give(params, i)
+        give(twins, i)
+        for group in (*mine.param_groups, *other.param_groups):
+            group["lr"] = 0.1 / (i + 1)
+        mine.step()
+        with torch.no_grad():
+            for q in twins:
+                q.mul_(0.99)
+        other.step()
+    for p, q in zip(params, twins, strict=True):
+        assert distance(p, q) <= 1e-12
+
+
 def test_the_choice_goes_with_copies():
     p = torch.nn.Parameter(torch.zeros(3))
     optimizer = slalom.optim.Adam([p], clip_value=0.25)
@@ -174,6 +194,7 @@ def test_the_choice_goes_with_copies():
         ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be a number above 0, or None"),
         ({"clip_value": -1}, "clip_value is -1; it must be a number above 0"),
         ({"clip_norm": 1.0, "clip_value": 1.0}, "clip_norm and clip_value exclude each other"),
+        ({"independent_weight_decay": 1.0}, "independent_weight_decay is 1.0; it must be from 0"),
         ({"on_nonfinite": "ignore"}, "on_nonfinite is 'ignore'; it must be one of"),
     ],
 )

@@ -145,6 +145,8 @@ class Plan:
         extra = () if scale is None else (scale,)
         if self.treatment.clip_value is not None:
             extra = (*extra, self.treatment.clip_value)
+        if self.treatment.independent_weight_decay is not None:
+            extra = (*extra, self.treatment.independent_weight_decay)
         for row in self._rows:
             if not row.fill(*extra):
                 if not self._assign_rows():

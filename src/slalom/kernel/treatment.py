@@ -28,6 +28,9 @@ class Treatment:
             longer ones are scaled down to it, as by ``torch.nn.utils.clip_grad_norm_``.
         clip_value: the largest absolute value of an element that is let through.
         on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error.
+        independent_weight_decay: the share of itself that every parameter loses in each step,
+            whatever the learning rate (Loshchilov & Hutter 2019, algorithm 2, with a schedule
+            multiplier of 1); beside the rule's own ``weight_decay``, if it has one.
         rounding: of what is kept in bfloat16, parameters and states: ``nearest`` as torch does,
             or ``stochastic``, up or down by chance, so that small updates are not lost.
         rounding_seed: of that chance.
@@ -38,6 +41,7 @@ class Treatment:
     clip_norm: float | None = None
     clip_value: float | None = None
     on_nonfinite: str = "propagate"
+    independent_weight_decay: float | None = None
     rounding: str = "nearest"
     rounding_seed: int = 0
 
@@ -47,6 +51,9 @@ class Treatment:
                 raise ValueError(f"{name} is {bound!r}; it must be a number above 0, or None")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("clip_norm and clip_value exclude each other; give one of them")
+        share = self.independent_weight_decay
+        if share is not None and not (isinstance(share, int | float) and 0 <= share < 1):
+            raise ValueError(f"independent_weight_decay is {share!r}; it must be from 0 to below 1")
         if self.on_nonfinite not in ON_NONFINITE:
             raise ValueError(
                 f"on_nonfinite is {self.on_nonfinite!r}; it must be one of {ON_NONFINITE}"

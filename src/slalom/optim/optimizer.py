@@ -27,7 +27,7 @@ from slalom.kernel.table import Entry
 from slalom.kernel.treatment import Treatment
 from slalom.optim.checks import check_hypers
 from slalom.rules.rule import REQUIRED, Rule
-from slalom.rules.treated import BOUND, SCALE, treated
+from slalom.rules.treated import BOUND, SCALE, SHRINK, treated
 
 CHOICES: dict[str, Any] = {
     "foreach": None, "fused": None, "capturable": False, "differentiable": False,
@@ -175,11 +175,15 @@ class RuleOptimizer(torch.optim.Optimizer):
                 still = not tensors and not group.get("weight_decay", 0)
                 rows = sparse and (rule.sparse == "rows" or still)
                 entries.append(Entry(param, tensors, number, i, rows))
-        bound = self._treatment.clip_value
-        neutral = {SCALE: 1.0 if self._scaled else None, BOUND: bound}
+        bound, shrink = self._treatment.clip_value, self._treatment.independent_weight_decay
+        neutral = {SCALE: 1.0 if self._scaled else None, BOUND: bound, SHRINK: shrink}
         extra = {name: value for name, value in neutral.items() if value is not None}
         groups = [
-            Group(treated(self.rule_of(g), self._scaled, bound is not None), g, extra)
+            Group(
+                treated(self.rule_of(g), self._scaled, bound is not None, shrink is not None),
+                g,
+                extra,
+            )
             for g in self.param_groups
         ]
         plan = Plan(groups, entries, self.state, counters, self._treatment)
