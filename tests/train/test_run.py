@@ -56,27 +56,41 @@ def same(a: Run, b: Run) -> bool:
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("batch", [None, 1, "all"])
 def test_stopped_and_gone_on_is_the_same_to_the_bit(maker, batch, tmp_path):
-    whole = Run(task(), MAKERS[maker], 3, batch_size=batch)
+    def seen(run: Run):
+        found = run.evaluate()
+        return found.step, found.samples, found.metric, found.valid_loss, found.train_loss
+
+    whole, part, other = (Run(task(), MAKERS[maker], 3, batch_size=batch) for _ in range(3))
+    expected = []
     for _ in range(4):
         whole.advance(5)
-        expected = whole.evaluate()
-    part = Run(task(), MAKERS[maker], 3, batch_size=batch)
+        expected.append(seen(whole))
     part.advance(5)
     part.evaluate()
     part.advance(3)
     part.save(tmp_path / "run.pt")
     torch.rand(100)  # whatever else the program draws
-    other = Run(task(), MAKERS[maker], 3, batch_size=batch)
     other.load(tmp_path / "run.pt")
-    other.advance(2)
-    other.evaluate()
-    for _ in range(2):
-        other.advance(5)
-        found = other.evaluate()
+    found = []
+    for steps in (2, 5, 5):
+        other.advance(steps)
+        found.append(seen(other))
     assert same(whole, other)
-    assert (found.step, found.samples, found.metric, found.valid_loss, found.train_loss) == (
-        expected.step, expected.samples, expected.metric, expected.valid_loss, expected.train_loss,
-    )  # fmt: skip
+    assert found == expected[1:]
+
+
+def test_schedule_free_is_judged_at_its_average_and_trained_at_its_own_point():
+    run = Run(task(), MAKERS["schedule-free"], 0)
+    run.advance(20)
+    trained = [p.detach().clone() for p in run.model.parameters()]
+    found = run.evaluate()
+    assert all(torch.equal(p, t) for p, t in zip(run.model.parameters(), trained, strict=True))
+    run.optimizer.eval()
+    run.model.eval()
+    assert any(not torch.equal(p, t) for p, t in zip(run.model.parameters(), trained, strict=True))
+    with torch.no_grad():
+        loss = nn.CrossEntropyLoss()(run.model(INPUTS), CLASSES).item()
+    assert found.valid_loss == pytest.approx(loss, rel=1e-5)
 
 
 def test_random_numbers_of_others_are_left_alone():
@@ -290,6 +304,43 @@ def test_all_forms_of_data_are_the_same_data(data):
         run.advance(9)
     assert same(expected, found)
     assert expected.evaluate().metric == found.evaluate().metric
+
+
+@pytest.mark.parametrize("point", ["fsync", "replace"])
+def test_a_process_that_dies_while_it_saves_leaves_the_old_file(point, tmp_path):
+    path = tmp_path / "c.pt"
+    checkpoint.save(path, {"i": 1})
+    code = f"""
+        import os, signal
+        from pathlib import Path
+        from slalom.train import checkpoint
+        os.{point} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        checkpoint.save(Path({str(path)!r}), {{"i": 2}})
+    """
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint.load(path) == {"i": 1}
+
+
+def test_a_file_is_never_written_over(tmp_path):
+    path = tmp_path / "c.pt"
+    checkpoint.save(path, {"i": 1})
+    old = path.read_bytes()
+    with open(path, "rb") as reader:
+        checkpoint.save(path, {"i": 2})
+        assert reader.read() == old
+    assert checkpoint.load(path) == {"i": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(tmp_path / "c.pt", {"i": 1})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_whole_whenever_the_process_dies(tmp_path):

@@ -167,7 +167,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                     continue
                 sparse = param.grad.layout != torch.strided
                 if sparse:
-                    _check_sparse(name, rule, group)
+                    decay = group.get("weight_decay") or self._treatment.independent_weight_decay
+                    _check_sparse(name, rule, decay)
                 i = index[id(param)]
                 state = self._ready_state(param, group, i, counters)
                 tensors = {s: state[s] for s in rule.state if s in state}
@@ -262,11 +263,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         return state
 
 
-def _check_sparse(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-    """Raise RuntimeError if this rule, under these options, has no meaning for sparse gradients."""
+def _check_sparse(name: str, rule: Rule, decay: Any) -> None:
+    """Raise RuntimeError if this rule, with this decay, has no meaning for sparse gradients."""
     if rule.sparse is None:
         raise RuntimeError(f"{name} does not support sparse gradients")
-    if options.get("weight_decay", 0):
+    if decay:
         raise RuntimeError(
             f"weight_decay option is not compatible with sparse gradients: {name} would have to "
             "decay the rows that a gradient does not touch; set weight_decay=0 for this parameter"

@@ -78,7 +78,8 @@ class Run:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""
         if self.diverged is not None:
             return math.nan
-        total, done = 0.0, 0
+        begun, mean = self.step, 0.0
+        total, done = self._recent
         with self._noise:
             start = time.perf_counter()
             try:
@@ -87,11 +88,11 @@ class Run:
                     if not self._sound(loss):
                         break
                     total, done = total + loss, done + 1
+                    mean += (loss - mean) / (self.step - begun)
             finally:
                 self.seconds += time.perf_counter() - start
-                before, updates = self._recent
-                self._recent = before + total, updates + done
-        return total / done if done else math.nan
+                self._recent = total, done
+        return mean if done else math.nan
 
     def _update(self) -> float:
         task = self.task
