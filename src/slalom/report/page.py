@@ -63,8 +63,7 @@ def _plot(title: str, figure: go.Figure) -> str:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
     caption = _text(title)
-    # "<" is written so that no text in it can end the script
-    data = (figure.to_json() or "{}").replace("<", "\\u003c")
+    data = figure.to_json()  # plotly writes "<" so that no text in it can end the script
     return (
         f'<figure><figcaption>{caption}</figcaption><div class="plot" role="img" '
         f'aria-label="{caption}"></div><script type="application/json">{data}</script></figure>'
