@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -272,8 +273,24 @@ def test_a_run_that_blows_up_says_so():
     assert run.diverged is not None
     assert run.step < 50
     before = run.step
-    run.advance(10)
+    assert math.isnan(run.advance(10))
     assert run.step == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_on_a_gpu_too_it_goes_on_to_the_bit_with_random_numbers_of_its_own(tmp_path):
+    torch.cuda.manual_seed(5)
+    expected = torch.rand(3, device="cuda")
+    torch.cuda.manual_seed(5)
+    whole, part, other = (Run(task(device="cuda"), MAKERS["torch"], 3) for _ in range(3))
+    whole.advance(9)
+    part.advance(4)
+    part.evaluate()
+    part.save(tmp_path / "run.pt")
+    other.load(tmp_path / "run.pt")
+    other.advance(5)
+    assert same(whole, other)
+    assert torch.equal(torch.rand(3, device="cuda"), expected)
 
 
 class Pairs(Dataset):

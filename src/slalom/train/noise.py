@@ -50,7 +50,7 @@ class Noise:
         if self._wide:
             kind, keys, *numpy = state["numpy"]
             rest = state["python"], (kind, np.array(keys, dtype=np.uint32), *numpy)
-        self._own = state["torch"], rest
+        self._own = [tensor.cpu() for tensor in state["torch"]], rest
 
     def _generators(self) -> list[torch.Generator]:
         if self._device.type != "cuda":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,8 +79,7 @@ class Run:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""
         if self.diverged is not None:
             return math.nan
-        begun, mean = self.step, 0.0
-        total, done = self._recent
+        losses: list[float] = []
         with self._noise:
             start = time.perf_counter()
             try:
@@ -87,12 +87,14 @@ class Run:
                     loss = self._update()
                     if not self._sound(loss):
                         break
-                    total, done = total + loss, done + 1
-                    mean += (loss - mean) / (self.step - begun)
+                    losses.append(loss)
             finally:
                 self.seconds += time.perf_counter() - start
-                self._recent = total, done
-        return mean if done else math.nan
+                total, done = self._recent
+                for loss in losses:  # one by one, which rounds alike wherever a run is cut
+                    total += loss
+                self._recent = total, done + len(losses)
+        return sum(losses) / len(losses) if losses else math.nan
 
     def _update(self) -> float:
         task = self.task
@@ -126,20 +128,34 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
-        mode = getattr(self.optimizer, "eval", None), getattr(self.optimizer, "train", None)
-        if callable(mode[0]):  # Schedule-Free: the point to judge is not the one that is trained
-            mode[0]()
-        self.model.eval()
-        with Noise(self.seed, self.task.device, wide=self.task.valid.arrays is None):
+        with (
+            self._to_judge(),
+            Noise(self.seed, self.task.device, wide=self.task.valid.arrays is None),
+        ):
             loss, metric = judge(self.model, self.task)
-        self.model.train()
-        if callable(mode[0]) and callable(mode[1]):
-            mode[1]()
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
             self.step, self.samples, self.seconds, total / done if done else math.nan, loss, metric
         )
+
+    @contextlib.contextmanager
+    def _to_judge(self) -> Iterator[None]:
+        """The model as it is to be used; afterwards all is, to the bit, as it was."""
+        to_eval, to_train = (getattr(self.optimizer, n, None) for n in ("eval", "train"))
+        self.model.eval()
+        if callable(to_eval) and callable(to_train):
+            # Schedule-Free goes to its average, and its way back would round
+            trained = [p.detach().clone() for p in self._parameters]
+            to_eval()
+            yield
+            to_train()
+            with torch.no_grad():
+                for parameter, value in zip(self._parameters, trained, strict=True):
+                    parameter.copy_(value)
+        else:
+            yield
+        self.model.train()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run of the same task, optimizer and seed needs to go on from here."""
