@@ -26,6 +26,7 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
 
 def like(model: Tensor, values: Tensor) -> Tensor:
     """``values``, of any layout or dtype it may have, in the memory layout of ``model``."""
+    values = values if values.layout == torch.strided else values.to_dense()
     return torch.empty_like(model, dtype=values.dtype).copy_(values)
 
 

@@ -83,6 +83,9 @@ class Plan:
             self._states = [[inner, *inner.values()] for inner in states.values()]
         if self._machine is None or holder_offset() is None:  # else the table sees swapped tensors
             self._cdata = list(map(_cdata, chain(*self._params)))
+        layouts = [e.param.grad.layout for e in entries if e.param.grad is not None]
+        self._layouts = [layouts[i] for i in self._eager]
+        self._sparse = any(layout != torch.strided for layout in layouts)
         self._rounded = [i for i, e in enumerate(entries) if self._rounds(e)]
         if not self._assign_rows():
             raise ValueError("an entry lacks a state that its rule needs in its next update")
@@ -126,7 +129,7 @@ class Plan:
         ``scale`` is what the groups' ``grad_scale`` is before clipping; None where they have none.
         Raises :class:`NonFiniteGradientError` where the treatment says so; nothing is changed then.
         """
-        if self._counts().tobytes() != self._expected and not self._assign_rows():
+        if self._counts().tobytes() != self._expected and not self._reassign_rows():
             return False
         grads = self._eager_grads() if self._eager else []
         if grads is None:
@@ -149,7 +152,7 @@ class Plan:
             extra = (*extra, self.treatment.independent_weight_decay)
         for row in self._rows:
             if not row.fill(*extra):
-                if not self._assign_rows():
+                if not self._reassign_rows():
                     return False
                 for again in self._rows:
                     again.fill(*extra)
@@ -190,13 +193,9 @@ class Plan:
     def _eager_grads(self) -> list[Tensor] | None:
         """The gradients of what is served eagerly; None if one is missing or of another layout."""
         grads = []
-        for i in self._eager:
-            entry = self.entries[i]
-            grad = entry.param.grad
-            if grad is None or (entry.by_rows and grad.layout == torch.strided):
-                return None
-            sparse = grad.layout != torch.strided
-            if sparse and not entry.by_rows and self.groups[entry.group].rule.sparse == "rows":
+        for i, layout in zip(self._eager, self._layouts, strict=True):
+            grad = self.entries[i].param.grad
+            if grad is None or grad.layout != layout:
                 return None
             grads.append(grad)
         return grads
@@ -218,6 +217,13 @@ class Plan:
         for row in self._rows:
             row.advance(self.counters)
         self._expected = self._counts().tobytes()
+
+    def _reassign_rows(self) -> bool:
+        """As :meth:`_assign_rows` for what changed since; False where a gradient is sparse.
+
+        Whether the rule, as its options are now, takes such gradients is for the optimizer to say.
+        """
+        return not self._sparse and self._assign_rows()
 
     def _assign_rows(self) -> bool:
         """Group the entries by group, step count and numbers; give each its code and its scalars.

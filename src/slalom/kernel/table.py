@@ -83,7 +83,7 @@ class NativeTable:
     ):
         self._driver = driver()
         self._memory: list[Any] = []  # what the table points to
-        self._copies: list[tuple[Tensor, Tensor]] = []
+        self._copies: list[tuple[Tensor, Tensor, torch.layout]] = []
         self._types: list[Arrays] = []
         checks: list[tuple[Any, ...]] = []
         places = []
@@ -132,12 +132,12 @@ class NativeTable:
 
     def gather(self) -> bool:
         """Read every tensor's address; False if one is not what it was, and nothing may be run."""
-        for buffer, param in self._copies:
-            if param.grad is None:
+        for buffer, param, layout in self._copies:
+            grad = param.grad
+            if grad is None or grad.layout != layout:
                 return False
             with torch.no_grad():
-                grad = param.grad
-                buffer.copy_(grad.to_dense() if grad.layout != torch.strided else grad)
+                buffer.copy_(grad if layout == torch.strided else grad.to_dense())
         return not self._driver.gather(self._address)
 
     def square_sum(self) -> float:
@@ -171,8 +171,8 @@ class NativeTable:
         if _fits(param, grad):
             checks.append((param._cdata, GRAD_OF, None, dtype_code(grad.dtype), *shape))
         else:
-            grad = torch.empty_like(param)
-            self._copies.append((grad, param))
+            layout, grad = grad.layout, torch.empty_like(param)
+            self._copies.append((grad, param, layout))
             checks.append((grad._cdata, PLAIN, None, dtype_code(grad.dtype), *shape))
         types = [("param", NAMES[param.dtype]), ("grad", NAMES[grad.dtype])]
         for name, tensor in entry.state.items():

@@ -156,6 +156,10 @@ class RuleOptimizer(torch.optim.Optimizer):
     def plan(self) -> Plan:
         """Make a new plan for the parameters and gradients as they are now, with their states."""
         name = type(self).__name__
+        for group in self.param_groups:  # all of them before the first state is made
+            if any(p.grad is not None and p.grad.layout != torch.strided for p in group["params"]):
+                decay = group.get("weight_decay") or self._treatment.independent_weight_decay
+                _check_sparse(name, self.rule_of(group), decay)
         entries = []
         params = list(chain.from_iterable(g["params"] for g in self.param_groups))
         counters = self._adopt_counters(params)
@@ -166,9 +170,6 @@ class RuleOptimizer(torch.optim.Optimizer):
                 if param.grad is None:
                     continue
                 sparse = param.grad.layout != torch.strided
-                if sparse:
-                    decay = group.get("weight_decay") or self._treatment.independent_weight_decay
-                    _check_sparse(name, rule, decay)
                 i = index[id(param)]
                 state = self._ready_state(param, group, i, counters)
                 tensors = {s: state[s] for s in rule.state if s in state}
