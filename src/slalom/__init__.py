@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slalom import optim, rules
 from slalom.optim.explain import explain
 from slalom.optim.optimizer import optimizer
+from slalom.optim.release import release
 from slalom.rules.rule import rule
 
 if TYPE_CHECKING:
@@ -26,4 +27,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'slalom' has no attribute {name!r}")
 
 
-__all__ = ["Task", "explain", "optim", "optimizer", "race", "rule", "rules"]
+__all__ = ["Task", "explain", "optim", "optimizer", "race", "release", "rule", "rules"]

@@ -39,9 +39,11 @@ class ScheduleFreeAdamW(ScheduleFree, optimizer(rules.schedule_free_adamw)):  # 
     __doc__ = rules.schedule_free_adamw.__doc__
 
 
+from slalom.optim.routed import Routed  # noqa: E402 - it takes all of the above by their names
+
 __all__ = [
     "ASGD", "SGD", "AdaBelief", "AdaBound", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax",
     "Adan", "CautiousAdamW", "CautiousLion", "LaProp", "Lion", "Momentum", "NAdam", "RAdam",
-    "RMSprop", "Rprop", "RuleOptimizer", "ScheduleFreeAdamW", "ScheduleFreeSGD", "SignSGD",
-    "Signum", "optimizer",
+    "RMSprop", "Routed", "Rprop", "RuleOptimizer", "ScheduleFreeAdamW", "ScheduleFreeSGD",
+    "SignSGD", "Signum", "optimizer",
 ]  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, _disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
 from torch._C._autograd import _profiler_enabled
 from torch.optim.optimizer import (
     _global_optimizer_post_hooks,
@@ -25,6 +25,7 @@ from slalom.kernel.program import program_for
 from slalom.kernel.rows import Group
 from slalom.kernel.table import Entry
 from slalom.kernel.treatment import Treatment
+from slalom.optim import checkpoint
 from slalom.optim.checks import check_hypers
 from slalom.rules.rule import REQUIRED, Rule
 from slalom.rules.treated import BOUND, SCALE, SHRINK, treated
@@ -55,12 +56,11 @@ class RuleOptimizer(torch.optim.Optimizer):
     choices: ClassVar[tuple[str, ...]] = ()
     """Which of :data:`CHOICES` this class takes."""
 
+    _released: Any = None  # what slalom.release() made of it
+
     def __init__(self, params: Any, **arguments: Any):
         hypers = {name: arguments.pop(name, default) for name, default in self.rule.hypers.items()}
-        self._treatment = Treatment(
-            **{name: arguments.pop(name) for name in TREATMENT if name in arguments}
-        )
-        self._scaled = self._treatment.clip_norm is not None
+        self._take_treatment(arguments)
         choices = {name: arguments.pop(name, CHOICES[name]) for name in self.choices}
         name = type(self).__name__
         if arguments:
@@ -81,9 +81,16 @@ class RuleOptimizer(torch.optim.Optimizer):
             default = self.rule.hypers[hyper]
             if isinstance(default, tuple) and len(value) != len(default):
                 raise ValueError(f"{name} takes {len(default)} {hyper}, not {value!r}")
+        super().__init__(params, hypers | choices)
+
+    def _take_treatment(self, arguments: dict[str, Any]) -> None:
+        """Take the treatment's arguments out of these, and be ready for parameters."""
+        self._treatment = Treatment(
+            **{name: arguments.pop(name) for name in TREATMENT if name in arguments}
+        )
+        self._scaled = self._treatment.clip_norm is not None
         self._plan: Plan | None = None
         self._warned = False
-        super().__init__(params, hypers | choices)
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         """The rule that a parameter group follows."""
@@ -103,6 +110,28 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_treatment": self._treatment}
+
+    def state_dict(self, *, snapshot: bool = False) -> dict[str, Any]:
+        """As in torch; with ``snapshot`` a copy, which later steps leave as it is.
+
+        Without, its tensors are the optimizer's own, as torch's are: to be saved at once.
+        """
+        saved = super().state_dict()
+        return checkpoint.copied(saved) if snapshot else saved
+
+    @_disable_dynamo
+    def load_state_dict(self, state_dict: dict[str, Any], *, strict: bool = True) -> None:
+        """Go on from a checkpoint of this class or of torch's class of the same name.
+
+        Where the parameters have names here and there, each takes the state of its own name,
+        whatever the order; else they are matched by their order, as in torch. States are copied,
+        and keep their dtype, which need not be the parameter's.
+
+        Raises ValueError, and changes nothing, if the groups differ in number or size (matched by
+        order), or if a name is missing or unexpected (matched by name). ``strict=False`` passes
+        over such names: parameters that the checkpoint does not know keep what they have.
+        """
+        checkpoint.load(self, state_dict, strict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch; the group's hyper-parameters are checked as the class's own are."""
@@ -137,6 +166,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         scale = 1.0 if self._scaled else None
+        if self._released is not None:
+            self._released.clear()
         if (given := getattr(self, "grad_scale", None)) is not None:
             if not self._scaled:
                 self._scaled, self._plan = True, None
@@ -155,8 +186,16 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def plan(self) -> Plan:
         """Make a new plan for the parameters and gradients as they are now, with their states."""
+        self._plan = self.plan_for(self.param_groups)
+        return self._plan
+
+    def plan_for(self, groups: Sequence[Mapping[str, Any]]) -> Plan:
+        """A plan for ``groups``: those of the optimizer, or others with a part of the parameters.
+
+        It holds while the states of these parameters stay the same objects.
+        """
         name = type(self).__name__
-        for group in self.param_groups:  # all of them before the first state is made
+        for group in groups:  # all of them before the first state is made
             if any(p.grad is not None and p.grad.layout != torch.strided for p in group["params"]):
                 decay = group.get("weight_decay") or self._treatment.independent_weight_decay
                 _check_sparse(name, self.rule_of(group), decay)
@@ -164,7 +203,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         params = list(chain.from_iterable(g["params"] for g in self.param_groups))
         counters = self._adopt_counters(params)
         index = {id(p): i for i, p in enumerate(params)}
-        for number, group in enumerate(self.param_groups):
+        for number, group in enumerate(groups):
             rule = self.rule_of(group)
             for param in group["params"]:
                 if param.grad is None:
@@ -180,21 +219,26 @@ class RuleOptimizer(torch.optim.Optimizer):
         bound, shrink = self._treatment.clip_value, self._treatment.independent_weight_decay
         neutral = {SCALE: 1.0 if self._scaled else None, BOUND: bound, SHRINK: shrink}
         extra = {name: value for name, value in neutral.items() if value is not None}
-        groups = [
+        ruled = [
             Group(
                 treated(self.rule_of(g), self._scaled, bound is not None, shrink is not None),
                 g,
                 extra,
             )
-            for g in self.param_groups
+            for g in groups
         ]
-        plan = Plan(groups, entries, self.state, counters, self._treatment)
+        states = self.state if groups is self.param_groups else self.states_of(groups)
+        plan = Plan(ruled, entries, states, counters, self._treatment)
         if plan.lost is not None and not self._warned:
             self._warned = True
             message = f"{name} runs without machine code, and slower: {plan.lost}"
-            warnings.warn(message, stacklevel=4)
-        self._plan = plan
+            warnings.warn(message, stacklevel=5)
         return plan
+
+    def states_of(self, groups: Sequence[Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
+        """The states of the parameters of ``groups``, as far as they have been made."""
+        params = chain.from_iterable(g["params"] for g in groups)
+        return {p: self.state[p] for p in params if p in self.state}
 
     def _adopt_counters(self, params: list[Tensor]) -> np.ndarray:
         """One array of all step counts and numbers, of which the states' tensors become views."""
@@ -223,7 +267,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return known.numpy()
 
     def _ready_state(
-        self, param: Tensor, group: dict[str, Any], i: int, counters: np.ndarray
+        self, param: Tensor, group: Mapping[str, Any], i: int, counters: np.ndarray
     ) -> dict[str, Any]:
         """The parameter's state with all that its rule needs, made or laid out anew if need be."""
         rule, views = self.rule_of(group), self._counter_views[i]

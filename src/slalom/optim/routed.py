@@ -1,0 +1,98 @@
+"""One optimizer that gives different rules to different parameters."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from slalom import optim
+from slalom.optim.optimizer import TREATMENT, RuleOptimizer
+from slalom.optim.schedule_free import ScheduleFree
+from slalom.rules.rule import REQUIRED, Rule
+
+
+class Routed(RuleOptimizer):
+    """A rule for each parameter group: one state dict, one schedule, one pass over memory.
+
+        optimizer = slalom.optim.Routed(
+            [
+                {"params": model.embedding.parameters(), "rule": "Momentum", "lr": 0.1},
+                {"params": model.body.parameters()},
+            ],
+            rule="AdamW", lr=1e-3,
+        )
+
+    Args:
+        params: as torch takes them; a group names its rule under ``rule`` and overrides
+            hyper-parameters of it.
+        rule: of the groups that name none: the name of a class of ``slalom.optim``, or a class
+            that :func:`slalom.optimizer` made of a rule of your own. In a checkpoint it is the
+            class's name.
+        arguments: hyper-parameters for every group whose rule has them, in place of the rule's
+            defaults; and the arguments that every class takes (``clip_norm``, whose norm is over
+            all groups, and the like).
+
+    Raises ValueError where there is no such rule or none was named, and TypeError for an argument
+    that no group's rule has.
+    """
+
+    def __init__(
+        self, params: Any, rule: str | type[RuleOptimizer] | None = None, **arguments: Any
+    ):
+        self._take_treatment(arguments)
+        self._classes: dict[str, type[RuleOptimizer]] = {}
+        self._rule, self._shared = rule, arguments
+        torch.optim.Optimizer.__init__(self, params, {})
+        known = {hyper for group in self.param_groups for hyper in self.rule_of(group).hypers}
+        for name in arguments:
+            if name not in known:
+                raise TypeError(
+                    f"none of the rules has an argument {name!r}; they have "
+                    f"{', '.join(sorted(known))}, and all take {', '.join(TREATMENT)}"
+                )
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        """The rule that a parameter group follows; ValueError if there is none of that name."""
+        return self._class(group.get("rule")).rule
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As in torch; what the group leaves open is as the optimizer's arguments say."""
+        made = self._class(param_group.get("rule", self._rule))
+        param_group["rule"] = made.__name__
+        for name, default in made.rule.hypers.items():
+            value = param_group.get(name, self._shared.get(name, default))
+            if value is REQUIRED:
+                raise ValueError(f"{made.__name__} needs a value for {name}: it has no default")
+            param_group[name] = value
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"_classes": self._classes, "_rule": self._rule, "_shared": self._shared}
+        return {**super().__getstate__(), **own}
+
+    def _class(self, rule: Any) -> type[RuleOptimizer]:
+        if isinstance(rule, type) and issubclass(rule, RuleOptimizer) and hasattr(rule, "rule"):
+            made = rule
+        elif isinstance(rule, str):
+            made = self._classes.get(rule) or getattr(optim, rule, None)
+        else:
+            made = None
+        if not (isinstance(made, type) and hasattr(made, "rule")):
+            names = [n for n in optim.__all__ if hasattr(getattr(optim, n), "rule")]
+            near = difflib.get_close_matches(str(rule), names, 1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"rule={rule!r} names no rule; give each group the name of a class of "
+                f"slalom.optim, or such a class of your own{hint}"
+            )
+        if issubclass(made, ScheduleFree):
+            raise ValueError(
+                f"{made.__name__} cannot be one of several rules: it moves all parameters at once "
+                "between training and evaluation"
+            )
+        if self._classes.setdefault(made.__name__, made) is not made:
+            raise ValueError(f"two different rules are called {made.__name__}")
+        return made

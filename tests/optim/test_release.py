@@ -1,0 +1,178 @@
+"""Updates inside backward: the same result, no gradients left, and no silent wrong use."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import slalom
+from slalom import optim
+
+Make = Callable[[Any], optim.RuleOptimizer]
+
+
+def model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    shared = nn.Linear(6, 6)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), shared, nn.Tanh(), shared, nn.Linear(6, 2))
+
+
+def batches(n: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return [torch.randn(8, 4, generator=generator) for _ in range(n)]
+
+
+def train(net: nn.Module, optimizer: optim.RuleOptimizer, inputs: list[torch.Tensor]) -> None:
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    for x in inputs:
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+        schedule.step()
+
+
+MAKES: list[Make] = [
+    lambda p: optim.SGD(p, lr=0.1),
+    lambda p: optim.Momentum(p, lr=0.1),
+    lambda p: optim.AdamW(p, lr=0.01, clip_value=0.01),
+    lambda p: optim.NAdam(p, lr=0.01),
+    lambda p: optim.Adam(p, lr=0.01, independent_weight_decay=1e-3),
+    lambda p: optim.Routed(
+        [{"params": list(p)[:2], "rule": "Lion"}, {"params": list(p)[2:]}], rule="Adagrad", lr=0.01
+    ),
+]
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_the_result_is_that_of_steps(make: Make) -> None:
+    plain, released = model(), model()
+    one = make(list(plain.parameters()))
+    two = make(list(released.parameters()))
+    slalom.release(released, two)
+    train(plain, one, batches(6))
+    train(released, two, batches(6))
+    assert all(map(torch.equal, plain.parameters(), released.parameters()))
+    states = [sorted(o.state_dict()["state"].items()) for o in (one, two)]  # made in other orders
+    assert str(states[0]) == str(states[1])
+
+
+def test_gradients_are_freed_one_by_one() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Linear(5, 5) for _ in range(10)))
+    optimizer = optim.Adam(net.parameters())
+    slalom.release(net, optimizer)
+    alive: list[int] = []
+
+    def count(*_: Any) -> None:
+        grads = [p.grad for p in net.parameters()]
+        alive.append(sum(type(g) is torch.Tensor for g in grads))
+
+    for layer in net:
+        layer.register_full_backward_hook(count)
+    for x in torch.randn(3, 8, 5, requires_grad=True):
+        optimizer.zero_grad()
+        net(x).sum().backward()
+        count()
+        optimizer.step()
+    assert max(alive) <= 2, alive  # of 20
+
+
+def test_plans_are_kept() -> None:
+    net = model()
+    optimizer = optim.Adam(net.parameters())
+    released = slalom.release(net, optimizer)
+    train(net, optimizer, batches(2))
+    plans = dict(released._plans)
+    train(net, optimizer, batches(2))
+    assert all(released._plans[p] is plan for p, plan in plans.items())
+
+
+def test_checkpoints_and_frozen_parameters() -> None:
+    plain, released = model(), model()
+    one, two = optim.Adam(plain.parameters()), optim.Adam(released.parameters())
+    slalom.release(released, two)
+    for net, optimizer in ((plain, one), (released, two)):
+        train(net, optimizer, batches(3))
+        net[0].requires_grad_(False)  # type: ignore[index]
+        train(net, optimizer, batches(2))
+        net[0].requires_grad_(True)  # type: ignore[index]
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        train(net, optimizer, batches(3))
+    assert all(map(torch.equal, plain.parameters(), released.parameters()))
+
+
+def test_parameters_added_or_unfrozen_later_are_updated_by_step() -> None:
+    plain, released = model(), model()
+    for net in (plain, released):
+        net[5].bias.requires_grad_(False)  # type: ignore[union-attr, index]
+    ends = []
+    for net in (plain, released):
+        optimizer = optim.Adam([*net[0].parameters(), *net[5].parameters()])  # type: ignore[index]
+        if net is released:
+            slalom.release(net, optimizer)
+        train(net, optimizer, batches(2))
+        net[5].bias.requires_grad_(True)  # type: ignore[union-attr, index]
+        optimizer.add_param_group({"params": net[2].parameters()})  # type: ignore[index]
+        train(net, optimizer, batches(2))
+        ends.append(net)
+    assert all(map(torch.equal, ends[0].parameters(), ends[1].parameters()))
+
+
+def used(what: Callable[[nn.Module, Any], Any]) -> None:
+    net = model()
+    optimizer = optim.Adam(net.parameters())
+    slalom.release(net, optimizer)
+    net(batches(1)[0]).sum().backward()
+    before = [p.detach().clone() for p in net.parameters()]
+    with pytest.raises(RuntimeError, match=r"the gradient of \d\.(weight|bias) was used and freed"):
+        what(net, optimizer)
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+def test_what_needs_the_gradients_is_refused_by_name() -> None:
+    used(lambda net, _: net(batches(1)[0]).sum().backward())  # accumulation
+    used(lambda net, _: torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0))
+    used(lambda net, _: torch.nn.utils.clip_grad_value_(net.parameters(), 1.0))
+    used(lambda net, _: [p.grad.norm() for p in net.parameters()])
+
+    def scaled(net: nn.Module, optimizer: Any) -> None:
+        scaler = torch.amp.GradScaler("cpu")
+        scaler.scale(torch.zeros(()))
+        scaler.step(optimizer)
+
+    used(scaled)
+
+
+def test_it_can_be_taken_back() -> None:
+    net = model()
+    optimizer = optim.Adam(net.parameters())
+    released = slalom.release(net, optimizer)
+    net(batches(1)[0]).sum().backward()
+    released.remove()
+    assert all(p.grad is None for p in net.parameters())
+    net(batches(1)[0]).sum().backward()
+    assert all(type(p.grad) is torch.Tensor for p in net.parameters())
+    slalom.release(net, optimizer)
+
+
+def test_what_release_refuses() -> None:
+    net = model()
+    for arguments, name in (
+        ({"clip_norm": 1.0}, "clip_norm"),
+        ({"on_nonfinite": "skip"}, "on_non"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            slalom.release(net, optim.Adam(net.parameters(), **arguments))
+    with pytest.raises(TypeError, match=r"slalom\.optim, not Adam"):
+        slalom.release(net, torch.optim.Adam(net.parameters()))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a parameter that the model has not"):
+        slalom.release(net, optim.Adam(model().parameters()))
+    optimizer = optim.Adam(net.parameters())
+    slalom.release(net, optimizer)
+    with pytest.raises(ValueError, match="released already"):
+        slalom.release(net, optimizer)
