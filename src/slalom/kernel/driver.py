@@ -7,6 +7,7 @@ with its gradient and states, the machine code of its rule and its row of scalar
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache, partial
 from importlib import resources
 
@@ -88,8 +89,8 @@ class Driver:
         found = addresses()
         self.functions = (ctypes.c_void_p * len(found))(*found)
         assembly = resources.files("slalom.kernel").joinpath("driver.ll").read_text()
-        names = ("gather", "run", "measure", "same", "listed", "count")
-        gather, run, measure, same, listed, count = jit().compile(assembly, *names)
+        names = ("gather", "run", "measure", "same", "listed", "count", "alone")
+        gather, run, measure, same, listed, count, alone = jit().compile(assembly, *names)
         address, number = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.PYFUNCTYPE(number, address)(gather)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int32, address)(run)
@@ -103,6 +104,10 @@ class Driver:
             _python("PyList_Size"), _python("PyList_GetItem"),
         )  # fmt: skip
         self.count = ctypes.PYFUNCTYPE(None, address, number, ctypes.c_bool)(count)
+        if hasattr(
+            os, "register_at_fork"
+        ):  # OpenMP would wait for threads that only the parent has
+            os.register_at_fork(after_in_child=partial(self.functions.__setitem__, 0, alone))
 
 
 def _python(function: str) -> int | None:
