@@ -104,9 +104,8 @@ class Driver:
             _python("PyList_Size"), _python("PyList_GetItem"),
         )  # fmt: skip
         self.count = ctypes.PYFUNCTYPE(None, address, number, ctypes.c_bool)(count)
-        if hasattr(
-            os, "register_at_fork"
-        ):  # OpenMP would wait for threads that only the parent has
+        # In a forked child OpenMP would wait for threads that only the parent has.
+        if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(self.functions.__setitem__, 0, alone))
 
 

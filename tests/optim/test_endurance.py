@@ -1,0 +1,407 @@
+"""What long and busy training does to an optimizer: forks, threads, changes by the thousand."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import multiprocessing
+import os
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+import slalom
+from reference import distance
+from slalom.kernel.plan import Plan
+from slalom.kernel.table import HELD
+
+RULES: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"momentum": 0.9, "dampening": 0.3}), ("RMSprop", {"centered": True, "momentum": 0.5}),
+    ("Adam", {"amsgrad": True}), ("NAdam", {}),
+]  # fmt: skip
+
+LARGE = 300_000
+"""Elements of a step that runs on all threads."""
+
+
+def made(seed: int, n: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, generator=generator, dtype=dtype)
+
+
+def walk(optimizer, param, steps: range) -> Tensor:
+    for i in steps:
+        param.grad = made(i, param.numel(), param.dtype)
+        optimizer.step()
+    return param.detach().clone()
+
+
+# Forks and threads
+
+
+def in_a_fork(work) -> None:
+    """Run ``work`` in a forked child; fails if it fails there or does not return."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended[0] == 0:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the step does not return in a forked process")
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_forked_process_steps_on_and_so_does_its_parent(clip):
+    """Although the parent has used torch's threads, of which the child has none.
+
+    Each tensor is small enough for torch's own operations to stay on one thread; all together
+    are large enough for the step not to.
+    """
+    torch.set_num_threads(2)
+
+    def trained(make) -> tuple[Any, list[Parameter]]:
+        params = [Parameter(made(i, 20_000, torch.float32)) for i in range(10)]
+        return make(params, lr=0.01, clip_norm=clip), params
+
+    def steps(optimizer, params, at: range) -> list[list[float]]:
+        for i in at:
+            for k, p in enumerate(params):
+                p.grad = made(100 * i + k, p.numel(), p.dtype)
+            optimizer.step()
+        return [p.tolist() for p in params]
+
+    running, alone = trained(slalom.optim.Adam), trained(slalom.optim.Adam)
+    steps(*running, range(3))
+    expected = steps(*alone, range(5))
+    fresh = steps(*trained(slalom.optim.RMSprop), range(2))
+
+    def work() -> None:
+        assert steps(*running, range(3, 5)) == expected
+        assert steps(*trained(slalom.optim.RMSprop), range(2)) == fresh
+        in_a_fork(lambda: steps(*running, range(2)))
+
+    in_a_fork(work)
+    assert steps(*running, range(3, 5)) == expected
+
+
+def worker(seed: int, results) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    net = nn.Linear(5, 3)
+    optimizer = slalom.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(10):
+        optimizer.zero_grad()
+        net(torch.randn(4, 5)).square().sum().backward()
+        optimizer.step()
+    results.put((seed, [p.tolist() for p in net.parameters()]))
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_that_train_beside_each_other(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {method}")
+    context = multiprocessing.get_context(method)
+    results = context.Queue()
+    children = [context.Process(target=worker, args=(seed, results)) for seed in range(3)]
+    for child in children:
+        child.start()
+    got = dict(results.get(timeout=60) for _ in children)
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    for seed in range(3):
+        alone = multiprocessing.get_context().SimpleQueue()
+        worker(seed, alone)
+        assert alone.get() == (seed, got[seed])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_with_workers_of_a_data_loader_alive():
+    torch.set_num_threads(2)
+    data = torch.utils.data.TensorDataset(made(0, 96, torch.float32).view(24, 4))
+    ends = []
+    for workers in (0, 2):
+        torch.manual_seed(1)
+        loader = torch.utils.data.DataLoader(
+            data, batch_size=4, num_workers=workers, persistent_workers=workers > 0
+        )
+        net = nn.Sequential(nn.Linear(4, 512), nn.Linear(512, 512))
+        optimizer = slalom.optim.AdamW(net.parameters(), lr=0.01)
+        for _ in range(2):
+            for (batch,) in loader:
+                optimizer.zero_grad()
+                net(batch).square().mean().backward()
+                optimizer.step()
+        ends.append(list(net.parameters()))
+        del loader
+    assert all(map(torch.equal, *ends))
+
+
+@pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r in RULES])
+def test_threads_come_and_go(name, options):
+    """The number of torch's threads changes between steps, and no bit of the result."""
+    ends = []
+    for numbers in ((1,), (2, 1, 3, 2, 4, 1)):
+        param = Parameter(made(0, LARGE, torch.float32))
+        optimizer = getattr(slalom.optim, name)([param], lr=0.01, clip_norm=1.0, **options)
+        for i in range(12):
+            torch.set_num_threads(numbers[i % len(numbers)])
+            walk(optimizer, param, range(i, i + 1))
+        ends.append(param)
+    assert torch.equal(*ends)
+
+
+def test_python_threads_with_a_model_each():
+    """Also when all of them need the same new machine code at the same moment.
+
+    Every other model is so large that its step lets the other threads run meanwhile.
+    """
+
+    @slalom.rule
+    def unheard_of(param, grad, mean, *, lr=0.01):
+        mean = 0.75 * mean + 0.25 * grad
+        return param - lr * mean / 1.0625, mean
+
+    makes = [slalom.optimizer(unheard_of), slalom.optim.Adam, slalom.optim.SGD] * 2
+    assert HELD < 1_100_000
+    start = threading.Barrier(len(makes))
+
+    def train(i: int, out: dict[int, list[Tensor]], together: bool) -> None:
+        generator = torch.Generator().manual_seed(i)
+        net = nn.Sequential(nn.Linear(7, 40), nn.Tanh(), nn.Linear(40, 40)).double()
+        with torch.no_grad():
+            for p in net.parameters():
+                p.copy_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+        if i % 2:
+            net.register_parameter("table", Parameter(torch.ones(1_100_000, dtype=torch.float64)))
+        optimizer = makes[i](net.parameters(), lr=0.01)
+        if together:
+            start.wait(60)
+        for _ in range(15):
+            optimizer.zero_grad()
+            x = torch.randn(5, 7, generator=generator, dtype=torch.float64)
+            loss = net(x).square().sum()
+            (loss + net.table.square().mean() if i % 2 else loss).backward()
+            optimizer.step()
+        out[i] = [p.detach() for p in net.parameters()]
+
+    beside: dict[int, list[Tensor]] = {}
+    threads = [threading.Thread(target=train, args=(i, beside, True)) for i in range(len(makes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    alone: dict[int, list[Tensor]] = {}
+    for i in range(len(makes)):
+        train(i, alone, False)
+        assert max(map(distance, beside[i], alone[i])) <= 1e-12  # backward's sums may differ
+
+
+# Thousands of changes
+
+
+class Twins:
+    """A list of parameters under an optimizer of ours, and its copy under torch's; both change."""
+
+    def __init__(self, name: str, options: dict[str, Any], seed: int):
+        self.random = random.Random(seed)
+        self.makes = [
+            lambda p: getattr(slalom.optim, name)(p, **options),
+            lambda p: getattr(torch.optim, name)(p, foreach=False, **options),
+        ]
+        self.time = 0
+        self.begin()
+
+    def begin(self) -> None:
+        first = [self.values() for _ in range(2)]
+        self.params = [[Parameter(v.clone()) for v in first] for _ in range(2)]
+        self.frozen: set[int] = set()
+        self.pair = [make(p) for make, p in zip(self.makes, self.params, strict=True)]
+
+    def values(self) -> Tensor:
+        shape = self.random.choice([(), (1,), (0, 2), (3, 4), (17,), (2, 3, 2, 2)])
+        generator = torch.Generator().manual_seed(self.random.randrange(2**31))
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def add_a_group(self) -> None:
+        new = [self.values() for _ in range(self.random.randint(1, 3))]
+        lr = 10 ** self.random.uniform(-4, -2)
+        for params, optimizer in zip(self.params, self.pair, strict=True):
+            added = [Parameter(v.clone()) for v in new]
+            params += added
+            optimizer.add_param_group({"params": added, "lr": lr})
+
+    def freeze(self) -> None:
+        self.frozen.add(self.random.randrange(len(self.params[0])))
+        self.mark()
+
+    def unfreeze(self) -> None:
+        self.frozen = {i for i in self.frozen if self.random.random() < 0.5}
+        self.mark()
+
+    def mark(self) -> None:
+        for params in self.params:
+            for i, param in enumerate(params):
+                param.requires_grad_(i not in self.frozen)
+                if i in self.frozen:
+                    param.grad = None
+
+    def reload(self) -> None:
+        for optimizer in self.pair:
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+    def resume(self) -> None:
+        """As another process would: new parameters, a new optimizer, the saved state."""
+        for side in range(2):
+            old = self.pair[side]
+            groups, k = [], 0
+            new = [Parameter(p.detach().clone()) for p in self.params[side]]
+            for group in old.param_groups:
+                groups.append({"params": new[k : k + len(group["params"])]})
+                k += len(group["params"])
+            self.pair[side] = self.makes[side](groups)
+            self.pair[side].load_state_dict(copy.deepcopy(old.state_dict()))
+            self.params[side] = new
+        self.mark()
+
+    def lay_out_anew(self) -> None:
+        i = self.random.randrange(len(self.params[0]))
+        for params in self.params:
+            p = params[i]
+            if p.dim() == 4:
+                p.data = p.data.contiguous(memory_format=torch.channels_last)
+            elif p.dim() == 2:
+                p.data = p.data.t().contiguous().t()
+            else:
+                p.data = p.data.clone()
+
+    def change_the_rate(self) -> None:
+        g = self.random.randrange(len(self.pair[0].param_groups))
+        lr = 10 ** self.random.uniform(-4, -2)
+        for optimizer in self.pair:
+            optimizer.param_groups[g]["lr"] = lr
+
+    def forget(self) -> None:
+        i = self.random.randrange(len(self.params[0]))
+        for params, optimizer in zip(self.params, self.pair, strict=True):
+            optimizer.state.pop(params[i], None)
+
+    def step(self) -> None:
+        """Give gradients, new tensors or into the old ones, to most; then step both."""
+        self.time += 1
+        generator = torch.Generator().manual_seed(self.time)
+        for i, (ours, theirs) in enumerate(zip(*self.params, strict=True)):
+            if i in self.frozen:
+                continue
+            grad = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
+            way = self.random.random()
+            for p in (ours, theirs):
+                if way < 0.05:
+                    p.grad = None
+                elif way < 0.5 and p.grad is not None:
+                    p.grad.copy_(grad)
+                elif way < 0.6 and grad.dim() == 2:
+                    p.grad = grad.t().contiguous().t()
+                else:
+                    p.grad = grad.clone()
+        for optimizer in self.pair:
+            optimizer.step()
+
+    def check(self) -> None:
+        """Parameters, states and step counts are alike."""
+        for ours, theirs in zip(*self.params, strict=True):
+            assert distance(ours, theirs) <= 1e-10
+            mine, other = self.pair[0].state.get(ours, {}), self.pair[1].state.get(theirs, {})
+            kept = {k for k, v in other.items() if v is not None}
+            assert kept <= mine.keys()
+            for key in kept:
+                if other[key].numel():
+                    assert distance(mine[key], other[key], other[key].abs() + 1e-3) <= 1e-6
+
+    def change(self) -> None:
+        changes = [
+            (self.freeze, 0.02), (self.unfreeze, 0.02), (self.reload, 0.01), (self.resume, 0.005),
+            (self.lay_out_anew, 0.01), (self.change_the_rate, 0.02), (self.forget, 0.002),
+        ]  # fmt: skip
+        for change, chance in changes:
+            if self.random.random() < chance:
+                change()
+        if self.random.random() < 0.01:
+            self.add_a_group() if len(self.params[0]) < 12 else self.begin()
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="this system does not tell what memory is held"
+)
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize(("name", "options"), RULES[2:3], ids=["Adam"])
+def test_ten_thousand_random_steps(name, options):
+    twins = Twins(name, options, seed=7)
+    before = 0
+    for i in range(10_000):
+        twins.change()
+        twins.step()
+        if i % 50 == 0:
+            twins.check()
+        if i == 3000:
+            before = resident()
+    twins.check()
+    assert resident() - before < 4 * 2**20
+    assert sum(type(o) is Plan for o in gc.get_objects()) < 50
+
+
+@pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r in RULES])
+def test_a_thousand_random_steps(name, options):
+    twins = Twins(name, options, seed=3)
+    for i in range(1000):
+        twins.change()
+        twins.step()
+        if i % 50 == 0:
+            twins.check()
+    twins.check()
+
+
+@needs_proc
+def test_optimizers_made_and_dropped_leave_nothing():
+    def one(i: int) -> None:
+        params = [Parameter(torch.zeros(5000)) for _ in range(4)]
+        optimizer = slalom.optim.Adam(params, lr=0.001 * (i % 97 + 1), clip_norm=1.0)
+        walk(optimizer, params[0], range(2))
+        params[1].grad = torch.ones(5000)
+        optimizer.step()
+
+    for i in range(200):
+        one(i)
+    before = resident()
+    for i in range(1000):
+        one(i)
+    assert resident() - before < 4 * 2**20
+    assert sum(type(o) is Plan for o in gc.get_objects()) < 50
