@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache, partial
+from functools import partial
 from importlib import resources
 
-from slalom.kernel.jit import jit
+from slalom.kernel.jit import jit, once
 from slalom.kernel.torch_c import addresses
 
 LINE = 16
@@ -114,7 +114,7 @@ def _python(function: str) -> int | None:
     return ctypes.cast(getattr(ctypes.pythonapi, function), ctypes.c_void_p).value
 
 
-@cache
+@once
 def driver() -> Driver:
     """The driver of this process."""
     return Driver()

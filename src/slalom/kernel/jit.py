@@ -10,9 +10,10 @@ import re
 import sys
 import tempfile
 import threading
-from functools import cache, cached_property
+from collections.abc import Callable
+from functools import cache, cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 FORMAT = "3"
 """Of the kept code: to be raised when this file names or optimises code in another way."""
@@ -22,7 +23,26 @@ class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mista
     """Machine code cannot be made here; the message says why."""
 
 
-@cache
+T = TypeVar("T")
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """As :func:`functools.cache`, but what several threads ask for at once is made only once.
+
+    A second compiler would take its machine code along when it is dropped.
+    """
+    lock, made = threading.Lock(), cache(make)
+
+    @wraps(make)
+    def get() -> T:
+        with lock:
+            return made()
+
+    get.cache_clear = made.cache_clear  # type: ignore[attr-defined]
+    return get
+
+
+@once
 def jit() -> Jit:
     """The compiler of this process. Raises :class:`Unavailable` where there can be none."""
     try:
