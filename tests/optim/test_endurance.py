@@ -7,6 +7,8 @@ import gc
 import multiprocessing
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -214,6 +216,33 @@ def test_python_threads_with_a_model_each():
     for i in range(len(makes)):
         train(i, alone, False)
         assert max(map(distance, beside[i], alone[i])) <= 1e-12  # backward's sums may differ
+
+
+FIRST = """
+import threading, torch, slalom
+start, steps = threading.Barrier(6), []
+def train():
+    p = torch.nn.Parameter(torch.zeros(5000))
+    optimizer = slalom.optim.SGD([p], lr=0.5, momentum=0.5, clip_norm=1.0)
+    p.grad = torch.full((5000,), 2.0)
+    start.wait(60)
+    optimizer.step()
+    steps.append((optimizer, p))
+threads = [threading.Thread(target=train) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+for _ in range(20):
+    for optimizer, p in steps:
+        optimizer.step()
+assert len(steps) == 6
+assert all(torch.equal(p, steps[0][1]) for _, p in steps)
+"""
+
+
+def test_the_first_step_of_a_process_made_by_many_threads_at_once():
+    """They share one compiler; the code of a second would be gone with it."""
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # Thousands of changes
