@@ -219,7 +219,7 @@ def test_python_threads_with_a_model_each():
 
 
 FIRST = """
-import threading, torch, slalom
+import gc, threading, torch, slalom
 start, steps = threading.Barrier(6), []
 def train():
     p = torch.nn.Parameter(torch.zeros(5000))
@@ -231,6 +231,7 @@ def train():
 threads = [threading.Thread(target=train) for _ in range(6)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+gc.collect()
 for _ in range(20):
     for optimizer, p in steps:
         optimizer.step()
