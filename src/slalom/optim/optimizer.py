@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, _disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
 from torch._C._autograd import _profiler_enabled
+from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import (
     _global_optimizer_post_hooks,
     _global_optimizer_pre_hooks,
@@ -161,6 +162,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     step.hooked = True  # type: ignore[attr-defined]
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        if is_dynamo_compiling():
+            return _uncompiled_step(self, closure)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -176,7 +179,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             return loss
         plan = self._plan
         if plan is None or not plan.matches(self.state) or not plan.run(scale):
-            plan = self.plan()
+            with torch.inference_mode(False):  # what is made here outlives that mode
+                plan = self.plan()
             if not plan.run(scale):
                 raise RuntimeError("the parameters changed while they were being updated")
         return loss
@@ -320,6 +324,12 @@ def _check_sparse(name: str, rule: Rule, decay: Any) -> None:
 
 
 _observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
+
+
+@torch._disable_dynamo
+def _uncompiled_step(optimizer: RuleOptimizer, closure: Callable[[], Any] | None) -> Any:
+    """The step as it is outside of a compiled function: there is nothing in it to compile."""
+    return RuleOptimizer._step(optimizer, closure)
 
 
 def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] = ()) -> Any:
