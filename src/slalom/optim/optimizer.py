@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
@@ -179,10 +180,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             return loss
         plan = self._plan
         if plan is None or not plan.matches(self.state) or not plan.run(scale):
-            with torch.inference_mode(False):  # what is made here outlives that mode
-                plan = self.plan()
-            if not plan.run(scale):
-                raise RuntimeError("the parameters changed while they were being updated")
+            for groups in _turns(self.param_groups):
+                with torch.inference_mode(False):  # what is made here outlives that mode
+                    plan = self.plan_for(groups)
+                if not plan.run(scale):
+                    raise RuntimeError("the parameters changed while they were being updated")
+                self._plan = plan if groups is self.param_groups else None
         return loss
 
     # torch.amp.GradScaler: set grad_scale and found_inf on the optimizer, and leave it to step()
@@ -190,8 +193,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def plan(self) -> Plan:
         """Make a new plan for the parameters and gradients as they are now, with their states."""
-        self._plan = self.plan_for(self.param_groups)
-        return self._plan
+        return self.plan_for(self.param_groups)
 
     def plan_for(self, groups: Sequence[Mapping[str, Any]]) -> Plan:
         """A plan for ``groups``: those of the optimizer, or others with a part of the parameters.
@@ -236,7 +238,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if plan.lost is not None and not self._warned:
             self._warned = True
             message = f"{name} runs without machine code, and slower: {plan.lost}"
-            warnings.warn(message, stacklevel=5)
+            warnings.warn(message, stacklevel=4)
         return plan
 
     def states_of(self, groups: Sequence[Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
@@ -323,10 +325,28 @@ def _check_sparse(name: str, rule: Rule, decay: Any) -> None:
         )
 
 
+def _turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What to update one after another: the groups, as long as none mentions a parameter twice.
+
+    If one does, groups of the first mentions, then of the second ...: torch updates at each.
+    """
+    if all(len(set(map(id, g["params"]))) == len(g["params"]) for g in groups):
+        return [groups]
+    turns: list[list[dict[str, Any]]] = []
+    for i, group in enumerate(groups):
+        mentions = Counter()
+        for param in group["params"]:
+            if mentions[id(param)] == len(turns):
+                turns.append([{**g, "params": []} for g in groups])
+            turns[mentions[id(param)]][i]["params"].append(param)
+            mentions[id(param)] += 1
+    return turns
+
+
 _observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
 
 
-@torch._disable_dynamo
+@_disable_dynamo
 def _uncompiled_step(optimizer: RuleOptimizer, closure: Callable[[], Any] | None) -> Any:
     """The step as it is outside of a compiled function: there is nothing in it to compile."""
     return RuleOptimizer._step(optimizer, closure)
