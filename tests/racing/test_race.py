@@ -105,8 +105,8 @@ def test_a_rule_entered_twice_ties_with_itself(tmp_path):
 
 def test_a_clear_winner_is_called_one(tmp_path):
     entrants = {
-        "quick": (slalom.optim.Adam, {"lr": (0.02, 0.03)}),
-        "slow": (slalom.optim.Adam, {"lr": (0.003, 0.004)}),
+        "quick": lambda params: slalom.optim.Adam(params, lr=0.03),
+        "slow": lambda params: slalom.optim.Adam(params, lr=0.003),
     }
     result = slalom.race(small_task(), **options(tmp_path, entrants=entrants))
     assert result.winner.rule == "quick"

@@ -1,8 +1,8 @@
 """Heats: which entrants are worth training on, decided on steps and evaluations alone.
 
-Successive halving (Karnin et al. 2013; Jamieson & Talwalkar 2016) on the way to a target: who
-reaches it is through, who is behind is out, and once somebody is through nobody trains much
-longer than that took.
+Successive halving (Karnin et al. 2013; Jamieson & Talwalkar 2016) on the way to a target: who is
+behind is out, and once somebody is through, those that were still with it have as long as that
+took, and no longer. ``benchmarks/race_cost.py`` shows what these choices cost and are worth.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.entrants import Entrant, Family, between, beyond
+from slalom.racing.runner import HOLD, Request, Runner, Trace
 from slalom.train import Evaluation, Task
 
 KEEP = 0.5
-"""The share of entrants that goes on from one heat to the next."""
+"""The share of entrants that goes on from one heat to the next, each twice as long."""
 
-FIRST = 2
-"""Evaluations in the first heat."""
+PROTECTED = 4
+"""Evaluations until which the best of every family goes on: some rules start slowly."""
 
-PATIENCE = 2.0
-"""How many times the winner's work the best entrant of each other family may take."""
+LAST = 3
+"""Entrants that go on to the end, however few that leaves behind."""
+
+GLANCE = 0.25
+"""Share of the best's work after which a latecomer must be ahead of where the best was then."""
+
+CLIMB = 6
+"""Neighbours tried at most in one direction of a learning rate."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class Lane:
         """Updates between evaluations."""
         return max(1, round(self.task.eval_every * self.task.batch_size / self.batch))
 
+    @property
+    def stride(self) -> float:
+        """The work from one evaluation to the next."""
+        return self.every * self.batch / self.task.batch_size
+
     def until(self, work: float) -> int:
         """The updates that this much work amounts to, up to the next evaluation."""
         updates = work * self.task.batch_size / self.batch
@@ -60,13 +71,15 @@ class Lane:
 class Standing:
     """One entrant in the heats: its run so far, and what became of it.
 
-    ``fate`` is ``racing``, ``reached``, ``dropped``, ``diverged``, ``failed`` or ``not reached``.
+    ``fate`` is ``racing``, ``reached``, ``dropped``, ``diverged``, ``failed`` or ``not reached``;
+    ``close`` if it was among the last when somebody else was through.
     """
 
     entrant: Entrant
     lane: Lane
     trace: Trace = field(default_factory=Trace)
     fate: str = "racing"
+    close: bool = False
 
     @property
     def to_target(self) -> float:
@@ -75,17 +88,31 @@ class Standing:
         return self.lane.work(crossing) if crossing else math.inf
 
     @property
-    def score(self) -> tuple[float, float]:
-        """Where it stands, lower is better: the metric over the last evaluations, then the loss."""
-        last = self.trace.evaluations[-3:]
-        if not last:
-            return math.inf, math.inf
-        metric = sum(e.metric for e in last) / len(last)
-        signed = -metric if self.lane.task.higher_is_better else metric
-        return (
-            signed if math.isfinite(signed) else math.inf,
-            last[-1].valid_loss if math.isfinite(last[-1].valid_loss) else math.inf,
-        )
+    def done(self) -> float:
+        """Work done so far."""
+        return self.lane.work(self.trace.evaluations[-1]) if self.trace.evaluations else 0.0
+
+    @property
+    def loss(self) -> float:
+        """The last loss on the validation set; infinite if that is no number, or there is none.
+
+        What heats are ranked by, whatever the metric: it tells apart early on where an accuracy
+        does not.
+        """
+        return self.loss_at(math.inf)
+
+    def loss_at(self, work: float) -> float:
+        """The loss at the last evaluation up to this work; infinite as in :attr:`loss`."""
+        known = [e for e in self.trace.evaluations if self.lane.work(e) <= work + 1e-9]
+        last = known[-1].valid_loss if known else math.inf
+        return last if math.isfinite(last) else math.inf
+
+    def ahead_of(self, other: Standing) -> bool:
+        """Whether it got to the target sooner; where neither did, whether its loss was lower."""
+        if self.to_target != other.to_target or self.fate in ("diverged", "failed"):
+            return self.to_target < other.to_target
+        work = min(self.done, other.done)
+        return self.loss_at(work) < other.loss_at(work)
 
 
 class Heats:
@@ -96,7 +123,6 @@ class Heats:
         entrants: who races; more may be added while it runs.
         runner: who trains them.
         seed: of the initial weights and the order of samples, the same for all.
-        keep_each: whether the best of each family goes on until it has had ``PATIENCE``.
         report: called with each standing that has moved.
     """
 
@@ -107,10 +133,9 @@ class Heats:
         runner: Runner,
         seed: int,
         *,
-        keep_each: bool = True,
         report: Callable[[Standing], None] = lambda standing: None,
     ):
-        self.task, self.seed, self.keep_each = task, seed, keep_each
+        self.task, self.seed = task, seed
         self.standings = [Standing(e, Lane.of(task, e)) for e in entrants]
         self._runner, self._report = runner, report
 
@@ -119,34 +144,127 @@ class Heats:
         """The least work to the target so far."""
         return min((s.to_target for s in self.standings), default=math.inf)
 
+    def leaders(self, n: int) -> list[Standing]:
+        """The best of each family that reached the target or was close, at most ``n``."""
+        best: dict[str, Standing] = {}
+        for standing in sorted(self.standings, key=lambda s: (s.to_target, s.loss)):
+            if standing.fate == "reached" or standing.close:
+                best.setdefault(standing.entrant.family.label, standing)
+        return list(best.values())[:n]
+
     def run(self) -> None:
         """Race until everyone is through or out."""
-        work = float(FIRST * self.task.eval_every)
-        while racing := self._of("racing"):
+        evaluations, share = 1, 1.0
+        while self._of("racing"):
+            work = float(evaluations * self.task.eval_every)
+            racing = self._entered(work, share)
             self._advance(racing, work)
-            self._drop()
-            work *= 2
+            if math.isfinite(self.best):
+                self._close()
+            elif racing:
+                self._halve(protect=evaluations <= PROTECTED)
+                share *= KEEP
+            evaluations *= 2
 
-    def add(self, entrant: Entrant) -> Standing:
-        """Let one more race, alone, for as long as the best took."""
+    def search(
+        self, enter: Callable[[Family, dict[str, float]], Entrant], families: int
+    ) -> set[str]:
+        """Look closer: up and down the learning rates from each leader, and around the best.
+
+        Heats are short, and what wins them is not always what wins. ``enter`` makes an entrant of
+        a family and hyper-parameters. Returns the labels of the families whose ranges were left.
+        """
+        before = {leader.entrant.family.label: leader for leader in self.leaders(families)}
+        for leader in before.values():
+            if self._climb(leader, 1, enter) is leader:
+                self._climb(leader, -1, enter)
+        for leader in self.leaders(1):
+            family, hypers = leader.entrant.family, dict(leader.entrant.hypers)
+            for point in between(family.space, self._tried(family), hypers):
+                self._probe(self._late(enter(family, point)))
+        return {
+            s.entrant.family.label
+            for s in self.leaders(families)
+            for low, high in [s.entrant.family.space.get("lr", (0.0, math.inf))]
+            if not low <= s.entrant.hypers.get("lr", low) <= high
+        }
+
+    def _climb(
+        self, best: Standing, way: int, enter: Callable[[Family, dict[str, float]], Entrant]
+    ) -> Standing:
+        """The last of those that each are ahead of the one before, from ``best`` on, one way."""
+        family = best.entrant.family
+        for _ in range(CLIMB):
+            own = sorted(
+                (s for s in self.standings if s.entrant.family is family),
+                key=lambda s: way * s.entrant.hypers.get("lr", 0.0),
+            )
+            beside = own[own.index(best) + 1 :][:1]
+            if not beside:
+                further = beyond(family.space, self._tried(family), dict(best.entrant.hypers))
+                if further is None:
+                    break
+                beside = [self._late(enter(family, further))]
+            elif beside[0].fate != "dropped":
+                break
+            self._probe(beside[0])
+            if not beside[0].ahead_of(best):
+                break
+            best = beside[0]
+            best.close = True
+        return best
+
+    def _late(self, entrant: Entrant) -> Standing:
         standing = Standing(entrant, Lane.of(self.task, entrant))
         self.standings.append(standing)
-        limit = self.best if math.isfinite(self.best) else float(self.task.max_steps)
-        self._advance([standing], limit)
-        if standing.fate == "racing":
-            standing.fate = "dropped"
-            self._report(standing)
         return standing
+
+    def _probe(self, standing: Standing) -> None:
+        """Let one go on alone, for as long as it is not behind the best."""
+        best = min(self.standings, key=lambda s: s.to_target)
+        standing.fate = "racing"
+        if standing.done < GLANCE * best.to_target:
+            self._advance([standing], GLANCE * best.to_target)
+        if standing.fate == "racing" and standing.loss <= best.loss_at(standing.done):
+            self._advance([standing], best.to_target, hold=True)
+        self._out(standing)
+
+    def _tried(self, family: Family) -> list[dict[str, float]]:
+        return [dict(s.entrant.hypers) for s in self.standings if s.entrant.family is family]
+
+    def _entered(self, work: float, share: float) -> list[Standing]:
+        """Who is in a heat of this much work.
+
+        Who is evaluated seldom (batch gradient descent sees every sample for each update) enters
+        when others have done half as much as it takes, and with the share of each family that is
+        left by then: all of its settings would cost more than the rest of the race.
+        """
+        racing = self._of("racing")
+        entered = [s for s in racing if s.trace.evaluations]
+        due: dict[str, list[Standing]] = {}
+        for standing in racing:
+            if not standing.trace.evaluations and standing.lane.stride <= 2 * work:
+                due.setdefault(standing.entrant.family.label, []).append(standing)
+        for standings in due.values():
+            n = max(1, round(share * len(standings)))
+            entered += standings[:n]
+            for standing in standings[n:]:
+                self._out(standing)
+        return entered
 
     def _of(self, fate: str) -> list[Standing]:
         return [s for s in self.standings if s.fate == fate]
 
-    def _advance(self, racing: Sequence[Standing], work: float) -> None:
+    def _advance(self, racing: Sequence[Standing], work: float, hold: bool = False) -> None:
+        """Train up to this work; with ``hold`` so much on as shows that a crossing there holds."""
         limit = min(work, float(self.task.max_steps))
         requests = [
-            Request(s.entrant, self.seed, s.lane.until(limit), s.lane.every, s.trace)
+            Request(
+                s.entrant, self.seed, s.lane.until(limit) + hold * HOLD * s.lane.every,
+                s.lane.every, s.trace,
+            )
             for s in racing
-        ]
+        ]  # fmt: skip
         by_number = {s.entrant.number: s for s in racing}
         for request, trace in self._runner.advance(requests):
             standing = by_number[request.entrant.number]
@@ -159,22 +277,28 @@ class Heats:
                 standing.fate = "not reached"
             self._report(standing)
 
-    def _drop(self) -> None:
-        """Who goes on: the better half, and the best of each family that is not yet through."""
-        racing = sorted(self._of("racing"), key=lambda s: s.score)
-        through = {s.entrant.family.label for s in self._of("reached")}
-        best = self.best
-        kept = racing[: math.ceil(len(racing) * KEEP)] if best == math.inf else []
-        leaders: dict[str, Standing] = {}
+    def _halve(self, protect: bool) -> None:
+        """The better half goes on, and while they are protected the best of each family."""
+        racing = [s for s in self._of("racing") if s.trace.evaluations]
+        racing.sort(key=lambda s: s.loss)
+        kept = max(LAST, math.ceil(KEEP * len(racing)))
+        seen = set()
+        for i, standing in enumerate(racing):
+            leads = standing.entrant.family.label not in seen
+            seen.add(standing.entrant.family.label)
+            if i >= kept and not (protect and leads):
+                self._out(standing)
+
+    def _close(self) -> None:
+        """Somebody is through: the best of the others may show that they are as soon there."""
+        racing = sorted(self._of("racing"), key=lambda s: s.loss)
+        for standing in racing[:LAST]:
+            standing.close = True
+        self._advance(racing[:LAST], self.best, hold=True)
         for standing in racing:
-            leaders.setdefault(standing.entrant.family.label, standing)
-        for standing in racing:
-            label = standing.entrant.family.label
-            done = standing.lane.work(standing.trace.evaluations[-1])
-            leads = self.keep_each and leaders[label] is standing and label not in through
-            if leads and done < PATIENCE * best:
-                continue
-            if standing in kept or (done < best and standing in racing[: len(kept) or 2]):
-                continue
+            self._out(standing)
+
+    def _out(self, standing: Standing) -> None:
+        if standing.fate == "racing":
             standing.fate = "dropped"
             self._report(standing)

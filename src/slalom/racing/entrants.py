@@ -199,6 +199,18 @@ def beyond(
     return None
 
 
+def between(
+    space: Space, found: list[dict[str, float]], best: dict[str, float]
+) -> list[dict[str, float]]:
+    """The points halfway to the neighbours of the best on either side, in its learning rate."""
+    if "lr" not in space:
+        return []
+    tried = sorted({p["lr"] for p in found})
+    place = tried.index(best["lr"])
+    beside = [tried[i] for i in (place + 1, place - 1) if 0 <= i < len(tried)]
+    return [{**best, "lr": _rounded(math.sqrt(best["lr"] * lr))} for lr in beside]
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
 

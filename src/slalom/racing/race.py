@@ -19,8 +19,8 @@ import torch
 
 from slalom.errors import InputError
 from slalom.racing import events
-from slalom.racing.bracket import PATIENCE, Heats, Lane, Standing
-from slalom.racing.entrants import Entrant, Family, beyond, families, points
+from slalom.racing.bracket import Heats, Lane, Standing
+from slalom.racing.entrants import Entrant, Family, families, points
 from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import Recorded
 from slalom.racing.result import Result
@@ -31,6 +31,9 @@ from slalom.train import Task
 
 FINALISTS = 3
 """Families at most that go to the finals."""
+
+CAP = 4.0
+"""How many times the work of the heats' best a run of the finals may take."""
 
 LOOKS = ((1.0, 0.995), (2.0, 0.995), (3.0, 0.95))
 """When the finals may end: at these multiples of ``seeds``, if intervals of that level decide.
@@ -148,10 +151,12 @@ class _Race:
             self._find_target()
         self.ledger.set(target=self.task.target)
         heats = self._heats()
-        self._extend(heats)
-        leaders = self._leaders(heats)
+        self._search(heats)
+        for standing in heats.standings:
+            self._forget(standing.entrant, self.seed)
+        leaders = heats.leaders(FINALISTS)
         if leaders:
-            cap = PATIENCE * 2 * heats.best
+            cap = CAP * heats.best
             self._finals(leaders, cap)
             self._run_baseline(leaders, cap)
             self._time(leaders)
@@ -182,7 +187,9 @@ class _Race:
         """
         self.watch(events.Told("looking for a target: what the best reaches within the cap"))
         heats = self._heats()
-        best = min(heats.standings, key=lambda s: s.score)
+        sign = -1 if self.task.higher_is_better else 1
+        held = [(sign * s.trace.held(self.task), i) for i, s in enumerate(heats.standings)]
+        best = heats.standings[min((h, i) for h, i in held if not math.isnan(h))[1]]
         found = []
         for i in range(3):
             seed = self.seed + i
@@ -200,33 +207,12 @@ class _Race:
         self.ledger.note(f"{text}, the median of what {best.entrant.label} reached on three seeds")
         self.watch(events.Told(text))
 
-    def _extend(self, heats: Heats) -> None:
-        """Look beyond the edge of a range where the best of a leading family lies there."""
-        for leader in self._leaders(heats):
-            family = leader.entrant.family
-            best = leader
-            for _ in range(3):
-                tried = [
-                    dict(s.entrant.hypers) for s in heats.standings if s.entrant.family is family
-                ]
-                further = beyond(family.space, tried, dict(best.entrant.hypers))
-                if further is None:
-                    break
-                text = f"the best {family.label} lay at the edge of its range; extended"
-                self.ledger.note(text)
-                self.watch(events.Told(text))
-                standing = heats.add(self._enter(family, further))
-                if standing.to_target >= best.to_target:
-                    break
-                best = standing
-
-    def _leaders(self, heats: Heats) -> list[Standing]:
-        """The best of each family that reached the target, soonest first."""
-        best: dict[str, Standing] = {}
-        for standing in sorted(heats.standings, key=lambda s: s.to_target):
-            if standing.fate == "reached":
-                best.setdefault(standing.entrant.family.label, standing)
-        return list(best.values())[:FINALISTS]
+    def _search(self, heats: Heats) -> None:
+        """Look closer around the leaders, and say where that leaves a range."""
+        for label in sorted(heats.search(self._enter, FINALISTS)):
+            text = f"the best {label} lay at the edge of its range; extended"
+            self.ledger.note(text)
+            self.watch(events.Told(text))
 
     def _finals(self, leaders: Sequence[Standing], cap: float) -> None:
         """The leaders on fresh seeds, until an interval decides or the seeds are used up."""
@@ -288,6 +274,10 @@ class _Race:
         self._record(standing, seed, stage)
         return trace
 
+    def _forget(self, entrant: Entrant, seed: int) -> None:
+        if isinstance(self.trainer, Trainer):
+            self.trainer.forget(entrant, seed)
+
     def _record(self, standing: Standing, seed: int, stage: str) -> None:
         trace, entrant = standing.trace, standing.entrant
         crossing = trace.crossing(self.task)
@@ -296,8 +286,8 @@ class _Race:
             self.ledger.record(entrant, seed, stage, status, trace, crossing)
         if standing.fate == "failed":
             self.ledger.note(f"{entrant.label} failed: {trace.reason}")
-        if standing.fate != "racing" and isinstance(self.trainer, Trainer):
-            self.trainer.forget(entrant, seed)
+        if standing.fate not in ("racing", "dropped"):  # the dropped may be asked for again
+            self._forget(entrant, seed)
         last = trace.evaluations[-1] if trace.evaluations else None
         self.watch(
             events.Moved(

@@ -7,7 +7,7 @@ from slalom.rules.parts import objective
 from slalom.rules.rule import rule
 
 
-@rule(init={"sum": "initial_accumulator_value"}, search={"lr": (1e-3, 1.0)}, sparse="rows")
+@rule(init={"sum": "initial_accumulator_value"}, search={"lr": (1e-2, 3.0)}, sparse="rows")
 def adagrad(
     param, grad, sum, *, step, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0,
     eps=1e-10, maximize=False,
@@ -35,7 +35,7 @@ def adadelta(
     return param - lr * delta, square_avg, acc_delta
 
 
-@rule(search={"lr": (1e-4, 1e-1)}, sparse="rows")
+@rule(search={"lr": (3e-4, 1e-1)}, sparse="rows")
 def rmsprop(
     param, grad, square_avg, momentum_buffer, grad_avg, *, step, lr=1e-2, alpha=0.99, eps=1e-8,
     weight_decay=0, momentum=0, centered=False, maximize=False, eps_inside_sqrt=False,

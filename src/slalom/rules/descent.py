@@ -7,7 +7,7 @@ from slalom.rules.parts import objective
 from slalom.rules.rule import REQUIRED, rule
 
 
-@rule(search={"lr": (1e-3, 1.0)}, sparse="dense")
+@rule(search={"lr": (1e-2, 3.0)}, sparse="dense")
 def sgd(
     param, grad, momentum_buffer, *, first, lr=1e-3, momentum=0, dampening=0, weight_decay=0,
     nesterov=False, maximize=False,
@@ -25,7 +25,7 @@ def sgd(
     return param - lr * grad, momentum_buffer
 
 
-@rule(search={"lr": (1e-3, 1.0)}, sparse="rows")
+@rule(search={"lr": (3e-3, 1.0)}, sparse="rows")
 def momentum(
     param, grad, velocity, *, lr=REQUIRED, momentum=0.9, nesterov=False, weight_decay=0,
     maximize=False,

@@ -45,5 +45,5 @@ def task() -> Task:
     data = rows.astype(np.float32), values.astype(np.float32)
     return Task(
         Point, nn.MSELoss(), data, data, "loss", target=1.1 * least, batch_size=64,
-        max_steps=1500, eval_every=10, name="quadratic",
+        max_steps=1500, eval_every=2, name="quadratic",
     )  # fmt: skip

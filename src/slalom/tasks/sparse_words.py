@@ -48,5 +48,5 @@ def task() -> Task:
     parts = [(inputs[i], classes[i]) for i in (order[:cut], order[cut:])]
     return Task(
         lambda: Bag(len(vocabulary)), nn.CrossEntropyLoss(), parts[0], parts[1], "accuracy", 0.85,
-        batch_size=32, max_steps=1500, eval_every=25, name="sparse-words",
+        batch_size=16, max_steps=2000, eval_every=1, name="sparse-words",
     )  # fmt: skip

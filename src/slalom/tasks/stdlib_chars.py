@@ -39,5 +39,5 @@ def task() -> Task:
     return Task(
         lambda: Writer(len(alphabet)), nn.CrossEntropyLoss(), (windows[:split], following[:split]),
         (windows[split:], following[split:]), "perplexity", target=6.5, batch_size=32,
-        max_steps=600, eval_every=10, name="stdlib-chars",
+        max_steps=600, eval_every=3, name="stdlib-chars",
     )  # fmt: skip

@@ -1,0 +1,9 @@
+"""Record the curves that ``benchmarks/race_cost.py`` replays: ``race_bank.py [TASK ...]``."""
+
+import sys
+from pathlib import Path
+
+from slalom.bench.race import NAMES, record
+
+if __name__ == "__main__":
+    record(Path(__file__).parent / "bank", sys.argv[1:] or NAMES)
