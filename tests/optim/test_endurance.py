@@ -123,8 +123,9 @@ class Twins:
             optimizer.state.pop(params[i], None)
 
     def step(self) -> None:
-        """Give gradients, new tensors or into the old ones, to most; then step both."""
+        """Give gradients, new tensors or into the old ones, to all or to most; then step both."""
         self.time += 1
+        quiet = self.random.random() < 0.8  # as the last step was: a plan serves for several
         generator = torch.Generator().manual_seed(self.time)
         for i, (ours, theirs) in enumerate(zip(*self.params, strict=True)):
             if i in self.frozen:
@@ -132,11 +133,11 @@ class Twins:
             grad = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
             way = self.random.random()
             for p in (ours, theirs):
-                if way < 0.05:
+                if way < 0.05 and not quiet:
                     p.grad = None
                 elif way < 0.5 and p.grad is not None:
                     p.grad.copy_(grad)
-                elif way < 0.6 and grad.dim() == 2:
+                elif way > 0.9 and grad.dim() == 2 and not quiet:
                     p.grad = grad.t().contiguous().t()
                 else:
                     p.grad = grad.clone()
@@ -157,7 +158,7 @@ class Twins:
     def change(self) -> None:
         changes = [
             (self.freeze, 0.02), (self.unfreeze, 0.02), (self.reload, 0.01), (self.resume, 0.005),
-            (self.lay_out_anew, 0.01), (self.change_the_rate, 0.02), (self.forget, 0.002),
+            (self.lay_out_anew, 0.01), (self.change_the_rate, 0.02), (self.forget, 0.01),
         ]  # fmt: skip
         for change, chance in changes:
             if self.random.random() < chance:
