@@ -16,15 +16,21 @@ from slalom.racing.replay import Bank, Key, Replayer
 from slalom.tasks import NAMES, load
 from slalom.train import Task
 
-RATES, SEEDS = 16, 10
+GRID: dict[str, tuple[int, int]] = {
+    "digits-cnn": (12, 6),
+    "digits-rnn": (12, 6),
+    "stdlib-chars": (10, 5),
+}
+"""Learning rates of each method and seeds recorded of a task; (16, 10) where it is not named."""
 
 
 def record(folder: Path, names: Sequence[str] = NAMES) -> None:
-    """Train what the bank holds: every classic method at 16 learning rates on 10 seeds a task."""
+    """Train what the bank holds: every classic method at a grid of learning rates."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = folder / f"{name}.json.gz"
-        Bank.record(load(name), list(FIELD.values()), RATES, SEEDS).save(path)
+        rates, seeds = GRID.get(name, (16, 10))
+        Bank.record(load(name), list(FIELD.values()), rates, seeds).save(path)
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
 
 

@@ -18,7 +18,7 @@ from slalom.train import Evaluation, Task
 KEEP = 0.5
 """The share of entrants that goes on from one heat to the next, each twice as long."""
 
-PROTECTED = 4
+PROTECTED = 2
 """Evaluations until which the best of every family goes on: some rules start slowly."""
 
 LAST = 3

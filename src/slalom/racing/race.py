@@ -26,7 +26,7 @@ from slalom.racing.recorded import Recorded
 from slalom.racing.result import Result
 from slalom.racing.runner import Request, Runner, Trace, Trainer
 from slalom.racing.stopwatch import stopwatch
-from slalom.racing.verdict import ratio
+from slalom.racing.verdict import LOOKS, ratio, typical
 from slalom.train import Task
 
 FINALISTS = 3
@@ -34,12 +34,6 @@ FINALISTS = 3
 
 CAP = 4.0
 """How many times the work of the heats' best a run of the finals may take."""
-
-LOOKS = ((1.0, 0.995), (2.0, 0.995), (3.0, 0.95))
-"""When the finals may end: at these multiples of ``seeds``, if intervals of that level decide.
-
-Looking early costs certainty, so the early looks ask for more of it.
-"""
 
 FRESH = 1000
 """The first of the finals' seeds comes this far behind the seed of the heats."""
@@ -69,7 +63,7 @@ def race(
         entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
             methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
         points_each: settings tried of each, from 1 on.
-        seeds: fresh seeds of the finals, from 3 on; up to three times as many while it is open
+        seeds: fresh seeds of the finals, from 3 on; up to five times as many while it is open
             who wins.
         seed: of the points, the initial weights and the order of the samples; the finals' come
             from it too.
@@ -215,24 +209,27 @@ class _Race:
             self.watch(events.Told(text))
 
     def _finals(self, leaders: Sequence[Standing], cap: float) -> None:
-        """The leaders on fresh seeds, until an interval decides or the seeds are used up."""
+        """The leaders on fresh seeds, until intervals decide or the seeds are used up."""
         self.watch(events.Told("finals: " + ", ".join(s.entrant.label for s in leaders)))
         needs: dict[int, list[float | None]] = {s.entrant.number: [] for s in leaders}
-        done = 0
+        racing, done = list(leaders), 0
         for share, level in LOOKS:
-            for i in range(done, round(share * self.seeds)):
-                for s in leaders:
+            for i in range(done, share * self.seeds):
+                for s in racing:
                     trace = self._final(s, self.seed + FRESH + i, cap, "final")
                     crossing = trace.crossing(self.task)
                     needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
-            done = round(share * self.seeds)
-            self.watch(events.Told(f"{done} seeds of each finalist run"))
-            if len(leaders) == 1 or self._decided(list(needs.values()), level):
+            done = share * self.seeds
+            self.watch(events.Told(f"{done} seeds of {len(racing)} finalists run"))
+            best = min(racing, key=lambda s: typical(needs[s.entrant.number]))
+            fast = needs[best.entrant.number]
+            racing = [
+                s
+                for s in racing
+                if s is best or ratio(needs[s.entrant.number], fast, level=level).low <= 1
+            ]
+            if len(racing) == 1:
                 break
-
-    def _decided(self, needs: list[list[float | None]], level: float) -> bool:
-        ordered = sorted(needs, key=lambda n: statistics.median(x or math.inf for x in n))
-        return all(ratio(other, ordered[0], level=level).low > 1 for other in ordered[1:])
 
     def _final(self, standing: Standing, seed: int, cap: float, stage: str) -> Trace:
         until = standing.lane.until(min(cap, float(self.task.max_steps)))

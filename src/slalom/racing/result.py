@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slalom.racing.findings import Cost, Curve, Rival, Standing, Verdict, Winner
 from slalom.racing.ledger import Ledger
-from slalom.racing.verdict import ratio
+from slalom.racing.verdict import ratio, typical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ class Result:
     @cached_property
     def _leader(self) -> int | None:
         needs = {n: [r["samples_to_target"] for r in runs] for n, runs in self.finals.items()}
-        ranked = [(_typical(values), n) for n, values in needs.items()]
+        ranked = [(typical(values), n) for n, values in needs.items()]
         ranked = [(v, n) for v, n in ranked if v < math.inf]
         return min(ranked)[1] if ranked else None
 
@@ -285,11 +285,3 @@ def _middle(values: list[float | None]) -> float | None:
     """The median, with None as infinite; None where that is."""
     middle = statistics.median(math.inf if v is None else v for v in values) if values else math.inf
     return None if middle == math.inf else middle
-
-
-def _typical(values: list[float | None]) -> float:
-    """The geometric mean where all arrived, else the median with those that did not as infinite."""
-    if all(v is not None for v in values):
-        return statistics.geometric_mean([float(v) for v in values if v is not None])
-    middle = _middle(values)
-    return math.inf if middle is None else middle

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 4000
+
+LOOKS = ((1, 0.998), (2, 0.995), (5, 0.97))
+"""When the finals may end: at these multiples of their seeds, if intervals of that level decide.
+
+Whoever looks early and often finds a difference sooner or later, where there is none. So the early
+looks ask for more, and the last for somewhat more than 95%: then equals are told apart in fewer
+than 5% of races, all looks together. ``benchmarks/race_verdict.py`` counts them.
+"""
 
 Needs = Sequence[float | None]
 """What an entrant needed on each seed; None where it never reached the target."""
@@ -40,7 +49,7 @@ class Ratio:
         return f"{_number(self.value)} ({_number(self.low)} to {_number(self.high)})"
 
 
-def ratio(slow: Needs, fast: Needs, *, level: float = 0.95, seed: int = 0) -> Ratio:
+def ratio(slow: Needs, fast: Needs, *, level: float = LOOKS[-1][1], seed: int = 0) -> Ratio:
     """``slow`` over ``fast``, paired by seed, with an interval by paired bootstrap.
 
     Where every run arrived: the geometric mean of the ratios, with a studentised (bootstrap-t)
@@ -73,6 +82,14 @@ def ratio(slow: Needs, fast: Needs, *, level: float = 0.95, seed: int = 0) -> Ra
     low, high = (medians[round(q * (RESAMPLES - 1))] for q in (tail, 1 - tail))
     method = f"percentile bootstrap of the median over {n} seeds, paired, some runs censored"
     return Ratio(_exp(float(np.median(logs))), _exp(low), _exp(high), n, method)
+
+
+def typical(needs: Needs) -> float:
+    """The geometric mean where all arrived, else the median with those that did not as infinite."""
+    known = [float(v) for v in needs if v is not None]
+    if len(known) == len(needs):
+        return statistics.geometric_mean(known) if known else math.inf
+    return statistics.median([*known, *[math.inf] * (len(needs) - len(known))])
 
 
 def _log(slow: float | None, fast: float | None) -> float:
