@@ -1,0 +1,103 @@
+"""How often a verdict errs: races between two names for one thing, and between unequal ones."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+import slalom
+from slalom.bench.race import needs
+from slalom.racing.bracket import Lane
+from slalom.racing.entrants import FIELD, Entrant
+from slalom.racing.replay import Bank
+from slalom.racing.result import Result
+from slalom.racing.runner import HOLD, Request, Trace
+from slalom.tasks import load
+from slalom.train import Evaluation, Task
+
+RACES = 200
+
+FASTER = 1.3
+"""The difference that is to be found."""
+
+
+class Drawn:
+    """A runner that trains nothing: what a run needs is drawn from what recorded runs needed.
+
+    Each label and seed has its own draw, so that two labels differ by chance alone, or by what
+    ``slower`` says of one: its needs, in multiples.
+    """
+
+    def __init__(self, task: Task, works: Sequence[float], slower: dict[str, float], seed: int):
+        self.task, self._works, self._slower, self._seed = task, works, slower, seed
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """See :class:`slalom.racing.runner.Runner`."""
+        for request in requests:
+            label = request.entrant.family.label
+            work = random.Random(f"{self._seed} {label} {request.seed}").choice(self._works)
+            work *= self._slower.get(label, 1.0)
+            lane = Lane.of(self.task, request.entrant)
+            crossing = lane.until(work)
+            steps = [min(crossing, request.until + 1) - lane.every]
+            steps += [s for i in range(HOLD + 1) if (s := crossing + i * lane.every)]
+            if request.until < crossing + HOLD * lane.every:
+                steps = [s for s in steps if s < request.until] + [request.until]
+            known = tuple(
+                self._evaluation(step, lane, step >= crossing) for step in steps if step > 0
+            )
+            yield request, Trace(known)
+
+    def _evaluation(self, step: int, lane: Lane, there: bool) -> Evaluation:
+        target = self.task.target or 0.0
+        short = -1.0 if self.task.higher_is_better else 1.0
+        return Evaluation(step, step * lane.batch, 0.0, 1.0, 1.0, target + (0 if there else short))
+
+
+def one_race(task: Task, works: Sequence[float], factor: float, seed: int) -> Result:
+    """A race of two that need the same, or of which "that" needs ``factor`` times as much."""
+
+    def sgd(params: list[torch.Tensor]) -> torch.optim.Optimizer:
+        return slalom.optim.SGD(params)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return slalom.race(
+            task, entrants={"this": sgd, "that": sgd}, seed=seed, baseline=None,
+            out=Path(folder) / "race", runner=Drawn(task, works, {"that": factor}, seed),
+        )  # fmt: skip
+
+
+def called(folder: Path, factor: float, races: int = RACES) -> float:
+    """The share of races that call "this" the winner (of two equals: either), over all tasks."""
+    fields = []
+    for path in sorted(folder.glob("*.json.gz")):
+        task, bank = load(path.name.removesuffix(".json.gz")), Bank.load(path)
+        grid = needs(task, bank)
+        best = min(grid, key=lambda key: grid[key])
+        lane = Lane.of(task, Entrant(0, FIELD[best[0]], {}))
+        crossings = [t.crossing(task) for t in bank.traces[best]]
+        fields.append((task, [lane.work(c) if c else math.inf for c in crossings]))
+    won = 0
+    for seed in range(races):
+        task, works = fields[seed % len(fields)]
+        verdict = one_race(task, [w for w in works if math.isfinite(w)], factor, seed).verdict
+        won += not verdict.tie and (factor == 1.0 or verdict.winner == "this")
+    return won / races
+
+
+def main(
+    folder: Path = Path("benchmarks/bank"), races: int = RACES, show: Callable[[str], None] = print
+) -> None:
+    """Print how often equals are told apart, and how often the faster is found."""
+    show(f"A/A: {called(folder, 1.0, races):.1%} of {races} races call a winner (bar: 5%)")
+    found = called(folder, FASTER, races)
+    show(f"{FASTER} times as fast: found in {found:.1%} of {races} races (bar: 90%)")
+
+
+if __name__ == "__main__":
+    main()
