@@ -198,6 +198,8 @@ def test_ten_thousand_random_steps(name, options):
 
 @pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r in RULES])
 def test_a_thousand_random_steps(name, options):
+    if name == "NAdam":  # torch rounds its product of momenta to this dtype before its use
+        torch.set_default_dtype(torch.float64)
     twins = Twins(name, options, seed=3)
     for i in range(1000):
         twins.change()
