@@ -40,6 +40,12 @@ def race(
         str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
     ] = None,
     points: Annotated[int, typer.Option(help="Settings tried of each.")] = 6,
+    search: Annotated[
+        str, typer.Option(help="What is searched: lr, or lr,momentum,betas, or all.")
+    ] = "lr",
+    batch_sizes: Annotated[
+        str | None, typer.Option(help="Batch sizes to try, from the first to the last: 16,256.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Fresh seeds of the finals.")] = 10,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
@@ -60,6 +66,8 @@ def race(
         try:
             result = run(
                 task, entrants=entrants.split(",") if entrants else None, points_each=points,
+                search="all" if search == "all" else tuple(search.split(",")),
+                batch_sizes=_sizes(batch_sizes),
                 seeds=seeds, seed=seed, workers=workers, out=out, resume=resume, watch=live,
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -75,6 +83,20 @@ def race(
     else:
         print_result(result, quiet=quiet)
         print(f"\n{page}")
+
+
+def _sizes(text: str | None) -> tuple[int, int] | None:
+    from slalom.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        low, high = map(int, text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--batch-sizes is {text!r}; it must be two numbers, as in 16,256"
+        ) from None
+    return low, high
 
 
 @app.command()

@@ -44,7 +44,7 @@ class Lane:
 
     @classmethod
     def of(cls, task: Task, entrant: Entrant) -> Lane:
-        size = entrant.family.batch_size
+        size = entrant.batch_size
         return cls(task, task.n_train if size == "all" else size or task.batch_size)
 
     @property

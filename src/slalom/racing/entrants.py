@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -25,7 +26,8 @@ class Family:
     Attributes:
         label: what it is called in the race.
         make: (parameters, **hypers) -> optimizer.
-        space: hyper-parameter -> (low, high), searched evenly in its logarithm.
+        space: hyper-parameter -> (low, high), as :attr:`slalom.rules.rule.Rule.search` writes it;
+            ``batch_size`` may be among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
         source: how ``make`` is written in Python, for the snippet.
@@ -53,16 +55,38 @@ class Entrant:
         values = ", ".join(f"{n}={v:.4g}" for n, v in self.hypers.items())
         return f"{self.family.label}({values})" if values else self.family.label
 
+    @property
+    def batch_size(self) -> Literal["all"] | int | None:
+        """Samples in an update; None for the task's batches."""
+        searched = self.hypers.get("batch_size")
+        return self.family.batch_size if searched is None else int(searched)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its optimizer is made with, beside the parameters."""
+        found = dict(self.family.fixed)
+        for name, value in self.hypers.items():
+            whole, _, place = name.partition("[")
+            if place:
+                default = inspect.signature(self.family.make).parameters[whole].default
+                values = list(found.get(whole, default))
+                values[int(place[:-1])] = value
+                found[whole] = tuple(values)
+            elif name != "batch_size":
+                found[name] = value
+        return found
+
     def optimizer(self, params: Params) -> torch.optim.Optimizer:
         """The entrant's optimizer for these parameters."""
-        return self.family.make(params, **self.family.fixed, **self.hypers)
+        return self.family.make(params, **self.arguments)
 
     def snippet(self) -> str:
         """Two lines of Python that make this optimizer for ``model``."""
-        written = {**self.hypers, **self.family.fixed}
-        arguments = "".join(f", {n}={_written(v)}" for n, v in written.items())
+        arguments = "".join(f", {n}={_written(v)}" for n, v in self.arguments.items())
         module = self.family.source.rpartition(".")[0].partition(".")[0] or "slalom"
-        note = "  # one update for all samples" if self.family.batch_size == "all" else ""
+        size = self.batch_size
+        note = "" if size is None else f"  # in batches of {size}"
+        note = "  # one update for all samples" if size == "all" else note
         made = f"optimizer = {self.family.source}(model.parameters(){arguments}){note}"
         return f"import {module}\n{made}"
 
@@ -88,16 +112,48 @@ FIELD: dict[str, Family] = {
 """The classic methods, which race where nobody else is named."""
 
 
-def families(entrants: Any = None) -> list[Family]:
+def families(
+    entrants: Any = None,
+    search: Collection[str] = ("lr",),
+    batch_sizes: tuple[int, int] | None = None,
+) -> list[Family]:
     """The families named by ``entrants``.
 
     None for :data:`FIELD`; else a list of names (of FIELD, or of a class of ``slalom.optim``) and
     families, or a mapping of labels to any of: a family, a ``torch.optim`` or ``slalom.optim``
-    class, a callable ``params -> optimizer``, or a pair of a class and its search space. Raises
-    :class:`InputError` for anything else, and where two have one label.
+    class, a callable ``params -> optimizer``, or a pair of a class and its search space. Of what a
+    rule declares, ``search`` is searched (``"all"`` for all of it); of a pair, all that it names.
+    ``batch_sizes`` are the smallest and the largest that may be tried. Raises :class:`InputError`
+    for anything else, and where two have one label.
     """
-    if entrants is None:
-        return list(FIELD.values())
+    found = _named(FIELD.values() if entrants is None else entrants)
+    declared = {n.partition("[")[0] for f in found for n in f.space} | {"lr"}
+    for name in search if search != "all" else ():
+        if name not in declared:
+            raise InputError(
+                f"no entrant declares a range of {name!r}; there are {', '.join(sorted(declared))}"
+            )
+    given = entrants.values() if isinstance(entrants, Mapping) else entrants or ()
+    whole = [f.space for f in given if isinstance(f, Family)] + [
+        pair[1] for pair in given if isinstance(pair, tuple)
+    ]
+    return [_searched(f, "all" if f.space in whole else search, batch_sizes) for f in found]
+
+
+def _searched(
+    family: Family, search: Collection[str], batch_sizes: tuple[int, int] | None
+) -> Family:
+    kept = {
+        name: bounds
+        for name, bounds in family.space.items()
+        if search == "all" or name.partition("[")[0] in search
+    }
+    if batch_sizes is not None and family.batch_size is None:
+        kept["batch_size"] = batch_sizes
+    return replace(family, space=kept)
+
+
+def _named(entrants: Any) -> list[Family]:
     named = entrants.items() if isinstance(entrants, Mapping) else ((None, e) for e in entrants)
     found = [_family(label, given) for label, given in named]
     labels = [f.label for f in found]
@@ -113,7 +169,7 @@ def _family(label: str | None, given: Any) -> Family:
     if isinstance(given, str):
         for name, family in FIELD.items():
             if name.lower() == given.lower():
-                return family if label is None else _renamed(family, label)
+                return family if label is None else replace(family, label=label)
         classes = {n.lower(): n for n in optim.__all__ if hasattr(getattr(optim, n), "rule")}
         if given.lower() in classes:
             name = classes[given.lower()]
@@ -125,7 +181,7 @@ def _family(label: str | None, given: Any) -> Family:
             f"slalom.optim{hint}"
         )
     if isinstance(given, Family):
-        return given if label is None else _renamed(given, label)
+        return given if label is None else replace(given, label=label)
     space: Any = None
     if isinstance(given, tuple) and len(given) == 2:
         given, space = given
@@ -150,18 +206,17 @@ def _family(label: str | None, given: Any) -> Family:
     return Family(label or name, make, space or {}, {}, None, f"{module}.{name}")
 
 
-def _renamed(family: Family, label: str) -> Family:
-    return Family(
-        label, family.make, family.space, family.fixed, family.batch_size, family.source
-    )  # fmt: skip
+NEAR_ONE = ("momentum", "alpha", "rho", "betas")
+"""Averages' memories: what counts is how far they are from 1."""
 
 
 def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
-    """``n`` points of a space, spread evenly: scrambled Sobol (Owen 1998) in its logarithms.
+    """``n`` points of a space, spread evenly: scrambled Sobol (Owen 1998).
 
-    Each range is cut into ``n`` equal parts, and every part has one point, whatever ``n``: Sobol's
-    own balance holds for powers of two alone. Rounded to three digits, so that what is shown is
-    what was run.
+    Evenly in the logarithm of each value, or of its distance from 1 for :data:`NEAR_ONE`; batch
+    sizes are powers of two. Each range is cut into ``n`` equal parts, and every part has one point,
+    whatever ``n``: Sobol's own balance holds for powers of two alone. Rounded to three digits, so
+    that what is shown is what was run.
     """
     from scipy.stats import qmc
 
@@ -173,11 +228,19 @@ def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
     unit = (parts + unit * len(unit) % 1.0) / n
     return [
         {
-            name: _rounded(low * (high / low) ** float(x))
-            for (name, (low, high)), x in zip(space.items(), row, strict=True)
+            name: _at(name, *bounds, float(x))
+            for (name, bounds), x in zip(space.items(), row, strict=True)
         }
         for row in unit
     ]
+
+
+def _at(name: str, low: float, high: float, share: float) -> float:
+    """The value at this share of a range."""
+    if name.partition("[")[0] in NEAR_ONE:
+        return 1 - _rounded((1 - low) * ((1 - high) / (1 - low)) ** share)
+    value = low * (high / low) ** share
+    return float(2 ** round(math.log2(value))) if name == "batch_size" else _rounded(value)
 
 
 def beyond(

@@ -9,7 +9,7 @@ import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +46,8 @@ def race(
     *,
     entrants: Any = None,
     points_each: int = 6,
+    search: Collection[str] = ("lr",),
+    batch_sizes: tuple[int, int] | None = None,
     seeds: int = 10,
     seed: int = 0,
     baseline: Any = "Adam(lr=1e-3)",
@@ -63,6 +65,11 @@ def race(
         entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
             methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
         points_each: settings tried of each, from 1 on.
+        search: which of the hyper-parameters that the rules declare ranges for are searched, as in
+            ``("lr", "momentum", "betas")``; or ``"all"``. The learning rate alone by default:
+            it matters most, and few points in many dimensions find nothing.
+        batch_sizes: the smallest and the largest batch that may be tried, powers of two between;
+            by default the task's own is used. Work is counted in samples then.
         seeds: fresh seeds of the finals, from 3 on; up to five times as many while it is open
             who wins.
         seed: of the points, the initial weights and the order of the samples; the finals' come
@@ -88,13 +95,16 @@ def race(
     _check_number("points_each", points_each, 1)
     _check_number("seeds", seeds, 3)
     _check_number("workers", workers, 1)
-    field = families(entrants)
+    field = families(entrants, search, batch_sizes)
+    _check_batch_sizes(batch_sizes, task)
     task.check()
     options = {
         "task": task.name, "spec": spec, "seed": seed, "seeds": seeds, "points_each": points_each,
         "metric": task.metric.name, "higher_is_better": task.higher_is_better,
         "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
         "max_steps": task.max_steps, "entrants": [f.label for f in field],
+        "search": search if search == "all" else list(search),
+        "batch_sizes": batch_sizes and list(batch_sizes),
         "parameters": sum(p.numel() for p in task.make_model(seed).parameters()),
     }  # fmt: skip
     ledger = _ledger(task, options, out, resume)
@@ -298,6 +308,17 @@ class _Race:
 def _check_number(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
+
+
+def _check_batch_sizes(batch_sizes: Any, task: Task) -> None:
+    if batch_sizes is None:
+        return
+    sizes = list(batch_sizes)
+    if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1] <= task.n_train:
+        raise InputError(
+            f"batch_sizes is {batch_sizes!r}; it must be the smallest and the largest to try, "
+            f"between 1 and the {task.n_train} training samples"
+        )
 
 
 def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume: bool) -> Ledger:

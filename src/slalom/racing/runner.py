@@ -128,7 +128,7 @@ def train(task_id: int, request: Request) -> Trace:
             run = _RUNS.get(key)
             if run is None or run.step != trace.step:
                 run = _RUNS[key] = Run(
-                    task, entrant.optimizer, request.seed, batch_size=entrant.family.batch_size
+                    task, entrant.optimizer, request.seed, batch_size=entrant.batch_size
                 )
                 while run.step < trace.step:  # known already; to be lived through again
                     run.advance(request.every)

@@ -25,7 +25,7 @@ def stopwatch(
     The entrants take turns, so that a change of the machine's mood falls on all alike.
     """
     with one_thread():
-        runs = [Run(task, e.optimizer, seed, batch_size=e.family.batch_size) for e in entrants]
+        runs = [Run(task, e.optimizer, seed, batch_size=e.batch_size) for e in entrants]
         turns = []
         for run in runs:
             run.advance(3)  # what happens once is not an update's

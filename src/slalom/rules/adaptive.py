@@ -22,7 +22,7 @@ def adagrad(
     return param - rate * grad / (sqrt(sum) + eps), sum
 
 
-@rule(search={"lr": (1e-2, 10.0)})
+@rule(search={"lr": (1e-2, 10.0), "rho": (0.8, 0.99)})
 def adadelta(
     param, grad, square_avg, acc_delta, *, step, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0,
     maximize=False,
@@ -35,7 +35,7 @@ def adadelta(
     return param - lr * delta, square_avg, acc_delta
 
 
-@rule(search={"lr": (3e-4, 1e-1)}, sparse="rows")
+@rule(search={"lr": (3e-4, 1e-1), "alpha": (0.9, 0.999)}, sparse="rows")
 def rmsprop(
     param, grad, square_avg, momentum_buffer, grad_avg, *, step, lr=1e-2, alpha=0.99, eps=1e-8,
     weight_decay=0, momentum=0, centered=False, maximize=False, eps_inside_sqrt=False,

@@ -25,7 +25,7 @@ def sgd(
     return param - lr * grad, momentum_buffer
 
 
-@rule(search={"lr": (3e-3, 1.0)}, sparse="rows")
+@rule(search={"lr": (3e-3, 1.0), "momentum": (0.7, 0.98)}, sparse="rows")
 def momentum(
     param, grad, velocity, *, lr=REQUIRED, momentum=0.9, nesterov=False, weight_decay=0,
     maximize=False,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slalom.rules.functions import absolute, maximum, sqrt
-from slalom.rules.parts import decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, objective
 from slalom.rules.rule import rule
 
 
-@rule(search={"lr": (3e-4, 1e-1)}, sparse="rows")
+@rule(search=ADAPTIVE, sparse="rows")
 def adam(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=False,
@@ -25,7 +25,7 @@ def adam(
     return param - lr * mean / (root + eps), exp_avg, exp_avg_sq, max_exp_avg_sq
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def adamw(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=1e-2, amsgrad=False, maximize=False, decoupled_weight_decay=True,
@@ -38,7 +38,7 @@ def adamw(
     )  # fmt: skip
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def adamax(
     param, grad, exp_avg, exp_inf, *, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
     maximize=False,
@@ -51,7 +51,7 @@ def adamax(
     return param - lr / (1 - beta1**step) * exp_avg / exp_inf, exp_avg, exp_inf
 
 
-@rule(numbers=("mu_product",), init={"mu_product": 1}, search={"lr": (3e-4, 1e-1)})
+@rule(numbers=("mu_product",), init={"mu_product": 1}, search=ADAPTIVE)
 def nadam(
     param, grad, mu_product, exp_avg, exp_avg_sq, *, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8,
     weight_decay=0, momentum_decay=4e-3, decoupled_weight_decay=False, maximize=False,
@@ -69,7 +69,7 @@ def nadam(
     return param - lr * mean / (root + eps), mu_product, exp_avg, exp_avg_sq
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def radam(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
     weight_decay=0, decoupled_weight_decay=False, maximize=False,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from slalom.rules.functions import Value
 
+ADAPTIVE = {"lr": (3e-4, 1e-1), "betas[0]": (0.8, 0.95), "betas[1]": (0.95, 0.9999)}
+"""Where a race looks for the hyper-parameters of Adam and its kin."""
+
 
 def objective(param: Value, grad: Value, weight_decay: Value, maximize: bool) -> Value:
     """The gradient of what is minimised: turned for ``maximize``, with L2 decay added to it."""

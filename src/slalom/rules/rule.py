@@ -33,7 +33,8 @@ class Rule:
         takes_first: whether it asks for ``first``, true in the update that creates the state.
         init: state name -> what the state holds before the first update: a number or the name
             of a hyper-parameter. Zero where not named.
-        search: hyper-parameter name -> (low, high), the range in which a race looks for it.
+        search: hyper-parameter name -> (low, high), the range in which a race looks for it;
+            ``"betas[1]"`` names one of several.
         sparse: what a sparse gradient means: None that it is refused; ``"rows"`` that what it does
             not touch stays as it is, state and all, as in torch's SparseAdam and Adagrad;
             ``"dense"`` that it counts as the dense gradient it stands for, as in torch's SGD.
@@ -85,7 +86,7 @@ class Rule:
                     f"of the hyper-parameters ({', '.join(self.hypers)})"
                 )
         for name in self.search:
-            if name not in self.hypers:
+            if name.partition("[")[0] not in self.hypers:
                 raise RuleError(
                     f"rule {self.name}: search names {name!r}, which is none of its "
                     f"hyper-parameters ({', '.join(self.hypers)})"

@@ -33,7 +33,7 @@ def signsgd(param, grad, *, lr=1e-4, weight_decay=0, maximize=False):
     return param - lr * sign(grad)
 
 
-@rule(search={"lr": (1e-5, 1e-2)}, sparse="rows")
+@rule(search={"lr": (1e-5, 1e-2), "momentum": (0.7, 0.98)}, sparse="rows")
 def signum(param, grad, exp_avg, *, lr=1e-4, momentum=0.9, weight_decay=0, maximize=False):
     """Signum (Bernstein et al. 2018, algorithm 2): the sign of the momentum."""
     param, grad = decay(param, grad, lr, weight_decay, maximize, True)
@@ -41,7 +41,7 @@ def signum(param, grad, exp_avg, *, lr=1e-4, momentum=0.9, weight_decay=0, maxim
     return param - lr * sign(exp_avg), exp_avg
 
 
-@rule(search={"lr": (1e-5, 1e-2)})
+@rule(search={"lr": (1e-5, 1e-2), "betas[1]": (0.9, 0.999)})
 def lion(param, grad, exp_avg, *, lr=1e-4, betas=(0.9, 0.99), weight_decay=0, maximize=False):
     """Lion (Chen et al. 2023, algorithm 2): the sign of one average, another one kept."""
     beta1, beta2 = betas

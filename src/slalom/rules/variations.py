@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slalom.rules.functions import maximum, minimum, sqrt
-from slalom.rules.parts import decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, objective
 from slalom.rules.rule import rule
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def adabelief(
     param, grad, exp_avg, exp_avg_var, max_exp_avg_var, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-16, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=True,
@@ -29,7 +29,7 @@ def adabelief(
     return param - lr * mean / (root + eps), exp_avg, exp_avg_var, max_exp_avg_var
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def adabound(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     final_lr=0.1, gamma=1e-3, eps=1e-8, weight_decay=0, amsbound=False, base_lr=None,
@@ -55,7 +55,7 @@ def adabound(
     return param - rate * exp_avg, exp_avg, exp_avg_sq, max_exp_avg_sq
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(search=ADAPTIVE)
 def laprop(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=4e-4, betas=(0.9, 0.999), eps=1e-15,
     weight_decay=0, maximize=False, decoupled_weight_decay=True,
