@@ -23,6 +23,12 @@ RULES: list[tuple[str, dict[str, Any]]] = [
 over_rules = pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r in RULES])
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """These nets are too small for more, which would only wait for one another on a busy machine."""
+    torch.set_num_threads(1)
+
+
 def both(name: str, options: dict[str, Any]) -> list[Any]:
     """Ours and torch's, as functions of parameters."""
     return [
