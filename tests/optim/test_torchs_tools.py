@@ -25,7 +25,7 @@ over_rules = pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """These nets are too small for more, which would only wait for one another on a busy machine."""
+    """These nets are too small for more, which would only wait on a busy machine."""
     torch.set_num_threads(1)
 
 
