@@ -1,0 +1,141 @@
+"""Real trainers take the optimizers as they are: twenty steps each, equal to torch's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from slalom import optim
+
+PAIRS = [
+    pytest.param(ours, theirs, arguments, id=ours.__name__)
+    for ours, theirs, arguments in (
+        (optim.AdamW, torch.optim.AdamW, {"lr": 1e-2}),
+        (optim.SGD, torch.optim.SGD, {"lr": 1e-1, "momentum": 0.9, "nesterov": True}),
+        (optim.RMSprop, torch.optim.RMSprop, {"lr": 1e-3}),
+    )
+]
+
+Make = Callable[..., torch.optim.Optimizer]
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32)[:320], y[:320]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32), nn.Tanh(), nn.Linear(32, 10))
+
+
+def loader() -> DataLoader[Any]:
+    x, y = digits()
+    return DataLoader(TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), 32, shuffle=False)
+
+
+def close(ours: nn.Module, theirs: nn.Module) -> None:
+    start = network()
+    for a, b, s in zip(ours.parameters(), theirs.parameters(), start.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-5)
+        assert not torch.equal(a, s), "nothing was learnt"
+
+
+@pytest.mark.parametrize(("ours", "theirs", "arguments"), PAIRS)
+def test_lightning(ours: Make, theirs: Make, arguments: dict[str, Any], tmp_path: Path) -> None:
+    """With a schedule, clipping by norm, and a checkpoint in the middle that is resumed."""
+    lightning = pytest.importorskip("lightning", reason="lightning is not installed")
+
+    class Module(lightning.LightningModule):
+        def __init__(self, make: Make) -> None:
+            super().__init__()
+            self.net, self.make = network(), make
+
+        def training_step(self, batch: Any, _: int) -> torch.Tensor:
+            x, y = batch
+            return nn.functional.cross_entropy(self.net(x), y)
+
+        def configure_optimizers(self) -> Any:
+            optimizer = self.make(self.net.parameters(), **arguments)
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 5, 0.5)
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def fit(make: Make, steps: int, resumed: Path | None = None) -> tuple[Any, Any]:
+        module = Module(make)
+        trainer = lightning.Trainer(
+            max_steps=steps, accelerator="cpu", devices=1, logger=False, barebones=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            gradient_clip_val=0.5, default_root_dir=tmp_path,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(module, loader(), ckpt_path=resumed, weights_only=False)
+        return module, trainer
+
+    whole, _ = fit(ours, 20)
+    reference, _ = fit(theirs, 20)
+    close(whole.net, reference.net)
+    saved = tmp_path / "half.ckpt"
+    _, trainer = fit(ours, 10)
+    trainer.save_checkpoint(saved)
+    resumed = [fit(make, 20, saved)[0].net for make in (ours, theirs)]  # torch goes on from it too
+    close(*resumed)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "arguments"), PAIRS)
+def test_accelerate(ours: Make, theirs: Make, arguments: dict[str, Any]) -> None:
+    """With accumulation over two batches, clipping, a schedule, and its own saved state."""
+    accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+
+    def fit(make: Make) -> nn.Module:
+        accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+        net = network()
+        optimizer = make(net.parameters(), **arguments)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        net, optimizer, data, schedule = accelerator.prepare(net, optimizer, loader(), schedule)
+        for _ in range(2):
+            for x, y in data:
+                with accelerator.accumulate(net):
+                    loss = nn.functional.cross_entropy(net(x), y)
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(net.parameters(), 1.0)
+                    optimizer.step()
+                    schedule.step()
+                    optimizer.zero_grad()
+        return accelerator.unwrap_model(net)
+
+    close(fit(ours), fit(theirs))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "arguments"), PAIRS)
+def test_skorch(ours: Make, theirs: Make, arguments: dict[str, Any]) -> None:
+    """As scikit-learn's users train, with a callback that clips and one that schedules."""
+    skorch = pytest.importorskip("skorch", reason="skorch is not installed")
+    from skorch.callbacks import GradientNormClipping, LRScheduler
+
+    def fit(make: Make) -> nn.Module:
+        torch.manual_seed(0)
+        net = skorch.NeuralNetClassifier(
+            network(), criterion=nn.CrossEntropyLoss, optimizer=make, max_epochs=2, batch_size=32,
+            train_split=None, verbose=0, iterator_train__shuffle=False,
+            callbacks=[
+                GradientNormClipping(1.0),
+                LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=7, step_every="batch"),
+            ],
+            **{f"optimizer__{name}": value for name, value in arguments.items()},
+        )  # fmt: skip
+        net.fit(*digits())
+        assert net.score(*digits()) > 0.3
+        return net.module_
+
+    close(fit(ours), fit(theirs))
