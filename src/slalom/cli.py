@@ -49,6 +49,8 @@ def race(
     seeds: Annotated[int, typer.Option(help="Fresh seeds of the finals.")] = 10,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
+    engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the ledger and the page.", show_default="races/")
     ] = None,
@@ -68,7 +70,8 @@ def race(
                 task, entrants=entrants.split(",") if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes),
-                seeds=seeds, seed=seed, workers=workers, out=out, resume=resume, watch=live,
+                seeds=seeds, seed=seed, workers=workers,
+                engine=engine, address=address, out=out, resume=resume, watch=live,
             )  # fmt: skip
         except KeyboardInterrupt:
             live.stop()

@@ -16,7 +16,7 @@ from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank
 from slalom.racing.result import Result
-from slalom.racing.runner import HOLD, Request, Trace
+from slalom.racing.runner import HOLD, Request, Runner, Trace
 from slalom.tasks import load
 from slalom.train import Evaluation, Task
 
@@ -26,7 +26,7 @@ FASTER = 1.3
 """The difference that is to be found."""
 
 
-class Drawn:
+class Drawn(Runner):
     """A runner that trains nothing: what a run needs is drawn from what recorded runs needed.
 
     Each label and seed has its own draw, so that two labels differ by chance alone, or by what
@@ -34,7 +34,8 @@ class Drawn:
     """
 
     def __init__(self, task: Task, works: Sequence[float], slower: dict[str, float], seed: int):
-        self.task, self._works, self._slower, self._seed = task, works, slower, seed
+        super().__init__(task)
+        self._works, self._slower, self._seed = works, slower, seed
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
         """See :class:`slalom.racing.runner.Runner`."""

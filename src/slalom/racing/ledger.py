@@ -89,7 +89,8 @@ class Ledger:
     def set(self, **values: Any) -> None:
         """Put values, as JSON, into the table ``meta``."""
         rows = [(key, json.dumps(value)) for key, value in values.items()]
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 from slalom.errors import InputError
 from slalom.racing import events
 from slalom.racing.bracket import Heats, Lane, Standing
+from slalom.racing.crew import Processes
 from slalom.racing.entrants import Entrant, Family, families, points
 from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import Recorded
@@ -52,6 +51,8 @@ def race(
     seed: int = 0,
     baseline: Any = "Adam(lr=1e-3)",
     workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     watch: Watch = lambda event: None,
@@ -78,6 +79,10 @@ def race(
             a callable ``params -> optimizer``; by default Adam at a learning rate of 1e-3; None
             for none.
         workers: processes that train, with one torch thread each. Changes no result.
+        engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
+            ``slalom[ray]``) for actors of a Ray cluster.
+        address: of the Ray cluster, ``"auto"`` for the one this machine belongs to; by default one
+            is started for the race.
         out: the folder to write ``ledger.sqlite`` and ``report.html`` to; by default
             ``races/<task>-<date>-<time>``.
         resume: go on with the race in ``out``, which must have been of the same task and options.
@@ -107,16 +112,15 @@ def race(
         "batch_sizes": batch_sizes and list(batch_sizes),
         "parameters": sum(p.numel() for p in task.make_model(seed).parameters()),
     }  # fmt: skip
-    ledger = _ledger(task, options, out, resume)
-    try:
-        with _executors(workers if runner is None else 1) as executors:
-            trainer = runner or Trainer(task, executors)
+    with contextlib.closing(runner or _runner(task, workers, engine, address)) as trainer:
+        ledger = _ledger(task, options, out, resume)
+        try:
             _Race(task, field, ledger, trainer, options, baseline, watch).run()
-    except KeyboardInterrupt:
-        ledger.set(interrupted=True)
-        raise
-    finally:
-        ledger.close()
+        except KeyboardInterrupt:
+            ledger.set(interrupted=True)
+            raise
+        finally:
+            ledger.close()
     result = Result(ledger.path.parent)
     watch(events.Finished(result))
     return result
@@ -157,7 +161,7 @@ class _Race:
         heats = self._heats()
         self._search(heats)
         for standing in heats.standings:
-            self._forget(standing.entrant, self.seed)
+            self.trainer.forget(standing.entrant, self.seed)
         leaders = heats.leaders(FINALISTS)
         if leaders:
             cap = CAP * heats.best
@@ -204,9 +208,7 @@ class _Race:
         middle = statistics.median(found)
         worse = min if self.task.higher_is_better else max
         self.task.target = worse(middle, found[0])
-        if isinstance(self.trainer, Trainer):
-            self.trainer.task = self.task
-            self.trainer.register()
+        self.trainer.task = self.task
         text = f"target found: {self.task.metric.name} {self.task.target:.4g}"
         self.ledger.note(f"{text}, the median of what {best.entrant.label} reached on three seeds")
         self.watch(events.Told(text))
@@ -261,7 +263,7 @@ class _Race:
 
     def _time(self, leaders: Sequence[Standing]) -> None:
         """Seconds of an update of each finalist, taking turns, alone on the machine."""
-        if not isinstance(self.trainer, Trainer) or self.ledger.meta.get("timed"):
+        if not self.trainer.real or self.ledger.meta.get("timed"):
             return
         self.watch(events.Told("the clock: updates of the finalists, taking turns"))
         rounds, noisy = stopwatch(self.task, [s.entrant for s in leaders], self.seed)
@@ -281,10 +283,6 @@ class _Race:
         self._record(standing, seed, stage)
         return trace
 
-    def _forget(self, entrant: Entrant, seed: int) -> None:
-        if isinstance(self.trainer, Trainer):
-            self.trainer.forget(entrant, seed)
-
     def _record(self, standing: Standing, seed: int, stage: str) -> None:
         trace, entrant = standing.trace, standing.entrant
         crossing = trace.crossing(self.task)
@@ -294,7 +292,7 @@ class _Race:
         if standing.fate == "failed":
             self.ledger.note(f"{entrant.label} failed: {trace.reason}")
         if standing.fate not in ("racing", "dropped"):  # the dropped may be asked for again
-            self._forget(entrant, seed)
+            self.trainer.forget(entrant, seed)
         last = trace.evaluations[-1] if trace.evaluations else None
         self.watch(
             events.Moved(
@@ -327,21 +325,27 @@ def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume:
         if out is None:
             raise InputError("resume needs out=, the folder of the race to go on with")
         ledger = Ledger(Path(out) / "ledger.sqlite")
-        before = ledger.meta
+        before = ledger.meta or options  # empty where it was killed while it was made
         for name, value in options.items():
             if before.get(name) != value:
                 raise InputError(
                     f"{out} is a race with {name} {before.get(name)!r}, and this one has "
                     f"{value!r}; resume it as it was begun"
                 )
-        return ledger
+        if ledger.meta:
+            return ledger
+        return _begun(ledger, task, options)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out else Path("races") / f"{task.name}-{stamp}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    ledger = Ledger(folder / "ledger.sqlite", create=True)
+    return _begun(Ledger(folder / "ledger.sqlite", create=True), task, options)
+
+
+def _begun(ledger: Ledger, task: Task, options: dict[str, Any]) -> Ledger:
+    """The ledger with what there is to say of a race before it starts."""
     from slalom import __version__
 
     created = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -356,16 +360,14 @@ def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume:
     return ledger
 
 
-@contextlib.contextmanager
-def _executors(workers: int) -> Iterator[list[Executor]]:
-    """So many processes, each an executor of its own; none for one worker."""
-    if workers == 1:
-        yield []
-        return
-    if "fork" not in multiprocessing.get_all_start_methods():
-        raise InputError("several workers need fork, which this system does not have")
-    context = multiprocessing.get_context("fork")  # they inherit the task, lambdas and all
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=context)) for _ in range(workers)
-        ]
+def _runner(task: Task, workers: int, engine: str, address: str | None) -> Runner:
+    """Who trains."""
+    if engine == "ray":
+        from slalom.racing.ray import RayCrew
+
+        return RayCrew(task, workers, address)
+    if engine != "processes":
+        raise InputError(f"there is no engine {engine!r}; there are processes and ray")
+    if address is not None:
+        raise InputError("an address is of a Ray cluster; it goes with engine='ray'")
+    return Processes(task, workers) if workers > 1 else Trainer(task)

@@ -9,7 +9,7 @@ from slalom.racing.ledger import Ledger
 from slalom.racing.runner import Request, Runner, Trace
 
 
-class Recorded:
+class Recorded(Runner):
     """A runner that remembers: what the ledger knows is not trained again.
 
     So a race that is resumed makes the decisions it made before, from the evaluations it made
@@ -17,6 +17,7 @@ class Recorded:
     """
 
     def __init__(self, runner: Runner, ledger: Ledger):
+        super().__init__(runner.task)
         self._runner, self._ledger = runner, ledger
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
@@ -31,8 +32,7 @@ class Recorded:
         yield from self._runner.advance(missing)
 
     def _through(self, trace: Trace) -> bool:
-        task = getattr(self._runner, "task", None)
-        return task is not None and trace.crossing(task) is not None
+        return trace.crossing(self._runner.task) is not None
 
 
 def _until(trace: Trace, step: int) -> Trace:

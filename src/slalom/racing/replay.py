@@ -11,7 +11,7 @@ from pathlib import Path
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import Entrant, Family
-from slalom.racing.runner import Request, Trace, Trainer
+from slalom.racing.runner import Request, Runner, Trace, Trainer
 from slalom.train import Evaluation, Task
 
 VERSION = 1
@@ -98,7 +98,7 @@ class Bank:
         return min(own, key=lambda key: abs(math.log(key[1] / rate)))
 
 
-class Replayer:
+class Replayer(Runner):
     """A runner that answers from a bank: with a run at the nearest learning rate it has.
 
     A setting that has fewer seeds than asked for gives those it has again. A run asked for beyond
@@ -106,7 +106,8 @@ class Replayer:
     """
 
     def __init__(self, task: Task, bank: Bank):
-        self.task, self._bank = task, bank
+        super().__init__(task)
+        self._bank = bank
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
         """See :class:`slalom.racing.runner.Runner`."""

@@ -11,9 +11,7 @@ import contextlib
 import math
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import torch
 
@@ -72,68 +70,72 @@ class Request:
     known: Trace = field(default=Trace(), repr=False)
 
 
-class Runner(Protocol):
-    """What a race needs of whoever trains."""
+class Runner:
+    """Who trains: what a race needs of it.
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """Bring each run on, in any order; yields each with all that is known of it."""
-        ...
-
-
-class Trainer:
-    """Trains here, or in ``executors`` of one process each, with one torch thread.
-
-    Runs are kept in memory between requests, by whoever trains them; one that is not there is
-    trained again from its start, which gives the same to the bit.
+    Attributes:
+        task: what is trained; a race that finds a target puts a task with it here.
+        real: whether it trains on this machine, so that updates can be timed.
     """
 
-    def __init__(self, task: Task, executors: Sequence[Executor] = ()):
-        self.task, self._executors = task, executors
-        self.register()
+    real = False
 
-    def register(self) -> None:
-        """Make the task known to whoever trains in this process."""
-        _TASKS[id(self.task)] = self.task
+    def __init__(self, task: Task):
+        self.task = task
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
-        if not self._executors:
-            for request in requests:
-                yield request, train(id(self.task), request)
-            return
-        n = len(self._executors)
-        pending = [  # always to the same process, which has the run in its memory
-            (r, self._executors[(r.entrant.number + r.seed) % n].submit(train, id(self.task), r))
-            for r in requests
-        ]
-        for request, future in pending:  # in order, so that a record is always the same
-            yield request, future.result()
+        """Bring each run on; yields each, in order, with all that is known of it."""
+        raise NotImplementedError
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         """Free the memory of a run that will not be asked for again."""
-        _RUNS.pop((id(self.task), entrant.number, seed), None)
+
+    def close(self) -> None:
+        """Free all that it holds."""
 
 
-_TASKS: dict[int, Task] = {}
-_RUNS: dict[tuple[int, int, int], Run] = {}
+class Trainer(Runner):
+    """Trains here, one run after the other."""
+
+    real = True
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        self._runs: Runs = {}
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
+        for request in requests:
+            yield request, train(self._runs, self.task, request)
+
+    def forget(self, entrant: Entrant, seed: int) -> None:
+        """See :class:`Runner`."""
+        self._runs.pop((entrant.number, seed), None)
 
 
-def train(task_id: int, request: Request) -> Trace:
-    """Bring one run on; an exception in the model, the loss or the data ends it as ``failed``."""
-    task, entrant = _TASKS[task_id], request.entrant
-    trace = request.known
-    key = task_id, entrant.number, request.seed
+Runs = dict[tuple[int, int], Run]
+"""Runs in memory: (number of the entrant, seed) -> run."""
+
+
+def train(runs: Runs, task: Task, request: Request) -> Trace:
+    """Bring one run on; an exception in the model, the loss or the data ends it as ``failed``.
+
+    The run is looked for in ``runs`` and left there. One that is not there is trained again from
+    its start, which gives the same to the bit.
+    """
+    entrant, trace = request.entrant, request.known
+    key = entrant.number, request.seed
+    found = list(trace.evaluations)
     with one_thread():
+        run = runs.get(key)
         try:
-            run = _RUNS.get(key)
             if run is None or run.step != trace.step:
-                run = _RUNS[key] = Run(
+                run = runs[key] = Run(
                     task, entrant.optimizer, request.seed, batch_size=entrant.batch_size
                 )
                 while run.step < trace.step:  # known already; to be lived through again
                     run.advance(request.every)
                     run.evaluate()
-            found = list(trace.evaluations)
             while run.step < request.until and run.diverged is None:
                 run.advance(min(request.every, request.until - run.step))
                 if run.diverged is None:
@@ -141,10 +143,11 @@ def train(task_id: int, request: Request) -> Trace:
                     if Trace(tuple(found)).crossing(task):
                         break
         except Exception as error:
-            _RUNS.pop(key, None)
-            return replace(trace, ended="failed", reason=_told(error))
+            runs.pop(key, None)
+            when = f" after {run.step} updates" if run is not None else ""
+            return Trace(tuple(found), "failed", _told(error) + when)
     if run.diverged is not None:
-        _RUNS.pop(key, None)
+        runs.pop(key, None)
         return Trace(tuple(found), "diverged", run.diverged)
     return Trace(tuple(found))
 

@@ -1,0 +1,210 @@
+"""Races that are killed, in whole or in part, end as if they had not been."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import slalom
+from slalom.errors import InputError
+from slalom.racing.crew import Processes
+from slalom.racing.result import Result
+from small import ENTRANTS, small_task
+
+FILE = "from small import small_task\nmine = small_task()\n"
+COMMAND = ["--entrants", ",".join(ENTRANTS), "--points", "4", "--seeds", "3", "--quiet"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "slalom.cli", "race", str(file), *COMMAND, "--out", str(out)]
+    tests = str(Path(__file__).parents[1])
+    paths = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+
+
+def evaluations(ledger: Path) -> int:
+    """How far a race is: evaluations recorded; -1 before there is a ledger."""
+    if not ledger.exists():
+        return -1
+    with contextlib.closing(sqlite3.connect(ledger, timeout=5)) as db:
+        try:
+            return db.execute("SELECT count(*) FROM evaluation").fetchone()[0]
+        except sqlite3.OperationalError:  # its tables are not there yet
+            return -1
+
+
+def found(out: Path) -> object:
+    """What a race found, but for seconds, which differ from run to run."""
+    result = Result(out)
+    known = result.to_json()
+    for standing in known["standings"]:
+        del standing["seconds_to_target"]
+    rivals = [(r["label"], r["work"]) for r in known["verdict"]["rivals"]]
+    runs = [(c.label, c.seed, c.stage, c.status, c.step, c.metric) for c in result.curves]
+    return json.dumps([known["standings"], rivals, known["winner"], sorted(runs)])
+
+
+def killed(file: Path, out: Path, at: int, *more: str) -> bool:
+    """Start or go on with a race and kill it once so much is recorded; False if it was sooner."""
+    process = start(file, out, *more)
+    while process.poll() is None:
+        if evaluations(out / "ledger.sqlite") >= at:
+            process.kill()
+            process.communicate()
+            return True
+        time.sleep(0.002)
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    return False
+
+
+def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
+    whole = evaluations(raced.path / "ledger.sqlite")
+    chance = random.Random(moments)
+    times = 0
+    for i in range(moments):
+        out = file.parent / f"race{i}"
+        more: tuple[str, ...] = ()
+        if killed(file, out, chance.randrange(whole)):
+            more = ("--resume",)
+            times += 1
+            if chance.random() < 0.5:  # and once more, further on
+                at = evaluations(out / "ledger.sqlite")
+                times += killed(file, out, chance.randint(at, whole), *more)
+        process = start(file, out, *more)
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+        assert found(out) == found(raced.path)
+        with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert times >= moments / 2, "most races ended before they could be killed"
+
+
+def test_killed_and_gone_on_with(file: Path, raced: Result) -> None:
+    kill_and_resume(file, raced, 2)
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments(file: Path, raced: Result) -> None:
+    kill_and_resume(file, raced, 20)
+
+
+def race(out: Path, **options: object) -> Result:
+    given = {"entrants": ENTRANTS, "points_each": 4, "seeds": 3, "out": out} | options
+    return slalom.race(small_task(), **given)  # type: ignore[arg-type]
+
+
+def test_workers_change_nothing(tmp_path: Path, raced: Result) -> None:
+    race(tmp_path / "three", workers=3)
+    assert found(tmp_path / "three") == found(raced.path)
+
+
+def test_a_target_that_was_found_reaches_the_workers(tmp_path: Path) -> None:
+    for workers in (1, 2):
+        task = small_task(target=None, max_steps=60)
+        slalom.race(
+            task, entrants=["SGD", "Adam"], points_each=2, seeds=3, workers=workers,
+            out=tmp_path / str(workers),
+        )  # fmt: skip
+    assert found(tmp_path / "1") == found(tmp_path / "2")
+
+
+def test_killed_workers_are_replaced(
+    tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hired: list[int] = []
+    hire = Processes._hire
+
+    def noted(self: Processes) -> object:
+        worker = hire(self)
+        hired.append(worker.submit(os.getpid).result())
+        return worker
+
+    monkeypatch.setattr(Processes, "_hire", noted)
+    over = threading.Event()
+    chance = random.Random(0)
+
+    def kill() -> None:
+        for _ in range(4):
+            before = len(hired)
+            while len(hired) < max(2, before) and not over.wait(0.01):
+                pass
+            over.wait(chance.uniform(0.05, 0.3))
+            if not over.is_set():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(chance.choice(hired[-2:]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        race(tmp_path / "it", workers=2)
+    finally:
+        over.set()
+        killer.join()
+    assert len(hired) > 2, "no worker was killed in time"
+    assert found(tmp_path / "it") == found(raced.path)
+
+
+def test_a_run_that_always_kills_its_worker_has_failed(tmp_path: Path) -> None:
+    parent = os.getpid()
+
+    def deadly(params: object) -> object:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return slalom.optim.SGD(params, lr=0.1)
+
+    entrants = {"deadly": deadly, "Adam": slalom.optim.Adam, "SGD": slalom.optim.SGD}
+    result = race(tmp_path / "it", entrants=entrants, workers=2, points_each=3)
+    dead = next(s for s in result.standings if s.label == "deadly")
+    assert dead.status == "failed"
+    assert "died 3 times" in dead.reason
+    assert result.winner is not None
+
+
+def test_out_of_memory_is_a_failure_of_one(tmp_path: Path) -> None:
+    import torch
+
+    def greedy(params: list[torch.Tensor]) -> object:
+        torch.empty(1 << 50, dtype=torch.uint8)  # a petabyte
+        return slalom.optim.SGD(params, lr=0.1)
+
+    def hungry(params: object) -> object:
+        raise MemoryError
+
+    result = race(
+        tmp_path / "it", points_each=3,
+        entrants={"greedy": greedy, "hungry": hungry, "SGD": slalom.optim.SGD},
+    )  # fmt: skip
+    by_name = {s.label: s for s in result.standings}
+    assert "memory" in by_name["greedy"].reason
+    assert "MemoryError" in by_name["hungry"].reason
+    assert by_name["greedy"].status == by_name["hungry"].status == "failed"
+    assert result.winner is not None
+
+
+def test_unknown_engines_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no engine 'slurm'"):
+        race(tmp_path / "it", engine="slurm")
+    with pytest.raises(InputError, match="goes with engine='ray'"):
+        race(tmp_path / "it", address="auto")
