@@ -1,4 +1,4 @@
-"""What a process of a distributed test does; started by torchrun with the name of a case."""
+"""What a process of the distributed tests does; started by torchrun with the names of its cases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -14,18 +15,28 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.checkpoint.stateful import Stateful
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
+import slalom
 from slalom import optim
+from slalom.kernel.treatment import NonFiniteGradientError
 
-RULES = ("AdamW", "Momentum", "NAdam", "Adagrad")
+RULES: dict[str, dict[str, Any]] = {
+    "AdamW": {"amsgrad": True},
+    "SGD": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    "Momentum": {},
+    "NAdam": {},  # has a number beside its states
+    "Adagrad": {"initial_accumulator_value": 0.1},
+}
+STEPS = range(6)
 
 
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     """Rows that do not divide by the number of processes."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
@@ -36,107 +47,227 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(8, 6, generator=generator), torch.randn(8, 3, generator=generator)
 
 
-def part(x: torch.Tensor) -> torch.Tensor:
+def own(x: torch.Tensor) -> torch.Tensor:
     """This process's share of a batch."""
-    return x.chunk(dist.get_world_size())[dist.get_rank()] if dist.is_initialized() else x
+    return x.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-def train(net: nn.Module, optimizer: Any, steps: range, schedule: Any = None) -> None:
+def whole(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def train(
+    net: nn.Module, optimizer: Any, steps: range = STEPS, *, share: Any = own, schedule: Any = None
+) -> nn.Module:
     for step in steps:
-        x, y = map(part, batch(step))
+        x, y = map(share, batch(step))
         optimizer.zero_grad()
         nn.functional.mse_loss(net(x), y).backward()
         optimizer.step()
         if schedule is not None:
             schedule.step()
+    return net
 
 
-def make(name: str, params: Any, ours: bool = True, **arguments: Any) -> Any:
-    return getattr(optim if ours else torch.optim, name)(params, **{"lr": 0.01} | arguments)
+def make(name: str, params: Any, library: Any = optim, **arguments: Any) -> Any:
+    return getattr(library, name)(params, **{"lr": 0.05} | RULES[name] | arguments)
+
+
+def alone(name: str, library: Any = optim, **arguments: Any) -> nn.Module:
+    """What one process makes of the whole batches."""
+    net = network()
+    return train(net, make(name, net.parameters(), library, **arguments), share=whole)
 
 
 def full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def same(net: nn.Module, other: nn.Module, tolerance: float = 2e-5) -> None:
+def same(net: nn.Module, other: nn.Module) -> None:
     for a, b in zip(net.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(full(a), full(b), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(full(a), full(b), rtol=1e-9, atol=1e-12)
 
 
-def alone(name: str, steps: range, **arguments: Any) -> nn.Module:
-    """What one process makes of the whole batches."""
+def same_as_alone(net: nn.Module, name: str) -> None:
+    for library in (optim, torch.optim):
+        if hasattr(library, name):
+            same(net, alone(name, library))
+
+
+def sharded(mesh: DeviceMesh | None = None) -> nn.Sequential:
     net = network()
-    optimizer = make(name, net.parameters(), **arguments)
-    for step in steps:
-        x, y = batch(step)
-        optimizer.zero_grad()
-        nn.functional.mse_loss(net(x), y).backward()
-        optimizer.step()
-    return net
-
-
-def ddp() -> None:
-    """DistributedDataParallel: gradients averaged, the same update in every process."""
-    for name in RULES:
-        net = network()
-        wrapped = DistributedDataParallel(net)
-        train(wrapped, make(name, wrapped.parameters()), range(6))
-        same(net, alone(name, range(6)))
-    net = network()  # the norm of the averaged gradients is every process's own
-    wrapped = DistributedDataParallel(net)
-    train(wrapped, make("Adam", wrapped.parameters(), clip_norm=0.1), range(6))
-    same(net, alone("Adam", range(6), clip_norm=0.1))
-
-
-def sharded(net: nn.Module) -> nn.Module:
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            fully_shard(layer, mesh=mesh)
+    mesh = mesh or init_device_mesh("cpu", (dist.get_world_size(),))
+    for layer in net[::2]:
+        fully_shard(layer, mesh=mesh)
     return fully_shard(net, mesh=mesh)
 
 
-def fsdp() -> None:
-    """fully_shard with uneven shards: parameters and states are DTensors, cut alike."""
+def check_states(optimizer: Any) -> None:
+    """Every state is distributed as its parameter is, and machine code updates this part of it."""
+    for param in optimizer.param_groups[0]["params"]:
+        assert isinstance(param, DTensor)
+        assert param.to_local().grad is None, "a gradient is kept after the step"
+        for key, value in optimizer.state[param].items():
+            if value.dim():
+                assert isinstance(value, DTensor), f"{key} is a {type(value)}"
+                assert value.placements == param.placements
+                assert value.to_local().shape == param.to_local().shape
+    rows = slalom.explain(optimizer).rows
+    assert {(backend, why) for *_, backend, why in rows} == {
+        ("llvm", "compiled, for the part of it that this process holds")
+    }, rows
+
+
+def data_parallel() -> None:
+    """Gradients are averaged; the update is the same in every process."""
     for name in RULES:
-        net = sharded(network())
+        net = DistributedDataParallel(network())
+        same_as_alone(train(net, make(name, net.parameters())), name)
+    net = DistributedDataParallel(network())
+    train(net, make("AdamW", net.parameters(), clip_norm=0.1))
+    same(net, alone("AdamW", clip_norm=0.1))
+
+
+def sparse_data_parallel() -> None:
+    """Row-sparse gradients are gathered from all processes, and repeated rows summed."""
+    places = torch.tensor([[0, 3, 3, 1], [3, 5, 5, 5], [0, 7, 1, 1], [2, 2, 2, 9]])
+
+    def table(name: str, library: Any, parallel: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        net: nn.Module = nn.Embedding(12, 3, sparse=True)
+        net = DistributedDataParallel(net) if parallel else net
+        optimizer = getattr(library, name)(net.parameters(), lr=0.1)
+        for i in range(5):
+            optimizer.zero_grad()
+            here = (places + i) % 12
+            (net(own(here) if parallel else here) ** 2).mean().backward()
+            optimizer.step()
+        return next(net.parameters()).detach()
+
+    for name, library in (("SGD", torch.optim), ("Adagrad", torch.optim), ("Adam", optim)):
+        torch.testing.assert_close(table(name, optim, True), table(name, library, False))
+
+
+def fully_sharded() -> None:
+    """Uneven shards, down to an empty one; what torch makes of the same shards."""
+    for name in RULES:
+        net = sharded()
         optimizer = make(name, net.parameters())
-        train(net, optimizer, range(6))
-        same(net, alone(name, range(6)))
-        for param in net.parameters():
-            assert isinstance(param, DTensor)
-            for key, value in optimizer.state[param].items():
-                if key != "step" and isinstance(value, torch.Tensor) and value.dim():
-                    assert isinstance(value, DTensor), f"{name}: {key} is a {type(value)}"
-                    assert value.placements == param.placements
-                    assert value.to_local().shape == param.to_local().shape
+        same_as_alone(train(net, optimizer), name)
+        check_states(optimizer)
+        if hasattr(torch.optim, name):
+            other = sharded()
+            same(net, train(other, make(name, other.parameters(), torch.optim)))
+
+
+def meshes() -> list[DeviceMesh]:
+    size = dist.get_world_size()
+    found = [init_device_mesh("cpu", (size,))]
+    return [*found, init_device_mesh("cpu", (2, size // 2), mesh_dim_names=("copy", "shard"))]
 
 
 def clipped() -> None:
-    """clip_norm over shards is the norm of all of them."""
-    net = sharded(network())
-    train(net, make("Adam", net.parameters(), clip_norm=0.1), range(6))
-    same(net, alone("Adam", range(6), clip_norm=0.1))
+    """The norm is that of all shards together, copies counted once."""
+    for mesh in meshes():
+        net = sharded(mesh)
+        optimizer = make("AdamW", net.parameters(), clip_norm=0.1)
+        same(train(net, optimizer), alone("AdamW", clip_norm=0.1))
+        check_states(optimizer)
 
 
-def begin(name: str) -> tuple[nn.Module, Any, Any]:
-    net = sharded(network())
-    optimizer = make(name, net.parameters(), lr=0.05)
-    return net, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+def tensor_parallel() -> None:
+    """Layers cut along rows and columns; parameters that are DTensors beside some that are not."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    torch.manual_seed(0)
+    for arguments in ({}, {"clip_norm": 0.1}):
+        nets = [nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)) for _ in range(2)]
+        nets[1].load_state_dict(nets[0].state_dict())
+        parallelize_module(nets[0], mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+        optimizers = [make("AdamW", net.parameters(), **arguments) for net in nets]
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            train(net, optimizer, share=whole)
+        same(*nets)
+        whys = {why for *_, why in slalom.explain(optimizers[0]).rows}
+        assert whys == {"compiled", "compiled, for the part of it that this process holds"}, whys
+
+
+def not_finite() -> None:
+    """One NaN, in the shard of one process, is seen by all."""
+    for choice in ("skip", "raise"):
+        net = sharded()
+        optimizer = make("AdamW", net.parameters(), on_nonfinite=choice)
+        train(net, optimizer, range(2))
+        before = [p.full_tensor().clone() for p in net.parameters()]
+        x, y = batch(2)
+        nn.functional.mse_loss(net(x), y).backward()
+        if dist.get_rank() == 0:
+            net[0].weight.grad.to_local()[0, 0] = float("nan")
+        if choice == "raise":
+            with pytest.raises(NonFiniteGradientError, match="1 NaN, 0 infinite of 42"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        for param, then in zip(net.parameters(), before, strict=True):
+            assert torch.equal(param.full_tensor(), then)
+
+
+def unusual() -> None:
+    """Gradients and states distributed otherwise than their parameters take the slow, right way."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    torch.manual_seed(0)
+    start, grad = torch.randn(7, 5), torch.randn(7, 5)
+    plain = nn.Parameter(start.clone())
+    ours = nn.Parameter(distribute_tensor(start.clone(), mesh, [Replicate()]))
+    cut = nn.Parameter(distribute_tensor(start.clone(), mesh, [Shard(0)]))
+    optimizers = [make("AdamW", [p], clip_norm=0.5) for p in (plain, ours, cut)]
+    for step in range(4):
+        plain.grad = grad * (step + 1)
+        share = grad * (step + 1) / dist.get_world_size()
+        ours.grad = DTensor.from_local(share, mesh, [Partial()])
+        cut.grad = distribute_tensor(plain.grad, mesh, [Shard(0)])
+        if step == 2:  # and back
+            cut.grad = cut.grad.redistribute(mesh, [Replicate()])
+            state = optimizers[2].state[cut]
+            state["exp_avg"] = state["exp_avg"].redistribute(mesh, [Shard(1)])
+        for optimizer in optimizers:
+            optimizer.step()
+        for param in (ours, cut):
+            torch.testing.assert_close(param.full_tensor(), plain.detach(), rtol=1e-12, atol=1e-14)
+    state["exp_avg"] = state["exp_avg"].full_tensor()
+    with pytest.raises(RuntimeError, match="one is a DTensor and the other is not"):
+        optimizers[2].step()
+
+
+def zero_redundancy() -> None:
+    """Each process keeps the states of some parameters; what needs all gradients is refused."""
+    for name in RULES:
+        net = DistributedDataParallel(network())
+        arguments = {"lr": 0.05} | RULES[name]
+        kind = getattr(optim, name)
+        optimizer = ZeroRedundancyOptimizer(net.parameters(), kind, clip_value=1e9, **arguments)
+        same_as_alone(train(net, optimizer), name)
+    for option in ({"clip_norm": 1.0}, {"on_nonfinite": "skip"}):
+        with pytest.raises(
+            ValueError, match="cannot be an option of a group, nor of a ZeroRedundancyOptim"
+        ):
+            ZeroRedundancyOptimizer(net.parameters(), optim.AdamW, **option)
 
 
 class Saved(Stateful):
     """A model, its optimizer and its schedule, as torch's guide to checkpoints has them."""
 
-    def __init__(self, net: nn.Module, optimizer: Any, schedule: Any):
-        self.net, self.optimizer, self.schedule = net, optimizer, schedule
+    def __init__(self, name: str):
+        self.net = sharded()
+        self.optimizer = make(name, self.net.parameters())
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 2, 0.5)
+
+    def train(self, steps: range) -> None:
+        train(self.net, self.optimizer, steps, schedule=self.schedule)
 
     def state_dict(self) -> dict[str, Any]:
-        state = get_optimizer_state_dict(self.net, self.optimizer)
         return {
             "net": self.net.state_dict(),
-            "optimizer": state,
+            "optimizer": get_optimizer_state_dict(self.net, self.optimizer),
             "schedule": self.schedule.state_dict(),
         }
 
@@ -147,42 +278,34 @@ class Saved(Stateful):
 
 
 def save(folder: str) -> None:
-    """Half of the training, saved by so many processes."""
+    """The first half of the training, saved by so many processes."""
     for name in RULES:
-        parts = begin(name)
-        train(parts[0], parts[1], range(5), parts[2])
-        dist.checkpoint.save({"all": Saved(*parts)}, checkpoint_id=Path(folder) / name)
+        training = Saved(name)
+        training.train(range(5))
+        dist.checkpoint.save({"all": training}, checkpoint_id=Path(folder) / name)
 
 
 def load(folder: str) -> None:
     """The other half, by another number of processes: as if it had not been interrupted."""
     for name in RULES:
-        whole = begin(name)
-        train(whole[0], whole[1], range(10), whole[2])
-        parts = begin(name)
-        dist.checkpoint.load({"all": Saved(*parts)}, checkpoint_id=Path(folder) / name)
-        group = parts[1].param_groups[0]
-        assert group["initial_lr"] == 0.05, "initial_lr is lost"
-        assert group["lr"] == 0.05 * 0.5**2, f"lr is {group['lr']}"
-        train(parts[0], parts[1], range(5, 10), parts[2])
-        same(parts[0], whole[0])
-
-
-def zero() -> None:
-    """ZeroRedundancyOptimizer: each process keeps the states of a part of the parameters."""
-    for name in RULES:
-        net = network()
-        wrapped = DistributedDataParallel(net)
-        kind = getattr(optim, name)
-        optimizer = ZeroRedundancyOptimizer(wrapped.parameters(), optimizer_class=kind, lr=0.01)
-        train(wrapped, optimizer, range(6))
-        same(net, alone(name, range(6)))
+        uninterrupted, resumed = Saved(name), Saved(name)
+        uninterrupted.train(range(10))
+        dist.checkpoint.load({"all": resumed}, checkpoint_id=Path(folder) / name)
+        group = resumed.optimizer.param_groups[0]
+        assert (group["initial_lr"], group["lr"]) == (0.05, 0.05 * 0.5**2)
+        resumed.train(range(5, 10))
+        check_states(resumed.optimizer)
+        same(resumed.net, uninterrupted.net)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     dist.init_process_group("gloo")
-    try:
-        globals()[sys.argv[1]](*sys.argv[2:])
-    finally:
-        dist.destroy_process_group()
+    for case in sys.argv[1:]:
+        function, *given = case.split("=")
+        globals()[function](*given)
+        dist.barrier()
+        if dist.get_rank() == 0:
+            print("passed", function, flush=True)
+    dist.destroy_process_group()
