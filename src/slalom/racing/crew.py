@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import signal
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
@@ -28,7 +31,7 @@ class Crew(Runner):
     again by its successor, from the start, which gives the same to the bit.
     """
 
-    died: type[BaseException]
+    died: type[BaseException] | tuple[type[BaseException], ...]
     """What :meth:`_result` raises when a worker has died."""
 
     def __init__(self, task: Task, workers: int):
@@ -37,7 +40,7 @@ class Crew(Runner):
 
     @abstractmethod
     def _hire(self) -> Any:
-        """A new worker."""
+        """A new worker; may raise :attr:`died`."""
 
     @abstractmethod
     def _submit(self, worker: Any, request: Request) -> Any:
@@ -55,17 +58,16 @@ class Crew(Runner):
         """See :class:`slalom.racing.runner.Runner`."""
         pending = [self._send(r) for r in requests]
         for i, request in enumerate(requests):  # in order, so that a record is always the same
-            for _ in range(TRIES):
+            for left in reversed(range(TRIES)):
                 try:
                     trace = self._result(pending[i])
                     break
                 except self.died:  # it was at this one: those before it are through
                     place = self._place(request)
-                    self._dismiss(self._crew[place])
-                    self._crew[place] = None
-                    for j, other in enumerate(requests[i:], i):
-                        if self._place(other) == place:
-                            pending[j] = self._send(other)
+                    self._lose(place)
+                    for j in range(i if left else i + 1, len(requests)):
+                        if self._place(requests[j]) == place:
+                            pending[j] = self._send(requests[j])
             else:
                 reason = f"its process died {TRIES} times; it may want more memory than there is"
                 trace = Trace(request.known.evaluations, "failed", reason)
@@ -73,10 +75,13 @@ class Crew(Runner):
 
     def close(self) -> None:
         """Let all workers go."""
-        for worker in self._crew:
-            if worker is not None:
-                self._dismiss(worker)
-        self._crew = [None] * len(self._crew)
+        for place in range(len(self._crew)):
+            self._lose(place)
+
+    def _lose(self, place: int) -> None:
+        worker, self._crew[place] = self._crew[place], None
+        if worker is not None:
+            self._dismiss(worker)
 
     def _place(self, request: Request) -> int:
         return (request.entrant.number + request.seed) % len(self._crew)
@@ -84,12 +89,11 @@ class Crew(Runner):
     def _send(self, request: Request) -> Any:
         place = self._place(request)
         for _ in range(TRIES):
-            worker = self._crew[place] = self._crew[place] or self._hire()
             try:
+                worker = self._crew[place] = self._crew[place] or self._hire()
                 return self._submit(worker, request)
             except self.died:
-                self._dismiss(worker)
-                self._crew[place] = None
+                self._lose(place)
         raise InputError("the processes that train die as soon as they are started")
 
 
@@ -113,20 +117,29 @@ class Processes(Crew):
         worker = self._crew[(entrant.number + seed) % len(self._crew)]
         if worker is not None:
             with contextlib.suppress(BrokenProcessPool):  # it has forgotten all
-                worker.submit(_forget, entrant.number, seed)
+                worker.pool.submit(_forget, entrant.number, seed)
 
-    def _hire(self) -> ProcessPoolExecutor:
+    def _hire(self) -> _Worker:
         context = multiprocessing.get_context("fork")  # it inherits the task, lambdas and all
-        return ProcessPoolExecutor(1, context, _begin, (self.task,))
+        pool = ProcessPoolExecutor(1, context, _begin, (self.task,))
+        return _Worker(pool, pool.submit(os.getpid).result())
 
-    def _submit(self, worker: ProcessPoolExecutor, request: Request) -> Any:
-        return worker.submit(_train, self.task.target, cloudpickle.dumps(request))
+    def _submit(self, worker: _Worker, request: Request) -> Any:
+        return worker.pool.submit(_train, self.task.target, cloudpickle.dumps(request))
 
     def _result(self, pending: Any) -> Trace:
         return pending.result()
 
-    def _dismiss(self, worker: ProcessPoolExecutor) -> None:
-        worker.shutdown(wait=False, cancel_futures=True)
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # or it would end its work first
+            if process.pid == worker.pid:
+                process.kill()
+
+
+class _Worker(NamedTuple):
+    pool: ProcessPoolExecutor
+    pid: int
 
 
 _own: list[Any] = []
@@ -135,6 +148,16 @@ _own: list[Any] = []
 
 def _begin(task: Task) -> None:
     _own[:] = task, {}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the race, which ends its workers
+    threading.Thread(target=_end_with_the_race, daemon=True).start()
+
+
+def _end_with_the_race() -> None:
+    """A race that was killed has told nobody to end."""
+    race = multiprocessing.parent_process()
+    assert race is not None
+    race.join()
+    os._exit(1)
 
 
 def _train(target: float | None, request: bytes) -> Trace:
