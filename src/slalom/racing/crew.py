@@ -43,7 +43,7 @@ class Crew(Runner):
         """A new worker; may raise :attr:`died`."""
 
     @abstractmethod
-    def _submit(self, worker: Any, request: Request) -> Any:
+    def _submit(self, worker: Any, request: bytes) -> Any:
         """Have a worker bring a run on; raises :attr:`died` if it is dead already."""
 
     @abstractmethod
@@ -87,14 +87,16 @@ class Crew(Runner):
         return (request.entrant.number + request.seed) % len(self._crew)
 
     def _send(self, request: Request) -> Any:
-        place = self._place(request)
+        place, why = self._place(request), None
+        content = cloudpickle.dumps(request)  # entrants may be lambdas
         for _ in range(TRIES):
             try:
                 worker = self._crew[place] = self._crew[place] or self._hire()
-                return self._submit(worker, request)
-            except self.died:
+                return self._submit(worker, content)
+            except self.died as error:
                 self._lose(place)
-        raise InputError("the processes that train die as soon as they are started")
+                why = error
+        raise InputError(f"the processes that train die as soon as they are started: {why}")
 
 
 class Processes(Crew):
@@ -124,8 +126,8 @@ class Processes(Crew):
         pool = ProcessPoolExecutor(1, context, _begin, (self.task,))
         return _Worker(pool, pool.submit(os.getpid).result())
 
-    def _submit(self, worker: _Worker, request: Request) -> Any:
-        return worker.pool.submit(_train, self.task.target, cloudpickle.dumps(request))
+    def _submit(self, worker: _Worker, request: bytes) -> Any:
+        return worker.pool.submit(_train, self.task.target, request)
 
     def _result(self, pending: Any) -> Trace:
         return pending.result()
@@ -163,7 +165,7 @@ def _end_with_the_race() -> None:
 def _train(target: float | None, request: bytes) -> Trace:
     task, runs = _own
     task.target = target  # it may have been found since this process began
-    return train(runs, task, cloudpickle.loads(request))  # entrants may be lambdas
+    return train(runs, task, cloudpickle.loads(request))
 
 
 def _forget(number: int, seed: int) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
+import socket
 from typing import Any
+
+import cloudpickle
 
 from slalom.errors import InputError
 from slalom.racing.crew import Crew
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Request, Runs, Trace, train
+from slalom.racing.runner import Runs, Trace, train
 from slalom.train import Task
 
 
 class RayCrew(Crew):
-    """Actors on a Ray cluster, each with one CPU, or with its share of a GPU.
+    """Actors on a Ray cluster, spread over its nodes.
+
+    One is placed where a CPU is free, but does not hold it: when a node is lost, those that are
+    left take its actors over, however full they are. GPUs are held.
 
     Args:
         task: sent to every actor, so it must be one that cloudpickle can carry.
@@ -31,22 +38,27 @@ class RayCrew(Crew):
         super().__init__(task, workers)
         try:
             import ray
-            from ray.exceptions import RayActorError
+            from ray.exceptions import ObjectLostError, RayActorError
         except ImportError as error:
             raise InputError("engine='ray' needs Ray; pip install 'slalom[ray]'") from error
-        self._ray, self.died = ray, RayActorError
+        self._ray, self.died = ray, (RayActorError, ObjectLostError)
         self._began = not ray.is_initialized()
         if self._began:
+            _check_address(address)
             try:
-                options: dict[str, Any] = {"num_cpus": workers} if address is None else {}
+                own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}
                 ray.init(
-                    address=address, log_to_driver=False, logging_level=logging.ERROR, **options
-                )
+                    address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
+                    **({} if address else own),
+                )  # fmt: skip
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError(f"there is no Ray cluster at {address}: {error}") from error
-        gpus = ray.cluster_resources().get("GPU", 0) if task.device.type == "cuda" else 0
-        self._actor = ray.remote(num_cpus=1, num_gpus=gpus / workers if gpus else 0)(_Actor)
-        self._task = ray.put(task)
+        options: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
+        if task.device.type == "cuda":  # Ray counts ten-thousandths, and above one in whole GPUs
+            gpus = ray.cluster_resources().get("GPU", 0)
+            options["num_gpus"] = min(1.0, math.floor(1e4 * gpus / workers) / 1e4)
+        self._actor = ray.remote(**options)(_Actor)
+        self._task = ray.put(cloudpickle.dumps(task))
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         """See :class:`slalom.racing.runner.Runner`."""
@@ -61,9 +73,11 @@ class RayCrew(Crew):
             self._ray.shutdown()
 
     def _hire(self) -> Any:
-        return self._actor.remote(self._task)
+        worker = self._actor.remote(self._task)
+        self._ray.get(worker.begun.remote())
+        return worker
 
-    def _submit(self, worker: Any, request: Request) -> Any:
+    def _submit(self, worker: Any, request: bytes) -> Any:
         return worker.train.remote(self.task.target, request)
 
     def _result(self, pending: Any) -> Trace:
@@ -73,16 +87,29 @@ class RayCrew(Crew):
         self._ray.kill(worker)
 
 
+def _check_address(address: str | None) -> None:
+    """Raise InputError if nobody answers there; Ray itself goes on asking for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, ValueError) as error:
+            raise InputError(f"there is no Ray cluster at {address}: {error}") from error
+
+
 class _Actor:
     """A worker: its task and its runs."""
 
-    def __init__(self, task: Task):
-        self._task = task
+    def __init__(self, task: bytes):
+        self._task: Task = cloudpickle.loads(task)
         self._runs: Runs = {}
 
-    def train(self, target: float | None, request: Request) -> Trace:
+    def begun(self) -> None:
+        """Raises in the race what went wrong while this was made."""
+
+    def train(self, target: float | None, request: bytes) -> Trace:
         self._task.target = target  # it may have been found since this actor began
-        return train(self._runs, self._task, request)
+        return train(self._runs, self._task, cloudpickle.loads(request))
 
     def forget(self, number: int, seed: int) -> None:
         self._runs.pop((number, seed), None)

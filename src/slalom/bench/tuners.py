@@ -1,0 +1,218 @@
+"""What it costs other tuners to find what the race finds, on the same recorded runs.
+
+Optuna (TPE with Hyperband) and Ray Tune (ASHA) search the same space: one of the classic methods,
+and its learning rate evenly in the logarithm of its range. A run stops where it reaches the target
+and holds it, or at the task's cap; what a tuner minimises is the work to the target, and what it
+prunes by is the loss on the validation set at each evaluation, which is what heats are ranked by.
+All go by one seed; the race's finals, which choose among its leaders on fresh seeds, are counted in
+a line of their own. The cost is in typical runs of the grid's best setting, until the best that was
+found is within 1.15 of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slalom
+from slalom.bench.race import needs
+from slalom.racing.bracket import Heats, Lane
+from slalom.racing.entrants import FIELD, Entrant, Family, points
+from slalom.racing.race import FINALISTS
+from slalom.racing.replay import Bank, Replayer
+from slalom.racing.runner import Trace
+from slalom.tasks import load
+from slalom.train import Task
+
+WITHIN = 1.15
+"""Of the grid's best; what counts as found."""
+
+TRIALS = 200
+"""Trials of a tuner at most; one that has not found it by then counts as infinitely dear."""
+
+
+class Search:
+    """One search of a tuner over the recorded runs of a task: what it has cost, and found.
+
+    Trials of a tuner all have one seed, as it would run them.
+    """
+
+    def __init__(self, task: Task, bank: Bank, seed: int):
+        self.task, self.bank, self.seed = task, bank, seed
+        self.grid = needs(task, bank)
+        self.least = min(self.grid.values())
+        self.spent, self.cost = 0.0, math.inf
+        self._best = math.inf
+
+    def trial(self, method: str, share: float, report: Callable[[int, float], bool]) -> float:
+        """Run one setting; ``report(evaluations, loss)`` says whether it is pruned.
+
+        Returns the work to the target; for a run that does not arrive, more than the cap.
+        """
+        low, high = FIELD[method].space["lr"]
+        key = self.bank.nearest(method, low * (high / low) ** share)
+        traces = self.bank.traces[key]
+        trace: Trace = traces[self.seed % len(traces)]
+        lane = Lane.of(self.task, Entrant(0, FIELD[method], {}))
+        crossing = trace.crossing(self.task)
+        loss = math.inf
+        evaluations = trace.evaluations
+        for i, e in enumerate(evaluations):
+            loss = e.valid_loss if math.isfinite(e.valid_loss) else 1e9
+            if report(i + 1, loss) and crossing is None:
+                self.spent += lane.work(e)
+                return self.task.max_steps + loss
+        if crossing is None:  # recorded no further; the tuner would go on to the cap
+            last = lane.work(evaluations[-1]) if evaluations else 0.0
+            n = len(evaluations)
+            while trace.ended is None and last < self.task.max_steps:
+                n, last = n + 1, last + lane.stride
+                if report(n, loss):
+                    break
+            self.spent += last
+            return self.task.max_steps + min(loss, 1e9)
+        self.spent += lane.work(evaluations[-1])
+        work = lane.work(crossing)
+        if work < self._best:
+            self._best = work
+            found = self.grid[key] <= WITHIN * self.least
+            self.cost = self.spent / self.least if found else math.inf
+        return work
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations up to the cap, for an entrant with the task's batches."""
+        return self.task.max_steps // self.task.eval_every
+
+
+def optuna_cost(task: Task, bank: Bank, seed: int) -> float:
+    """What Optuna needs: TPE, pruned by Hyperband."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = Search(task, bank, seed)
+
+    def objective(trial: Any) -> float:
+        method = trial.suggest_categorical("method", list(FIELD))
+        share = trial.suggest_float(f"lr of {method}", 0.0, 1.0)
+        pruned = False
+
+        def report(evaluations: int, loss: float) -> bool:
+            nonlocal pruned
+            trial.report(loss, evaluations)
+            pruned = trial.should_prune()
+            return pruned
+
+        value = search.trial(method, share, report)
+        if pruned and value > task.max_steps:
+            raise optuna.TrialPruned
+        return value
+
+    pruner = optuna.pruners.HyperbandPruner(1, search.evaluations, 3)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
+    stop = [lambda study, trial: study.stop() if math.isfinite(search.cost) else None]
+    study.optimize(objective, n_trials=TRIALS, callbacks=stop)  # type: ignore[arg-type]
+    return search.cost
+
+
+def asha_cost(task: Task, bank: Bank, seed: int) -> float:
+    """What ASHA needs: Ray Tune's own scheduler, asked by one worker at a time.
+
+    Its class decides about each reported result; the processes around it would train nothing here.
+    """
+    import random
+
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+    search, chance = Search(task, bank, seed), random.Random(seed)
+    scheduler = ASHAScheduler(
+        time_attr="n", metric="loss", mode="min", max_t=search.evaluations, grace_period=1,
+        reduction_factor=3,
+    )  # fmt: skip
+    for _ in range(TRIALS):
+        trial = Trial("replayed", stub=True)
+        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
+
+        def report(evaluations: int, loss: float, trial: Any = trial) -> bool:
+            if evaluations >= search.evaluations:
+                return False
+            asked = scheduler.on_trial_result(None, trial, {"n": evaluations, "loss": loss})  # type: ignore[arg-type]
+            return asked == TrialScheduler.STOP
+
+        search.trial(chance.choice(list(FIELD)), chance.random(), report)
+        if math.isfinite(search.cost):
+            break
+    return search.cost
+
+
+def heats_cost(task: Task, bank: Bank, seed: int) -> float:
+    """What the race's search needs, its choice made by the one seed of the heats."""
+    entrants: list[Entrant] = []
+
+    def enter(family: Family, hypers: dict[str, float]) -> Entrant:
+        entrants.append(Entrant(len(entrants), family, hypers))
+        return entrants[-1]
+
+    for family in FIELD.values():
+        for hypers in points({"lr": family.space["lr"]}, 6, seed):
+            enter(family, hypers)
+    heats = Heats(task, list(entrants), Replayer(task, bank), seed)
+    heats.run()
+    heats.search(enter, FINALISTS)
+    leaders, grid = heats.leaders(1), needs(task, bank)
+    if not leaders:
+        return math.inf
+    chosen = leaders[0].entrant
+    found = grid[bank.nearest(chosen.family.label, chosen.hypers["lr"])]
+    spent = sum(s.done for s in heats.standings) / min(grid.values())
+    return spent if found <= WITHIN * min(grid.values()) else math.inf
+
+
+def race_cost(task: Task, bank: Bank, seed: int) -> float:
+    """What the whole race needs, finals and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = slalom.race(
+            task, seed=seed, baseline=None, out=Path(folder) / "race", runner=Replayer(task, bank)
+        )
+    if result.winner is None or result.cost.runs is None:
+        return math.inf
+    grid = needs(task, bank)
+    found = grid[bank.nearest(result.winner.rule, result.winner.hypers["lr"])]
+    spent = result.cost.samples / task.batch_size / min(grid.values())
+    return spent if found <= WITHIN * min(grid.values()) else math.inf
+
+
+def main(folder: Path = Path("benchmarks/bank"), seeds: int = 10) -> None:
+    """Print, for every task and in all, the median cost of each."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    kinds = {
+        "slalom, heats": heats_cost, "optuna TPE+Hyperband": optuna_cost,
+        "ray tune ASHA": asha_cost, "slalom, with finals": race_cost,
+    }  # fmt: skip
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    print(f"cost to be within {WITHIN} of the best, in its runs; median (found, of {seeds} seeds)")
+    for path in sorted(folder.glob("*.json.gz")):
+        name = path.name.removesuffix(".json.gz")
+        task, bank = load(name), Bank.load(path)
+        for kind, cost in kinds.items():
+            costs = [cost(task, bank, seed) for seed in range(seeds)]
+            found[kind] += costs
+            print(f"{name:13} {kind:21} {_told(costs)}", flush=True)
+    for kind, costs in found.items():
+        print(f"{'all':13} {kind:21} {_told(costs)}")
+
+
+def _told(costs: list[float]) -> str:
+    return f"{statistics.median(costs):7.1f}  ({sum(map(math.isfinite, costs))})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Whole races replayed from recorded curves: what a search costs, and what its choice is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slalom.bench.race import replays
+from slalom.bench.verdict import FASTER, called
+from slalom.errors import InputError
+from slalom.racing.entrants import FIELD
+from slalom.racing.replay import Bank
+from small import small_task
+
+BANK = Path(__file__).parents[2] / "benchmarks" / "bank"
+
+
+@pytest.mark.slow
+def test_the_search_is_cheap_and_its_choice_is_good() -> None:
+    """The bars of benchmarks/race_cost.py, on every task and ten seeds."""
+    shown: list[str] = []
+    worth = replays(BANK, show=shown.append)
+    assert len(shown) == 8, shown
+    assert worth.cost <= 10, shown
+    assert worth.regret <= 1.15, shown
+    assert worth.ninth <= 1.3, shown
+
+
+@pytest.mark.slow
+def test_equals_are_seldom_told_apart() -> None:
+    assert called(BANK, 1.0) <= 0.05
+
+
+@pytest.mark.slow
+def test_the_faster_is_found() -> None:
+    assert called(BANK, FASTER) >= 0.9
+
+
+def test_a_bank_is_what_was_recorded(tmp_path: Path) -> None:
+    task = small_task(max_steps=100)
+    bank = Bank.record(task, [FIELD["SGD"], FIELD["Adam"]], rates=3, seeds=2)
+    assert {len(traces) for traces in bank.traces.values()} == {2}
+    bank.save(tmp_path / "small.json.gz")
+    again = Bank.load(tmp_path / "small.json.gz")
+    assert again.traces.keys() == bank.traces.keys()
+    for key, traces in bank.traces.items():
+        for one, other in zip(traces, again.traces[key], strict=True):
+            assert one.ended == other.ended
+            assert [e.samples for e in one.evaluations] == [e.samples for e in other.evaluations]
+            crossings = one.crossing(task), other.crossing(task)
+            assert [c and c.step for c in crossings] == [crossings[0] and crossings[0].step] * 2
+    again.save(tmp_path / "again.json.gz")
+    assert (tmp_path / "again.json.gz").read_bytes() == (tmp_path / "small.json.gz").read_bytes()
+
+
+def test_a_bank_of_another_version_is_refused(tmp_path: Path, monkeypatch) -> None:
+    Bank({}).save(tmp_path / "it.json.gz")
+    monkeypatch.setattr("slalom.racing.replay.VERSION", 2)
+    with pytest.raises(InputError, match="version 1, not 2"):
+        Bank.load(tmp_path / "it.json.gz")
