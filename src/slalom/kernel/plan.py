@@ -19,6 +19,7 @@ from torch import Tensor
 from slalom.kernel import eager
 from slalom.kernel.driver import Driver, driver
 from slalom.kernel.jit import Unavailable
+from slalom.kernel.local import LocalParts, localised
 from slalom.kernel.rows import Group, Row
 from slalom.kernel.table import Entry, NativeTable, reasons
 from slalom.kernel.torch_c import holder_offset
@@ -73,12 +74,17 @@ class Plan:
             none = "machine code was declined"
         except Unavailable as error:
             none = str(error)
-        self.reasons = reasons(entries) if self._machine else [none] * len(entries)
+        served = list(map(localised, entries)) if self._machine else entries
+        self.reasons = reasons(served) if self._machine else [none] * len(entries)
         self._eager = [i for i, reason in enumerate(self.reasons) if reason is not None]
         self._native = [i for i, reason in enumerate(self.reasons) if reason is None]
+        native = [served[i] for i in self._native]
+        self._parts = LocalParts([entries[i] for i in self._native], native)
         self._table = self._states = self._cdata = None
         if self._machine:
-            self._table = NativeTable([entries[i] for i in self._native], self._absent, states)
+            self._parts.lend()
+            self._table = NativeTable(native, self._absent, states)
+            self._parts.take_back()
         else:
             self._states = [[inner, *inner.values()] for inner in states.values()]
         if self._machine is None or holder_offset() is None:  # else the table sees swapped tensors
@@ -129,6 +135,14 @@ class Plan:
         ``scale`` is what the groups' ``grad_scale`` is before clipping; None where they have none.
         Raises :class:`NonFiniteGradientError` where the treatment says so; nothing is changed then.
         """
+        if not self._parts:
+            return self._run(scale)
+        try:
+            return self._parts.lend() and self._run(scale)
+        finally:
+            self._parts.take_back()
+
+    def _run(self, scale: float | None) -> bool:
         if self._counts().tobytes() != self._expected and not self._reassign_rows():
             return False
         grads = self._eager_grads() if self._eager else []
@@ -140,7 +154,7 @@ class Plan:
         elif any(p.grad is not None for p in self._absent):
             return False
         if self.treatment.measures:
-            total = square_sum(grads) + (self._table.square_sum() if self._table else 0.0)
+            total = self._square_sum(grads)
             if not math.isfinite(total) and not self._goes_on():
                 return True
             if scale is not None:
@@ -172,6 +186,12 @@ class Plan:
             )  # fmt: skip
         self._advance()
         return True
+
+    def _square_sum(self, eager: Sequence[Tensor]) -> float:
+        """The sum of the squares of all gradients, those served eagerly being ``eager``."""
+        if self._parts:  # the table sees this process's parts alone
+            return square_sum(e.param.grad for e in self.entries if e.param.grad is not None)
+        return square_sum(eager) + (self._table.square_sum() if self._table else 0.0)
 
     def _goes_on(self) -> bool:
         """What to do about squares that do not sum up: go on, or skip the step, or raise."""

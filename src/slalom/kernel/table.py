@@ -32,6 +32,7 @@ from slalom.kernel.driver import (
 )
 from slalom.kernel.jit import jit
 from slalom.kernel.layout import is_dense, overlapping, same_layout
+from slalom.kernel.local import is_distributed
 from slalom.kernel.lower import Arrays, lower
 from slalom.kernel.program import Program
 from slalom.kernel.rows import Row
@@ -213,6 +214,8 @@ def _check(code: int) -> None:
 
 def _reason(entry: Entry) -> str | None:
     param = entry.param
+    if is_distributed(param):
+        return "it is a DTensor whose gradient or state is not plain memory distributed as it is"
     if type(param) not in (Tensor, torch.nn.Parameter):
         return f"it is a {type(param).__name__}, a subclass of Tensor"
     if param.device.type != "cpu":

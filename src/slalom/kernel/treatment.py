@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from slalom.kernel.local import number, over_processes, own_part
 
 ON_NONFINITE = ("propagate", "skip", "raise")
 """What may be done with a gradient that holds NaN or infinity."""
@@ -81,7 +84,7 @@ class NonFiniteGradientError(RuntimeError):
         found = []
         for name, grad in named:
             values = elements(grad)
-            nans, infinities = int(values.isnan().sum()), int(values.isinf().sum())
+            nans, infinities = number(values.isnan().sum()), number(values.isinf().sum())
             if nans or infinities:
                 found.append(f"{name} ({nans} NaN, {infinities} infinite of {values.numel()})")
         some = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
@@ -96,15 +99,15 @@ def elements(grad: Tensor) -> Tensor:
 
 
 def square_sum(grads: Iterable[Tensor]) -> float:
-    """The sum of all squares, in double precision; over all ranks for sharded gradients."""
-    total = 0.0
+    """The sum of all squares, in double precision; of distributed gradients over all processes."""
+    sums: defaultdict[Any, float] = defaultdict(float)
     for grad in grads:
-        norm = torch.linalg.vector_norm(elements(grad), dtype=torch.float64)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # type: ignore[operator]
-        total += norm.item() ** 2 if math.isfinite(norm.item()) else norm.item()
-    return total
+        part, spread = own_part(grad)
+        norm = torch.linalg.vector_norm(elements(part), dtype=torch.float64).item()
+        sums[spread] += norm * norm
+    return sum(over_processes(total, spread) for spread, total in sums.items())
 
 
 def all_finite(grads: Iterable[Tensor]) -> bool:
-    """Whether no gradient holds NaN or infinity."""
-    return all(bool(elements(g).isfinite().all()) for g in grads)
+    """Whether no gradient holds NaN or infinity, in this process or another."""
+    return not any(number((~elements(g).isfinite()).sum()) for g in grads)

@@ -7,6 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from slalom.kernel.local import is_distributed
+from slalom.kernel.treatment import Treatment
+
 _MESSAGES = {
     "lr": "Invalid learning rate: {}",
     "eps": "Invalid epsilon value: {}",
@@ -46,3 +49,32 @@ def check_hypers(hypers: Mapping[str, Any]) -> None:
         raise ValueError(f"Invalid eta values: {hypers['etas'][0]}, {hypers['etas'][1]}")
     if hypers.get("nesterov") and (hypers["momentum"] <= 0 or hypers.get("dampening", 0) != 0):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+
+
+def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:
+    """Raise ValueError if a parameter group has an option that is of the whole optimizer."""
+    for name, ours in vars(treatment).items():
+        if name not in group:
+            continue
+        if name in ("clip_norm", "on_nonfinite") and ours != getattr(Treatment, name):
+            raise ValueError(
+                f"{name} looks at all gradients together, and cannot be an option of a group, nor "
+                "of a ZeroRedundancyOptimizer, each of whose processes has a part of them; use "
+                "torch.nn.utils.clip_grad_norm_ or torch.amp.GradScaler there"
+            )
+        if group[name] != ours:
+            raise ValueError(f"{name} is of the whole optimizer and cannot be an option of a group")
+
+
+def check_state(name: str, state: Tensor, param: Tensor) -> None:
+    """Raise RuntimeError if this is no state of this parameter."""
+    if state.shape != param.shape:
+        raise RuntimeError(
+            f"the state {name} has shape {tuple(state.shape)} where its parameter has "
+            f"{tuple(param.shape)}; load a checkpoint of the same model"
+        )
+    if is_distributed(state) != is_distributed(param):
+        raise RuntimeError(
+            f"of the state {name} and its parameter one is a DTensor and the other is not; load "
+            "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
+        )

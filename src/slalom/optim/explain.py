@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from slalom.kernel.local import is_distributed
 from slalom.optim.optimizer import RuleOptimizer
 
 
@@ -51,7 +52,8 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             if id(param) in reasons:
                 reason = reasons[id(param)]
                 backend = "llvm" if reason is None else "eager"
-                why = reason or "compiled"
+                part = "compiled, for the part of it that this process holds"
+                why = reason or (part if is_distributed(param) else "compiled")
             else:
                 backend, why = "none", "it has no gradient"
             rows.append((name, tuple(param.shape), param.dtype, backend, why))

@@ -28,7 +28,7 @@ from slalom.kernel.rows import Group
 from slalom.kernel.table import Entry
 from slalom.kernel.treatment import Treatment
 from slalom.optim import checkpoint
-from slalom.optim.checks import check_hypers
+from slalom.optim.checks import check_hypers, check_state, check_treatment
 from slalom.rules.rule import REQUIRED, Rule
 from slalom.rules.treated import BOUND, SCALE, SHRINK, treated
 
@@ -136,7 +136,12 @@ class RuleOptimizer(torch.optim.Optimizer):
         checkpoint.load(self, state_dict, strict)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As in torch; the group's hyper-parameters are checked as the class's own are."""
+        """As in torch; the group's hyper-parameters are checked as the class's own are.
+
+        Raises ValueError if the group says otherwise than the optimizer what is of all of it, such
+        as ``clip_norm``.
+        """
+        check_treatment(param_group, self._treatment)
         names = {**self.rule_of(param_group).hypers, **{n: CHOICES[n] for n in self.choices}}
         check_hypers({n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()})
         super().add_param_group(param_group)
@@ -298,12 +303,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 filled = complex(start, start) if param.is_complex() else start
                 state[name] = torch.full_like(param, filled, requires_grad=False)
                 fresh = True
-            elif state[name].shape != param.shape:
-                raise RuntimeError(
-                    f"the state {name} has shape {tuple(state[name].shape)} where its parameter "
-                    f"has {tuple(param.shape)}; load a checkpoint of the same model"
-                )
-            elif (
+                continue
+            check_state(name, state[name], param)
+            if (
                 type(param) in (Tensor, torch.nn.Parameter)
                 and param.layout == torch.strided
                 and not same_layout(param, state[name])

@@ -1,0 +1,135 @@
+"""Distributed tensors (DTensor): machine code updates the part of them that this process holds.
+
+The rules act element by element, so where parameter, gradient and states are distributed alike, an
+update of every process's own part is an update of the whole, and nothing is communicated.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+if TYPE_CHECKING:
+    from slalom.kernel.table import Entry
+
+_local = attrgetter("_local_tensor")
+
+
+def is_distributed(tensor: Any) -> bool:
+    """Whether it is a DTensor; does not import what defines it, which takes a second."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def localised(entry: Entry) -> Entry:
+    """The same of this process's parts; the entry itself where they do not make up the whole."""
+    param: Any = entry.param
+    if not is_distributed(param):
+        return entry
+    tensors = [param, *entry.state.values()]
+    if not all(map(is_distributed, tensors)) or any(
+        t.placements != param.placements
+        or t.device_mesh != param.device_mesh
+        or type(_local(t)) is not Tensor
+        or _local(t).requires_grad
+        for t in tensors
+    ):
+        return entry
+    if any(p.is_partial() for p in param.placements) or _local_grad(param) is None:
+        return entry
+    state = {name: _local(tensor) for name, tensor in entry.state.items()}
+    return replace(entry, param=_local(param), state=state)
+
+
+def _local_grad(param: Any) -> Tensor | None:
+    """This process's part of the gradient; None if it is not distributed as the parameter is."""
+    grad = param.grad
+    if not is_distributed(grad) or grad.placements != param.placements:
+        return None
+    local, part = _local(param), _local(grad)
+    fits = (
+        type(part) is Tensor  # and no wrapper of a communication that has not ended
+        and grad.device_mesh == param.device_mesh
+        and part.layout == torch.strided
+        and (part.shape, part.dtype, part.device) == (local.shape, local.dtype, local.device)
+    )
+    return part if fits else None
+
+
+class LocalParts:
+    """Lends the parts of distributed gradients to the parts of their parameters, for a step.
+
+    Args:
+        entries: as the optimizer has them.
+        served: the same entries; those that are to be updated by parts as :func:`localised`.
+    """
+
+    def __init__(self, entries: Sequence[Entry], served: Sequence[Entry]):
+        pairs = [(e, s) for e, s in zip(entries, served, strict=True) if e is not s]
+        self._params = [(e.param, s.param) for e, s in pairs]
+        self._tensors = [t for e, _ in pairs for t in (e.param, *e.state.values())]
+        self._parts = [t for _, s in pairs for t in (s.param, *s.state.values())]
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+    def lend(self) -> bool:
+        """Give each part its gradient; False if one is not distributed as it was."""
+        if not all(map(is_, map(_local, self._tensors), self._parts)):
+            return False
+        for param, part in self._params:
+            grad = _local_grad(param)
+            if grad is None:
+                return False
+            part.grad = grad
+        return True
+
+    def take_back(self) -> None:
+        """Let the gradients go, and tell autograd that the parameters were changed in place."""
+        for _, part in self._params:
+            part.grad = None
+        increment_version([param for param, _ in self._params])
+
+
+Spread = tuple[Any, tuple[Any, ...]] | None
+"""Over which mesh of processes a tensor is distributed, and how; None for any other tensor."""
+
+
+def own_part(tensor: Any) -> tuple[Tensor, Spread]:
+    """What this process holds of a tensor, and how the whole is spread."""
+    if not is_distributed(tensor):
+        return tensor, None
+    if any(p.is_partial() for p in tensor.placements):
+        tensor = tensor.redistribute(placements=_settled(tensor.placements))
+    return tensor.to_local(), (tensor.device_mesh, tensor.placements)
+
+
+def over_processes(value: float, spread: Spread) -> float:
+    """The sum of such a value over the parts of a tensor that is spread so, each counted once."""
+    if spread is None:
+        return value
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    mesh, placements = spread
+    sums = [Replicate() if p.is_replicate() else Partial() for p in placements]
+    own = torch.tensor(value, dtype=torch.float64, device=mesh.device_type)
+    return number(DTensor.from_local(own, mesh, sums))
+
+
+def number(tensor: Any) -> float:
+    """The one number of a tensor; ``item()`` of a DTensor may be that of this process alone."""
+    return (tensor.full_tensor() if is_distributed(tensor) else tensor).item()
+
+
+def _settled(placements: Sequence[Any]) -> list[Any]:
+    """The same placements, what is left to be summed over processes being summed."""
+    from torch.distributed.tensor import Replicate
+
+    return [Replicate() if p.is_partial() else p for p in placements]
