@@ -47,6 +47,17 @@ def test_ours_pass_with_options(name, options):
     assert conformance(*classes, options=options, quiet=True) == []
 
 
+class RoutedAdam(slalom.optim.Routed):
+    """One rule for all groups."""
+
+    def __init__(self, params, **arguments):
+        super().__init__(params, rule="Adam", **arguments)
+
+
+def test_routed_passes_as_the_rule_it_gives():
+    assert conformance(RoutedAdam, torch.optim.Adam, quiet=True) == []
+
+
 def test_torchs_own_pass():
     for name in ("SGD", "Adagrad", "Rprop"):
         assert conformance(getattr(torch.optim, name), quiet=True) == []
