@@ -138,7 +138,7 @@ def test_killed_workers_are_replaced(
 
     def noted(self: Processes) -> object:
         worker = hire(self)
-        hired.append(worker.submit(os.getpid).result())
+        hired.append(worker.pid)
         return worker
 
     monkeypatch.setattr(Processes, "_hire", noted)

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from slalom.errors import InputError
 from slalom.train import Task
 
@@ -61,6 +63,7 @@ def _run(path: Path) -> dict[str, Any]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where pickle and dataclasses look for what it defines
+    cloudpickle.register_pickle_by_value(module)  # workers elsewhere do not have the file
     folder = str(path.parent.resolve())
     before = list(sys.path)
     sys.path.insert(0, folder)  # the file's own imports
