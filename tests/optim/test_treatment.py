@@ -201,3 +201,22 @@ def test_the_choice_goes_with_copies():
 def test_bad_choices_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         slalom.optim.Adam([torch.nn.Parameter(torch.zeros(3))], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("whole", "group", "words"),
+    [
+        ({}, {"clip_norm": 1.0}, "clip_norm is of the whole optimizer"),
+        ({"clip_value": 1.0}, {"clip_value": 2.0}, "clip_value is of the whole optimizer"),
+        ({"clip_norm": 1.0}, {"clip_norm": 1.0}, "clip_norm looks at all gradients together"),
+        ({"on_nonfinite": "skip"}, {"on_nonfinite": "skip"}, "on_nonfinite looks at all"),
+    ],
+)
+def test_a_group_has_no_treatment_of_its_own(whole, group, words):
+    param = torch.nn.Parameter(torch.zeros(3))
+    with pytest.raises(ValueError, match=words):
+        slalom.optim.SGD([{"params": [param], **group}], lr=0.1, **whole)
+
+
+def test_a_group_may_repeat_what_is_element_by_element():
+    slalom.optim.SGD([{"params": [torch.zeros(3)], "clip_value": 1.0}], lr=0.1, clip_value=1.0)

@@ -67,18 +67,13 @@ class LocalParts:
     """Lends the parts of distributed gradients to the parts of their parameters, for a step.
 
     Args:
-        entries: as the optimizer has them.
-        served: the same entries; those that are to be updated by parts as :func:`localised`.
+        pairs: entries as the optimizer has them, each with what :func:`localised` made of it.
     """
 
-    def __init__(self, entries: Sequence[Entry], served: Sequence[Entry]):
-        pairs = [(e, s) for e, s in zip(entries, served, strict=True) if e is not s]
+    def __init__(self, pairs: Sequence[tuple[Entry, Entry]]):
         self._params = [(e.param, s.param) for e, s in pairs]
         self._tensors = [t for e, _ in pairs for t in (e.param, *e.state.values())]
         self._parts = [t for _, s in pairs for t in (s.param, *s.state.values())]
-
-    def __len__(self) -> int:
-        return len(self._params)
 
     def lend(self) -> bool:
         """Give each part its gradient; False if one is not distributed as it was."""

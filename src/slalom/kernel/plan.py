@@ -79,12 +79,15 @@ class Plan:
         self._eager = [i for i, reason in enumerate(self.reasons) if reason is not None]
         self._native = [i for i, reason in enumerate(self.reasons) if reason is None]
         native = [served[i] for i in self._native]
-        self._parts = LocalParts([entries[i] for i in self._native], native)
+        pairs = [(entries[i], served[i]) for i in self._native if served[i] is not entries[i]]
+        self._parts = LocalParts(pairs) if pairs else None
         self._table = self._states = self._cdata = None
         if self._machine:
-            self._parts.lend()
+            if self._parts is not None:
+                self._parts.lend()
             self._table = NativeTable(native, self._absent, states)
-            self._parts.take_back()
+            if self._parts is not None:
+                self._parts.take_back()
         else:
             self._states = [[inner, *inner.values()] for inner in states.values()]
         if self._machine is None or holder_offset() is None:  # else the table sees swapped tensors
@@ -135,7 +138,7 @@ class Plan:
         ``scale`` is what the groups' ``grad_scale`` is before clipping; None where they have none.
         Raises :class:`NonFiniteGradientError` where the treatment says so; nothing is changed then.
         """
-        if not self._parts:
+        if self._parts is None:
             return self._run(scale)
         try:
             return self._parts.lend() and self._run(scale)
@@ -189,7 +192,7 @@ class Plan:
 
     def _square_sum(self, eager: Sequence[Tensor]) -> float:
         """The sum of the squares of all gradients, those served eagerly being ``eager``."""
-        if self._parts:  # the table sees this process's parts alone
+        if self._parts is not None:  # the table sees this process's parts alone
             return square_sum(e.param.grad for e in self.entries if e.param.grad is not None)
         return square_sum(eager) + (self._table.square_sum() if self._table else 0.0)
 
