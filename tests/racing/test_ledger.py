@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import random
 import sqlite3
 
 import pytest
@@ -17,7 +20,7 @@ ENTRANT = Entrant(0, families(["Adam"])[0], {"lr": 0.01})
 
 @pytest.fixture
 def ledger(tmp_path):
-    made = Ledger(tmp_path / "ledger.sqlite", create=True)
+    made = Ledger(tmp_path / "ledger.sqlite", create={"seed": 3})
     yield made
     made.close()
 
@@ -40,7 +43,7 @@ def test_what_is_written_is_read(ledger):
     assert found.evaluations[-1].metric == 1.0
     assert ledger.trace(0, 4) == Trace()
     ledger.set(target=0.9, finished=True)
-    assert ledger.meta == {"target": 0.9, "finished": True}
+    assert ledger.meta == {"seed": 3, "target": 0.9, "finished": True}
 
 
 def test_a_run_grows_and_is_not_doubled(ledger):
@@ -55,7 +58,7 @@ def test_a_run_grows_and_is_not_doubled(ledger):
 
 def test_one_that_exists_is_not_made_again(ledger):
     with pytest.raises(InputError, match="exists already"):
-        Ledger(ledger.path, create=True)
+        Ledger(ledger.path, create={})
 
 
 def test_no_ledger(tmp_path):
@@ -87,7 +90,7 @@ def test_another_database_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["text", "zeros", "cut"])
 def test_a_damaged_one_is_refused_and_left_alone(damage, tmp_path):
     path = tmp_path / "ledger.sqlite"
-    ledger = Ledger(path, create=True)
+    ledger = Ledger(path, create={"seed": 3})
     ledger.enter(ENTRANT, 64)
     for seed in range(40):
         ledger.record(ENTRANT, seed, "heat", "running", trace(50), None)
@@ -103,3 +106,74 @@ def test_a_damaged_one_is_refused_and_left_alone(damage, tmp_path):
     with pytest.raises(InputError, match=r"cannot be read as a ledger|is damaged|no ledger"):
         Ledger(path)
     assert path.read_bytes() == content
+
+
+def test_one_that_was_killed_while_it_was_made_is_not_there(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    for moment in ("execute", "executescript", "close"):
+
+        class Killed(sqlite3.Connection):
+            pass
+
+        def die(*_):
+            os._exit(9)
+
+        setattr(Killed, moment, die)
+        pid = os.fork()
+        if pid == 0:
+            connect = sqlite3.connect
+            sqlite3.connect = lambda *a, **b: connect(*a, **b, factory=Killed)  # noqa: B023
+            try:
+                Ledger(path, create={"seed": 3})
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        assert not path.exists()
+    ledger = Ledger(path, create={"seed": 3})
+    assert ledger.meta == {"seed": 3}
+    ledger.close()
+
+
+def test_another_entrant_by_the_same_number_is_refused(ledger):
+    ledger.enter(ENTRANT, 64)
+    other = Entrant(0, families(["Adam"])[0], {"lr": 0.02})
+    with pytest.raises(InputError, match=r"is a race with Adam\(lr=0.01\).*has Adam\(lr=0.02\)"):
+        ledger.enter(other, 64)
+
+
+def test_whatever_bytes_are_damaged_it_is_one_clear_error(tmp_path):
+    """Or none, where a number became another, which nobody sees; but never a crash or a write."""
+    ledger = Ledger(tmp_path / "ledger.sqlite", create={"seed": 3, "metric": "accuracy"})
+    ledger.enter(ENTRANT, 64)
+    for seed in range(20):
+        ledger.record(ENTRANT, seed, "heat", "running", trace(30), None)
+    ledger.note("a sentence")
+    ledger.close()
+    content = ledger.path.read_bytes()
+    chance = random.Random(0)
+    refused = 0
+    for i in range(200):
+        damaged = bytearray(content)
+        if i % 4 == 0:
+            del damaged[chance.randrange(len(damaged)) :]
+        elif i % 4 == 1:
+            at = chance.randrange(len(damaged))
+            damaged[at : at + 512] = chance.randbytes(len(damaged[at : at + 512]))
+        else:
+            for _ in range((1, 30)[i % 4 - 2]):
+                damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path = tmp_path / f"{i}.sqlite"
+        path.write_bytes(damaged)
+        try:
+            found = Ledger(path)
+        except InputError:
+            refused += 1
+            assert path.read_bytes() == damaged
+            continue
+        for table in ("meta", "entrant", "run", "evaluation", "note"):
+            for row in found.rows(f"SELECT * FROM {table}"):
+                json.dumps(row)
+        for seed in range(20):
+            found.trace(0, seed)
+        found.close()
+    assert refused > 100

@@ -258,6 +258,34 @@ def test_only_the_same_race_is_resumed(raced):
         slalom.race(small_task(), **options(raced.path, resume=True, seed=1))
 
 
+OTHER_RANGE = {
+    "SGD": slalom.optim.SGD,
+    "Momentum": slalom.optim.Momentum,
+    "Adam": (slalom.optim.Adam, {"lr": (1e-5, 1e-4)}),
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "message"),
+    [
+        ({"max_steps": 300}, {}, "max_steps 400, and this one has 300"),
+        ({"batch_size": 32}, {}, "batch_size 16, and this one has 32"),
+        ({"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, {}, "a race with first_losses"),
+        ({}, {"entrants": ["SGD", "Adam"]}, "a race with entrants"),
+        ({}, {"points_each": 3}, "points_each 4, and this one has 3"),
+        ({}, {"entrants": OTHER_RANGE}, r"a race with Adam\(.*where this one has Adam\("),
+        ({}, {"baseline": torch.optim.Adagrad}, "baseline 'torch.optim.Adam', and this one has"),
+    ],
+)
+def test_what_differs_is_said_and_nothing_is_written(raced, task, more, message):
+    other = small_task(**{k: v for k, v in task.items() if k != "loss"})
+    other.loss = task.get("loss", other.loss)
+    before = (raced.path / "ledger.sqlite").read_bytes()
+    with pytest.raises(InputError, match=message):
+        slalom.race(other, **options(raced.path, resume=True, **more))
+    assert (raced.path / "ledger.sqlite").read_bytes() == before
+
+
 def test_points_are_spread_and_seeded():
     space = {"lr": (1e-4, 1e-1), "momentum": (0.5, 0.99)}
     found = points(space, 8, 3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -46,32 +48,52 @@ class Ledger:
     """A ledger, open for the one writer there is, or only to be read.
 
     Args:
-        path: of the SQLite file. It is made if ``create``; else it must be a ledger of this
-            version, and :class:`InputError` says so if it is not. It is never overwritten.
+        path: of the SQLite file. It must be a ledger of this version, whole, and
+            :class:`InputError` says so if it is not. It is never overwritten.
+        create: make it, whole or not at all whatever happens meanwhile, with these values in the
+            table ``meta``.
     """
 
-    def __init__(self, path: Path, *, create: bool = False):
+    def __init__(self, path: Path, *, create: Mapping[str, Any] | None = None):
         self.path = path
-        if create and path.exists():
-            raise InputError(f"{path} exists already; choose another folder, or resume it")
-        if not create and not path.is_file():
+        if create is not None:
+            if path.exists():
+                raise InputError(f"{path} exists already; choose another folder, or resume it")
+            try:
+                self._make(create)
+            except sqlite3.OperationalError as error:
+                raise InputError(f"{path} cannot be written: {error}") from error
+        if not path.is_file():
             raise InputError(f"there is no ledger {path}")
-        self._open(path, create)
-
-    def _open(self, path: Path, create: bool) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            if create:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; "
-                    f"PRAGMA user_version={VERSION}; COMMIT;"
-                )
+            self._check()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _make(self, meta: Mapping[str, Any]) -> None:
+        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
+        self._db = sqlite3.connect(temporary, isolation_level=None)
+        with closing(self._db):
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; "
+                f"PRAGMA user_version={VERSION}; COMMIT;"
+            )
+            self.set(**meta)
+        os.replace(temporary, self.path)
+
+    def _check(self) -> None:
+        path = self.path
+        try:
             self._db.execute("PRAGMA synchronous=NORMAL")
             (application,) = self._db.execute("PRAGMA application_id").fetchone()
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             (sound,) = self._db.execute("PRAGMA quick_check").fetchone()
-        except sqlite3.DatabaseError as error:
+            if (application, version, sound) == (APPLICATION, VERSION, "ok"):
+                sound = self._read_all()
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: text that is none
             raise InputError(f"{path} cannot be read as a ledger: {error}") from error
         if application != APPLICATION:
             raise InputError(f"{path} is a database, but not a ledger of Slalom")
@@ -81,6 +103,22 @@ class Ledger:
             )
         if sound != "ok":
             raise InputError(f"{path} is damaged: {sound}")
+
+    def _read_all(self) -> str:
+        """``ok``, or what is wrong that SQLite does not see: other tables, or text that is none."""
+        tables = {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_master") if sql}
+        if tables != {statement.strip() for statement in SCHEMA.split(";")} - {""}:
+            return "its tables are not those of a ledger"
+        for table in ("entrant", "run", "evaluation", "timing", "note"):
+            for _ in self._db.execute(f"SELECT * FROM {table}"):
+                pass
+        for (hypers,) in self._db.execute("SELECT hypers FROM entrant"):
+            json.loads(hypers)
+        if not self.meta:
+            return "it does not say of which race"
+        if self._db.execute("PRAGMA foreign_key_check").fetchone():
+            return "it has runs of nobody"
+        return "ok"
 
     def close(self) -> None:
         """Write all to the one file and let go of it."""
@@ -98,12 +136,22 @@ class Ledger:
         return {k: json.loads(v) for k, v in self._db.execute("SELECT key, value FROM meta")}
 
     def enter(self, entrant: Entrant, batch: int) -> None:
-        """Record an entrant, once."""
+        """Record an entrant, once.
+
+        Raises :class:`InputError` if there is another by its number: of a race that was begun with
+        other ranges, or another baseline.
+        """
         row = (
             entrant.number, entrant.family.label, entrant.label, json.dumps(dict(entrant.hypers)),
             batch, entrant.snippet(),
         )  # fmt: skip
         self._db.execute("INSERT OR IGNORE INTO entrant VALUES (?, ?, ?, ?, ?, ?)", row)
+        found = self._db.execute("SELECT * FROM entrant WHERE number = ?", row[:1]).fetchone()
+        if found != row:
+            raise InputError(
+                f"{self.path} is a race with {found[2]} ({found[5]!r}) where this one has {row[2]} "
+                f"({row[5]!r}); resume it as it was begun"
+            )
 
     def record(
         self, entrant: Entrant, seed: int, stage: str, status: str, trace: Trace,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from slalom.racing.bracket import Heats, Lane, Standing
 from slalom.racing.crew import Processes
 from slalom.racing.entrants import Entrant, Family, families, points
 from slalom.racing.ledger import Ledger
-from slalom.racing.recorded import Recorded
+from slalom.racing.recorded import Recorded, opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Request, Runner, Trace, Trainer
 from slalom.racing.stopwatch import stopwatch
@@ -101,6 +99,7 @@ def race(
     _check_number("seeds", seeds, 3)
     _check_number("workers", workers, 1)
     field = families(entrants, search, batch_sizes)
+    usual = _baseline(baseline)
     _check_batch_sizes(batch_sizes, task)
     task.check()
     options = {
@@ -109,13 +108,13 @@ def race(
         "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
         "max_steps": task.max_steps, "entrants": [f.label for f in field],
         "search": search if search == "all" else list(search),
-        "batch_sizes": batch_sizes and list(batch_sizes),
+        "batch_sizes": batch_sizes and list(batch_sizes), "baseline": usual and usual.source,
         "parameters": sum(p.numel() for p in task.make_model(seed).parameters()),
     }  # fmt: skip
     with contextlib.closing(runner or _runner(task, workers, engine, address)) as trainer:
-        ledger = _ledger(task, options, out, resume)
+        ledger = opened(task, options, out, resume)
         try:
-            _Race(task, field, ledger, trainer, options, baseline, watch).run()
+            _Race(task, field, ledger, trainer, options, usual, watch).run()
         except KeyboardInterrupt:
             ledger.set(interrupted=True)
             raise
@@ -131,7 +130,7 @@ class _Race:
 
     def __init__(
         self, task: Task, field: Sequence[Family], ledger: Ledger, trainer: Runner,
-        options: dict[str, Any], baseline: Any, watch: Watch,
+        options: dict[str, Any], baseline: Family | None, watch: Watch,
     ):  # fmt: skip
         self.task, self.field, self.ledger, self.options = task, field, ledger, options
         self.seed: int = options["seed"]
@@ -251,12 +250,7 @@ class _Race:
         """The user's current choice on three of the finals' seeds."""
         if self.baseline is None:
             return
-        if self.baseline == "Adam(lr=1e-3)":
-            source = "torch.optim.Adam"
-            family = Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
-        else:
-            (family,) = families({"baseline": (self.baseline, {})})
-        entrant = self._enter(family, {})
+        entrant = self._enter(self.baseline, {})
         standing = Standing(entrant, Lane.of(self.task, entrant))
         for i in range(3):
             self._final(standing, self.seed + FRESH + i, max(cap, self.task.max_steps), "baseline")
@@ -303,6 +297,13 @@ class _Race:
         )  # fmt: skip
 
 
+def _baseline(given: Any) -> Family | None:
+    if given == "Adam(lr=1e-3)":
+        source = "torch.optim.Adam"
+        return Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
+    return None if given is None else families({"baseline": (given, {})})[0]
+
+
 def _check_number(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
@@ -317,47 +318,6 @@ def _check_batch_sizes(batch_sizes: Any, task: Task) -> None:
             f"batch_sizes is {batch_sizes!r}; it must be the smallest and the largest to try, "
             f"between 1 and the {task.n_train} training samples"
         )
-
-
-def _ledger(task: Task, options: dict[str, Any], out: Path | str | None, resume: bool) -> Ledger:
-    """The race's ledger, made or gone on with."""
-    if resume:
-        if out is None:
-            raise InputError("resume needs out=, the folder of the race to go on with")
-        ledger = Ledger(Path(out) / "ledger.sqlite")
-        before = ledger.meta or options  # empty where it was killed while it was made
-        for name, value in options.items():
-            if before.get(name) != value:
-                raise InputError(
-                    f"{out} is a race with {name} {before.get(name)!r}, and this one has "
-                    f"{value!r}; resume it as it was begun"
-                )
-        if ledger.meta:
-            return ledger
-        return _begun(ledger, task, options)
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path(out) if out else Path("races") / f"{task.name}-{stamp}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    return _begun(Ledger(folder / "ledger.sqlite", create=True), task, options)
-
-
-def _begun(ledger: Ledger, task: Task, options: dict[str, Any]) -> Ledger:
-    """The ledger with what there is to say of a race before it starts."""
-    from slalom import __version__
-
-    created = datetime.now().astimezone().isoformat(timespec="seconds")
-    ledger.set(
-        **options, target=task.target, finished=False, elapsed=None,
-        created=created,
-        versions={
-            "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        },
-    )  # fmt: skip
-    return ledger
 
 
 def _runner(task: Task, workers: int, engine: str, address: str | None) -> Runner:

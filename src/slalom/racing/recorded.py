@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from slalom.errors import InputError
 from slalom.racing.ledger import Ledger
-from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.runner import Request, Runner, Trace, one_thread
+from slalom.train import Run, Task
 
 
 class Recorded(Runner):
@@ -41,3 +49,49 @@ def _until(trace: Trace, step: int) -> Trace:
     if trace.step < step:
         return trace
     return Trace(known)
+
+
+def opened(task: Task, options: dict[str, Any], out: Path | str | None, resume: bool) -> Ledger:
+    """The ledger of a race, made, or gone on with if it is of the same task and options."""
+    options = options | {"first_losses": _first_losses(task, options["seed"])}
+    if resume:
+        if out is None:
+            raise InputError("resume needs out=, the folder of the race to go on with")
+        ledger = Ledger(Path(out) / "ledger.sqlite")
+        before = ledger.meta
+        for name, value in options.items():
+            if before.get(name) != value:
+                ledger.close()
+                raise InputError(
+                    f"{out} is a race with {name} {before.get(name)!r}, and this one has "
+                    f"{value!r}; resume it as it was begun"
+                )
+        return ledger
+    now = datetime.now().astimezone()
+    folder = Path(out) if out else Path("races") / f"{task.name}-{now:%Y%m%d-%H%M%S}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    from slalom import __version__
+
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    versions = {
+        "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
+        "machine": machine,
+    }  # fmt: skip
+    told = {"target": task.target, "finished": False, "elapsed": None, "versions": versions}
+    created = now.isoformat(timespec="seconds")
+    return Ledger(folder / "ledger.sqlite", create=options | told | {"created": created})
+
+
+def _first_losses(task: Task, seed: int) -> list[str]:
+    """The untrained model's on the first batch and the validation set, to three digits.
+
+    They tell a task from another of the same name and sizes.
+    """
+    with one_thread():
+        run = Run(task, lambda parameters: torch.optim.SGD(parameters, lr=0.0), seed)
+        run.advance(1)
+        evaluation = run.evaluate()
+    return [f"{loss:.3g}" for loss in (evaluation.train_loss, evaluation.valid_loss)]
