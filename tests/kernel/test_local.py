@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -142,3 +143,34 @@ def test_asking_imports_nothing() -> None:
         "sys.exit(is_distributed(torch.zeros(3)) or 'torch.distributed.tensor' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_machine_code_the_parts_are_updated_too(
+    mesh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.distributed.tensor import DTensor
+
+    from slalom.kernel import eager, plan
+    from slalom.kernel.jit import Unavailable
+
+    def unavailable() -> Any:
+        raise Unavailable("there is none here")
+
+    kinds = []
+    update = eager.update
+    monkeypatch.setattr(plan, "driver", unavailable)
+    monkeypatch.setattr(
+        eager,
+        "update",
+        lambda rule, *tensors, **k: kinds.append(tensors) or update(rule, *tensors, **k),
+    )
+    start, grad = torch.randn(2, 7, 5, dtype=torch.float64)
+    plain, whole = nn.Parameter(start.clone()), nn.Parameter(spread(start, mesh))
+    plain.grad, whole.grad = grad, spread(grad, mesh)
+    theirs, ours = torch.optim.AdamW([plain]), slalom.optim.AdamW([whole], clip_norm=1e9)
+    for _ in range(3):
+        theirs.step()
+        with pytest.warns(UserWarning, match="there is none here") if not kinds else nullcontext():
+            ours.step()
+    torch.testing.assert_close(whole.full_tensor(), plain.detach(), rtol=1e-12, atol=1e-13)
+    assert not any(isinstance(t, DTensor) for tensors in kinds for t in tensors)

@@ -74,18 +74,17 @@ class Plan:
             none = "machine code was declined"
         except Unavailable as error:
             none = str(error)
-        served = list(map(localised, entries)) if self._machine else entries
+        self._served = served = list(map(localised, entries))
         self.reasons = reasons(served) if self._machine else [none] * len(entries)
         self._eager = [i for i, reason in enumerate(self.reasons) if reason is not None]
         self._native = [i for i, reason in enumerate(self.reasons) if reason is None]
-        native = [served[i] for i in self._native]
-        pairs = [(entries[i], served[i]) for i in self._native if served[i] is not entries[i]]
+        pairs = [(e, s) for e, s in zip(entries, served, strict=True) if e is not s]
         self._parts = LocalParts(pairs) if pairs else None
         self._table = self._states = self._cdata = None
         if self._machine:
             if self._parts is not None:
                 self._parts.lend()
-            self._table = NativeTable(native, self._absent, states)
+            self._table = NativeTable([served[i] for i in self._native], self._absent, states)
             if self._parts is not None:
                 self._parts.take_back()
         else:
@@ -179,7 +178,7 @@ class Plan:
         if self._table is not None:
             self._table.run()
         for i, grad in zip(self._eager, grads, strict=True):
-            entry, row = self.entries[i], self._row_of[i]
+            entry, row = self._served[i], self._row_of[i]
             numbers = dict(zip(row.rule.numbers, row.numbers, strict=True))
             hypers = {**row.group.options, **dict(zip(row.group.treatment, extra, strict=True))}
             eager.update(
@@ -217,7 +216,7 @@ class Plan:
         """The gradients of what is served eagerly; None if one is missing or of another layout."""
         grads = []
         for i, layout in zip(self._eager, self._layouts, strict=True):
-            grad = self.entries[i].param.grad
+            grad = self._served[i].param.grad
             if grad is None or grad.layout != layout:
                 return None
             grads.append(grad)
