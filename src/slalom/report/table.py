@@ -26,7 +26,7 @@ def cells(s: Standing) -> tuple[str, str, str, str, str]:
     """What a standing says of its runs: reached, steps, seconds, samples, best metric."""
     reached = f"{s.reached} of {s.seeds}"
     if s.steps_to_target is None:
-        told = {"dropped": "too slow", "not reached": "no"}.get(s.status, s.status)
+        told = {"dropped": "fell behind", "not reached": "no"}.get(s.status, s.status)
         reached = told if s.seeds == 1 else f"{reached}, {told}"
     return (
         reached,
