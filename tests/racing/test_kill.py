@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import slalom
+from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing.crew import Processes
 from slalom.racing.result import Result
@@ -24,6 +26,14 @@ from small import ENTRANTS, small_task
 
 FILE = "from small import small_task\nmine = small_task()\n"
 COMMAND = ["--entrants", ",".join(ENTRANTS), "--points", "4", "--seeds", "3", "--quiet"]
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="finds a race's workers in /proc"
+)
+
+SERVED = multiprocessing.get_context("forkserver")
+SERVED.set_forkserver_preload(["slalom.cli", "slalom.racing", "slalom.report.page"])
+"""Commands start in milliseconds there, and inherit no threads."""
 
 
 @pytest.fixture
@@ -39,8 +49,14 @@ def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     paths = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=os.environ | {"PYTHONPATH": paths}, start_new_session=True,
     )  # fmt: skip
+
+
+def command(*arguments: str) -> None:
+    """What ``slalom`` does, in a process of :data:`SERVED`."""
+    sys.argv = ["slalom", *arguments]
+    main()
 
 
 def evaluations(ledger: Path) -> int:
@@ -48,10 +64,7 @@ def evaluations(ledger: Path) -> int:
     if not ledger.exists():
         return -1
     with contextlib.closing(sqlite3.connect(ledger, timeout=5)) as db:
-        try:
-            return db.execute("SELECT count(*) FROM evaluation").fetchone()[0]
-        except sqlite3.OperationalError:  # its tables are not there yet
-            return -1
+        return db.execute("SELECT count(*) FROM evaluation").fetchone()[0]
 
 
 def found(out: Path) -> object:
@@ -65,49 +78,97 @@ def found(out: Path) -> object:
     return json.dumps([known["standings"], rivals, known["winner"], sorted(runs)])
 
 
-def killed(file: Path, out: Path, at: int, *more: str) -> bool:
-    """Start or go on with a race and kill it once so much is recorded; False if it was sooner."""
-    process = start(file, out, *more)
-    while process.poll() is None:
-        if evaluations(out / "ledger.sqlite") >= at:
-            process.kill()
-            process.communicate()
-            return True
-        time.sleep(0.002)
-    _, stderr = process.communicate()
-    assert process.returncode == 0, stderr
-    return False
-
-
 def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
-    whole = evaluations(raced.path / "ledger.sqlite")
+    """Kill races, whole and resumed ones, at so many random moments, and see each to its end."""
     chance = random.Random(moments)
-    times = 0
-    for i in range(moments):
-        out = file.parent / f"race{i}"
-        more: tuple[str, ...] = ()
-        if killed(file, out, chance.randrange(whole)):
-            more = ("--resume",)
-            times += 1
-            if chance.random() < 0.5:  # and once more, further on
-                at = evaluations(out / "ledger.sqlite")
-                times += killed(file, out, chance.randint(at, whole), *more)
-        process = start(file, out, *more)
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr
+    lasts = raced.meta["elapsed"]
+    killed = races = 0
+    while killed < moments:
+        out = file.parent / f"race{races}"
+        races += 1
+        while True:
+            begun = (out / "ledger.sqlite").exists()
+            more = ["--resume"] if begun else []
+            process = SERVED.Process(
+                target=command, args=("race", str(file), *COMMAND, "--out", str(out), *more)
+            )
+            process.start()
+            process.join(chance.uniform(0, lasts) if killed < moments else 120)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            killed += 1
+            if (out / "ledger.sqlite").exists():
+                with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                assert Result(out).to_json()["verdict"]["text"]
+        assert process.exitcode == 0
         assert found(out) == found(raced.path)
-        with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as db:
-            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert times >= moments / 2, "most races ended before they could be killed"
 
 
 def test_killed_and_gone_on_with(file: Path, raced: Result) -> None:
-    kill_and_resume(file, raced, 2)
+    kill_and_resume(file, raced, 3)
 
 
 @pytest.mark.slow
 def test_killed_at_twenty_moments(file: Path, raced: Result) -> None:
     kill_and_resume(file, raced, 20)
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(p) for p in text.split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@needs_proc
+@pytest.mark.slow
+def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, raced: Result) -> None:
+    out = file.parent / "race"
+    process = start(file, out, "--workers", "2")
+    while evaluations(out / "ledger.sqlite") < 30:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    late = time.monotonic() + 30
+    while any(map(alive, workers)):
+        assert time.monotonic() < late, "workers outlive their race"
+        time.sleep(0.05)
+    process = start(file, out, "--workers", "2", "--resume")
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert found(out) == found(raced.path)
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_cleanly(file: Path, workers: str) -> None:
+    """As a terminal sends it: to the race and its workers."""
+    out = file.parent / "race"
+    process = start(file, out, "--workers", workers)
+    while evaluations(out / "ledger.sqlite") < 30:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    below = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout.startswith("The race was interrupted before anyone had won it.")
+    assert stderr.splitlines() == [
+        f"interrupted; go on with: slalom race {file} --out {out} --resume"
+    ]
+    assert not any(map(alive, below))
 
 
 def race(out: Path, **options: object) -> Result:
