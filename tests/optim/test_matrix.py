@@ -26,9 +26,9 @@ DTYPES = {  # what one rounding more or less may cost, as a share of the largest
 }  # fmt: skip
 
 RULES = {
-    "SGD": {"momentum": 0.9, "nesterov": True}, "Adagrad": {"lr_decay": 0.1},
-    "RMSprop": {"centered": True, "momentum": 0.5}, "Adam": {"amsgrad": True},
+    "SGD": {"momentum": 0.9, "nesterov": True}, "Adam": {"amsgrad": True},
 }  # fmt: skip
+"""One with a state that begins as the gradient, one with three states."""
 
 Lay = Callable[[Tensor], Tensor]
 
