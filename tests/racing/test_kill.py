@@ -26,8 +26,7 @@ from slalom.racing.result import Result
 from small import ENTRANTS, small_task
 
 FILE = "from small import small_task\nmine = small_task()\n"
-FEW = {"entrants": ["SGD", "Adam"], "points_each": 2, "seeds": 3}
-COMMAND = ["--entrants", "SGD,Adam", "--points", "2", "--seeds", "3", "--quiet"]
+COMMAND = ["--entrants", ",".join(ENTRANTS), "--points", "4", "--seeds", "3", "--quiet"]
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="finds a race's workers in /proc"
@@ -55,12 +54,6 @@ def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """What the command finds that nobody kills."""
-    return slalom.race(small_task(), **FEW, out=tmp_path_factory.mktemp("whole") / "it")
-
-
 def command(*arguments: str) -> None:
     """What ``slalom`` does, in a process of :data:`SERVED`, with less time at the clock."""
     stopwatch.TURN = 0.01
@@ -83,14 +76,17 @@ def found(out: Path) -> object:
     for standing in known["standings"]:
         del standing["seconds_to_target"]
     rivals = [(r["label"], r["work"]) for r in known["verdict"]["rivals"]]
-    runs = [(c.label, c.seed, c.stage, c.status, c.step, c.metric) for c in result.curves]
+    runs = [
+        (c.label, c.seed, c.stage, c.status, c.step, c.train_loss, c.valid_loss, c.metric)
+        for c in result.curves
+    ]
     return json.dumps([known["standings"], rivals, known["winner"], sorted(runs)])
 
 
-def kill_and_resume(file: Path, whole: Result, moments: int) -> None:
+def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
     """Kill races, whole and resumed ones, at so many random moments, and see each to its end."""
     chance = random.Random(moments)
-    lasts = whole.meta["elapsed"] / 2  # most of it was the clock
+    lasts = raced.meta["elapsed"] / 2  # the rest was the clock
     killed = races = 0
     while killed < moments:
         out = file.parent / f"race{races}"
@@ -113,16 +109,16 @@ def kill_and_resume(file: Path, whole: Result, moments: int) -> None:
                     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 assert Result(out).to_json()["verdict"]["text"]
         assert process.exitcode == 0
-        assert found(out) == found(whole.path)
+        assert found(out) == found(raced.path)
 
 
-def test_killed_and_gone_on_with(file: Path, whole: Result) -> None:
-    kill_and_resume(file, whole, 3)
+def test_killed_and_gone_on_with(file: Path, raced: Result) -> None:
+    kill_and_resume(file, raced, 3)
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments(file: Path, whole: Result) -> None:
-    kill_and_resume(file, whole, 20)
+def test_killed_at_twenty_moments(file: Path, raced: Result) -> None:
+    kill_and_resume(file, raced, 20)
 
 
 def children(pid: int) -> list[int]:
@@ -139,7 +135,7 @@ def alive(pid: int) -> bool:
 
 @needs_proc
 @pytest.mark.slow
-def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, whole: Result) -> None:
+def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, raced: Result) -> None:
     out = file.parent / "race"
     process = start(file, out, "--workers", "2")
     while evaluations(out / "ledger.sqlite") < 20:
@@ -156,7 +152,7 @@ def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, whole: Result) 
     process = start(file, out, "--workers", "2", "--resume")
     _, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    assert found(out) == found(whole.path)
+    assert found(out) == found(raced.path)
 
 
 @needs_proc
