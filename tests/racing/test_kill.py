@@ -13,15 +13,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import slalom
 from slalom.cli import main
 from slalom.errors import InputError
-from slalom.racing import stopwatch
+from slalom.racing import runner, stopwatch
 from slalom.racing.crew import Processes
+from slalom.racing.race import FRESH
 from slalom.racing.result import Result
 from small import ENTRANTS, small_task
 
@@ -194,6 +197,53 @@ def race(out: Path, **options: object) -> Result:
 def test_workers_change_nothing(tmp_path: Path, raced: Result) -> None:
     race(tmp_path / "three", workers=3)
     assert found(tmp_path / "three") == found(raced.path)
+
+
+def test_runs_that_there_is_no_room_for_are_trained_again(
+    tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "ROOM", 0)
+    trainer = runner.Trainer(small_task())
+    race(tmp_path / "it", runner=trainer)
+    assert found(tmp_path / "it") == found(raced.path)
+    most = []
+    monkeypatch.setattr(trainer, "forget", lambda entrant, seed: most.append(len(trainer._runs)))
+    race(tmp_path / "again", runner=trainer)
+    assert max(most) == 1
+
+
+def test_nothing_is_kept_of_who_is_through(tmp_path: Path) -> None:
+    trainer = runner.Trainer(small_task())
+    race(tmp_path / "it", runner=trainer)
+    assert trainer._runs == {}
+
+
+def test_the_runs_of_the_finals_are_asked_for_at_once(tmp_path: Path) -> None:
+    """So that there is work for every worker."""
+    asked: list[int] = []
+
+    class Counting(runner.Trainer):
+        def advance(self, requests: Sequence[runner.Request]) -> Iterator[Any]:
+            asked.extend(len(requests) for r in requests[:1] if r.seed >= FRESH)
+            return super().advance(requests)
+
+    result = race(tmp_path / "it", runner=Counting(small_task()))
+    finals = sum(c.stage == "final" for c in result.curves)
+    assert sum(asked) == finals + 3
+    assert asked[0] == 3 * len({c.label for c in result.curves if c.stage == "final"})
+
+
+def test_a_finalist_that_cannot_be_timed_does_not_end_the_race(
+    tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise MemoryError("three models at once")
+
+    monkeypatch.setattr(stopwatch, "Run", full)
+    result = race(tmp_path / "it")
+    assert any("no updates were timed: MemoryError" in note for note in result.notes)
+    assert [s.label for s in result.standings] == [s.label for s in raced.standings]
+    assert result.standings[0].seconds_to_target is not None
 
 
 def test_a_target_that_was_found_reaches_the_workers(tmp_path: Path) -> None:

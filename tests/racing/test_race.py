@@ -156,6 +156,12 @@ def test_without_a_target_one_is_found(tmp_path):
     assert task.target is None
 
 
+def test_no_target_to_be_found(tmp_path):
+    task = small_task(target=None, max_steps=10)  # two evaluations, and three make a value hold
+    with pytest.raises(InputError, match="no target was found: nobody held a value of accuracy"):
+        slalom.race(task, **options(tmp_path))
+
+
 def test_bgd_pays_for_all_samples(tmp_path):
     result = slalom.race(small_task(), **options(tmp_path, entrants=["BGD", "SGD"], points_each=3))
     bgd = next(s for s in result.standings if s.rule == "BGD")
@@ -186,6 +192,7 @@ def test_an_error_of_the_users_stops_the_entrant_and_names_the_line(tmp_path):
         slalom.race(task, **options(tmp_path))
     assert "every entrant failed" in str(caught.value)
     assert "RuntimeError: the fourth is too much" in str(caught.value)
+    assert "after 3 updates" in str(caught.value)
     assert "test_race.py" in str(caught.value)
 
 

@@ -89,6 +89,21 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     assert live.folder == tmp_path
 
 
+def test_the_time_to_the_next_look_is_told_in_the_finals(tmp_path, monkeypatch):
+    out = io.StringIO()
+    now = iter(range(0, 1000, 2))
+    monkeypatch.setattr("slalom.report.live.time.monotonic", lambda: float(next(now)))
+    live = Live(console=Console(file=out, width=100))
+    live(events.Moved("Adam(lr=1)", 0, "heat", "running", 10, 0.5, None, None))
+    assert live._left() == ""
+    live(events.Planned(5))
+    assert live._left() == ""
+    live(events.Moved("Adam(lr=1)", 1000, "final", "reached", 10, 0.5, 10, 0.1))
+    assert live._left() == "  (1 of 5 runs, about 8 s left to the next look)"
+    live(events.Told("the clock"))
+    assert live._left() == ""
+
+
 def test_progress_on_a_terminal_is_a_table(tmp_path):
     out = io.StringIO()
     with Live(console=Console(file=out, force_terminal=True, width=100)) as live:

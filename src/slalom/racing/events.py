@@ -44,10 +44,17 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """So many runs of the finals come next."""
+
+    runs: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The race is over, or was interrupted; ``result`` is what is known."""
 
     result: Result
 
 
-Event = Started | Moved | Told | Finished
+Event = Started | Moved | Told | Planned | Finished

@@ -21,7 +21,7 @@ from slalom.racing.entrants import Entrant, Family, families, points
 from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import Recorded, opened
 from slalom.racing.result import Result
-from slalom.racing.runner import Request, Runner, Trace, Trainer
+from slalom.racing.runner import HOLD, Request, Runner, Trace, Trainer, told
 from slalom.racing.stopwatch import stopwatch
 from slalom.racing.verdict import LOOKS, ratio, typical
 from slalom.train import Task
@@ -165,7 +165,7 @@ class _Race:
         if leaders:
             cap = CAP * heats.best
             self._finals(leaders, cap)
-            self._run_baseline(leaders, cap)
+            self._run_baseline()
             self._time(leaders)
         self.ledger.set(finished=True, interrupted=False, elapsed=time.perf_counter() - start)
 
@@ -196,13 +196,15 @@ class _Race:
         heats = self._heats()
         sign = -1 if self.task.higher_is_better else 1
         held = [(sign * s.trace.held(self.task), i) for i, s in enumerate(heats.standings)]
-        best = heats.standings[min((h, i) for h, i in held if not math.isnan(h))[1]]
-        found = []
-        for i in range(3):
-            seed = self.seed + i
-            until = best.lane.until(self.task.max_steps)
-            trace = self._advance(best.entrant, best.lane, seed, until, "heat")
-            found.append(trace.held(self.task))
+        held = [(h, i) for h, i in held if not math.isnan(h)]
+        if not held:
+            raise InputError(
+                f"no target was found: nobody held a value of {self.task.metric.name} over "
+                f"{HOLD + 1} evaluations; raise max_steps, lower eval_every, or give a target"
+            )
+        best = heats.standings[min(held)[1]]
+        runs = [(best, self.seed + i) for i in range(3)]
+        found = [t.held(self.task) for t in self._train(runs, self.task.max_steps, "heat")]
         self.task = copy.copy(self.task)
         middle = statistics.median(found)
         worse = min if self.task.higher_is_better else max
@@ -225,11 +227,13 @@ class _Race:
         needs: dict[int, list[float | None]] = {s.entrant.number: [] for s in leaders}
         racing, done = list(leaders), 0
         for share, level in LOOKS:
-            for i in range(done, share * self.seeds):
-                for s in racing:
-                    trace = self._final(s, self.seed + FRESH + i, cap, "final")
-                    crossing = trace.crossing(self.task)
-                    needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
+            seeds = range(done, share * self.seeds)
+            runs = [(s, self.seed + FRESH + i) for i in seeds for s in racing]
+            self.watch(events.Planned(len(runs)))
+            traces = self._train(runs, min(cap, self.task.max_steps), "final")
+            for (s, _), trace in zip(runs, traces, strict=True):
+                crossing = trace.crossing(self.task)
+                needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
             done = share * self.seeds
             self.watch(events.Told(f"{done} seeds of {len(racing)} finalists run"))
             best = min(racing, key=lambda s: typical(needs[s.entrant.number]))
@@ -242,40 +246,42 @@ class _Race:
             if len(racing) == 1:
                 break
 
-    def _final(self, standing: Standing, seed: int, cap: float, stage: str) -> Trace:
-        until = standing.lane.until(min(cap, float(self.task.max_steps)))
-        return self._advance(standing.entrant, standing.lane, seed, until, stage)
-
-    def _run_baseline(self, leaders: Sequence[Standing], cap: float) -> None:
+    def _run_baseline(self) -> None:
         """The user's current choice on three of the finals' seeds."""
         if self.baseline is None:
             return
         entrant = self._enter(self.baseline, {})
         standing = Standing(entrant, Lane.of(self.task, entrant))
-        for i in range(3):
-            self._final(standing, self.seed + FRESH + i, max(cap, self.task.max_steps), "baseline")
+        runs = [(standing, self.seed + FRESH + i) for i in range(3)]
+        self._train(runs, self.task.max_steps, "baseline")
 
     def _time(self, leaders: Sequence[Standing]) -> None:
         """Seconds of an update of each finalist, taking turns, alone on the machine."""
         if not self.trainer.real or self.ledger.meta.get("timed"):
             return
         self.watch(events.Told("the clock: updates of the finalists, taking turns"))
-        rounds, noisy = stopwatch(self.task, [s.entrant for s in leaders], self.seed)
+        try:
+            rounds, noisy = stopwatch(self.task, [s.entrant for s in leaders], self.seed)
+        except Exception as error:  # all of them in memory at once may be more than there is
+            self.ledger.note(f"no updates were timed: {told(error)}")
+            return
         self.ledger.time([s.entrant.number for s in leaders], rounds)
         if noisy:
             self.ledger.note(noisy)
         self.ledger.set(timed=True)
 
-    def _advance(self, entrant: Entrant, lane: Lane, seed: int, until: int, stage: str) -> Trace:
-        request = Request(entrant, seed, until, lane.every, Trace())
-        ((_, trace),) = self.runner.advance([request])
-        standing = Standing(entrant, lane, trace)
-        if trace.ended:
-            standing.fate = trace.ended
-        else:
-            standing.fate = "reached" if trace.crossing(self.task) else "not reached"
-        self._record(standing, seed, stage)
-        return trace
+    def _train(self, runs: Sequence[tuple[Standing, int]], work: float, stage: str) -> list[Trace]:
+        """Train entrants on seeds up to this work, side by side where there are workers."""
+        requests = [Request(s.entrant, seed, s.lane.until(work), s.lane.every) for s, seed in runs]
+        lanes = {s.entrant.number: s.lane for s, _ in runs}
+        found = {}
+        for request, trace in self.runner.advance(requests):
+            entrant, seed = request.entrant, request.seed
+            fate = trace.ended or ("reached" if trace.crossing(self.task) else "not reached")
+            standing = Standing(entrant, lanes[entrant.number], trace, fate)
+            self._record(standing, seed, stage)
+            found[entrant.number, seed] = trace
+        return [found[s.entrant.number, seed] for s, seed in runs]
 
     def _record(self, standing: Standing, seed: int, stage: str) -> None:
         trace, entrant = standing.trace, standing.entrant

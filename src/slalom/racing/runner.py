@@ -114,7 +114,10 @@ class Trainer(Runner):
 
 
 Runs = dict[tuple[int, int], Run]
-"""Runs in memory: (number of the entrant, seed) -> run."""
+"""Runs in memory: (number of the entrant, seed) -> run; who was used last is last."""
+
+ROOM = 2 << 30
+"""Bytes that the runs of one process may take, about; one may always be there."""
 
 
 def train(runs: Runs, task: Task, request: Request) -> Trace:
@@ -136,6 +139,8 @@ def train(runs: Runs, task: Task, request: Request) -> Trace:
                 while run.step < trace.step:  # known already; to be lived through again
                     run.advance(request.every)
                     run.evaluate()
+            runs[key] = runs.pop(key)
+            _make_room(runs)
             while run.step < request.until and run.diverged is None:
                 run.advance(min(request.every, request.until - run.step))
                 if run.diverged is None:
@@ -145,7 +150,7 @@ def train(runs: Runs, task: Task, request: Request) -> Trace:
         except Exception as error:
             runs.pop(key, None)
             when = f" after {run.step} updates" if run is not None else ""
-            return Trace(tuple(found), "failed", _told(error) + when)
+            return Trace(tuple(found), "failed", told(error) + when)
     if run.diverged is not None:
         runs.pop(key, None)
         return Trace(tuple(found), "diverged", run.diverged)
@@ -163,7 +168,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _told(error: Exception) -> str:
+def _make_room(runs: Runs) -> None:
+    """Let go of runs that were not used for long, to be trained again if they are asked for.
+
+    Heats double, so that this costs as much again at most.
+    """
+    (*_, last) = runs.values()
+    numbers = sum(p.numel() * p.element_size() for p in last.model.parameters())
+    most = max(1, ROOM // max(1, 4 * numbers))  # a parameter, its gradient, and two states
+    for key in list(runs)[: max(0, len(runs) - most)]:
+        del runs[key]
+
+
+def told(error: Exception) -> str:
     """The error and the line of the user's own file that it comes from."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]

@@ -30,6 +30,7 @@ class Live:
         self._quiet = quiet
         self._rows: dict[tuple[str, int], events.Moved] = {}
         self._stage = ""
+        self._plan: tuple[float, int, int] | None = None  # since when, runs planned, runs done
         self._start = time.monotonic()
         self._started: events.Started | None = None
         self._live: Any = None
@@ -56,10 +57,15 @@ class Live:
             goal = "no target yet" if event.target is None else f"{event.metric} {event.target:.4g}"
             self._say(f"{event.task}: {event.entrants} entrants, {goal}")
         elif isinstance(event, events.Told):
-            self._stage = event.text
+            self._stage, self._plan = event.text, None
             self._say(event.text)
+        elif isinstance(event, events.Planned):
+            self._plan = time.monotonic(), event.runs, 0
         elif isinstance(event, events.Moved):
             self._rows[event.label, event.seed] = event
+            if self._plan is not None:
+                since, runs, done = self._plan
+                self._plan = since, runs, done + 1
             if event.stage == "heat" and event.status in ("reached", "failed", "diverged"):
                 self._say(_line(event), plain_only=True)
         elif isinstance(event, events.Finished):
@@ -86,8 +92,16 @@ class Live:
             table.add_row(row.label, row.status, f"{step:,}", metric)
         more = len(rows) - ROWS
         foot = f"... and {more} more" if more > 0 else ""
-        head = f"{time.monotonic() - self._start:.0f} s  {self._stage}"
+        head = f"{time.monotonic() - self._start:.0f} s  {self._stage}{self._left()}"
         return Group(Text(head), table, Text(foot, style="dim"))
+
+    def _left(self) -> str:
+        """Time to the next look at the finals, at the rate so far; heats end when they end."""
+        if self._plan is None or not self._plan[2]:
+            return ""
+        since, runs, done = self._plan
+        seconds = (time.monotonic() - since) / done * (runs - done)
+        return f"  ({done} of {runs} runs, about {seconds:.0f} s left to the next look)"
 
 
 def _line(event: events.Moved) -> str:
