@@ -1,4 +1,4 @@
-"""Slalom's race beside tuners: ``race_tuners.py [SEEDS]``; needs optuna and ray[tune]."""
+"""Slalom's race beside tuners: ``race_tuners.py [SEEDS]``; needs ``slalom[bench]``."""
 
 import sys
 from pathlib import Path

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from pathlib import Path
 
 import pytest
 
+from slalom.bench import tuners
 from slalom.bench.race import replays
 from slalom.bench.verdict import FASTER, called
 from slalom.errors import InputError
 from slalom.racing.entrants import FIELD
 from slalom.racing.replay import Bank
+from slalom.tasks import load
 from small import small_task
 
 BANK = Path(__file__).parents[2] / "benchmarks" / "bank"
@@ -35,6 +39,19 @@ def test_equals_are_seldom_told_apart() -> None:
 @pytest.mark.slow
 def test_the_faster_is_found() -> None:
     assert called(BANK, FASTER) >= 0.9
+
+
+@pytest.mark.slow
+def test_heats_find_it_cheaper_than_tuners_do() -> None:
+    """One task of benchmarks/race_tuners.py."""
+    name = "digits"
+    task, bank = load(name), Bank.load(BANK / f"{name}.json.gz")
+    heats, optuna, asha = (
+        statistics.median(cost(task, bank, seed) for seed in range(5))
+        for cost in (tuners.heats_cost, tuners.optuna_cost, tuners.asha_cost)
+    )
+    assert 1 < heats < min(optuna, asha)
+    assert max(optuna, asha) < math.inf
 
 
 def test_a_bank_is_what_was_recorded(tmp_path: Path) -> None:

@@ -75,6 +75,41 @@ def test_a_worker_killed_in_mid_race(cluster: Any, tmp_path: Path, raced: Result
     assert found(result) == found(raced)
 
 
+def test_a_node_lost_in_mid_race(cluster: Any, tmp_path: Path, raced: Result) -> None:
+    """Those that are left are enough, though they have fewer CPUs than there are workers."""
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    moved = 0
+
+    def watch(event: events.Event) -> None:
+        nonlocal moved
+        moved += isinstance(event, events.Moved)
+        if moved == 20 and isinstance(event, events.Moved):
+            cluster.remove_node(second, allow_graceful=False)
+
+    result = slalom.race(
+        small_task(), entrants=ENTRANTS, points_each=4, seeds=3, out=tmp_path / "it", workers=2,
+        engine="ray", address=cluster.address, watch=watch,
+    )  # fmt: skip
+    assert moved > 20
+    assert second not in cluster.list_all_nodes()
+    assert found(result) == found(raced)
+
+
+FILE = """
+import torch
+from torch import nn
+from small import small_task
+
+class Mine(nn.Linear):
+    def __init__(self):
+        super().__init__(6, 2)
+
+task = small_task()
+task.model = Mine
+"""
+
+
 def test_a_cluster_of_its_own(tmp_path: Path, raced: Result) -> None:
     """Started for the race, and stopped after it; entrants may be lambdas."""
     entrants = {**{name: name for name in ENTRANTS}}
@@ -84,9 +119,11 @@ def test_a_cluster_of_its_own(tmp_path: Path, raced: Result) -> None:
     )  # fmt: skip
     assert found(result) == found(raced)
     assert not ray.is_initialized()
+    file = tmp_path / "mine.py"  # not to be imported where the actors are
+    file.write_text(FILE)
     mine = {"mine": lambda params: slalom.optim.Adam(params, lr=0.02), "SGD": slalom.optim.SGD}
     result = slalom.race(
-        small_task(), entrants=mine, points_each=2, seeds=3, out=tmp_path / "other", workers=2,
+        str(file), entrants=mine, points_each=2, seeds=3, out=tmp_path / "other", workers=2,
         engine="ray",
     )  # fmt: skip
     assert result.winner is not None
