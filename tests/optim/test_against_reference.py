@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import slalom
@@ -15,6 +15,9 @@ from slalom.kernel.plan import Plan
 from slalom.rules import RULES, Rule
 
 TOLERANCE = {torch.float32: 5e-6, torch.float64: 1e-12}
+
+FITS = 1e18
+"""What has a square in float32; some settings of some rules grow beyond it in 25 steps."""
 
 CLASSES = {name: slalom.optimizer(rule) for name, rule in RULES.items()}
 
@@ -105,6 +108,7 @@ def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: 
             assert backends == {backend}
             for i, (param, start) in enumerate(zip(params, starts, strict=True)):
                 path = trajectory(rule, start, [row[i] for row in grads], **hypers)
+                assume((path.abs() < FITS).all())
                 # what is lost where large values cancel is lost to every way of computing
                 assert distance(param, path[-1], scale=path) <= TOLERANCE[dtype]
 

@@ -22,10 +22,11 @@ import pytest
 import slalom
 from slalom.cli import main
 from slalom.errors import InputError
-from slalom.racing import runner, stopwatch
+from slalom.racing import stopwatch, trainer
 from slalom.racing.crew import Processes
 from slalom.racing.race import FRESH
 from slalom.racing.result import Result
+from slalom.racing.runner import Request
 from small import ENTRANTS, small_task
 
 FILE = "from small import small_task\nmine = small_task()\n"
@@ -60,9 +61,13 @@ def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def command(*arguments: str) -> None:
-    """What ``slalom`` does, in a process of :data:`SERVED`, with less time at the clock."""
+def command(dear: float, *arguments: str) -> None:
+    """What ``slalom`` does, in a process of :data:`SERVED`, with less time at the clock.
+
+    ``dear`` is how many seconds of training a checkpoint is worth.
+    """
     stopwatch.TURN = 0.01
+    trainer.DEAR, trainer.SHARE = dear, 1e-9
     sys.argv = ["slalom", *arguments]
     main()
 
@@ -100,9 +105,8 @@ def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
         while True:
             begun = (out / "ledger.sqlite").exists()
             more = ["--resume"] if begun else []
-            process = SERVED.Process(
-                target=command, args=("race", str(file), *COMMAND, "--out", str(out), *more)
-            )
+            arguments = (chance.choice([0, 10]), "race", str(file), *COMMAND, "--out", str(out))
+            process = SERVED.Process(target=command, args=(*arguments, *more))
             process.start()
             if killed == moments:
                 process.join()
@@ -199,31 +203,12 @@ def test_workers_change_nothing(tmp_path: Path, raced: Result) -> None:
     assert found(tmp_path / "three") == found(raced.path)
 
 
-def test_runs_that_there_is_no_room_for_are_trained_again(
-    tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "ROOM", 0)
-    trainer = runner.Trainer(small_task())
-    race(tmp_path / "it", runner=trainer)
-    assert found(tmp_path / "it") == found(raced.path)
-    most = []
-    monkeypatch.setattr(trainer, "forget", lambda entrant, seed: most.append(len(trainer._runs)))
-    race(tmp_path / "again", runner=trainer)
-    assert max(most) == 1
-
-
-def test_nothing_is_kept_of_who_is_through(tmp_path: Path) -> None:
-    trainer = runner.Trainer(small_task())
-    race(tmp_path / "it", runner=trainer)
-    assert trainer._runs == {}
-
-
 def test_the_runs_of_the_finals_are_asked_for_at_once(tmp_path: Path) -> None:
     """So that there is work for every worker."""
     asked: list[int] = []
 
-    class Counting(runner.Trainer):
-        def advance(self, requests: Sequence[runner.Request]) -> Iterator[Any]:
+    class Counting(trainer.Trainer):
+        def advance(self, requests: Sequence[Request]) -> Iterator[Any]:
             asked.extend(len(requests) for r in requests[:1] if r.seed >= FRESH)
             return super().advance(requests)
 
@@ -256,9 +241,12 @@ def test_a_target_that_was_found_reaches_the_workers(tmp_path: Path) -> None:
     assert found(tmp_path / "1") == found(tmp_path / "2")
 
 
+@pytest.mark.parametrize("dear", [0.0, trainer.DEAR], ids=["checkpoints", "none"])
 def test_killed_workers_are_replaced(
-    tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
+    dear: float, tmp_path: Path, raced: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trainer, "DEAR", dear)
+    monkeypatch.setattr(trainer, "SHARE", 1e-9)
     hired: list[int] = []
     hire = Processes._hire
 

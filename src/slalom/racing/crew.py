@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import cloudpickle
 
 from slalom.errors import InputError
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Request, Runner, Runs, Trace, train
+from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.trainer import Runs
 from slalom.train import Task
 
 TRIES = 3
@@ -27,8 +28,8 @@ TRIES = 3
 class Crew(Runner):
     """Workers that each keep their own runs in memory, and are replaced when they die.
 
-    A run goes to the same worker every time. What a worker had in memory when it died is trained
-    again by its successor, from the start, which gives the same to the bit.
+    A run goes to the same worker every time. What a worker had in memory when it died its successor
+    takes from checkpoints, or trains again; both give the same to the bit.
     """
 
     died: type[BaseException] | tuple[type[BaseException], ...]
@@ -102,7 +103,7 @@ class Crew(Runner):
 class Processes(Crew):
     """Forked processes of this machine, with one torch thread each."""
 
-    died = BrokenProcessPool
+    died = EOFError, OSError
     real = True
 
     def __init__(self, task: Task, workers: int):
@@ -116,42 +117,70 @@ class Processes(Crew):
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         """See :class:`slalom.racing.runner.Runner`."""
+        super().forget(entrant, seed)
         worker = self._crew[(entrant.number + seed) % len(self._crew)]
         if worker is not None:
-            with contextlib.suppress(BrokenProcessPool):  # it has forgotten all
-                worker.pool.submit(_forget, entrant.number, seed)
+            worker.ask("forget", entrant.number, seed)
 
     def _hire(self) -> _Worker:
-        context = multiprocessing.get_context("fork")  # it inherits the task, lambdas and all
-        pool = ProcessPoolExecutor(1, context, _begin, (self.task,))
-        return _Worker(pool, pool.submit(os.getpid).result())
+        return _Worker(self.task, self.folder)
 
-    def _submit(self, worker: _Worker, request: bytes) -> Any:
-        return worker.pool.submit(_train, self.task.target, request)
+    def _submit(self, worker: _Worker, request: bytes) -> Future[Trace]:
+        return worker.ask("train", self.task.target, request)
 
-    def _result(self, pending: Any) -> Trace:
+    def _result(self, pending: Future[Trace]) -> Trace:
         return pending.result()
 
     def _dismiss(self, worker: _Worker) -> None:
-        worker.pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():  # or it would end its work first
-            if process.pid == worker.pid:
-                process.kill()
+        worker.end()
 
 
-class _Worker(NamedTuple):
-    pool: ProcessPoolExecutor
-    pid: int
+class _Worker:
+    """A process, and the thread that hands it one question at a time and waits for the answer.
+
+    Not a pool of concurrent.futures: one whose process dies while it answers may wait for the rest
+    of the answer for ever. Here nobody else holds the process's end of the pipe.
+    """
+
+    def __init__(self, task: Task, folder: Path | None):
+        context = multiprocessing.get_context("fork")  # it inherits the task, lambdas and all
+        self._pipe, its = context.Pipe()
+        self._process = context.Process(target=_work, args=(its, task, folder), daemon=True)
+        self._process.start()
+        its.close()
+        self._thread = ThreadPoolExecutor(1)
+        self.pid: int = self.ask("pid").result()
+
+    def ask(self, *question: Any) -> Future[Any]:
+        """Its answer, in time; EOFError or OSError if it dies before."""
+        return self._thread.submit(self._ask, question)
+
+    def _ask(self, question: tuple[Any, ...]) -> Any:
+        self._pipe.send(question)
+        return self._pipe.recv()
+
+    def end(self) -> None:
+        """Kill it, whatever it is at."""
+        self._process.kill()
+        self._process.join()
+        self._thread.shutdown(cancel_futures=True)
+        self._pipe.close()
 
 
-_own: list[Any] = []
-"""In a worker: its task and its runs."""
-
-
-def _begin(task: Task) -> None:
-    _own[:] = task, {}
+def _work(pipe: Connection, task: Task, folder: Path | None) -> None:
+    """What a worker does with its life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the race, which ends its workers
     threading.Thread(target=_end_with_the_race, daemon=True).start()
+    runs = Runs(task, folder)
+    while True:
+        match pipe.recv():
+            case "train", target, request:
+                task.target = target  # it may have been found since this process began
+                pipe.send(runs.train(cloudpickle.loads(request)))
+            case "forget", number, seed:
+                pipe.send(runs.forget(number, seed))
+            case ("pid",):
+                pipe.send(os.getpid())
 
 
 def _end_with_the_race() -> None:
@@ -160,14 +189,3 @@ def _end_with_the_race() -> None:
     assert race is not None
     race.join()
     os._exit(1)
-
-
-def _train(target: float | None, request: bytes) -> Trace:
-    task, runs = _own
-    task.target = target  # it may have been found since this process began
-    return train(runs, task, cloudpickle.loads(request))
-
-
-def _forget(number: int, seed: int) -> None:
-    runs: Runs = _own[1]
-    runs.pop((number, seed), None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from slalom.racing.entrants import Entrant, Family, families, points
 from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import Recorded, opened
 from slalom.racing.result import Result
-from slalom.racing.runner import HOLD, Request, Runner, Trace, Trainer, told
+from slalom.racing.runner import HOLD, Request, Runner, Trace
 from slalom.racing.stopwatch import stopwatch
+from slalom.racing.trainer import Trainer, told
 from slalom.racing.verdict import LOOKS, ratio, typical
 from slalom.train import Task
 
@@ -114,7 +116,8 @@ def race(
     with contextlib.closing(runner or _runner(task, workers, engine, address)) as trainer:
         ledger = opened(task, options, out, resume)
         try:
-            _Race(task, field, ledger, trainer, options, usual, watch).run()
+            with _checkpoints(ledger) as trainer.folder:
+                _Race(task, field, ledger, trainer, options, usual, watch).run()
         except KeyboardInterrupt:
             ledger.set(interrupted=True)
             raise
@@ -324,6 +327,19 @@ def _check_batch_sizes(batch_sizes: Any, task: Task) -> None:
             f"batch_sizes is {batch_sizes!r}; it must be the smallest and the largest to try, "
             f"between 1 and the {task.n_train} training samples"
         )
+
+
+@contextlib.contextmanager
+def _checkpoints(ledger: Ledger) -> Iterator[Path]:
+    """A folder beside the ledger until the race is over, which no other takes for its own."""
+    folder = ledger.path.parent.absolute() / f"checkpoints-{ledger.meta['id']}"
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        with contextlib.suppress(OSError):  # there are some, or it is gone
+            folder.rmdir()
 
 
 def _runner(task: Task, workers: int, engine: str, address: str | None) -> Runner:

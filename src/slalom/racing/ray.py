@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -12,7 +13,8 @@ import cloudpickle
 from slalom.errors import InputError
 from slalom.racing.crew import Crew
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Runs, Trace, train
+from slalom.racing.runner import Trace
+from slalom.racing.trainer import Runs
 from slalom.train import Task
 
 
@@ -62,6 +64,7 @@ class RayCrew(Crew):
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         """See :class:`slalom.racing.runner.Runner`."""
+        super().forget(entrant, seed)
         worker = self._crew[(entrant.number + seed) % len(self._crew)]
         if worker is not None:
             worker.forget.remote(entrant.number, seed)
@@ -73,7 +76,7 @@ class RayCrew(Crew):
             self._ray.shutdown()
 
     def _hire(self) -> Any:
-        worker = self._actor.remote(self._task)
+        worker = self._actor.remote(self._task, self.folder)
         self._ray.get(worker.begun.remote())
         return worker
 
@@ -98,18 +101,18 @@ def _check_address(address: str | None) -> None:
 
 
 class _Actor:
-    """A worker: its task and its runs."""
+    """A worker: its runs."""
 
-    def __init__(self, task: bytes):
-        self._task: Task = cloudpickle.loads(task)
-        self._runs: Runs = {}
+    def __init__(self, task: bytes, folder: Path | None):
+        shared = folder if folder and folder.is_dir() else None  # by this node and the race
+        self._runs = Runs(cloudpickle.loads(task), shared)
 
     def begun(self) -> None:
         """Raises in the race what went wrong while this was made."""
 
     def train(self, target: float | None, request: bytes) -> Trace:
-        self._task.target = target  # it may have been found since this actor began
-        return train(self._runs, self._task, cloudpickle.loads(request))
+        self._runs.task.target = target  # it may have been found since this actor began
+        return self._runs.train(cloudpickle.loads(request))
 
     def forget(self, number: int, seed: int) -> None:
-        self._runs.pop((number, seed), None)
+        self._runs.forget(number, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,8 @@ import torch
 
 from slalom.errors import InputError
 from slalom.racing.ledger import Ledger
-from slalom.racing.runner import Request, Runner, Trace, one_thread
+from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.trainer import one_thread
 from slalom.train import Run, Task
 
 
@@ -80,7 +82,10 @@ def opened(task: Task, options: dict[str, Any], out: Path | str | None, resume: 
         "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
         "machine": machine,
     }  # fmt: skip
-    told = {"target": task.target, "finished": False, "elapsed": None, "versions": versions}
+    told = {
+        "id": secrets.token_hex(8), "target": task.target, "finished": False, "elapsed": None,
+        "versions": versions,
+    }  # fmt: skip
     created = now.isoformat(timespec="seconds")
     return Ledger(folder / "ledger.sqlite", create=options | told | {"created": created})
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import Entrant, Family
-from slalom.racing.runner import Request, Runner, Trace, Trainer
+from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.trainer import Trainer
 from slalom.train import Evaluation, Task
 
 VERSION = 1

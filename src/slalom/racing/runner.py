@@ -7,16 +7,13 @@ crash, or spread over processes.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-
-import torch
+from pathlib import Path
 
 from slalom.racing.entrants import Entrant
-from slalom.train import Evaluation, Run, Task
+from slalom.train import Evaluation, Task
 
 HOLD = 2
 """Evaluations after the crossing at which the metric must still be past the target."""
@@ -70,14 +67,21 @@ class Request:
     known: Trace = field(default=Trace(), repr=False)
 
 
+def checkpoint_of(folder: Path, number: int, seed: int) -> Path:
+    """Where the run of an entrant on a seed has its checkpoint, if it has one."""
+    return folder / f"{number}-{seed}.pt"
+
+
 class Runner:
     """Who trains: what a race needs of it.
 
     Attributes:
         task: what is trained; a race that finds a target puts a task with it here.
+        folder: of checkpoints, that a race which goes on may find there; None for none.
         real: whether it trains on this machine, so that updates can be timed.
     """
 
+    folder: Path | None = None
     real = False
 
     def __init__(self, task: Task):
@@ -88,102 +92,9 @@ class Runner:
         raise NotImplementedError
 
     def forget(self, entrant: Entrant, seed: int) -> None:
-        """Free the memory of a run that will not be asked for again."""
+        """Free the memory and the disk that a run takes which will not be asked for again."""
+        if self.folder is not None:
+            checkpoint_of(self.folder, entrant.number, seed).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Free all that it holds."""
-
-
-class Trainer(Runner):
-    """Trains here, one run after the other."""
-
-    real = True
-
-    def __init__(self, task: Task):
-        super().__init__(task)
-        self._runs: Runs = {}
-
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
-        for request in requests:
-            yield request, train(self._runs, self.task, request)
-
-    def forget(self, entrant: Entrant, seed: int) -> None:
-        """See :class:`Runner`."""
-        self._runs.pop((entrant.number, seed), None)
-
-
-Runs = dict[tuple[int, int], Run]
-"""Runs in memory: (number of the entrant, seed) -> run; who was used last is last."""
-
-ROOM = 2 << 30
-"""Bytes that the runs of one process may take, about; one may always be there."""
-
-
-def train(runs: Runs, task: Task, request: Request) -> Trace:
-    """Bring one run on; an exception in the model, the loss or the data ends it as ``failed``.
-
-    The run is looked for in ``runs`` and left there. One that is not there is trained again from
-    its start, which gives the same to the bit.
-    """
-    entrant, trace = request.entrant, request.known
-    key = entrant.number, request.seed
-    found = list(trace.evaluations)
-    with one_thread():
-        run = runs.get(key)
-        try:
-            if run is None or run.step != trace.step:
-                run = runs[key] = Run(
-                    task, entrant.optimizer, request.seed, batch_size=entrant.batch_size
-                )
-                while run.step < trace.step:  # known already; to be lived through again
-                    run.advance(request.every)
-                    run.evaluate()
-            runs[key] = runs.pop(key)
-            _make_room(runs)
-            while run.step < request.until and run.diverged is None:
-                run.advance(min(request.every, request.until - run.step))
-                if run.diverged is None:
-                    found.append(run.evaluate())
-                    if Trace(tuple(found)).crossing(task):
-                        break
-        except Exception as error:
-            runs.pop(key, None)
-            when = f" after {run.step} updates" if run is not None else ""
-            return Trace(tuple(found), "failed", told(error) + when)
-    if run.diverged is not None:
-        runs.pop(key, None)
-        return Trace(tuple(found), "diverged", run.diverged)
-    return Trace(tuple(found))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Threads change no result, but on small models they cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _make_room(runs: Runs) -> None:
-    """Let go of runs that were not used for long, to be trained again if they are asked for.
-
-    Heats double, so that this costs as much again at most.
-    """
-    (*_, last) = runs.values()
-    numbers = sum(p.numel() * p.element_size() for p in last.model.parameters())
-    most = max(1, ROOM // max(1, 4 * numbers))  # a parameter, its gradient, and two states
-    for key in list(runs)[: max(0, len(runs) - most)]:
-        del runs[key]
-
-
-def told(error: Exception) -> str:
-    """The error and the line of the user's own file that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]
-    where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text}{where}"

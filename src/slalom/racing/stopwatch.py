@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import one_thread
+from slalom.racing.trainer import one_thread
 from slalom.train import Run, Task
 
 ROUNDS = 9

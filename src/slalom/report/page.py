@@ -14,12 +14,14 @@ from plotly.offline import get_plotlyjs
 from slalom.racing.result import Result
 from slalom.report import figures
 from slalom.report.table import bill, cells
-from slalom.train.checkpoint import write as write_whole
+from slalom.train.checkpoint import whole
 
 
 def write(result: Result, path: Path) -> Path:
     """Write the page of a result to ``path``, whole or not at all; returns the path."""
-    write_whole(path, page(result).encode())
+    content = page(result).encode()
+    with whole(path) as file:
+        file.write(content)
     return path
 
 

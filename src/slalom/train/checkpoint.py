@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from slalom.errors import InputError
 
 
-def write(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path``: a reader sees the old file or the new one, never a part.
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write what is to be at ``path``: a reader sees the old or the new, never a part.
 
-    Written to a temporary file beside it, forced to the disk, and renamed.
+    It is a temporary one beside it, forced to the disk and renamed when the block ends; if the
+    block raises, or the disk is full (OSError), ``path`` is as it was.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -38,9 +41,8 @@ def write(path: Path, content: bytes) -> None:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values to ``path``, whole or not at all."""
-    memory = io.BytesIO()
-    torch.save(state, memory)
-    write(path, memory.getvalue())
+    with whole(path) as file:
+        torch.save(state, file)
 
 
 def load(path: Path) -> dict[str, Any]:

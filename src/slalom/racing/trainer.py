@@ -1,0 +1,207 @@
+"""Training itself: runs in memory while there is room, and on disk where they are dear."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import torch
+
+from slalom.racing.entrants import Entrant
+from slalom.racing.runner import Request, Runner, Trace, checkpoint_of
+from slalom.train import Evaluation, Run, Task, checkpoint
+
+ROOM = 2 << 30
+"""Bytes that the runs of one process may take in memory, about; one may always be there."""
+
+DISK = 16 << 30
+"""Bytes that the checkpoints of one race may take, about."""
+
+DEAR = 10.0
+"""Seconds of training after which a run is worth a checkpoint."""
+
+SHARE = 20
+"""And at least so many times as many as it took to write the last one."""
+
+
+class Trainer(Runner):
+    """Trains here, one run after the other."""
+
+    real = True
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        self._runs = Runs(task)
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
+        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
+        self._runs.task, self._runs.folder = self.task, self.folder
+        for request in requests:
+            yield request, self._runs.train(request)
+
+    def forget(self, entrant: Entrant, seed: int) -> None:
+        """See :class:`Runner`."""
+        super().forget(entrant, seed)
+        self._runs.forget(entrant.number, seed)
+
+
+@dataclass
+class _Kept:
+    """A run, and the seconds of work in it that are on no disk."""
+
+    run: Run
+    unsaved: float = 0.0
+
+
+class Runs:
+    """The runs of one process, between the requests to bring them on.
+
+    One that is not there, since its process died or there was no room for it, goes on from its
+    checkpoint, or is trained again from its start; both give the same to the bit.
+
+    Args:
+        task: what is trained.
+        folder: for checkpoints, which must be there; None for none.
+    """
+
+    def __init__(self, task: Task, folder: Path | None = None):
+        self.task, self.folder = task, folder
+        self._kept: dict[tuple[int, int], _Kept] = {}  # who was used last is last
+        self._writing = 0.0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def train(self, request: Request) -> Trace:
+        """Bring one run on; an exception in the model, loss or data ends it as ``failed``."""
+        key = request.entrant.number, request.seed
+        found = list(request.known.evaluations)
+        kept = self._kept.pop(key, None)
+        with one_thread():
+            try:
+                if kept is None or kept.run.step != request.known.step:
+                    kept = self._restored(request, found) or _Kept(self._begun(request))
+                    self._live_through(kept, request)
+                self._kept[key] = kept
+                self._make_room(kept.run)
+                run = kept.run
+                while run.step < request.until and run.diverged is None:
+                    begun = time.perf_counter()
+                    run.advance(min(request.every, request.until - run.step))
+                    if run.diverged is None:
+                        found.append(run.evaluate())
+                        if Trace(tuple(found)).crossing(self.task):
+                            break
+                    kept.unsaved += time.perf_counter() - begun
+                    self._save(kept, request, found)
+            except Exception as error:
+                self._kept.pop(key, None)
+                when = f" after {kept.run.step} updates" if kept is not None else ""
+                return Trace(tuple(found), "failed", told(error) + when)
+        if run.diverged is not None:
+            del self._kept[key]
+            return Trace(tuple(found), "diverged", run.diverged)
+        return Trace(tuple(found))
+
+    def forget(self, number: int, seed: int) -> None:
+        """Let go of a run that will not be asked for again."""
+        self._kept.pop((number, seed), None)
+
+    def _begun(self, request: Request) -> Run:
+        entrant = request.entrant
+        return Run(self.task, entrant.optimizer, request.seed, batch_size=entrant.batch_size)
+
+    def _live_through(self, kept: _Kept, request: Request) -> None:
+        """Bring a run to where it is known already."""
+        begun = time.perf_counter()
+        while kept.run.step < request.known.step:
+            kept.run.advance(request.every)
+            kept.run.evaluate()
+        kept.unsaved = time.perf_counter() - begun
+
+    def _make_room(self, run: Run) -> None:
+        """Let go of runs that were not used for long, to be had again if they are asked for.
+
+        Heats double, so that training them again costs as much again at most.
+        """
+        numbers = sum(p.numel() * p.element_size() for p in run.model.parameters())
+        most = max(1, ROOM // max(1, 4 * numbers))  # a parameter, its gradient, and two states
+        for key in list(self._kept)[: max(0, len(self._kept) - most)]:
+            del self._kept[key]
+
+    def _save(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
+        """Write a checkpoint of a run that has become dear; where that fails, there are no more."""
+        folder, run = self.folder, kept.run
+        if folder is None or run.diverged or kept.unsaved < max(DEAR, SHARE * self._writing):
+            return
+        begun = time.perf_counter()
+        try:
+            if _size(folder) > DISK:
+                return
+            state = {"run": run.state_dict(), "evaluations": [astuple(e) for e in found]}
+            checkpoint.save(checkpoint_of(folder, request.entrant.number, request.seed), state)
+        except Exception as error:  # the disk's, or that of an optimizer's own state_dict
+            text = "no checkpoints can be written, and what a crash loses will be trained again"
+            warnings.warn(f"{text}: {told(error)}", stacklevel=2)
+            self._writing = math.inf
+            return
+        kept.unsaved, self._writing = 0.0, time.perf_counter() - begun
+
+    def _restored(self, request: Request, found: list[Evaluation]) -> _Kept | None:
+        """The run of a checkpoint; what it knows beyond the record is added to ``found``.
+
+        None if there is no such checkpoint, or it is damaged, or ahead of what is asked.
+        """
+        if self.folder is None:
+            return None
+        try:
+            state = checkpoint.load(
+                checkpoint_of(self.folder, request.entrant.number, request.seed)
+            )
+            known = [Evaluation(*e) for e in state["evaluations"]]
+            both = min(len(known), len(found))
+            if known[-1].step > request.until:
+                return None
+            if any(a.valid_loss != b.valid_loss for a, b in zip(known[:both], found, strict=False)):
+                return None
+            run = self._begun(request)
+            run.load_state_dict(state["run"])
+        except Exception:  # whatever it is: what is trained again is right
+            return None
+        found.extend(known[both:])
+        return _Kept(run)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder, which others may be writing and removing."""
+    total = 0
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads change no result, but on small models they cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def told(error: Exception) -> str:
+    """The error and the line of the user's own file that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]
+    where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text}{where}"
