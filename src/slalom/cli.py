@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -77,8 +78,7 @@ def race(
             live.stop()
             if live.folder is not None:
                 print_result(Result(live.folder), quiet=quiet)
-                where = f"slalom race {task} --out {live.folder} --resume"
-                print(f"interrupted; go on with: {where}", file=sys.stderr)
+                print(f"interrupted; go on with: {_again(live.folder)}", file=sys.stderr)
             raise typer.Exit(130) from None
     page = result.report()
     if as_json:
@@ -86,6 +86,14 @@ def race(
     else:
         print_result(result, quiet=quiet)
         print(f"\n{page}")
+
+
+def _again(folder: Path) -> str:
+    """The command that goes on with the race in ``folder``: as it was begun, options and all."""
+    words = ["slalom", *sys.argv[1:]]
+    if not any(w == "--out" or w.startswith("--out=") for w in words):
+        words += ["--out", str(folder)]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 
 def _sizes(text: str | None) -> tuple[int, int] | None:
