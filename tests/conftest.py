@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 os.environ["SLALOM_CACHE"] = tempfile.mkdtemp(prefix="slalom-test-")
 
 settings.register_profile(
-    "slalom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
+    "slalom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True,
+    derandomize="CI" in os.environ,  # a change is judged by the same examples every time
+)  # fmt: skip
 settings.load_profile("slalom")
 
 
