@@ -82,7 +82,7 @@ def race(
             raise typer.Exit(130) from None
     page = result.report()
     if as_json:
-        print(json.dumps(result.to_json()))
+        print(json.dumps(result.to_json(), allow_nan=False))
     else:
         print_result(result, quiet=quiet)
         print(f"\n{page}")
@@ -138,7 +138,7 @@ def report(
     from slalom.racing.result import Result
 
     result = Result(ledger)
-    print(json.dumps(result.to_json()) if as_json else result.report(out))
+    print(json.dumps(result.to_json(), allow_nan=False) if as_json else result.report(out))
 
 
 @app.command()

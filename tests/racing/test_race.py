@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import shutil
+import sqlite3
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 import slalom
+from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing import events
 from slalom.racing.bracket import Lane
@@ -112,6 +118,29 @@ def test_a_clear_winner_is_called_one(tmp_path):
     assert result.winner.rule == "quick"
     assert not result.verdict.tie
     assert result.verdict.rivals == () or result.verdict.rivals[0].work.low > 1
+
+
+def test_a_finalist_that_never_arrives_is_told_so(tmp_path, raced, capsys, monkeypatch):
+    """Also in JSON, which knows no infinity."""
+    folder = tmp_path / "it"
+    shutil.copytree(raced.path, folder)
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        db.execute(
+            "UPDATE run SET status = 'not reached', steps_to_target = NULL, "
+            "samples_to_target = NULL, seconds_to_target = NULL WHERE stage = 'final' "
+            "AND entrant != (SELECT number FROM entrant WHERE label = ?)", [raced.winner.label],
+        )  # fmt: skip
+        db.commit()
+    result = Result(folder)
+    rival = result.verdict.rivals[0].label
+    n = next(s.seeds for s in result.standings if s.label == rival)
+    assert result.verdict.text.endswith(f": {rival} does so in 0 of {n} runs.")
+    monkeypatch.setattr(sys, "argv", ["slalom", "report", str(folder), "--json"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["verdict"]["rivals"][-1]["work"]["value"] is None
+    assert told["verdict"]["winner"] == result.winner.label
 
 
 def test_torch_classes_and_plain_functions_may_enter(tmp_path):
@@ -221,7 +250,7 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path):
         ({"points_each": 0}, "points_each is 0; it must be a whole number from 1 on"),
         ({"seeds": 2}, "seeds is 2; it must be a whole number from 3 on"),
         ({"workers": 0}, "workers is 0"),
-        ({"resume": True, "out": None}, "resume needs out="),
+        ({"resume": True, "out": None}, "resume needs out"),
     ],
 )
 def test_bad_input(more, message, tmp_path):

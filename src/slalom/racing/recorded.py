@@ -58,7 +58,7 @@ def opened(task: Task, options: dict[str, Any], out: Path | str | None, resume: 
     options = options | {"first_losses": _first_losses(task, options["seed"])}
     if resume:
         if out is None:
-            raise InputError("resume needs out=, the folder of the race to go on with")
+            raise InputError("resume needs out (--out), the folder of the race to go on with")
         ledger = Ledger(Path(out) / "ledger.sqlite")
         before = ledger.meta
         for name, value in options.items():

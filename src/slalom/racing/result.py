@@ -157,19 +157,25 @@ class Result:
             text = f"{label} is the only one that reached {goal}: in {took}."
             return Verdict(text, label, False)
         nearest = open_ones[0] if open_ones else rivals[0]
-        evidence = (
-            f"{nearest.label} needs {nearest.work.value:.2f} times its "
-            f"{'steps' if self._same_batch(won, nearest.label) else 'samples'} "
-            f"(95% interval {nearest.work.low:.2f} to {nearest.work.high:.2f}; "
-            f"{nearest.work.method}) and {nearest.seconds.value:.2f} times its seconds "
-            f"({nearest.seconds.low:.2f} to {nearest.seconds.high:.2f})"
-        )
+        evidence = self._evidence(won, nearest)
         if open_ones:
             names = " and ".join([label, *(r.label for r in open_ones)])
             text = f"A tie of {names} at {goal}: {label} takes {took}, {evidence}."
         else:
             text = f"{label} reaches {goal} soonest, in {took}: {evidence}."
         return Verdict(text, label, bool(open_ones), tuple(rivals))
+
+    def _evidence(self, won: int, rival: Rival) -> str:
+        work, seconds = rival.work, rival.seconds
+        if math.isinf(work.value):
+            its = next(s for s in self.standings if s.label == rival.label)
+            return f"{rival.label} does so in {its.reached} of {its.seeds} runs"
+        return (
+            f"{rival.label} needs {work.value:.2f} times its "
+            f"{'steps' if self._same_batch(won, rival.label) else 'samples'} "
+            f"(95% interval {work.low:.2f} to {work.high:.2f}; {work.method}) and "
+            f"{seconds.value:.2f} times its seconds ({seconds.low:.2f} to {seconds.high:.2f})"
+        )
 
     @cached_property
     def winner(self) -> Winner | None:
@@ -239,13 +245,14 @@ class Result:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
     def to_json(self) -> dict[str, Any]:
-        """All but the curves, in plain values; ``version`` tells the form."""
-        return {
+        """All but the curves, in values that JSON has; ``version`` tells the form."""
+        known = {
             "version": JSON_VERSION, "path": str(self.path), "meta": self.meta,
             "standings": [asdict(s) for s in self.standings], "verdict": asdict(self.verdict),
             "winner": asdict(self.winner) if self.winner else None, "cost": asdict(self.cost),
             "notes": self.notes,
         }  # fmt: skip
+        return _plain(known)
 
     def _same_batch(self, number: int, label: str) -> bool:
         other = next(e for e in self._entrants.values() if e["label"] == label)
@@ -275,6 +282,15 @@ class Result:
     def _seconds(self, number: int, runs: list[dict[str, Any]]) -> float | None:
         values = [self._run_seconds(number, r) for r in runs]
         return _middle(values)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with None for each number that is not finite, which JSON cannot tell."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _median(runs: list[dict[str, Any]], name: str) -> float | None:
