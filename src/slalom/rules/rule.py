@@ -40,6 +40,9 @@ class Rule:
             ``"dense"`` that it counts as the dense gradient it stands for, as in torch's SGD.
     """
 
+    late: tuple[str, ...] = ()
+    """Hyper-parameters known only when the gradients are: see :mod:`slalom.rules.treated`."""
+
     def __init__(
         self,
         function: Callable[..., Any],

@@ -1,17 +1,17 @@
 """Lower a program to LLVM's assembly: one loop over the elements.
 
 Every operation is rounded as IEEE 754 says and nothing is left to the optimiser's licence: a
-multiply-add is fused where this file says so and nowhere else. So an element's result depends
+multiply-add is fused where the program says so and nowhere else. So an element's result depends
 neither on how the loop is vectorised nor on where threads divide it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import Counter
-
-from slalom.kernel.program import Program
-from slalom.kernel.symbol import Symbol
+from slalom.backends.rounding import place_of
+from slalom.ir.passes import FUSED
+from slalom.ir.program import Program
+from slalom.ir.symbol import Symbol
 
 Arrays = tuple[tuple[str, str], ...]
 """Name (``param``, ``grad``, a state) and LLVM's name of the element type of each array."""
@@ -32,7 +32,7 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
     the program touches and must not overlap; ``row`` points to the doubles of
     :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
     widest of the element types, and at least in float; what is stored narrower is rounded once,
-    to nearest. ``fma`` says whether to fuse multiply-adds; ``stochastic``, whether bfloats are
+    to nearest. ``fma`` says whether the machine has multiply-adds; ``stochastic``, whether bfloats are
     rounded by chance, with the random bits that stand in the row behind its scalars.
     """
     return _Loop(program, dict(arrays), fma, stochastic).text()
@@ -44,22 +44,21 @@ class _Loop:
         self.names = list(arrays)
         self.dtypes = arrays
         self.type = max(("float", *arrays.values()), key=SIZES.__getitem__)
-        self.fma, self.stochastic = fma, stochastic
+        self.body = program.fused if fma else program.body
+        self.stochastic = stochastic
         self.lines: list[str] = []
-        self.values: dict[Symbol, str] = {}
+        self.values: dict[int, str] = {}
         self.intrinsics: dict[str, None] = {}  # a set whose order is the same in every process
         # not list.index: two symbols compare as numbers do, by their present values
-        self.places = {scalar: i for i, scalar in enumerate(program.scalars)}
-        self.users = Counter(a for n in program.nodes for a in n.args)
-        self.users.update(program.outputs.values())
+        self.places = {id(scalar): i for i, scalar in enumerate(program.scalars)}
 
     def text(self) -> str:
-        for node in self.program.nodes:
-            self.values[node] = self._element(node)
+        for node in self.body.nodes:
+            self.values[id(node)] = self._element(node)
         touched = [n for n in self.names if n in self.program.reads or n in self.program.writes]
-        for name, symbol in self.program.outputs.items():
+        for name, symbol in self.body.outputs.items():
             self._store(name, self._operand(symbol))
-        arrays = [f"ptr noalias %{name}" for name in touched]
+        arrays = [f"ptr noalias {self._array(name)}" for name in touched]
         scalars = [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
         return "\n".join(
             [
@@ -86,8 +85,9 @@ class _Loop:
         lines = ["define void @update(ptr %addresses, ptr %row, i64 %begin, i64 %end) nounwind {"]
         for name in touched:
             lines += [
-                f"  %{name}.at = getelementptr ptr, ptr %addresses, i64 {self.names.index(name)}",
-                f"  %{name} = load ptr, ptr %{name}.at",
+                f"  {self._array(name)}.at = getelementptr ptr, ptr %addresses, "
+                f"i64 {self.names.index(name)}",
+                f"  {self._array(name)} = load ptr, ptr {self._array(name)}.at",
             ]
         for i in range(len(self.program.scalars)):
             lines += [
@@ -100,7 +100,7 @@ class _Loop:
                     else f"fadd double %s{i}.double, -0.0"  # a copy, to the bit
                 ),
             ]
-        arguments = [f"ptr %{name}" for name in touched]
+        arguments = [f"ptr {self._array(name)}" for name in touched]
         arguments += [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
         noise = "0"
         if self.stochastic:
@@ -125,7 +125,11 @@ class _Loop:
         return self._emit(f"call {self.type} @llvm.{intrinsic}.{_short(self.type)}({arguments})")
 
     def _address(self, name: str, kind: str) -> str:
-        return self._emit(f"getelementptr {kind}, ptr %{name}, i64 %i")
+        return self._emit(f"getelementptr {kind}, ptr {self._array(name)}, i64 %i")
+
+    def _array(self, name: str) -> str:
+        """An array as the code calls it; the user's names are not ours to write there."""
+        return f"%a{self.names.index(name)}"
 
     def _load(self, name: str) -> str:
         stored = self.dtypes[name]
@@ -174,7 +178,7 @@ class _Loop:
 
     def _drawn(self, name: str) -> str:
         """Sixteen random bits for this element of this array: murmur3's last mix of its place."""
-        salt = 0x9E3779B9 * (1 + self.names.index(name)) & 0xFFFFFFFF
+        salt = 0x9E3779B9 * (1 + place_of(self.program.rule, name)) & 0xFFFFFFFF
         place = self._emit("trunc i64 %i to i32")
         x = self._emit(f"mul i32 {place}, {0x9E3779B1}")
         x = self._emit(f"add i32 {x}, {salt}")
@@ -187,18 +191,23 @@ class _Loop:
 
     def _operand(self, symbol: Symbol) -> str:
         if symbol.is_element:
-            return self.values[symbol]
+            return self.values[id(symbol)]
         if symbol.op == "constant":
             return _literal(symbol.args[0], self.type)
-        return f"%s{self.places[symbol]}"
+        return f"%s{self.places[id(symbol)]}"
 
     def _element(self, node: Symbol) -> str:
         op, kind = node.op, self.type
         if op == "tensor":
             return self._load(node.args[0])
-        if op in ("add", "sub") and (fused := self._fused(node)):
-            return fused
         args = [self._operand(a) for a in node.args]
+        if op in FUSED:
+            a, b, c = args
+            if op == "fnma":
+                b = self._emit(f"fneg {kind} {b}")
+            if op == "fms":
+                c = self._emit(f"fneg {kind} {c}")
+            return self._call("fma", a, b, c)
         if op in _ARITHMETIC:
             return self._emit(f"{_ARITHMETIC[op]} {kind} {args[0]}, {args[1]}")
         if op == "neg":
@@ -219,22 +228,6 @@ class _Loop:
             return self._emit(f"{_LOGIC[op]} i1 {args[0]}, {args[1]}")
         assert op == "not", op
         return self._emit(f"xor i1 {args[0]}, true")
-
-    def _fused(self, node: Symbol) -> str | None:
-        """A sum of a product and something as one multiply-add, where the machine has it."""
-        left, right = node.args
-        if not self.fma:
-            return None
-        for product, other in ((right, left), (left, right)):
-            if product.op == "mul" and product.is_element and self.users[product] == 1:
-                a, b = (self._operand(x) for x in product.args)
-                c = self._operand(other)
-                if node.op == "sub" and product is right:
-                    b = self._emit(f"fneg {self.type} {b}")
-                elif node.op == "sub":
-                    c = self._emit(f"fneg {self.type} {c}")
-                return self._call("fma", a, b, c)
-        return None
 
 
 def _short(kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from slalom.kernel.jit import jit
+from slalom.backends.llvm.jit import jit
 
 _WIDTH = 16
 

@@ -7,17 +7,17 @@ update of every process's own part is an update of the whole, and nothing is com
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter, is_
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-if TYPE_CHECKING:
-    from slalom.kernel.table import Entry
+from slalom.backends.base import Slot
 
 _local = attrgetter("_local_tensor")
 
@@ -28,12 +28,12 @@ def is_distributed(tensor: Any) -> bool:
     return module is not None and isinstance(tensor, module.DTensor)
 
 
-def localised(entry: Entry) -> Entry:
-    """The same of this process's parts; the entry itself where they do not make up the whole."""
-    param: Any = entry.param
+def localised(slot: Slot) -> Slot:
+    """The same of this process's parts; the slot itself where they do not make up the whole."""
+    param: Any = slot.param
     if not is_distributed(param):
-        return entry
-    tensors = [param, *entry.state.values()]
+        return slot
+    tensors: list[Any] = [param, *slot.state.values()]
     if not all(map(is_distributed, tensors)) or any(
         t.placements != param.placements
         or t.device_mesh != param.device_mesh
@@ -41,11 +41,13 @@ def localised(entry: Entry) -> Entry:
         or _local(t).requires_grad
         for t in tensors
     ):
-        return entry
-    if any(p.is_partial() for p in param.placements) or _local_grad(param) is None:
-        return entry
-    state = {name: _local(tensor) for name, tensor in entry.state.items()}
-    return replace(entry, param=_local(param), state=state)
+        return slot
+    if any(p.is_partial() for p in param.placements):
+        return slot
+    if param.grad is not None and _local_grad(param) is None:
+        return slot
+    state = {name: _local(tensor) for name, tensor in slot.state.items()}
+    return replace(slot, param=_local(param), state=state)
 
 
 def _local_grad(param: Any) -> Tensor | None:
@@ -67,30 +69,38 @@ class LocalParts:
     """Lends the parts of distributed gradients to the parts of their parameters, for a step.
 
     Args:
-        pairs: entries as the optimizer has them, each with what :func:`localised` made of it.
+        pairs: slots as the optimizer has them, each with what :func:`localised` made of it.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Entry, Entry]]):
-        self._params = [(e.param, s.param) for e, s in pairs]
-        self._tensors = [t for e, _ in pairs for t in (e.param, *e.state.values())]
-        self._parts = [t for _, s in pairs for t in (s.param, *s.state.values())]
+    def __init__(self, pairs: Sequence[tuple[Slot, Slot]]):
+        self._params = [weakref.ref(slot.param) for slot, _ in pairs]
+        self._tensors = [
+            (weakref.ref(whole), id(part))
+            for slot, own in pairs
+            for whole, part in zip(
+                (slot.param, *slot.state.values()), (own.param, *own.state.values()), strict=True
+            )
+        ]
 
     def lend(self) -> bool:
         """Give each part its gradient; False if one is not distributed as it was."""
-        if not all(map(is_, map(_local, self._tensors), self._parts)):
-            return False
-        for param, part in self._params:
-            grad = _local_grad(param)
-            if grad is None:
+        for ref, part in self._tensors:
+            whole = ref()
+            if whole is None or id(_local(whole)) != part:
                 return False
-            part.grad = grad
+        for param in (r() for r in self._params):
+            grad = _local_grad(param)
+            if grad is None and param.grad is not None:  # type: ignore[union-attr]
+                return False
+            _local(param).grad = grad
         return True
 
     def take_back(self) -> None:
         """Let the gradients go, and tell autograd that the parameters were changed in place."""
-        for _, part in self._params:
-            part.grad = None
-        increment_version([param for param, _ in self._params])
+        params = [p for p in (r() for r in self._params) if p is not None]
+        for param in params:
+            _local(param).grad = None
+        increment_version(params)
 
 
 Spread = tuple[Any, tuple[Any, ...]] | None

@@ -10,8 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from slalom.rules.rule import Rule
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
+_WORD = (1 << 32) - 1
 
 
 def noise_of(seed: int, step: int, place: int) -> int:
@@ -22,17 +25,24 @@ def noise_of(seed: int, step: int, place: int) -> int:
     return (x ^ (x >> 31)) >> 32
 
 
-def rounded(values: Tensor, noise: int) -> Tensor:
+def place_of(rule: Rule, name: str) -> int:
+    """The number of a tensor among those of an update: ``param`` is 0, the states start at 2."""
+    return 0 if name == "param" else 2 + rule.arguments.index(name)
+
+
+def rounded(values: Tensor, noise: int, array: int, places: Tensor) -> Tensor:
     """``values`` as bfloat16, each rounded up with the chance of its distance from the one below.
 
-    NaN and infinity stay what they are. The eager counterpart of what ``lower.py`` writes; the
-    same chances, other draws.
+    NaN and infinity stay what they are. ``places`` (int64, of the values' shape or in their order)
+    number the elements, ``array`` the tensor among those of the update, the parameter being 0. The
+    draws are those of machine code: murmur3's last mix of noise, place and array.
     """
     exact = values.to(torch.float32)
-    generator = torch.Generator(exact.device).manual_seed(noise)
-    drawn = torch.randint(
-        0, 1 << 16, exact.shape, generator=generator, device=exact.device, dtype=torch.int32
-    )
+    x = (places.reshape(exact.shape) * 0x9E3779B1 + 0x9E3779B9 * (1 + array)) & _WORD
+    x = x ^ noise
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        x = ((x ^ (x >> shift)) * factor) & _WORD
+    drawn = (x >> 16).to(torch.int32)
     bits = exact.contiguous().view(torch.int32)
-    up = ((bits + drawn) & -(1 << 16)).view(torch.float32)
+    up = ((bits + drawn.contiguous()) & -(1 << 16)).view(torch.float32)
     return torch.where(exact.isfinite(), up, exact).to(torch.bfloat16)

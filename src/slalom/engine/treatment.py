@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slalom.kernel.local import number, over_processes, own_part
+from slalom.backends.base import Slot, elements
+from slalom.engine.distributed import number, over_processes, own_part
+from slalom.rules.treated import BOUND, SCALE, SHRINK
 
 ON_NONFINITE = ("propagate", "skip", "raise")
 """What may be done with a gradient that holds NaN or infinity."""
@@ -31,9 +33,10 @@ class Treatment:
             longer ones are scaled down to it, as by ``torch.nn.utils.clip_grad_norm_``.
         clip_value: the largest absolute value of an element that is let through.
         on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error.
-        independent_weight_decay: the share of itself that every parameter loses in each step,
-            whatever the learning rate (Loshchilov & Hutter 2019, algorithm 2, with a schedule
-            multiplier of 1); beside the rule's own ``weight_decay``, if it has one.
+        independent_weight_decay: the share of itself that every parameter loses in a step at the
+            full learning rate, whatever that is; under a schedule it follows the schedule's
+            multiplier (Loshchilov & Hutter 2019, algorithm 2), so that nothing moves at a rate of
+            zero. Beside the rule's own ``weight_decay``, if it has one.
         rounding: of what is kept in bfloat16, parameters and states: ``nearest`` as torch does,
             or ``stochastic``, up or down by chance, so that small updates are not lost.
         rounding_seed: of that chance.
@@ -69,12 +72,57 @@ class Treatment:
         """Whether every gradient has to be read before the first parameter may change."""
         return self.clip_norm is not None or self.on_nonfinite != "propagate"
 
-    def factor(self, norm: float) -> float:
-        """By what gradients of this norm are multiplied; at most 1."""
+    def factor(self, norm: Any) -> Any:
+        """By what gradients of this norm (a float or a tensor) are multiplied; at most 1."""
         if self.clip_norm is None:
             return 1.0
         coefficient = self.clip_norm / (norm + 1e-6)  # torch's, to the last digit
+        if isinstance(coefficient, Tensor):
+            return coefficient.clamp(max=1.0)
         return coefficient if not coefficient > 1.0 else 1.0  # NaN stays
+
+    def acts(self, scaled: bool) -> tuple[str, ...]:
+        """The late hyper-parameters that rules have under this treatment."""
+        asked = (scaled, self.clip_value, self.independent_weight_decay)
+        return tuple(
+            name
+            for name, value in zip((SCALE, BOUND, SHRINK), asked, strict=True)
+            if value is not None and value is not False
+        )
+
+    def late(self, scale: Any, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Their values in a step, by name."""
+        found: dict[str, Any] = {}
+        if scale is not None:
+            found[SCALE] = scale
+        if self.clip_value is not None:
+            found[BOUND] = self.clip_value
+        if self.independent_weight_decay is not None:
+            found[SHRINK] = self.independent_weight_decay * multiplier(group)
+        return found
+
+    def rounds(self, slot: Slot) -> bool:
+        """Whether something of a slot is rounded by chance; then its scalars are its own."""
+        tensors = (slot.param, *slot.state.values())
+        return self.rounding == "stochastic" and any(t.dtype == torch.bfloat16 for t in tensors)
+
+
+FULL_RATE = "full_lr"
+"""Option of a group: its learning rate when it was made, where a decay follows its schedule."""
+
+
+def multiplier(group: Mapping[str, Any]) -> float:
+    """The present learning rate of a group as a share of its full one.
+
+    The full one is what a scheduler climbs to (``max_lr``) or starts from (``initial_lr``), and
+    without a scheduler the rate that the group was made with.
+    """
+    lr = float(group.get("lr", 1.0))
+    for name in ("max_lr", "initial_lr", FULL_RATE):
+        full = float(group.get(name, 0.0))
+        if full > 0:
+            return lr / full
+    return float(lr > 0)
 
 
 class NonFiniteGradientError(RuntimeError):
@@ -89,13 +137,6 @@ class NonFiniteGradientError(RuntimeError):
                 found.append(f"{name} ({nans} NaN, {infinities} infinite of {values.numel()})")
         some = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
         super().__init__(f"the gradient is not finite in {some}; nothing was updated")
-
-
-def elements(grad: Tensor) -> Tensor:
-    """The numbers of a gradient of any layout, complex ones as pairs of reals."""
-    grad = grad.detach()
-    grad = grad if grad.layout == torch.strided else grad.coalesce().values()
-    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
 
 
 def square_sum(grads: Iterable[Tensor]) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
-from slalom.kernel.program import Program, ordered
-from slalom.kernel.symbol import Symbol
+from slalom.ir.passes import ordered
+from slalom.ir.symbol import Symbol
 
 _SIGNS = {
     "add": ("+", 1), "sub": ("-", 1), "mul": ("·", 2), "div": ("/", 2), "pow": ("^", 4),
@@ -21,18 +22,20 @@ _LONG = 20
 """Characters up to which an expression is written out again wherever it stands."""
 
 
-def formulas(program: Program) -> list[str]:
+def formulas(source: Mapping[str, Symbol]) -> list[str]:
     """The update as lines of formulas, as the rule was written, each after those it builds on.
+
+    ``source`` is that of a :class:`slalom.ir.program.Program`.
 
     A name with a prime is the value after the update, without one the value before. A long
     expression that stands in several places has a line and a letter of its own.
     """
     names: dict[Symbol, list[str]] = {}
-    for name, symbol in program.source.items():
+    for name, symbol in source.items():
         names.setdefault(symbol, []).append(name)
-    order = list(ordered(program.source.values()))
+    order = list(ordered(source.values()))
     uses = Counter(a for n in order for a in set(n.args) if isinstance(a, Symbol))
-    uses.update(program.source.values())
+    uses.update(source.values())
     letters = iter("abcdefghijklm")
     known: dict[Symbol, str] = {}
     lines, param = [], f"param{_NEW} = param"
@@ -51,9 +54,15 @@ def formulas(program: Program) -> list[str]:
     return [*lines, param]
 
 
-def bytes_moved(program: Program, itemsize: int = 4) -> int:
-    """Bytes read and written for each element by one update, with ``itemsize`` bytes each."""
-    return itemsize * (len(program.reads) + len(program.writes))
+def formula(symbol: Symbol) -> str:
+    """One expression as text."""
+    return _written(symbol, {})
+
+
+def input_name(name: str) -> str:
+    """An input as formulas call it: ``beta1`` for ``betas[0]``."""
+    stem, _, place = name.partition("[")
+    return f"{stem.removesuffix('s')}{int(place[:-1]) + 1}" if place else stem
 
 
 def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
@@ -62,7 +71,7 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
         return known[symbol]
     op, args = symbol.op, symbol.args
     if op in ("tensor", "number"):
-        return str(args[0])
+        return input_name(args[0])
     if op == "constant":
         return f"{args[0]:g}"
     if op in _SIGNS:

@@ -41,3 +41,12 @@ def overlapping(spans: list[tuple[int, int]]) -> set[int]:
         if stop > end:
             end, owner = stop, i
     return found
+
+
+def span(tensor: Tensor) -> tuple[int, int]:
+    """First address of a strided tensor, and the one past its last element, gaps included."""
+    start = tensor.data_ptr()
+    if tensor.numel() == 0:
+        return start, start
+    reach = sum(s * (n - 1) for s, n in zip(tensor.stride(), tensor.shape, strict=True))
+    return start, start + (reach + 1) * tensor.element_size()

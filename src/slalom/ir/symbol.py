@@ -9,7 +9,7 @@ their present value, so that a rule may branch on them. Each such branch is reco
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from slalom.rules import functions
@@ -29,6 +29,20 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 """What each operation is on plain numbers."""
 
+
+class NotRealError(ValueError):
+    """A scalar of a rule is no real number under the present hyper-parameters.
+
+    Attributes:
+        symbol: the operation whose result it is.
+        values: input -> its value, of the inputs below that operation.
+    """
+
+    def __init__(self, symbol: Symbol, values: Mapping[str, float]):
+        super().__init__(f"{symbol.op} gives no real number")
+        self.symbol, self.values = symbol, values
+
+
 COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne"})
 MASKS = COMPARISONS | {"and", "or", "not"}
 
@@ -41,7 +55,11 @@ class Graph:
         self.guards: list[tuple[Symbol, bool]] = []
 
     def leaf(self, op: str, name: str, value: float | None = None) -> Symbol:
-        """An input: ``tensor`` (an element), ``number`` (a scalar of the present value)."""
+        """An input: ``tensor`` (an element), ``number`` (a scalar of the present value).
+
+        ``name`` tells it from every other input: an argument of the rule, or ``betas[0]``, the
+        first of several.
+        """
         return self._intern(op, (name,), value)
 
     def constant(self, value: float) -> Symbol:
@@ -63,7 +81,11 @@ class Graph:
                     return other
         if any(a.is_element for a in args):
             return self._intern(op, args, None)
-        value = evaluate(op, *(a.value for a in args))
+        try:
+            value = evaluate(op, *(a.value for a in args))
+        except ValueError as error:
+            unreal = Symbol(self, op, args, 0.0)
+            raise NotRealError(unreal, dict(unreal.inputs())) from error
         if all(a.op == "constant" for a in args) and op not in COMPARISONS:
             return self.constant(value)
         return self._intern(op, args, value)
@@ -74,14 +96,20 @@ class Graph:
 
 
 def evaluate(op: str, *numbers: Any) -> Any:
-    """``op`` on Python numbers, with IEEE's infinities and NaN where Python would raise."""
+    """``op`` on Python numbers, with IEEE's infinities and NaN where Python would raise.
+
+    Raises ValueError where the result is no real number: a root or a broken power of a negative.
+    """
     try:
-        return SCALAR_OPS[op](*numbers)
+        value = SCALAR_OPS[op](*numbers)
     except (ZeroDivisionError, OverflowError):
         import numpy as np
 
         with np.errstate(all="ignore"):
             return float(SCALAR_OPS[op](*map(np.float64, numbers)))
+    if isinstance(value, complex):
+        raise ValueError("it is not a real number")
+    return value
 
 
 class Symbol:
@@ -99,6 +127,14 @@ class Symbol:
     @property
     def is_mask(self) -> bool:
         return self.value is None and self.op in MASKS
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Name and value of every number below."""
+        if self.op == "number":
+            yield self.args[0], self.value
+        elif self.op not in ("tensor", "constant"):
+            for a in self.args:
+                yield from a.inputs()
 
     def __bool__(self) -> bool:
         if self.value is None:

@@ -1,0 +1,24 @@
+"""The backend that serves every device: torch's ``_foreach_*`` operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from slalom.backends.base import Backend, Counts, Launch, Slot
+from slalom.backends.foreach.launch import ForeachLaunch
+
+
+class Foreach(Backend):
+    """Torch's own operations over lists of tensors; refuses nothing that torch can update."""
+
+    name = "foreach"
+
+    def refuses(self, slot: Slot) -> str | None:
+        return None
+
+    def prepare(
+        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts
+    ) -> Launch:
+        return ForeachLaunch(slots, absent, counts)

@@ -1,0 +1,84 @@
+"""The backend of the CPU: machine code made by LLVM, run on torch's own threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.layout import is_dense, same_layout
+
+
+class Llvm(Backend):
+    """Machine code for parameters in the memory of the CPU."""
+
+    name = "llvm"
+
+    def refuses(self, slot: Slot) -> str | None:
+        from slalom.backends.llvm.driver import driver  # what it loads takes a quarter of a second
+
+        try:
+            driver()
+        except Unavailable as error:
+            return str(error)
+        return _reason(slot)
+
+    def prepare(
+        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts
+    ) -> Launch:
+        from slalom.backends.llvm.launch import LlvmLaunch
+
+        return LlvmLaunch(slots, absent, counts)
+
+    def watch(self, groups: Any, states: Any, relied: Any) -> Any:
+        from slalom.backends.llvm.watch import LlvmWatch
+
+        try:
+            return LlvmWatch(groups, states, relied)
+        except Unavailable:
+            return None
+
+
+_DTYPES = (
+    torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64, torch.complex128,
+)  # fmt: skip
+
+
+def _reason(slot: Slot) -> str | None:
+    from slalom.backends.llvm.launch import served
+
+    param, grad = slot.param, slot.param.grad
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is not None and isinstance(param, module.DTensor):
+        return "it is a DTensor whose gradient or state is not plain memory distributed as it is"
+    if type(param) not in (Tensor, torch.nn.Parameter):
+        return f"it is a {type(param).__name__}, a subclass of Tensor"
+    if param.device.type != "cpu":
+        return f"it is on {param.device}; machine code is made for the CPU"
+    if param.layout != torch.strided:
+        return f"its layout is {param.layout}"
+    if slot.by_rows:
+        return "its gradient is sparse, and only the rows that it touches are updated"
+    if param.is_conj() or param.is_neg():
+        return "it is a lazily conjugated or negated view"
+    if not is_dense(param):
+        return "its elements have gaps between them or share memory"
+    if slot.alone:
+        return "its memory overlaps that of another tensor of the step"
+    if grad is not None and type(grad) not in (Tensor, torch.nn.Parameter):
+        return f"its gradient is a {type(grad).__name__}, a subclass of Tensor"
+    for name, tensor in (("it", param), *slot.state.items()):
+        own = "it" if name == "it" else f"its {name}"
+        if type(tensor) not in (Tensor, torch.nn.Parameter):
+            return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
+        if not served(tensor.dtype) or tensor.is_complex() != param.is_complex():
+            return f"{own} is {tensor.dtype}"
+        if tensor.device != param.device or not same_layout(param, tensor):
+            return f"{own} does not lie in memory as the parameter does"
+        if tensor.numel() and tensor._is_zerotensor():
+            return f"{own} has no memory of its own"
+    return None

@@ -1,0 +1,293 @@
+/* The driver of a step, the same for every rule: look at every tensor, then run every segment on
+   torch's threads. launch.py and watch.py hand it the structures declared here.
+
+   The functions in Torch and Python are called by address. A tensor is handed to torch's C interface
+   as a pointer to a TensorImpl pointer, which is what an at::Tensor is; the first field of Look
+   serves as that. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LINE = 16 };   /* elements in a line, the unit that threads share out: 64 bytes of float32 */
+enum { BLOCK = 256 }; /* lines in a block, the unit in which squares are summed */
+
+/* What gather returns: STALE, or the sum of the others. */
+enum { STALE = -1, SAME = 0, CHANGED = 1, MOVED = 2 };
+
+typedef void Work(int64_t begin, int64_t end, void *context);
+
+typedef struct {
+    int32_t (*parallel_for)(int64_t begin, int64_t end, int64_t grain, Work *work, void *context);
+    int32_t (*is_defined)(void *tensor, uint8_t *defined);
+    int32_t (*layout)(void *tensor, int32_t *layout);
+    int32_t (*device)(void *tensor, int32_t *device);
+    int32_t (*dtype)(void *tensor, int32_t *dtype);
+    int32_t (*dim)(void *tensor, int64_t *dim);
+    int32_t (*sizes)(void *tensor, const int64_t **sizes);
+    int32_t (*strides)(void *tensor, const int64_t **strides);
+    int32_t (*data)(void *tensor, void **address);
+    /* C++ functions, null where a build of torch does not export them: Python asks instead. */
+    bool (*is_neg)(void *tensor);
+    bool (*is_conj)(void *tensor);
+    void (*bump_version)(void *tensor);
+    void *(*grad)(void *impl);
+} Torch;
+
+typedef struct { /* one tensor that a step looks at */
+    void *impl;       /* its TensorImpl */
+    void **holder;    /* where its Python object holds that, or null if not known */
+    int64_t dtype;    /* of a tensor of one element: 1 if float64, 0 if float32 */
+    int64_t dim;
+    const int64_t *sizes, *strides;
+    void *address;    /* where its elements were when looked at last */
+} Look;
+
+typedef void Update(void **arrays, const double *row, int64_t begin, int64_t end);
+typedef double Square(void **arrays, int64_t begin, int64_t end);
+
+typedef struct { /* one parameter with its gradient and all that is kept for it */
+    Update *update;
+    const double *row;   /* the scalars of its update */
+    const double *next;  /* what the numbers of its rule become */
+    Square *square;      /* sums the squares of its gradient */
+    Look *looks;         /* the parameter, the copy of its gradient if any, states, kept scalars */
+    void **arrays;       /* addresses of parameter, gradient, states */
+    double *values;      /* its step count and the numbers of its rule */
+    int64_t *present;    /* whether it has a gradient in this step */
+    int64_t numel;
+    int64_t bytes;       /* of its gradient */
+    int64_t grad_dtype;
+    int64_t copied;      /* whether its gradient is a copy, made before */
+    int64_t states, kept;
+    int64_t first_line;
+} Segment;
+
+typedef struct {
+    const Torch *torch;
+    Segment *segments;
+    int64_t n_segments;
+    Look *absent;        /* parameters that must have no gradient */
+    int64_t n_absent;
+    void **grads;        /* TensorImpls of the gradients of segments and absent ones, if Python asks */
+    uintptr_t *written;  /* begin and end of each run of memory that is written, in order */
+    int64_t n_written;
+    double *sums;        /* of squares, one a block */
+    int64_t lines;
+    int64_t grain;       /* lines below which a step stays on one thread */
+} Table;
+
+/* Whether a tensor is on the CPU, plain, of this dtype and of the shape and strides in the look. */
+static bool fits(const Torch *torch, void *tensor, int64_t dtype, const Look *look) {
+    int32_t word;
+    int64_t dim;
+    const int64_t *sizes, *strides;
+    if (torch->layout(tensor, &word) || word != 0) return false;
+    if (torch->device(tensor, &word) || word != 0) return false;
+    if (torch->dtype(tensor, &word) || word != dtype) return false;
+    if (torch->is_neg && torch->is_neg(tensor)) return false;
+    if (torch->is_conj && torch->is_conj(tensor)) return false;
+    if (torch->dim(tensor, &dim) || dim != look->dim) return false;
+    if (torch->sizes(tensor, &sizes) || torch->strides(tensor, &strides)) return false;
+    for (int64_t d = 0; d < dim; d++) {
+        if (sizes[d] != look->sizes[d]) return false;
+        if (strides[d] != look->strides[d] && sizes[d] > 1) return false;
+    }
+    return true;
+}
+
+/* Whether a Python object still holds the tensor it held; torch.utils.swap_tensors gives another. */
+static bool held(const Look *look) { return !look->holder || *look->holder == look->impl; }
+
+/* Whether memory is among what the step writes. */
+static bool written(const Table *table, uintptr_t begin, uintptr_t end) {
+    int64_t low = 0, high = table->n_written; /* the first run that ends behind begin */
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (table->written[2 * middle + 1] > begin) high = middle;
+        else low = middle + 1;
+    }
+    return low < table->n_written && table->written[2 * low] < end;
+}
+
+static void *gradient(const Table *table, const Look *look, int64_t place) {
+    const Torch *torch = table->torch;
+    uint8_t defined = 0;
+    if (!torch->grad) return table->grads[place] ? &table->grads[place] : 0;
+    void *grad = torch->grad(look->impl);
+    return torch->is_defined(grad, &defined) || !defined ? 0 : grad;
+}
+
+static int64_t look_at(Table *table, Segment *segment, int64_t place) {
+    const Torch *torch = table->torch;
+    Look *look = segment->looks, *param = look++;
+    int64_t found = SAME;
+    void *address;
+
+    if (!held(param) || !fits(torch, param, param->dtype, param)) return STALE;
+    if (torch->data(param, &address) || (!address && segment->numel)) return STALE;
+    if (address != param->address) found |= MOVED;
+    segment->arrays[0] = param->address = address;
+
+    void *grad = gradient(table, param, place);
+    if (*segment->present != (grad != 0)) found |= CHANGED;
+    *segment->present = grad != 0;
+    if (segment->copied) {
+        segment->arrays[1] = (look++)->address;
+    } else if (grad) {
+        if (!fits(torch, grad, segment->grad_dtype, param)) return STALE;
+        if (torch->data(grad, &address) || (!address && segment->numel)) return STALE;
+        uintptr_t begin = (uintptr_t)address;
+        if (address != segment->arrays[1] && written(table, begin, begin + segment->bytes))
+            return STALE;
+        segment->arrays[1] = address;
+    }
+    for (int64_t i = 0; i < segment->states; i++, look++)
+        if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
+    for (int64_t i = 0; i < segment->kept; i++, look++) {
+        if (!look->impl) continue; /* a count that no state holds */
+        if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
+        double value = look->dtype ? *(double *)address : *(float *)address;
+        if (value != segment->values[i]) found |= CHANGED;
+        segment->values[i] = value;
+    }
+    return found;
+}
+
+/* Look at every tensor, and put down where its elements are and which gradients there are. STALE
+   where one is not what the table was made for, and nothing must be run; MOVED where a parameter
+   has other memory than before, and what is written has to be told anew. */
+int64_t gather(Table *table) {
+    int64_t found = SAME, line = 0;
+    for (int64_t i = 0; i < table->n_segments; i++) {
+        Segment *segment = &table->segments[i];
+        int64_t one = look_at(table, segment, i);
+        if (one == STALE) return STALE;
+        found |= one;
+        segment->first_line = line;
+        if (*segment->present) line += (segment->numel + LINE - 1) / LINE;
+    }
+    for (int64_t i = 0; i < table->n_absent; i++) {
+        Look *look = &table->absent[i];
+        if (!held(look) || gradient(table, look, table->n_segments + i)) return STALE;
+    }
+    table->lines = line;
+    return found;
+}
+
+/* Visit the segments in the lines [begin, end): update them, or sum the squares of gradients. */
+static double walk(Table *table, int64_t begin, int64_t end, bool measure) {
+    int64_t low = 0, high = table->n_segments; /* the last segment that starts at or before begin */
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (table->segments[middle].first_line <= begin) low = middle;
+        else high = middle;
+    }
+    double total = 0;
+    for (int64_t i = low; i < table->n_segments; i++) {
+        Segment *segment = &table->segments[i];
+        if (segment->first_line >= end) break;
+        if (!*segment->present) continue;
+        int64_t from = (begin - segment->first_line) * LINE, to = (end - segment->first_line) * LINE;
+        if (from < 0) from = 0;
+        if (to > segment->numel) to = segment->numel;
+        if (from >= to) continue;
+        if (measure) total += segment->square(segment->arrays, from, to);
+        else segment->update(segment->arrays, segment->row, from, to);
+    }
+    return total;
+}
+
+static void update_lines(int64_t begin, int64_t end, void *table) { walk(table, begin, end, false); }
+
+/* A block is BLOCK lines, whoever computes it, so that no sum depends on the number of threads. */
+static void measure_blocks(int64_t begin, int64_t end, void *context) {
+    Table *table = context;
+    for (int64_t block = begin; block < end; block++)
+        table->sums[block] = walk(table, block * BLOCK, (block + 1) * BLOCK, true);
+}
+
+static int64_t blocks(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
+
+/* Sum the squares of the gradients gathered, by blocks. Returns torch's error code. */
+int32_t measure(Table *table) {
+    return table->torch->parallel_for(0, blocks(table->lines), blocks(table->grain), measure_blocks, table);
+}
+
+/* Update every segment gathered and count the update, all in one call: whatever interrupts the
+   interpreter, it does so before or after. Returns torch's error code. */
+int32_t run(Table *table) {
+    const Torch *torch = table->torch;
+    for (int64_t i = 0; torch->bump_version && i < table->n_segments; i++)
+        if (*table->segments[i].present) torch->bump_version(table->segments[i].looks);
+    int32_t code = torch->parallel_for(0, table->lines, table->grain, update_lines, table);
+    if (code) return code;
+    for (int64_t i = 0; i < table->n_segments; i++) {
+        Segment *segment = &table->segments[i];
+        if (!*segment->present) continue;
+        Look *look = segment->looks + 1 + segment->copied + segment->states;
+        for (int64_t k = 0; k < segment->kept; k++, look++) {
+            double value = k ? segment->next[k - 1] : segment->values[0] + 1;
+            if (!look->impl || look->dtype) segment->values[k] = value;
+            else segment->values[k] = *(float *)look->address = (float)value;
+            if (look->impl && look->dtype) *(double *)look->address = value;
+        }
+    }
+    return 0;
+}
+
+/* What stands in for parallel_for where torch's threads are gone: this thread does it all. */
+int32_t alone(int64_t begin, int64_t end, int64_t grain, Work *work, void *context) {
+    (void)grain;
+    work(begin, end, context);
+    return 0;
+}
+
+typedef struct {
+    int32_t (*next)(void *dict, int64_t *place, void **key, void **value); /* PyDict_Next */
+    void *(*get)(void *dict, void *key);                                   /* PyDict_GetItem */
+    int64_t (*size)(void *list);                                           /* PyList_Size */
+    void *(*item)(void *list, int64_t place);                              /* PyList_GetItem */
+    void (*clear)(void);                                                   /* PyErr_Clear */
+} Python;
+
+typedef struct { /* the objects that a step relies on, by address */
+    const Python *python;
+    void *key;        /* the string "params" */
+    int64_t n_groups;
+    void **params;    /* of each group its parameters and a null */
+    void **states;    /* each state dict, its keys and values that matter, a null; a null at the end */
+} Watch;
+
+/* Whether groups and states hold the objects they held: 1 or 0. */
+int64_t holds(const Watch *watch, void *groups, void *states) {
+    const Python *python = watch->python;
+    void **want = watch->params, *key, *inner, *value;
+    if (python->size(groups) != watch->n_groups) {
+        python->clear();
+        return 0;
+    }
+    for (int64_t i = 0; i < watch->n_groups; i++, want++) {
+        void *list = python->get(python->item(groups, i), watch->key);
+        int64_t n = list ? python->size(list) : -1;
+        if (n < 0) {
+            python->clear();
+            return 0;
+        }
+        for (int64_t j = 0; j < n; j++, want++)
+            if (python->item(list, j) != *want) return 0;
+        if (*want) return 0;
+    }
+    want = watch->states;
+    for (int64_t i = 0; *want && python->next(states, &i, &key, &inner);) {
+        if (inner != *want) continue; /* an entry that nobody relies on */
+        want++;
+        for (int64_t j = 0; *want && python->next(inner, &j, &key, &value);) {
+            if (key != *want) continue;
+            if (value != want[1]) return 0;
+            want += 2;
+        }
+        if (*want) return 0;
+        want++;
+    }
+    return *want == 0;
+}

@@ -1,0 +1,352 @@
+"""The tensors of a step as machine code sees them: what is looked at, and what lies ready.
+
+A launch is built once for a plan. In a step it makes one call that looks at every tensor, and one
+that updates all and counts the update.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from struct import Struct
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from slalom.backends.base import Counts, Launch, Look, Row, Rows, Slot
+from slalom.backends.layout import overlapping, same_layout
+from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
+from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.lower import Arrays, lower
+from slalom.backends.llvm.square import square
+from slalom.backends.llvm.torch_c import dtype_code, holder_offset
+from slalom.ir.program import Program
+
+NAMES = {
+    torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat",
+    torch.float16: "half", torch.complex64: "float", torch.complex128: "double",
+}  # fmt: skip
+"""The dtypes that machine code serves, as LLVM calls them; complex numbers are pairs of reals."""
+
+GRAIN = 65536
+"""Elements below which a step stays on the calling thread: a fork costs more than they do."""
+
+HELD = 1048576
+"""Elements up to which a step holds the interpreter: it is over before another thread could run."""
+
+_LOOK = np.dtype([
+    ("impl", "u8"), ("holder", "u8"), ("dtype", "i8"), ("dim", "i8"), ("sizes", "u8"),
+    ("strides", "u8"), ("address", "u8"),
+])  # fmt: skip
+_SEGMENT = np.dtype([
+    ("update", "u8"), ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
+    ("arrays", "u8"), ("values", "u8"), ("present", "u8"), ("numel", "i8"), ("bytes", "i8"),
+    ("grad_dtype", "i8"), ("copied", "i8"), ("states", "i8"), ("kept", "i8"), ("first_line", "i8"),
+])  # fmt: skip
+"""Look and Segment as ``driver.c`` declares them."""
+
+_grad = attrgetter("grad")
+
+
+class LlvmLaunch(Launch):
+    """Slots that machine code serves. Raises :class:`Unavailable` where there is none."""
+
+    def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
+        self.counts = counts
+        self._driver = driver()
+        n, places = len(slots), np.array([s.place for s in slots], np.intp)
+        self._local = np.full(len(counts.values), -1, np.intp)
+        self._local[places] = np.arange(n)
+        self._params = [weakref.ref(s.param) for s in slots]
+        self._absent = [weakref.ref(p) for p in absent]
+        kept = (t for s in slots for t in (s.param, *s.state.values(), *s.kept) if t is not None)
+        self._alive = Alive((*kept, *absent))
+
+        sizes = [[t.numel() * t.element_size() for t in (s.param, *s.state.values())] for s in slots]
+        written = _runs((s.param, *s.state.values()) for s in slots)
+        in_place = [_readable(s.param, s.param.grad, written) for s in slots]
+        dtypes = [
+            s.param.grad.dtype if ok and s.param.grad is not None else s.param.dtype
+            for s, ok in zip(slots, in_place, strict=True)
+        ]
+        types: list[Arrays] = [
+            (
+                ("param", NAMES[s.param.dtype]), ("grad", NAMES[dtype]),
+                *((name, NAMES[t.dtype]) for name, t in s.state.items()),
+            )
+            for s, dtype in zip(slots, dtypes, strict=True)
+        ]  # fmt: skip
+        self._kinds = list(dict.fromkeys(types))
+        numbers = {kind: i for i, kind in enumerate(self._kinds)}
+        self._kind_of = np.array([numbers[t] for t in types], np.intp)
+
+        looks = _Looks()
+        firsts, self._copies = [], []
+        self._looked: list[tuple[list[int], list[int]]] = []  # of what is written: looks, bytes
+        for i, (slot, ok) in enumerate(zip(slots, in_place, strict=True)):
+            firsts.append(looks.add(slot.param, shaped=True))
+            grad = slot.param.grad
+            if not ok and grad is not None:
+                buffer = torch.empty_like(slot.param, requires_grad=False)
+                self._copies.append((buffer, i, grad.layout))
+                looks.add(buffer)
+            of_states = [looks.add(t) for t in slot.state.values()]
+            self._looked.append(([firsts[-1], *of_states], sizes[i]))
+            for tensor in slot.kept:
+                looks.add_kept(tensor)
+        first_absent = len(looks)
+        for param in absent:
+            looks.add(param)
+        self._looks, self._shapes = looks.table()
+        base = self._looks.ctypes.data
+
+        widths = [2 + len(s.state) for s in slots]
+        self._first_array = np.cumsum([0, *widths[:-1]])[:n]
+        self._arrays = np.zeros(sum(widths) + 1, np.uint64)
+        self._segments = np.zeros(n + 1, _SEGMENT)
+        own = self._segments[:n]
+        own["looks"] = base + _LOOK.itemsize * np.array(firsts, np.uint64)
+        own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array.astype(np.uint64)
+        own["values"] = counts.values.ctypes.data + counts.values.strides[0] * places
+        own["present"] = counts.present.ctypes.data + 8 * places
+        own["square"] = [square(dict(t)["grad"]) for t in types]
+        own["numel"] = [_numbers(s.param) for s in slots]
+        own["bytes"] = [s.param.numel() * d.itemsize for s, d in zip(slots, dtypes, strict=True)]
+        own["grad_dtype"] = [dtype_code(d) for d in dtypes]
+        own["copied"][[i for _, i, _ in self._copies]] = 1
+        own["states"] = [len(s.state) for s in slots]
+        own["kept"] = [len(s.kept) for s in slots]
+        self._elements = int(own["numel"].sum())
+        self._sums = np.zeros(-(-int((-(-own["numel"] // LINE)).sum()) // BLOCK) + 1)
+        self._grads = (ctypes.c_void_p * (n + len(absent) + 1))()
+        self._table = Table(
+            self._driver.torch, self._segments.ctypes.data, n,
+            base + _LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
+            0, 0, self._sums.ctypes.data, 0, GRAIN // LINE,
+        )  # fmt: skip
+        self._tell_written(written)
+        self._address = ctypes.addressof(self._table)
+        self._packed: list[tuple[Row, Any, Struct, int]] = []
+
+    def gather(self) -> Look:
+        if not self._alive.all or not self._copy_gradients():
+            return Look.STALE
+        if self._driver.asks and not self._ask():
+            return Look.STALE
+        found = self._driver.gather(self._address)
+        if found > CHANGED:  # MOVED
+            written = self._now_written()
+            if written is None:
+                return Look.STALE
+            self._tell_written(written)
+            self._arrays[self._first_array + 1] = 0  # every gradient is looked at as if new
+            found = found & CHANGED | self._driver.gather(self._address)
+        return Look.STALE if found < 0 else Look.CHANGED if found & CHANGED else Look.SAME
+
+    def assign(self, rows: Rows) -> None:
+        self._packed = []
+        table = self._segments
+        for row, places in rows:
+            program = row.program
+            assert program is not None
+            members, n = self._local[places], len(program.scalars)
+            width = n + 1 + len(program.numbers)  # scalars, random bits, new numbers
+            buffer = (ctypes.c_double * width)()
+            self._packed.append((row, buffer, Struct(f"{width}d"), n))
+            table["row"][members] = ctypes.addressof(buffer)
+            table["next"][members] = ctypes.addressof(buffer) + 8 * (n + 1)
+            kinds = self._kind_of[members]
+            for kind in np.unique(kinds).tolist():
+                code = machine_code(program, self._kinds[kind], row.noise is not None)
+                table["update"][members[kinds == kind]] = code
+
+    def square_sum(self) -> float:
+        grads = self._keep_gradients()
+        _check(self._driver.measure(self._address))
+        del grads
+        lines = self._table.lines
+        return float(self._sums[: -(-lines // BLOCK)].sum())
+
+    def run(self, late: Mapping[str, Any]) -> None:
+        for row, buffer, form, n in self._packed:
+            values = row.values
+            form.pack_into(buffer, 0, *values[:n], row.noise or 0, *values[n:])
+        if "bump_version" in self._driver.asks:
+            present = (r() for r, s in zip(self._params, self._segments, strict=False))
+            increment_version([p for p in present if p is not None])
+        if self._elements > HELD:
+            grads = self._keep_gradients()  # another thread may drop them meanwhile
+            tensors = self._alive.keep()
+            _check(self._driver.run(self._address))
+            del grads, tensors
+        else:
+            _check(self._driver.run_held(self._address))
+
+    def let_go(self) -> None:
+        pass
+
+    def _keep_gradients(self) -> list[Any]:
+        return [_grad(p) for p in (r() for r in self._params) if p is not None]
+
+    def _copy_gradients(self) -> bool:
+        """Copy the gradients that cannot be read where they lie; False if one is not as it was."""
+        for buffer, i, layout in self._copies:
+            param = self._params[i]()
+            grad = None if param is None else param.grad
+            if grad is None:
+                continue
+            if grad.layout != layout or type(grad) not in (Tensor, torch.nn.Parameter):
+                return False
+            with torch.no_grad():
+                buffer.copy_(grad if layout == torch.strided else grad.to_dense())
+        return True
+
+    def _ask(self) -> bool:
+        """Find out in Python what this build of torch does not tell; False where it is amiss."""
+        params = [r() for r in (*self._params, *self._absent)]
+        grads = [None if p is None else p.grad for p in params]
+        for i, grad in enumerate(grads):
+            self._grads[i] = None if grad is None else grad._cdata
+        tensors = [t for t in (*params, *grads) if t is not None and t.layout == torch.strided]
+        return not any(t.is_neg() or t.is_conj() for t in tensors)
+
+    def _now_written(self) -> np.ndarray | None:
+        """The runs of memory that are written now; None if two of them overlap."""
+        address = self._looks["address"]
+        runs = [
+            (int(address[look]), int(address[look]) + size)
+            for looks, sizes in self._looked
+            for look, size in zip(looks, sizes, strict=True)
+        ]
+        return None if overlapping(runs) else _sorted(runs)
+
+    def _tell_written(self, written: np.ndarray) -> None:
+        self._written = written
+        self._table.written, self._table.n_written = written.ctypes.data, len(written)
+
+
+class Alive:
+    """Whether all of some objects still exist. Keeps none of them alive.
+
+    Attributes:
+        all: False from the moment when the first of them is gone.
+    """
+
+    def __init__(self, objects: Iterable[Any]):
+        alive = [True]
+
+        def gone(_: Any) -> None:
+            alive[0] = False
+
+        self._alive = alive
+        self._refs = [weakref.ref(o, gone) for o in objects]
+
+    @property
+    def all(self) -> bool:
+        return self._alive[0]
+
+    def keep(self) -> list[Any]:
+        """All of them, as long as the list is kept."""
+        return [r() for r in self._refs]
+
+
+class _Looks:
+    """Gathers what is looked at, and makes the table of it."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, ...]] = []
+        self._shapes: list[int] = []
+        self._offset = holder_offset()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, tensor: Tensor, *, shaped: bool = False) -> int:
+        """Add a tensor; with ``shaped`` its sizes and strides too."""
+        start = len(self._shapes)
+        if shaped:
+            self._shapes += (*tensor.shape, *tensor.stride())
+        holder = id(tensor) + self._offset if self._offset else 0
+        dim, address = tensor.dim(), tensor.data_ptr() if tensor.layout == torch.strided else 0
+        code = dtype_code(tensor.dtype) if shaped else 0
+        self._rows.append((tensor._cdata, holder, code, dim, start, start + dim, address))
+        return len(self._rows) - 1
+
+    def add_kept(self, tensor: Tensor | None) -> None:
+        """Add a tensor of one element, float32 or float64, or the place of one that is not."""
+        if tensor is None:
+            self._rows.append((0,) * 7)
+        else:
+            place = self.add(tensor)
+            row = self._rows[place]
+            self._rows[place] = (*row[:2], int(tensor.dtype == torch.float64), *row[3:])
+
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """The looks, and the sizes and strides that they point to."""
+        shapes = np.array([*self._shapes, 0], np.int64)
+        table = np.array([*self._rows, (0,) * 7], _LOOK)
+        for name in ("sizes", "strides"):
+            table[name] = shapes.ctypes.data + 8 * table[name]
+        return table, shapes
+
+
+@cache
+def machine_code(program: Program, arrays: Arrays, stochastic: bool = False) -> int:
+    """The address of the compiled loop of a program over arrays of these types."""
+    compiler = jit()
+    text = lower(program, arrays, fma=compiler.fma, stochastic=stochastic)
+    (address,) = compiler.compile(text, "update")
+    return address
+
+
+def served(dtype: torch.dtype) -> bool:
+    """Whether machine code reads and writes this dtype here."""
+    return dtype in NAMES and (dtype != torch.float16 or jit().half)
+
+
+def _check(code: int) -> None:
+    if code:
+        raise RuntimeError(f"torch_parallel_for failed with code {code}")
+
+
+def _numbers(tensor: Tensor) -> int:
+    """How many real numbers a tensor holds."""
+    return tensor.numel() * (2 if tensor.is_complex() else 1)
+
+
+def _runs(tensors: Iterable[Iterable[Tensor]]) -> np.ndarray:
+    """The runs of memory that dense tensors lie in, in order."""
+    return _sorted(
+        (t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for own in tensors for t in own
+    )
+
+
+def _sorted(runs: Iterable[tuple[int, int]]) -> np.ndarray:
+    return np.array(sorted(r for r in runs if r[0] < r[1]), np.uint64).reshape(-1, 2)
+
+
+def _readable(param: Tensor, grad: Tensor | None, written: np.ndarray) -> bool:
+    """Whether a gradient can be read where it lies: beside its parameter, and not written to."""
+    if grad is None:
+        return True
+    if not (
+        grad.layout == torch.strided
+        and served(grad.dtype)
+        and grad.is_complex() == param.is_complex()
+        and grad.device == param.device
+        and not grad.is_neg()
+        and not grad.is_conj()
+        and not grad._is_zerotensor()
+        and same_layout(param, grad)
+    ):
+        return False
+    begin = grad.data_ptr()
+    end = begin + grad.numel() * grad.element_size()
+    after = int(np.searchsorted(written[:, 1], np.uint64(begin), side="right"))
+    return begin == end or after == len(written) or int(written[after, 0]) >= end

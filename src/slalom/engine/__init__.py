@@ -1,0 +1,1 @@
+"""A step as a whole: which parameters, by which backend, what is done to their gradients first."""

@@ -1,0 +1,89 @@
+"""What tensors of a step share memory, and which of them no update can be right for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from slalom.backends.base import RefusedTensorError, Slot
+from slalom.backends.layout import is_dense, overlapping, same_layout, span
+
+
+def plain(tensor: Tensor | None) -> bool:
+    """Whether a tensor's elements lie in memory of its own that can be looked at."""
+    return (
+        tensor is not None
+        and type(tensor) in (Tensor, Parameter)
+        and tensor.layout == torch.strided
+        and tensor.device.type != "meta"
+        and not tensor._is_zerotensor()
+    )
+
+
+def sharing(slots: Sequence[Slot]) -> set[int]:
+    """Places of the slots whose parameter or states share memory with those of another slot."""
+    spans, owners = [], []
+    for slot in slots:
+        for tensor in (slot.param, *slot.state.values()):
+            if plain(tensor):
+                spans.append(span(tensor))
+                owners.append(slot.place)
+    return {owners[i] for i in overlapping(spans)}
+
+
+def check(param: Tensor, grad: Tensor | None, name: str) -> None:
+    """Raise :class:`RefusedTensorError` where updating a parameter in place has no meaning.
+
+    That is where it holds integers, where two of its elements are one, and where its gradient is
+    a shifted view of it.
+    """
+    if not (param.is_floating_point() or param.is_complex()):
+        raise RefusedTensorError(
+            f"{name} holds {param.dtype}, and only floating-point and complex parameters can be "
+            "updated; leave it out of the optimizer"
+        )
+    if _is_spread(param) != _is_spread(grad) and grad is not None:
+        kinds = ("a DTensor", "a plain tensor")
+        mine, other = kinds if _is_spread(param) else kinds[::-1]
+        raise RefusedTensorError(
+            f"{name} is {mine} and its gradient is {other}; give it a gradient of its own kind "
+            "(DTensor.to_local(), distribute_tensor())"
+        )
+    if not plain(param):
+        return
+    if not is_dense(param) and _overlaps_itself(param):
+        raise RefusedTensorError(
+            f"more than one element of {name} lies in the same place of memory (an expanded or "
+            "overlapping view), so that it cannot be updated in place; make it contiguous first"
+        )
+    if plain(grad) and grad is not None and grad.device == param.device and is_dense(param):
+        begin, end = span(param)
+        first, last = span(grad)
+        same = first == begin and same_layout(param, grad) and grad.dtype == param.dtype
+        if first < end and begin < last and not same and is_dense(grad):
+            raise RefusedTensorError(
+                f"the gradient of {name} is a shifted view of the memory of {name} itself, which "
+                "the update overwrites; clone() the gradient"
+            )
+
+
+def _overlaps_itself(tensor: Tensor) -> bool:
+    axes = sorted((st, n) for st, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1)
+    reach = 0
+    for stride, size in axes:
+        if stride <= reach:
+            break  # perhaps: it has to be counted
+        reach += stride * (size - 1)
+    else:
+        return False
+    places = torch.zeros((), dtype=torch.int64)
+    for stride, size in axes:
+        places = places.unsqueeze(-1) + stride * torch.arange(size)
+    return places.unique().numel() < places.numel()
+
+
+def _is_spread(tensor: Tensor | None) -> bool:
+    return hasattr(tensor, "placements")

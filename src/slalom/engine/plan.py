@@ -1,0 +1,319 @@
+"""The plan of a step: which parameters are updated, by which backend, with which scalars.
+
+A plan is built once and serves as long as all that it relies on is found as it was; that is looked
+at in every step. It keeps none of the optimizer's tensors alive.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slalom.backends import BACKENDS
+from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable
+from slalom.engine.distributed import LocalParts, localised
+from slalom.engine.memory import sharing
+from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
+from slalom.engine.watch import Watch
+from slalom.rules.rule import Rule
+
+Groups = Sequence[Mapping[str, Any]]
+
+
+class Outcome(Enum):
+    """What became of a step."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    """Gradients were not finite, and nothing was changed."""
+    STALE = "stale"
+    """The plan does not fit as things are now, and nothing was changed."""
+
+
+class Plan:
+    """How the present parameters of an optimizer are updated.
+
+    Args:
+        rules: of each group its rule, behind the treatment of its gradients.
+        slots: the parameters that are updated when they have a gradient, with what is kept of them.
+        absent: the parameters that have none and nothing kept; when one gets a gradient, the plan
+            is stale.
+        indices: of each slot the place of its parameter among all of the optimizer, from which
+            random bits are drawn.
+        treatment: what is done to the gradients first.
+        excluded: names of backends not to be asked, and why.
+
+    Attributes:
+        served: of each slot the name of its backend, and why the first backend was not it (None
+            where it was).
+        excluded: as given, and what this plan found since.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        slots: Sequence[Slot],
+        absent: Sequence[Tensor],
+        indices: Sequence[int],
+        treatment: Treatment,
+        excluded: Mapping[str, str] | None = None,
+    ):
+        self.treatment, self.excluded = treatment, dict(excluded or {})
+        self._rules = rules
+        self._counts = Counts(slots)
+        self._group_of = np.array([s.group for s in slots], np.intp)
+        self._indices = indices
+        self._relied = {
+            id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots
+        }
+        own = [localised(s) for s in slots]
+        pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
+        self._parts = LocalParts(pairs) if pairs else None
+        tangled = sharing(own)
+        own = [_alone(s) if s.place in tangled else s for s in own]
+        self._chance = np.array([treatment.rounds(s) for s in own], bool)
+        sets = [frozenset(s.state) for s in own]
+        self._state_sets = list(dict.fromkeys(sets))
+        numbers = {names: i for i, names in enumerate(self._state_sets)}
+        self._set_of = np.array([numbers[names] for names in sets], np.intp)
+        if self._parts is not None:
+            self._parts.lend()
+        try:
+            self._launches, self.served = self._place(own, absent)
+        finally:
+            if self._parts is not None:
+                self._parts.take_back()
+        self._absent = [] if self._launches else list(map(weakref.ref, absent))
+        self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
+            _is_spread(s.param) for s in slots
+        )
+        self._rows: list[Row] = []
+        self._members: list[np.ndarray] = []
+        self._grouped = False
+        self._watch: Any = None
+
+    def _place(
+        self, slots: Sequence[Slot], absent: Sequence[Tensor]
+    ) -> tuple[list[tuple[Backend, Launch]], list[tuple[str, str | None]]]:
+        """Give each slot to the first backend that takes it."""
+        chosen: dict[int, tuple[str, str | None]] = {}
+        launches: list[tuple[Backend, Launch]] = []
+        left = list(slots)
+        why: dict[int, str] = {}
+        for backend in BACKENDS:
+            refused = {
+                s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in left
+            }
+            taken = [s for s in left if refused[s.place] is None]
+            for s in left:
+                why.setdefault(s.place, refused[s.place] or "")
+            if not taken:
+                continue
+            try:
+                launches.append((backend, backend.prepare(taken, absent, self._counts)))
+            except Unavailable as error:
+                self.excluded[backend.name] = str(error)
+                why |= {s.place: str(error) for s in taken}
+                continue
+            absent = ()
+            chosen |= {s.place: (backend.name, why[s.place] or None) for s in taken}
+            left = [s for s in left if refused[s.place] is not None]
+        if left:
+            raise RuntimeError(f"no backend serves {left[0].name}: {why[left[0].place]}")
+        return launches, [chosen[s.place] for s in slots]
+
+    @property
+    def lost(self) -> str | None:
+        """Why no parameter at all is served by the first backend; None if one is."""
+        reasons = [why for _, why in self.served]
+        return reasons[0] if reasons and None not in reasons else None
+
+    def watch(self, groups: Groups, states: Mapping[Tensor, Any]) -> None:
+        """Remember which objects are in these groups and states, for :meth:`holds`."""
+        for backend in BACKENDS:
+            if (made := backend.watch(groups, states, self._relied)) is not None:
+                self._watch = made
+                return
+        self._watch = Watch(groups, states, self._relied)
+
+    def holds(self, groups: Groups, states: Mapping[Tensor, Any]) -> bool:
+        """Whether groups and states hold the very objects that they held."""
+        return self._watch is not None and self._watch.holds(groups, states)
+
+    def run(
+        self, groups: Groups, scale: Any = None, before: Callable[[], None] | None = None
+    ) -> Outcome:
+        """Make one step. ``before`` is called when nothing can hinder it any more.
+
+        ``scale`` is what gradients are multiplied by before they are clipped, a float or a tensor
+        of one element; None where they are not scaled. Raises :class:`NonFiniteGradientError`
+        where the treatment says so, and nothing is changed then.
+        """
+        try:
+            if self._parts is not None and not self._parts.lend():
+                return Outcome.STALE
+            return self._run(groups, scale, before)
+        finally:
+            for _, launch in self._launches:
+                launch.let_go()
+            if self._parts is not None:
+                self._parts.take_back()
+
+    def _run(self, groups: Groups, scale: Any, before: Callable[[], None] | None) -> Outcome:
+        for _, launch in self._launches:
+            look = launch.gather()
+            if look is Look.STALE:
+                return Outcome.STALE
+            if look is Look.CHANGED:
+                self._grouped = False
+        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+            return Outcome.STALE
+        treatment = self.treatment
+        if treatment.measures:
+            total = self._square_sum(groups)
+            if treatment.on_nonfinite != "propagate" and not math.isfinite(total):
+                if not self._goes_on(groups):
+                    return Outcome.SKIPPED
+            if scale is not None:
+                scale = scale * treatment.factor(total**0.5 * abs(scale))
+        late = [treatment.late(scale, group) for group in groups]
+        if not self._fill(groups, late):
+            return Outcome.STALE
+        if before is not None:
+            before()
+        for _, launch in self._launches:
+            launch.run(late[0] if late else {})
+        values = self._counts.values
+        for row, members in zip(self._rows, self._members, strict=True):
+            row.count += 1
+            if row.numbers:
+                row.numbers = values[members[0], 1 : 1 + len(row.numbers)].tolist()
+        return Outcome.DONE
+
+    def _fill(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
+        """Compute the scalars of every row; False where a state is missing that they need."""
+        again = not self._grouped
+        if not again:
+            for row in self._rows:
+                if not row.fill(groups[row.group], late[row.group]):
+                    again = True
+                    break
+        if again and not self._regroup(groups, late):
+            return False
+        for row, members in zip(self._rows, self._members, strict=True):
+            if row.noise is not None:
+                row.draw(self.treatment.rounding_seed, self._indices[members[0]])
+        return True
+
+    def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
+        """Sort the present slots into rows, by group, step count and numbers."""
+        self._grouped = False
+        present = np.flatnonzero(self._counts.present)
+        chance = self._chance[present]
+        keys = np.column_stack(
+            [
+                self._group_of[present],
+                np.where(chance, present, -1),  # what is rounded by chance has a row of its own
+                self._counts.values[present],
+            ]
+        )
+        rows: list[Row] = []
+        members: list[np.ndarray] = []
+        known = {row.group: row.program for row in self._rows}
+        for key, places in _sorted_out(keys, present):
+            group, own, count, *numbers = key
+            rule = self._rules[int(group)]
+            row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
+            row.program = known.get(row.group)
+            options = groups[row.group], late[row.group]
+            if row.program is None or not row.fill(*options):
+                known[row.group] = row.choose(*options)
+                row.fill(*options)
+            assert row.program is not None
+            needed = set(row.program.live_state)
+            if not all(needed <= self._state_sets[i] for i in set(self._set_of[places].tolist())):
+                return False
+            row.noise = None if own < 0 else 0
+            rows.append(row)
+            members.append(places)
+        self._rows, self._members = rows, members
+        for backend, launch in self._launches:
+            of_launch = list(zip(rows, members, strict=True))
+            if len(self._launches) > 1:
+                of_launch = [(r, m[np.isin(m, launch.places)]) for r, m in of_launch]
+            try:
+                launch.assign([(r, m) for r, m in of_launch if len(m)])
+            except Unavailable as error:
+                self.excluded[backend.name] = str(error)
+                return False
+        self._grouped = True
+        return True
+
+    def _square_sum(self, groups: Groups) -> Any:
+        """The sum of the squares of all gradients, over all processes."""
+        if self._spread:  # the launches see this process's parts alone
+            return square_sum(p.grad for p in _params(groups) if p.grad is not None)
+        return sum((launch.square_sum() for _, launch in self._launches), start=0.0)
+
+    def _goes_on(self, groups: Groups) -> bool:
+        """What to do about squares that do not sum up: go on, or skip the step, or raise."""
+        named = [(_name(groups, p), p.grad) for p in _params(groups) if p.grad is not None]
+        if all_finite(grad for _, grad in named):  # large float64 values overflow in squares
+            return True
+        if self.treatment.on_nonfinite == "raise":
+            raise NonFiniteGradientError(named)
+        return False
+
+
+def _alone(slot: Slot) -> Slot:
+    return Slot(
+        slot.param, slot.state, slot.kept, slot.count, slot.group, slot.place, slot.by_rows, True,
+        slot.name,
+    )  # fmt: skip
+
+
+def _names_of_kept(slot: Slot, rule: Rule) -> list[str]:
+    names = ("step", *rule.numbers)
+    return [n for n, t in zip(names, slot.kept, strict=False) if t is not None]
+
+
+def _sorted_out(keys: np.ndarray, places: np.ndarray) -> list[tuple[list[float], np.ndarray]]:
+    """The places by their keys, equal keys together."""
+    if not len(places):
+        return []
+    if (keys == keys[0]).all():
+        return [(keys[0].tolist(), places)]
+    unique, which = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which, minlength=len(unique)))[:-1]
+    return list(zip(unique.tolist(), np.split(places[order], ends), strict=True))
+
+
+def _params(groups: Groups) -> list[Tensor]:
+    return list(chain.from_iterable(g["params"] for g in groups))
+
+
+def _name(groups: Groups, param: Tensor) -> str:
+    for number, group in enumerate(groups):
+        for place, other in enumerate(group["params"]):
+            if other is param:
+                return name_of(group, number, place)
+    return "a parameter"
+
+
+def name_of(group: Mapping[str, Any], number: int, place: int) -> str:
+    """How messages call the parameter at this place of a group, the ``number``-th."""
+    names = group.get("param_names")
+    return names[place] if names else f"parameter {place} of group {number}"
+
+
+def _is_spread(param: Any) -> bool:
+    return hasattr(param, "placements")

@@ -1,0 +1,246 @@
+"""Trace a rule into a program: what runs once a step on the host, and once per element."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from slalom.ir.formula import formula, input_name
+from slalom.ir.passes import Body, fuse, hoist
+from slalom.ir.scalars import Scalars, compile_scalars
+from slalom.ir.symbol import ALLOWED, Graph, NotRealError, Symbol
+from slalom.rules.rule import REQUIRED, Rule, RuleError
+
+def is_flag(rule: Rule, name: str, value: Any) -> bool:
+    """Whether a hyper-parameter is a choice, fixed in a trace, and not a number that may vary."""
+    default = rule.hypers.get(name)
+    if isinstance(default, bool | str):
+        return True
+    return default in (None, REQUIRED) and not (_is_number(value) or length(value) is not None)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool | str) and hasattr(value, "__float__")
+
+
+def length(value: Any) -> int | None:
+    """How many numbers a hyper-parameter is: of any sequence its length, None of one number."""
+    if isinstance(value, tuple | list):
+        return len(value)
+    if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
+        return None
+    return len(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """One trace of a rule, valid where its flags and guards hold.
+
+    Attributes:
+        rule: the rule traced.
+        source: output name (``param`` or a state) -> its expression as written, for reading.
+        outputs: output name -> its expression made cheap, for the outputs that change.
+        numbers: the new value of each of the rule's numbers.
+        flags: the hyper-parameters that are choices, and what they were.
+        guards: the scalar conditions the rule branched on, and how they came out.
+        shapes: hyper-parameter name -> its length if it is a tuple, for the numbers.
+    """
+
+    rule: Rule
+    source: dict[str, Symbol]
+    outputs: dict[str, Symbol]
+    numbers: tuple[Symbol, ...]
+    flags: dict[str, Any]
+    guards: tuple[tuple[Symbol, bool], ...]
+    shapes: dict[str, int | None]
+
+    @cached_property
+    def body(self) -> Body:
+        """What runs once per element."""
+        return Body(self.outputs)
+
+    @cached_property
+    def fused(self) -> Body:
+        """The same with multiply-adds, for what has such an operation."""
+        return fuse(self.body)
+
+    @cached_property
+    def scalars(self) -> list[Symbol]:
+        """The scalars that the element expressions and outputs use, constants apart."""
+        operands = (a for n in self.body.nodes for a in n.args if isinstance(a, Symbol))
+        used = dict.fromkeys((*operands, *self.outputs.values()))
+        return [a for a in used if not a.is_element and a.op != "constant"]
+
+    @cached_property
+    def reads(self) -> list[str]:
+        """The tensors read, of ``param``, ``grad`` and the rule's states."""
+        return [n.args[0] for n in self.body.nodes if n.op == "tensor"]
+
+    @cached_property
+    def writes(self) -> list[str]:
+        """The tensors written."""
+        return list(self.outputs)
+
+    @cached_property
+    def live_state(self) -> tuple[str, ...]:
+        """The state tensors that the program reads or writes; the others need no memory."""
+        return tuple(s for s in self.rule.state if s in self.reads or s in self.writes)
+
+    @cached_property
+    def bytes(self) -> int:
+        """Bytes read and written for each float32 element by one update."""
+        return 4 * (len(self.reads) + len(self.writes))
+
+    @cached_property
+    def row(self) -> Callable[..., Scalars | None]:
+        """The host's part: ``row(step, first, *hypers, *numbers)``, in double precision.
+
+        ``hypers`` are the values of ``rule.hypers`` and ``numbers`` of ``rule.numbers``, in order.
+        Returns the scalars and after them the new numbers; None where a flag or a guard does not
+        hold, so that another program has to serve. Raises :class:`RuleValueError` where one of
+        them is no real number.
+        """
+        rule = self.rule
+        run = compile_scalars(
+            list(rule.hypers), rule.late, rule.numbers, self.flags, self.shapes, self.guards,
+            [*self.scalars, *self.numbers],
+        )  # fmt: skip
+
+        def row(step: float, first: bool, *values: Any) -> Scalars | None:
+            try:
+                return run(step, first, *values)
+            except NotRealError as error:
+                raise RuleValueError(rule, error) from error
+
+        return row
+
+
+class RuleValueError(ValueError):
+    """A rule's scalar is no real number; names the rule, the expression and what it is made of."""
+
+    def __init__(self, rule: Rule, error: NotRealError):
+        values = ", ".join(f"{input_name(n)}={v:g}" for n, v in error.values.items())
+        super().__init__(
+            f"rule {rule.name}: {formula(error.symbol)} is not a real number with {values}; "
+            "nothing was updated"
+        )
+
+
+def trace(
+    rule: Rule,
+    hypers: Mapping[str, Any],
+    *,
+    step: float = 1,
+    first: bool = True,
+    numbers: Sequence[float] | None = None,
+) -> Program:
+    """Run the rule once on symbols; ``numbers`` are by default what they are at the start.
+
+    Raises :class:`RuleError`, with the rule's name and line, where the rule does what cannot be
+    traced, and where it returns the wrong number of results.
+    """
+    graph = Graph()
+    flags: dict[str, Any] = {}
+    shapes: dict[str, int | None] = {}
+    keywords: dict[str, Any] = {}
+    for name in rule.hypers:
+        value = hypers[name]
+        if is_flag(rule, name, value):
+            flags[name] = keywords[name] = value
+        elif length(value) is not None:
+            shapes[name] = length(value)
+            keywords[name] = tuple(
+                graph.leaf("number", f"{name}[{i}]", float(v)) for i, v in enumerate(value)
+            )
+        else:
+            shapes[name] = None
+            keywords[name] = graph.leaf("number", name, float(value))
+    if rule.takes_step:
+        keywords["step"] = graph.leaf("number", "step", float(step))
+    if rule.takes_first:
+        flags["first"] = keywords["first"] = first
+    if numbers is None:
+        numbers = [rule.start(n, hypers) for n in rule.numbers]
+    present = dict(zip(rule.numbers, numbers, strict=True))
+    given = {
+        name: graph.leaf("number", name, float(present[name]))
+        if name in present
+        else graph.leaf("tensor", name)
+        for name in ("param", "grad", *rule.arguments)
+    }
+    try:
+        results = rule.function(*given.values(), **keywords)
+    except NotRealError as error:
+        raise RuleValueError(rule, error) from error
+    except Exception as error:
+        raise _explained(rule, error) from error
+    results = results if isinstance(results, tuple) else (results,)
+    expected = ("param", *rule.arguments)
+    if len(results) != len(expected):
+        raise RuleError(
+            f"rule {rule.name} returns {len(results)} results where {len(expected)} are due: "
+            f"the new {', '.join(expected)}"
+        )
+    for name, result in zip(expected, results, strict=True):
+        if not isinstance(result, Symbol | int | float):
+            raise RuleError(
+                f"rule {rule.name} returns {result!r} as the new {name}, which must be a value "
+                f"computed in the rule; return the new {', '.join(expected)}"
+            )
+    symbols = {
+        name: (r if isinstance(r, Symbol) else graph.constant(r)).counted()
+        for name, r in zip(expected, results, strict=True)
+    }
+    for name in rule.numbers:
+        if symbols[name].is_element:
+            raise RuleError(f"rule {rule.name} makes a tensor of {name}, which is a number")
+    source = {name: symbol for name, symbol in symbols.items() if symbol is not given[name]}
+    outputs = hoist({n: symbol for n, symbol in source.items() if n not in rule.numbers})
+    after = tuple(symbols[n] for n in rule.numbers)
+    return Program(rule, source, outputs, after, flags, tuple(graph.guards), shapes)
+
+
+@cache
+def programs(rule: Rule) -> list[Program]:
+    """The programs traced of this rule so far, shared by all that use it."""
+    return []
+
+
+def program_for(
+    rule: Rule, hypers: Mapping[str, Any], step: float, first: bool, *numbers: float
+) -> Program:
+    """The program that serves these hyper-parameters, traced now if there is none yet.
+
+    ``numbers`` are the present values of ``rule.numbers``.
+    """
+    values = [hypers[name] for name in rule.hypers]
+    known = programs(rule)
+    for program in known:
+        if _fits(program, hypers) and program.row(step, first, *values, *numbers) is not None:
+            return program
+    program = trace(rule, hypers, step=step, first=first, numbers=numbers)
+    known.append(program)
+    return program
+
+
+def _fits(program: Program, hypers: Mapping[str, Any]) -> bool:
+    return all(
+        length(hypers[name]) == n and not is_flag(program.rule, name, hypers[name])
+        for name, n in program.shapes.items()
+    ) and all(
+        is_flag(program.rule, name, hypers[name]) for name in program.flags if name != "first"
+    )
+
+
+def _explained(rule: Rule, error: Exception) -> RuleError:
+    """The error with the rule's name and line, and what a rule may do."""
+    here = inspect.unwrap(rule.function).__code__.co_filename
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f for f in frames if f.filename == here] or frames[-1:]
+    what = str(error) if isinstance(error, RuleError) else f"{type(error).__name__}: {error}"
+    where = f"line {lines[-1].lineno} of {lines[-1].filename} ({lines[-1].line})"
+    return RuleError(f"rule {rule.name} cannot be traced at {where}: {what}. {ALLOWED}.")
