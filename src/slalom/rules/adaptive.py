@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slalom.rules.functions import sqrt
-from slalom.rules.parts import objective
+from slalom.rules.parts import regularized
 from slalom.rules.rule import rule
 
 
@@ -16,7 +16,7 @@ def adagrad(
 
     The rate shrinks with the sum of squared gradients of each parameter.
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     sum = sum + grad * grad
     rate = lr / (1 + (step - 1) * lr_decay)
     return param - rate * grad / (sqrt(sum) + eps), sum
@@ -28,7 +28,7 @@ def adadelta(
     maximize=False,
 ):  # fmt: skip
     """Adadelta (Zeiler 2012, algorithm 1): steps in the units of the parameter."""
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     square_avg = rho * square_avg + (1 - rho) * grad * grad
     delta = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * grad
     acc_delta = rho * acc_delta + (1 - rho) * delta * delta
@@ -45,7 +45,7 @@ def rmsprop(
     ``eps`` stands outside the root, as in torch. ``eps_inside_sqrt`` puts it inside, as in
     Hinton's course and the Deep Learning book (algorithm 8.5).
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     square_avg = alpha * square_avg + (1 - alpha) * grad * grad
     variance = square_avg
     if centered:

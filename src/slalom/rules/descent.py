@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slalom.rules.functions import maximum
-from slalom.rules.parts import objective
+from slalom.rules.parts import regularized
 from slalom.rules.rule import REQUIRED, rule
 
 
@@ -18,7 +18,7 @@ def sgd(
     multiplies all of it, so that a schedule rescales past gradients too. Batch gradient descent
     (Cauchy 1847) is this rule fed with the gradient over all samples.
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     if momentum != 0:
         momentum_buffer = grad if first else momentum * momentum_buffer + (1 - dampening) * grad
         grad = grad + momentum * momentum_buffer if nesterov else momentum_buffer
@@ -36,7 +36,7 @@ def momentum(
     ``nesterov`` takes the gradient at the point ahead (Nesterov 1983), rewritten for the
     parameters at that point: x = x + beta*v - lr*g (Bengio et al. 2013, eq. 7).
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     velocity = momentum * velocity - lr * grad
     if nesterov:
         return param + momentum * velocity - lr * grad, velocity
@@ -53,7 +53,7 @@ def asgd(
     ``ax`` is the average, to be read from the state: the last value until step ``t0``, the mean
     of all values since then.
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     param = (1 - lambd * eta) * param - eta * grad
     ax = param if mu == 1 else ax + mu * (param - ax)
     eta = lr / (1 + lambd * lr * step) ** alpha

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slalom.rules.functions import absolute, maximum, sqrt
-from slalom.rules.parts import ADAPTIVE, decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, regularized
 from slalom.rules.rule import rule
 
 
@@ -45,7 +45,7 @@ def adamax(
 ):  # fmt: skip
     """AdaMax (Kingma & Ba 2015, algorithm 2): Adam with the maximum norm for its magnitude."""
     beta1, beta2 = betas
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     exp_avg = beta1 * exp_avg + (1 - beta1) * grad
     exp_inf = maximum(beta2 * exp_inf, absolute(grad) + eps)
     return param - lr / (1 - beta1**step) * exp_avg / exp_inf, exp_avg, exp_inf

@@ -8,7 +8,7 @@ while training, the state holds ``z``, and :func:`average` gives ``x`` from both
 from __future__ import annotations
 
 from slalom.rules.functions import Value, minimum, sqrt
-from slalom.rules.parts import objective
+from slalom.rules.parts import regularized
 from slalom.rules.rule import rule
 
 
@@ -18,7 +18,7 @@ def schedule_free_sgd(
     warmup_steps=0, maximize=False,
 ):  # fmt: skip
     """Schedule-Free SGD (Defazio et al. 2024, eq. 2-4), the rate rising over ``warmup_steps``."""
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     rate = lr * warmup(step, warmup_steps)
     return move(param, grad, weight_sum, param if first else z, rate, momentum)
 

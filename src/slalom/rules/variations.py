@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slalom.rules.functions import maximum, minimum, sqrt
-from slalom.rules.parts import ADAPTIVE, decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, regularized
 from slalom.rules.rule import rule
 
 
@@ -42,7 +42,7 @@ def adabound(
     it starts from as ``base_lr``: the bounds then move with ``lr / base_lr``.
     """
     beta1, beta2 = betas
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     exp_avg = beta1 * exp_avg + (1 - beta1) * grad
     exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
     variance = exp_avg_sq
