@@ -137,13 +137,8 @@ def trace(
         results = rule.function(*given.values(), **keywords)
     except Exception as error:
         raise _explained(rule, error) from error
-    results = results if isinstance(results, tuple) else (results,)
+    results = rule.results(results)
     expected = ("param", *rule.arguments)
-    if len(results) != len(expected):
-        raise RuleError(
-            f"rule {rule.name} returns {len(results)} results where {len(expected)} are due: "
-            f"the new {', '.join(expected)}"
-        )
     symbols = {
         name: r if isinstance(r, Symbol) else graph.constant(r)
         for name, r in zip(expected, results, strict=True)

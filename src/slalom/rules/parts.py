@@ -7,6 +7,13 @@ from slalom.rules.functions import Value
 ADAPTIVE = {"lr": (3e-4, 1e-1), "betas[0]": (0.8, 0.95), "betas[1]": (0.95, 0.9999)}
 """Where a race looks for the hyper-parameters of Adam and its kin."""
 
+NESTEROV = {
+    "Nesterov momentum requires a momentum and zero dampening": lambda hypers: (
+        not hypers["nesterov"] or (hypers["momentum"] > 0 and hypers.get("dampening", 0) == 0)
+    )
+}
+"""What Nesterov's form asks of the other hyper-parameters, in torch's words."""
+
 
 def regularized(param: Value, grad: Value, weight_decay: Value, maximize: bool) -> Value:
     """The gradient of what is minimised: turned for ``maximize``, with L2 decay added to it."""
