@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import slalom
+from drawn import hypers_of
 from reference import distance, trajectory
 from slalom.kernel.plan import Plan
 from slalom.rules import RULES, Rule
@@ -20,54 +21,6 @@ FITS = 1e18
 """What has a square in float32; some settings of some rules grow beyond it in 25 steps."""
 
 CLASSES = {name: slalom.optimizer(rule) for name, rule in RULES.items()}
-
-NUMBERS: dict[str, st.SearchStrategy[Any]] = {
-    "lr": st.floats(1e-4, 0.1),
-    "momentum": st.just(0) | st.floats(0.1, 0.99),
-    "dampening": st.just(0) | st.floats(0.0, 0.9),
-    "weight_decay": st.just(0) | st.floats(1e-4, 0.1),
-    "lr_decay": st.just(0) | st.floats(1e-3, 0.5),
-    "initial_accumulator_value": st.just(0) | st.floats(0.1, 2.0),
-    "alpha": st.floats(0.8, 0.999),
-    "eps": st.floats(1e-10, 1e-3),
-    "betas": st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.9999)),
-    "rho": st.floats(0.5, 0.99),
-    "lambd": st.floats(1e-5, 1e-2),
-    "t0": st.floats(1, 30),
-    "etas": st.tuples(st.floats(0.2, 0.8), st.floats(1.05, 1.5)),
-    "step_sizes": st.tuples(st.floats(1e-6, 1e-3), st.floats(0.2, 5.0)),
-    "momentum_decay": st.floats(1e-3, 1e-2),
-    "final_lr": st.floats(0.01, 0.5),
-    "gamma": st.floats(1e-4, 1e-2),
-    "warmup_steps": st.integers(0, 10),
-    "base_lr": st.none() | st.floats(1e-3, 0.1),
-}
-OF_A_RULE = {
-    ("adan", "betas"): st.tuples(*[st.floats(0.5, 0.99)] * 3),
-    ("schedule_free_sgd", "momentum"): st.floats(0.3, 0.99),
-    ("schedule_free_adamw", "betas"): st.tuples(st.floats(0.3, 0.99), st.floats(0.5, 0.9999)),
-    ("asgd", "alpha"): st.floats(0.5, 1.0),
-}
-"""Where a name means something else in one rule than in the others."""
-
-
-@st.composite
-def hypers_of(draw: st.DrawFn, rule: Rule) -> dict[str, Any]:
-    """Any hyper-parameters that the rule's class accepts."""
-    hypers = {
-        name: draw(
-            st.booleans()
-            if isinstance(default, bool)
-            else OF_A_RULE.get((rule.name, name), NUMBERS.get(name))
-        )
-        for name, default in rule.hypers.items()
-    }
-    if hypers.get("nesterov"):
-        hypers["momentum"] = hypers["momentum"] or 0.9
-        if "dampening" in hypers:
-            hypers["dampening"] = 0
-    return hypers
-
 
 shapes = st.lists(
     st.lists(st.integers(0, 9), max_size=3).map(tuple) | st.just((70, 50)), min_size=1, max_size=5

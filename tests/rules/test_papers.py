@@ -1,4 +1,4 @@
-"""The rules that torch does not have, against their papers' formulas written out once more.
+"""Rules that torch does not have, with all their options, against formulas written once more.
 
 Each function below is an independent walk in NumPy and float64, in its paper's letters: the list
 of gradients goes in, the last point comes out.
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import slalom
-from slalom import rules
+from slalom.rules import RULES, cautious
 
 N, STEPS = 7, 30
 
@@ -242,15 +242,6 @@ def test_maximize_turns_the_gradient(name, options, paper):
     np.testing.assert_allclose(got, paper(x, gradients), rtol=1e-12, atol=1e-13)
 
 
-def test_every_rule_beyond_torchs_has_a_case():
-    names = {c[0] for c in CASES}
-    ours = {n for n in slalom.optim.__all__ if isinstance(getattr(slalom.optim, n), type)}
-    ours = {
-        n for n in ours if not hasattr(torch.optim, n) and hasattr(getattr(slalom.optim, n), "rule")
-    }
-    assert ours - names == set()
-
-
 @pytest.mark.parametrize(
     ("name", "options", "extra"),
     [
@@ -275,7 +266,7 @@ def test_schedule_free_evaluates_at_the_average(name, options, extra):
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0, 1.5])
 def test_schedule_free_needs_an_interpolation(momentum):
-    with pytest.raises(ValueError, match="between 0 and 1, both excluded"):
+    with pytest.raises(ValueError, match=r"momentum must be in \(0, 1\)"):
         slalom.optim.ScheduleFreeSGD([torch.nn.Parameter(torch.ones(2))], momentum=momentum)
 
 
@@ -291,7 +282,7 @@ def test_schedule_free_with_constant_rate_averages_all_points():
 
 
 def test_the_papers_defaults():
-    defaults = {name: rule.hypers for name, rule in rules.RULES.items()}
+    defaults = {name: rule.hypers for name, rule in RULES.items()}
     assert defaults["lion"]["betas"] == (0.9, 0.99)
     assert defaults["signum"]["momentum"] == 0.9
     assert defaults["adabelief"]["betas"] == (0.9, 0.999)
@@ -316,9 +307,9 @@ def test_first_steps_are_as_long_as_the_papers_say():
 
 
 def test_a_cautious_rule_never_steps_up_its_gradient():
-    for base in (rules.adam, rules.sgd, rules.rmsprop, rules.adan, rules.laprop):
+    for base in map(RULES.__getitem__, ("adam", "sgd", "rmsprop", "adan", "laprop")):
         options = {"momentum": 0.9} if "momentum" in base.hypers else {}
-        make = slalom.optimizer(rules.cautious(base), "Cautious")
+        make = slalom.optimizer(cautious(base), "Cautious")
         param = torch.nn.Parameter(torch.zeros(200))
         optimizer = make([param], lr=0.01, **options)
         stayed = 0

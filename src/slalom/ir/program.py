@@ -178,19 +178,8 @@ def trace(
         raise RuleValueError(rule, error) from error
     except Exception as error:
         raise _explained(rule, error) from error
-    results = results if isinstance(results, tuple) else (results,)
+    results = rule.results(results)
     expected = ("param", *rule.arguments)
-    if len(results) != len(expected):
-        raise RuleError(
-            f"rule {rule.name} returns {len(results)} results where {len(expected)} are due: "
-            f"the new {', '.join(expected)}"
-        )
-    for name, result in zip(expected, results, strict=True):
-        if not isinstance(result, Symbol | int | float):
-            raise RuleError(
-                f"rule {rule.name} returns {result!r} as the new {name}, which must be a value "
-                f"computed in the rule; return the new {', '.join(expected)}"
-            )
     symbols = {
         name: (r if isinstance(r, Symbol) else graph.constant(r)).counted()
         for name, r in zip(expected, results, strict=True)

@@ -1,49 +1,44 @@
-"""Optimizers with torch.optim's interface, each made of one rule."""
+"""Optimizers with torch.optim's interface, each made of one rule; and all else of torch.optim.
 
-from slalom import rules
+There is a class for every rule of :data:`slalom.rules.RULES`, under its ``class_name``. What
+torch.optim has beside (``Optimizer``, ``lr_scheduler``, ``swa_utils``, ``LBFGS``, ...) is torch's
+own, so that ``import slalom.optim as optim`` is all there is to change.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer, lr_scheduler, swa_utils
+
 from slalom.optim.optimizer import RuleOptimizer, optimizer
 from slalom.optim.schedule_free import ScheduleFree
+from slalom.rules import RULES, Rule, RuleError
 
-_ANY = ("foreach", "capturable", "differentiable")
-_FUSED = ("foreach", "differentiable", "fused")
+if TYPE_CHECKING:
 
-SGD = optimizer(rules.sgd, "SGD", choices=_FUSED)
-Adagrad = optimizer(rules.adagrad, "Adagrad", choices=_FUSED)
-Adadelta = optimizer(rules.adadelta, "Adadelta", choices=_ANY)
-RMSprop = optimizer(rules.rmsprop, "RMSprop", choices=_ANY)
-Rprop = optimizer(rules.rprop, "Rprop", choices=_ANY)
-Adam = optimizer(rules.adam, "Adam", choices=(*_ANY, "fused"))
-AdamW = optimizer(rules.adamw, "AdamW", choices=(*_ANY, "fused"))
-Adamax = optimizer(rules.adamax, "Adamax", choices=_ANY)
-NAdam = optimizer(rules.nadam, "NAdam", choices=_ANY)
-RAdam = optimizer(rules.radam, "RAdam", choices=_ANY)
-ASGD = optimizer(rules.asgd, "ASGD", choices=_ANY)
-
-Momentum = optimizer(rules.momentum, "Momentum")
-SignSGD = optimizer(rules.signsgd, "SignSGD")
-Signum = optimizer(rules.signum, "Signum")
-Lion = optimizer(rules.lion, "Lion")
-AdaBelief = optimizer(rules.adabelief, "AdaBelief")
-AdaBound = optimizer(rules.adabound, "AdaBound")
-LaProp = optimizer(rules.laprop, "LaProp")
-Adan = optimizer(rules.adan, "Adan")
-CautiousAdamW = optimizer(rules.cautious_adamw, "CautiousAdamW")
-CautiousLion = optimizer(rules.cautious_lion, "CautiousLion")
+    def __getattr__(name: str) -> Any:
+        """The classes that the registry makes, which are there before anybody asks."""
 
 
-class ScheduleFreeSGD(ScheduleFree, optimizer(rules.schedule_free_sgd)):  # type: ignore[misc]
-    __doc__ = rules.schedule_free_sgd.__doc__
+def _made(rule: Rule) -> type[RuleOptimizer]:
+    """The class of a rule that comes with Slalom."""
+    name = rule.class_name
+    if name in globals() or name == "Routed":
+        raise RuleError(f"rule {rule.name}: slalom.optim has another {name}; give it a class_name")
+    made = optimizer(rule, name, like=getattr(torch.optim, name, None))
+    if rule.averaged:
+        made = type(name, (ScheduleFree, made), {"__doc__": rule.__doc__, "__module__": __name__})
+    return made
 
 
-class ScheduleFreeAdamW(ScheduleFree, optimizer(rules.schedule_free_adamw)):  # type: ignore[misc]
-    __doc__ = rules.schedule_free_adamw.__doc__
-
+_classes = {rule.class_name: _made(rule) for rule in RULES.values()}
+_torchs = {n: getattr(torch.optim, n) for n in torch.optim.__all__ if n not in globals()}
+globals().update(_torchs | _classes)
+for _module in (lr_scheduler, swa_utils):  # for from slalom.optim.lr_scheduler import ...
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 from slalom.optim.routed import Routed  # noqa: E402 - it takes all of the above by their names
 
-__all__ = [
-    "ASGD", "SGD", "AdaBelief", "AdaBound", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax",
-    "Adan", "CautiousAdamW", "CautiousLion", "LaProp", "Lion", "Momentum", "NAdam", "RAdam",
-    "RMSprop", "Routed", "Rprop", "RuleOptimizer", "ScheduleFreeAdamW", "ScheduleFreeSGD",
-    "SignSGD", "Signum", "optimizer",
-]  # fmt: skip
+__all__ = ["Optimizer", "Routed", "RuleOptimizer", "lr_scheduler", "optimizer", "swa_utils"]
+__all__ += sorted(_torchs | _classes)  # pyright: ignore[reportUnsupportedDunderAll]

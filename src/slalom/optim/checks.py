@@ -1,4 +1,4 @@
-"""What each hyper-parameter must be, in torch's words, for every rule that has one of that name."""
+"""Whether hyper-parameters are within their rule's bounds, in torch's words, and states fit."""
 
 from __future__ import annotations
 
@@ -9,46 +9,67 @@ from torch import Tensor
 
 from slalom.kernel.local import is_distributed
 from slalom.kernel.treatment import Treatment
+from slalom.rules.bounds import COMMON
+from slalom.rules.rule import REQUIRED, Rule
 
-_MESSAGES = {
-    "lr": "Invalid learning rate: {}",
-    "eps": "Invalid epsilon value: {}",
+_WORDS = {
+    "lr": "Invalid learning rate: {value}",
+    "eps": "Invalid epsilon value: {value}",
+    "betas": "Invalid beta parameter at index {i}: {value}",
+    "etas": "Invalid eta values: {all[0]}, {all[1]}",
 }
-_NOT_NEGATIVE = (
-    "lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value",
-    "rho", "momentum_decay", "final_lr", "gamma", "base_lr", "warmup_steps",
-)  # fmt: skip
+"""What torch says of these; of the others "Invalid <name> value"."""
 
 
-def check_hypers(hypers: Mapping[str, Any]) -> None:
-    """Raise ValueError, as torch words it, if a hyper-parameter is out of its range.
+def check_hypers(rule: Rule, hypers: Mapping[str, Any]) -> None:
+    """Raise ValueError, as torch words it, if a hyper-parameter of the rule is out of its bounds.
 
-    ``hypers`` may hold ``foreach`` too, which torch allows with plain numbers alone.
+    ``hypers`` may hold ``foreach`` too, which torch allows with plain numbers alone. Raises
+    TypeError for what is no number where one is due.
     """
-    lr, betas = hypers.get("lr"), hypers.get("betas", ())
-    for name, value in [("lr", lr), *((f"betas[{i}]", beta) for i, beta in enumerate(betas))]:
-        if isinstance(value, Tensor):
-            if hypers.get("foreach") and "amsgrad" in hypers:
-                raise ValueError(
-                    f"{name} as a Tensor is not supported for capturable=False and foreach=True"
-                )
-            if value.numel() != 1:
-                raise ValueError(f"Tensor {name} must be 1-element")
-    for name in _NOT_NEGATIVE:
-        value = hypers.get(name)
-        if value is not None and not value >= 0.0:
-            raise ValueError(_MESSAGES.get(name, f"Invalid {name} value: {{}}").format(value))
-    if hypers.get("rho", 0) > 1.0:
-        raise ValueError(f"Invalid rho value: {hypers['rho']}")
-    for i, beta in enumerate(betas):
-        if not 0.0 <= beta < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-    if len({isinstance(beta, Tensor) for beta in betas}) > 1:
-        raise ValueError("betas must be either both floats or both Tensors")
-    if "etas" in hypers and not 0.0 < hypers["etas"][0] < 1.0 < hypers["etas"][1]:
-        raise ValueError(f"Invalid eta values: {hypers['etas'][0]}, {hypers['etas'][1]}")
-    if hypers.get("nesterov") and (hypers["momentum"] <= 0 or hypers.get("dampening", 0) != 0):
-        raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+    for name, default in rule.hypers.items():
+        value = hypers[name]
+        if not isinstance(default, tuple):
+            _check_one(rule, hypers, name, value)
+            continue
+        if not hasattr(value, "__len__") or len(value) != len(default):
+            raise ValueError(f"{rule.class_name} takes {len(default)} {name}, not {value!r}")
+        for i, number in enumerate(value):
+            _check_one(rule, hypers, name, number, i)
+        if len({isinstance(number, Tensor) for number in value}) > 1:
+            raise ValueError(f"{name} must be either both floats or both Tensors")
+    for sentence, holds in rule.requires.items():
+        if not holds(hypers):
+            raise ValueError(sentence)
+
+
+def _check_one(
+    rule: Rule, hypers: Mapping[str, Any], name: str, value: Any, i: int | None = None
+) -> None:
+    """Raise unless ``value`` may be the hyper-parameter ``name``, or its number ``i``."""
+    default, shown = rule.hypers[name], name if i is None else f"{name}[{i}]"
+    bound = rule.bound(name, i)
+    free = bound is None and (default is None or default is REQUIRED)
+    if isinstance(default, bool) or free or (value is None and default is None):
+        return
+    if isinstance(default, str) or isinstance(value, str):
+        if not (isinstance(default, str) and isinstance(value, str)):
+            due = "a word" if isinstance(default, str) else "a number"
+            raise TypeError(f"{shown} is {value!r}; it must be {due}")
+    elif isinstance(value, Tensor):
+        if hypers.get("foreach") and "amsgrad" in hypers:
+            raise ValueError(
+                f"{shown} as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if value.numel() != 1:
+            raise ValueError(f"Tensor {shown} must be 1-element")
+    elif not hasattr(value, "__float__"):
+        raise TypeError(f"{shown} is {value!r}; it must be a number")
+    if bound is not None and value not in bound:
+        words = _WORDS.get(name, f"Invalid {name} value: {{value}}")
+        said = words.format(value=value, i=i, all=hypers[name])
+        known = bound is COMMON.get(name) or name == "etas"  # torch has no more to say of these
+        raise ValueError(said if known else f"{said}; {shown} must be {bound}")
 
 
 def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:

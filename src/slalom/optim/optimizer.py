@@ -78,11 +78,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 raise ValueError(
                     f"{name} cannot be {choice}; use torch.optim.{name} where you need that"
                 )
-        check_hypers(hypers | choices)
-        for hyper, value in hypers.items():
-            default = self.rule.hypers[hyper]
-            if isinstance(default, tuple) and len(value) != len(default):
-                raise ValueError(f"{name} takes {len(default)} {hyper}, not {value!r}")
+        check_hypers(self.rule, hypers | choices)
         super().__init__(params, hypers | choices)
 
     def _take_treatment(self, arguments: dict[str, Any]) -> None:
@@ -142,8 +138,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         as ``clip_norm``.
         """
         check_treatment(param_group, self._treatment)
-        names = {**self.rule_of(param_group).hypers, **{n: CHOICES[n] for n in self.choices}}
-        check_hypers({n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()})
+        rule = self.rule_of(param_group)
+        names = {**rule.hypers, **{n: CHOICES[n] for n in self.choices}}
+        given = {n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()}
+        check_hypers(rule, given)
         super().add_param_group(param_group)
         self._plan = None
 
@@ -354,15 +352,16 @@ def _uncompiled_step(optimizer: RuleOptimizer, closure: Callable[[], Any] | None
     return RuleOptimizer._step(optimizer, closure)
 
 
-def optimizer(rule: Rule, name: str | None = None, *, choices: tuple[str, ...] = ()) -> Any:
+def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> Any:
     """The ``torch.optim.Optimizer`` class of a rule.
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
-    on by keyword only, then ``choices`` (of :data:`CHOICES`). ``name`` is the class's name, by
-    default the rule's in CamelCase. The class speaks torch.optim's interface in full and steps
-    at the speed of the compiled rule.
+    on by keyword only, then those of :data:`CHOICES` that ``like`` has, torch's class of the
+    same name. ``name`` is the class's name, by default ``rule.class_name``. The class speaks
+    torch.optim's interface in full and steps at the speed of the compiled rule.
     """
-    name = name or "".join(part.capitalize() for part in rule.name.split("_"))
+    name = name or rule.class_name
+    choices = tuple(n for n in CHOICES if like and n in inspect.signature(like).parameters)
     positional, keyword = (
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         inspect.Parameter.KEYWORD_ONLY,

@@ -1,32 +1,21 @@
-"""The mathematics: every update rule, written once, and the words a rule is written in."""
+"""The mathematics: every update rule, written once, and the words a rule is written in.
 
-from slalom.rules.adaptive import adadelta, adagrad, rmsprop
-from slalom.rules.cautious import cautious
-from slalom.rules.descent import asgd, momentum, sgd
+A rule is a function under :func:`~slalom.rules.rule.rule` in any module of this folder. Nothing
+else names it: it is found in :data:`RULES`, and with it by all that goes through the rules.
+"""
+
+import sys
+
+from slalom.rules.caution import cautious
+from slalom.rules.example import Example
 from slalom.rules.functions import absolute, maximum, minimum, sign, sqrt, where
-from slalom.rules.moments import adam, adamax, adamw, nadam, radam
+from slalom.rules.registry import collect
 from slalom.rules.rule import REQUIRED, Rule, RuleError, rule
-from slalom.rules.schedule_free import schedule_free_adamw, schedule_free_sgd
-from slalom.rules.signs import lion, rprop, signsgd, signum
-from slalom.rules.variations import adabelief, adabound, adan, laprop
 
-cautious_adamw = cautious(adamw)
-cautious_lion = cautious(lion, decoupled_weight_decay=True)
-
-RULES: dict[str, Rule] = {
-    r.name: r
-    for r in (
-        sgd, momentum, asgd, adagrad, adadelta, rmsprop, rprop, adam, adamw, adamax, nadam, radam,
-        signsgd, signum, lion, adabelief, adabound, laprop, adan, cautious_adamw, cautious_lion,
-        schedule_free_sgd, schedule_free_adamw,
-    )
-}  # fmt: skip
-"""Every rule that comes with Slalom, by name."""
+RULES: dict[str, Rule] = collect(sys.modules[__name__])
+"""Every rule that comes with Slalom, by name, in the order of their papers."""
 
 __all__ = [
-    "REQUIRED", "RULES", "Rule", "RuleError", "absolute", "adabelief", "adabound", "adadelta",
-    "adagrad", "adam", "adamax", "adamw", "adan", "asgd", "cautious", "cautious_adamw",
-    "cautious_lion", "laprop", "lion", "maximum", "minimum", "momentum", "nadam", "radam",
-    "rmsprop", "rprop", "rule", "schedule_free_adamw", "schedule_free_sgd", "sgd", "sign",
-    "signsgd", "signum", "sqrt", "where",
+    "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "cautious", "maximum",
+    "minimum", "rule", "sign", "sqrt", "where",
 ]  # fmt: skip

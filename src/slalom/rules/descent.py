@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from slalom.rules.example import Example
 from slalom.rules.functions import maximum
-from slalom.rules.parts import objective
+from slalom.rules.parts import NESTEROV, regularized
 from slalom.rules.rule import REQUIRED, rule
 
 
-@rule(search={"lr": (1e-2, 3.0)}, sparse="dense")
+@rule(
+    class_name="SGD", search={"lr": (1e-2, 3.0)}, requires=NESTEROV, sparse="dense",
+    field={"BGD": {"batch_size": "all"}, "SGD": {}},
+    examples=[
+        Example((0.5, 0.95), (-1.0, 1.05), (0.25, 1.025), lr=0.1),
+        Example((0.5, 0.95), (-1.0, 0.955), (0.25, 0.947), lr=0.1, momentum=0.9, dampening=0.5),
+        Example(
+            (0.5, 0.905), (-1.0, 1.0545), (0.25, 1.05155), lr=0.1, momentum=0.9, nesterov=True,
+        ),
+    ],
+)  # fmt: skip
 def sgd(
     param, grad, momentum_buffer, *, first, lr=1e-3, momentum=0, dampening=0, weight_decay=0,
     nesterov=False, maximize=False,
@@ -18,14 +29,21 @@ def sgd(
     multiplies all of it, so that a schedule rescales past gradients too. Batch gradient descent
     (Cauchy 1847) is this rule fed with the gradient over all samples.
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     if momentum != 0:
         momentum_buffer = grad if first else momentum * momentum_buffer + (1 - dampening) * grad
         grad = grad + momentum * momentum_buffer if nesterov else momentum_buffer
     return param - lr * grad, momentum_buffer
 
 
-@rule(search={"lr": (3e-3, 1.0), "momentum": (0.7, 0.98)}, sparse="rows")
+@rule(
+    search={"lr": (3e-3, 1.0), "momentum": (0.7, 0.98)}, requires=NESTEROV, sparse="rows",
+    field={"Momentum": {}, "Nesterov": {"nesterov": True}},
+    examples=[
+        Example((0.5, 0.95), (-1.0, 1.005), (0.25, 1.0295), lr=0.1),
+        Example((0.5, 0.905), (-1.0, 1.0545), (0.25, 1.05155), lr=0.1, nesterov=True),
+    ],
+)  # fmt: skip
 def momentum(
     param, grad, velocity, *, lr=REQUIRED, momentum=0.9, nesterov=False, weight_decay=0,
     maximize=False,
@@ -36,14 +54,20 @@ def momentum(
     ``nesterov`` takes the gradient at the point ahead (Nesterov 1983), rewritten for the
     parameters at that point: x = x + beta*v - lr*g (Bengio et al. 2013, eq. 7).
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     velocity = momentum * velocity - lr * grad
     if nesterov:
         return param + momentum * velocity - lr * grad, velocity
     return param + velocity, velocity
 
 
-@rule(numbers=("eta", "mu"), init={"eta": "lr", "mu": 1}, search={"lr": (1e-3, 1.0)})
+@rule(
+    class_name="ASGD", numbers=("eta", "mu"), init={"eta": "lr", "mu": 1},
+    search={"lr": (1e-3, 1.0)},
+    examples=[
+        Example((0.5, 0.94), (-1.0, 1.029926392), (0.25, 0.9951475174), lr=0.1, lambd=0.1, t0=1),
+    ],
+)  # fmt: skip
 def asgd(
     param, grad, eta, mu, ax, *, step, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0,
     maximize=False,
@@ -53,7 +77,7 @@ def asgd(
     ``ax`` is the average, to be read from the state: the last value until step ``t0``, the mean
     of all values since then.
     """
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     param = (1 - lambd * eta) * param - eta * grad
     ax = param if mu == 1 else ax + mu * (param - ax)
     eta = lr / (1 + lambd * lr * step) ** alpha

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from slalom.rules.example import Example
 from slalom.rules.functions import absolute, maximum, sqrt
-from slalom.rules.parts import ADAPTIVE, decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, regularized
 from slalom.rules.rule import rule
 
 
-@rule(search=ADAPTIVE, sparse="rows")
+@rule(
+    search=ADAPTIVE, sparse="rows", field={"Adam": {}},
+    examples=[
+        Example((0.5, 0.900000002), (-1.0, 0.9366103542), (0.25, 0.9502794203), lr=0.1),
+        Example(
+            (1.0, 0.900000001), (-0.5, 0.900000001), (0.25, 0.8782758494), lr=0.1,
+            betas=(0.5, 0.75), amsgrad=True,
+        ),
+    ],
+)  # fmt: skip
 def adam(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=False,
@@ -25,7 +35,10 @@ def adam(
     return param - lr * mean / (root + eps), exp_avg, exp_avg_sq, max_exp_avg_sq
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    class_name="AdamW", search=ADAPTIVE,
+    examples=[Example((0.5, 0.899000002), (-1.0, 0.9347113542), (0.25, 0.947445709), lr=0.1)],
+)  # fmt: skip
 def adamw(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=1e-2, amsgrad=False, maximize=False, decoupled_weight_decay=True,
@@ -38,20 +51,26 @@ def adamw(
     )  # fmt: skip
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    search=ADAPTIVE,
+    examples=[Example((0.5, 0.900000002), (-1.0, 0.9289473701), (0.25, 0.9379970101), lr=0.1)],
+)  # fmt: skip
 def adamax(
     param, grad, exp_avg, exp_inf, *, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
     maximize=False,
 ):  # fmt: skip
     """AdaMax (Kingma & Ba 2015, algorithm 2): Adam with the maximum norm for its magnitude."""
     beta1, beta2 = betas
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     exp_avg = beta1 * exp_avg + (1 - beta1) * grad
     exp_inf = maximum(beta2 * exp_inf, absolute(grad) + eps)
     return param - lr / (1 - beta1**step) * exp_avg / exp_inf, exp_avg, exp_inf
 
 
-@rule(numbers=("mu_product",), init={"mu_product": 1}, search=ADAPTIVE)
+@rule(
+    class_name="NAdam", numbers=("mu_product",), init={"mu_product": 1}, search=ADAPTIVE,
+    examples=[Example((0.5, 0.8943548243), (-1.0, 0.9850105724), (0.25, 0.9638830489), lr=0.1)],
+)  # fmt: skip
 def nadam(
     param, grad, mu_product, exp_avg, exp_avg_sq, *, step, lr=2e-3, betas=(0.9, 0.999), eps=1e-8,
     weight_decay=0, momentum_decay=4e-3, decoupled_weight_decay=False, maximize=False,
@@ -69,7 +88,15 @@ def nadam(
     return param - lr * mean / (root + eps), mu_product, exp_avg, exp_avg_sq
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    class_name="RAdam", search=ADAPTIVE,
+    examples=[
+        Example(
+            (0.5, 0.95), (-1.0, 0.9789473684), (0.25, 0.9879879588), (0.5, 0.9798605962),
+            (-1.0, 0.9981373172), (0.25, 0.9984902676), (0.5, 0.9983739637), lr=0.1,
+        ),
+    ],
+)  # fmt: skip
 def radam(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
     weight_decay=0, decoupled_weight_decay=False, maximize=False,

@@ -1,25 +1,29 @@
-"""What a rule is: a pure function, its state, its hyper-parameters, and how it may be searched."""
+"""What a rule is: a pure function, its state, its hyper-parameters, and all it says of itself."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, overload
 
-REQUIRED: Any = inspect.Parameter.empty
-"""The default of a hyper-parameter that has none: the user must give it."""
+from slalom.rules.bounds import Bound
+from slalom.rules.declared import Declarations, Written, within
+from slalom.rules.example import Example
+from slalom.rules.signature import REQUIRED, RuleError, checked, read
 
+__all__ = ["REQUIRED", "Rule", "RuleError", "rule"]
 
-class RuleError(TypeError):
-    """A rule that cannot be used as written; the message says where and what would be right."""
+Holds = Callable[[Mapping[str, Any]], bool]
 
 
 class Rule:
     """An update rule: one pure function from (param, grad, *state) to (param, *state).
 
     Calling the rule calls the function, on tensors of any dtype and device: this is the
-    reference. Everything else (compiled code, optimizer classes, the table of rules) is derived
-    from the function's signature and its trace.
+    reference. Everything else (compiled code, optimizer classes, the table of rules, the entrants
+    of a race, its tests) is derived from the function's signature, its trace and the options
+    below. A slip in any of them raises :class:`RuleError`.
 
     Attributes:
         function: the function as written.
@@ -27,7 +31,8 @@ class Rule:
         arguments: names of all states, in the order in which the function takes and returns them.
         state: those that are tensors, each with the shape of its parameter.
         numbers: those that are one number for a whole parameter (a product over the steps, say).
-        hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none).
+        hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none). A
+            default is a number, a tuple of numbers, a bool or a word (a choice), or None.
         takes_step: whether the function asks for ``step``, the count of this parameter's
             updates, 1 in the first one.
         takes_first: whether it asks for ``first``, true in the update that creates the state.
@@ -35,9 +40,20 @@ class Rule:
             of a hyper-parameter. Zero where not named.
         search: hyper-parameter name -> (low, high), the range in which a race looks for it;
             ``"betas[1]"`` names one of several.
+        bounds: hyper-parameter name -> where it may lie, written ``">= 0"`` or ``"[0, 1)"``, or as
+            the words of a choice. Of :data:`slalom.rules.bounds.COMMON` where not named; None
+            lifts those.
+        requires: a sentence -> whether it holds of (all hyper-parameters by name): what bounds of
+            single ones cannot say. It is the error where it does not hold.
         sparse: what a sparse gradient means: None that it is refused; ``"rows"`` that what it does
             not touch stays as it is, state and all, as in torch's SparseAdam and Adagrad;
             ``"dense"`` that it counts as the dense gradient it stands for, as in torch's SGD.
+        averaged: whether the state ``z`` takes the steps and the result is its average, so that
+            the class has ``train()`` and ``eval()``; see :mod:`slalom.rules.schedule_free`.
+        class_name: of its optimizer class; its name in CamelCase where not given.
+        field: label -> hyper-parameters that are fixed: how it stands in a race where nobody is
+            named; ``batch_size="all"`` gives it the gradient over all samples.
+        examples: a few updates worked out apart from the function, which the tests compare.
     """
 
     late: tuple[str, ...] = ()
@@ -50,53 +66,55 @@ class Rule:
         numbers: Collection[str] = (),
         init: Mapping[str, float | str] | None = None,
         search: Mapping[str, tuple[float, float]] | None = None,
+        bounds: Mapping[str, Written] | None = None,
+        requires: Mapping[str, Holds] | None = None,
         sparse: Literal["rows", "dense"] | None = None,
+        averaged: bool = False,
+        class_name: str | None = None,
+        field: Mapping[str, Mapping[str, Any]] | None = None,
+        examples: Collection[Example] = (),
     ):
+        if isinstance(function, Rule):
+            raise RuleError(f"{function.name} is a rule already")
+        signature = read(function)
         self.function = function
-        self.name: str = getattr(function, "__name__", "rule")
+        self.name: str = function.__name__
         self.__name__ = self.name
         self.__doc__ = function.__doc__
-        self.init = dict(init or {})
-        self.search = dict(search or {})
-        self.sparse: Literal["rows", "dense"] | None = sparse
+        self.arguments, self.hypers = signature.states, signature.hypers
+        self.takes_step, self.takes_first = (n in signature.counts for n in ("step", "first"))
 
-        parameters = list(inspect.signature(function).parameters.values())
-        tensors = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-        if len(tensors) + len(keywords) != len(parameters) or len(tensors) < 2:
-            raise RuleError(
-                f"rule {self.name}{inspect.signature(function)}: a rule takes (param, grad, "
-                "*its state by name*, *, keyword-only hyper-parameters)"
-            )
-        self.arguments = tuple(p.name for p in tensors[2:])
-        self.numbers = tuple(n for n in self.arguments if n in numbers)
-        self.state = tuple(n for n in self.arguments if n not in numbers)
-        self.hypers = {p.name: p.default for p in keywords if p.name not in ("step", "first")}
-        names = {p.name for p in keywords}
-        self.takes_step = "step" in names
-        self.takes_first = "first" in names
-        for name in numbers:
-            if name not in self.arguments:
-                raise RuleError(
-                    f"rule {self.name}: numbers names {name!r}, which is none of its states "
-                    f"({', '.join(self.arguments) or 'this rule has none'})"
-                )
-        for name, value in self.init.items():
-            if name not in self.arguments or (isinstance(value, str) and value not in self.hypers):
-                raise RuleError(
-                    f"rule {self.name}: init names {name}={value!r}; it maps a state "
-                    f"({', '.join(self.arguments) or 'this rule has none'}) to a number or to one "
-                    f"of the hyper-parameters ({', '.join(self.hypers)})"
-                )
-        for name in self.search:
-            if name.partition("[")[0] not in self.hypers:
-                raise RuleError(
-                    f"rule {self.name}: search names {name!r}, which is none of its "
-                    f"hyper-parameters ({', '.join(self.hypers)})"
-                )
+        declared = Declarations(self.name, signature)
+        scalars = declared.numbers(numbers)
+        self.numbers = tuple(n for n in self.arguments if n in scalars)
+        self.state = tuple(n for n in self.arguments if n not in scalars)
+        self.init = declared.init(init or {})
+        self.bounds: dict[str, Bound] = declared.bounds(bounds or {})
+        self.search = declared.search(search or {}, self.bounds)
+        self.requires = declared.requires(requires or {})
+        self.sparse: Literal["rows", "dense"] | None = declared.sparse(sparse)
+        self.averaged = declared.averaged(averaged)
+        self.class_name = declared.class_name(class_name)
+        self.field = declared.field(field or {})
+        self.examples = declared.examples(examples)
+        self._own = {
+            "numbers": numbers, "init": init, "search": search, "bounds": bounds,
+            "requires": requires, "sparse": sparse, "averaged": averaged,
+        }  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    def results(self, returned: Any) -> tuple[Any, ...]:
+        """What a call returned, as the tuple (param, *state); :class:`RuleError` if it is not."""
+        return checked(self.name, self.arguments, returned)
+
+    def derive(self, function: Callable[..., Any], **options: Any) -> Rule:
+        """The rule of another function that declares what this one does, but for ``options``.
+
+        Its class's name, its place in a race and its examples are its own.
+        """
+        return Rule(function, **self._own | options)
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
@@ -106,11 +124,21 @@ class Rule:
         start = self.init.get(name, 0.0)
         return float(hypers[start] if isinstance(start, str) else start)
 
+    def bound(self, name: str, i: int | None = None) -> Bound | None:
+        """Where the hyper-parameter ``name``, or its number ``i``, may lie; None if anywhere."""
+        return within(self.bounds, name, i)
+
     @property
     def title(self) -> str:
         """The first line of the docstring: what the rule is and who wrote it down first."""
         lines = (inspect.getdoc(self.function) or self.name).splitlines()
         return lines[0].rstrip(".")
+
+    @property
+    def year(self) -> int | None:
+        """When it was published, by its title."""
+        found = re.search(r"\b(1[89]|20)\d\d\b", self.title)
+        return int(found[0]) if found else None
 
 
 @overload
@@ -121,7 +149,13 @@ def rule(
     numbers: Collection[str] = (),
     init: Mapping[str, float | str] | None = None,
     search: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Mapping[str, Written] | None = None,
+    requires: Mapping[str, Holds] | None = None,
     sparse: Literal["rows", "dense"] | None = None,
+    averaged: bool = False,
+    class_name: str | None = None,
+    field: Mapping[str, Mapping[str, Any]] | None = None,
+    examples: Collection[Example] = (),
 ) -> Callable[[Callable[..., Any]], Rule]: ...
 def rule(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a :class:`Rule` of a function ``(param, grad, *state, *, hyper-parameters)``.
@@ -130,7 +164,8 @@ def rule(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     (the bare parameter where there is no state). It may use ``+ - * / **``, comparisons and the
     functions of :mod:`slalom.rules.functions`, and may branch on hyper-parameters and on
     ``step``, never on the value of a tensor. Raises :class:`RuleError` on a signature that is
-    not of this form. The options are the attributes of :class:`Rule`.
+    not of this form, and on options that do not fit it. The options are the attributes of
+    :class:`Rule`.
 
         @slalom.rule(search={"lr": (1e-4, 1e-1)})
         def sign_momentum(param, grad, exp_avg, *, lr=1e-3, beta=0.9):
@@ -140,5 +175,5 @@ def rule(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         SignMomentum = slalom.optimizer(sign_momentum)
     """
     if function is not None:
-        return Rule(function)
+        return Rule(function, **options)
     return lambda f: Rule(f, **options)

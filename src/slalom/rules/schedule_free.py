@@ -7,23 +7,36 @@ while training, the state holds ``z``, and :func:`average` gives ``x`` from both
 
 from __future__ import annotations
 
+from slalom.rules.example import Example
 from slalom.rules.functions import Value, minimum, sqrt
-from slalom.rules.parts import objective
+from slalom.rules.parts import regularized
 from slalom.rules.rule import rule
 
 
-@rule(numbers=("weight_sum",), search={"lr": (1e-2, 10.0)})
+@rule(
+    class_name="ScheduleFreeSGD", numbers=("weight_sum",), search={"lr": (1e-2, 10.0)},
+    bounds={"momentum": "(0, 1)", "warmup_steps": ">= 0"}, averaged=True,
+    examples=[Example((0.5, 0.95), (-1.0, 1.005), (0.25, 1.01), lr=0.1)],
+)  # fmt: skip
 def schedule_free_sgd(
     param, grad, weight_sum, z, *, step, first, lr=1.0, momentum=0.9, weight_decay=0,
     warmup_steps=0, maximize=False,
 ):  # fmt: skip
     """Schedule-Free SGD (Defazio et al. 2024, eq. 2-4), the rate rising over ``warmup_steps``."""
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     rate = lr * warmup(step, warmup_steps)
     return move(param, grad, weight_sum, param if first else z, rate, momentum)
 
 
-@rule(numbers=("weight_sum",), search={"lr": (1e-4, 1e-1)})
+@rule(
+    class_name="ScheduleFreeAdamW", numbers=("weight_sum",), search={"lr": (1e-4, 1e-1)},
+    bounds={"betas[0]": "(0, 1)", "warmup_steps": ">= 0"}, averaged=True,
+    examples=[
+        Example(
+            (0.5, 0.9500000316), (-1.0, 1.063819291), (0.25, 1.047832915), lr=0.1, warmup_steps=2,
+        ),
+    ],
+)  # fmt: skip
 def schedule_free_adamw(
     param, grad, weight_sum, z, exp_avg_sq, *, step, first, lr=2.5e-3, betas=(0.9, 0.999),
     eps=1e-8, weight_decay=0, warmup_steps=0, maximize=False,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from slalom.rules.example import Example
 from slalom.rules.functions import maximum, minimum, sqrt
-from slalom.rules.parts import ADAPTIVE, decay, objective
+from slalom.rules.parts import ADAPTIVE, decay, regularized
 from slalom.rules.rule import rule
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    class_name="AdaBelief", search=ADAPTIVE,
+    examples=[
+        Example((0.5, 0.8888916347), (-1.0, 0.9279973751), (0.25, 0.942469096), lr=0.1, eps=1e-08),
+    ],
+)  # fmt: skip
 def adabelief(
     param, grad, exp_avg, exp_avg_var, max_exp_avg_var, *, step, lr=1e-3, betas=(0.9, 0.999),
     eps=1e-16, weight_decay=0, amsgrad=False, maximize=False, decoupled_weight_decay=True,
@@ -29,7 +35,16 @@ def adabelief(
     return param - lr * mean / (root + eps), exp_avg, exp_avg_var, max_exp_avg_var
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    class_name="AdaBound", search=ADAPTIVE,
+    bounds={"final_lr": ">= 0", "gamma": ">= 0", "base_lr": ">= 0"},
+    examples=[
+        Example(
+            (0.5, 0.925), (-1.0, 0.9616103423), (0.25, 0.9752794049), lr=0.1, final_lr=0.5,
+            gamma=0.5,
+        ),
+    ],
+)  # fmt: skip
 def adabound(
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999),
     final_lr=0.1, gamma=1e-3, eps=1e-8, weight_decay=0, amsbound=False, base_lr=None,
@@ -42,7 +57,7 @@ def adabound(
     it starts from as ``base_lr``: the bounds then move with ``lr / base_lr``.
     """
     beta1, beta2 = betas
-    grad = objective(param, grad, weight_decay, maximize)
+    grad = regularized(param, grad, weight_decay, maximize)
     exp_avg = beta1 * exp_avg + (1 - beta1) * grad
     exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
     variance = exp_avg_sq
@@ -55,7 +70,10 @@ def adabound(
     return param - rate * exp_avg, exp_avg, exp_avg_sq, max_exp_avg_sq
 
 
-@rule(search=ADAPTIVE)
+@rule(
+    class_name="LaProp", search=ADAPTIVE,
+    examples=[Example((0.5, 0.9), (-1.0, 0.9191958566), (0.25, 0.9173603444), lr=0.1)],
+)  # fmt: skip
 def laprop(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=4e-4, betas=(0.9, 0.999), eps=1e-15,
     weight_decay=0, maximize=False, decoupled_weight_decay=True,
@@ -69,7 +87,15 @@ def laprop(
     return param - lr * exp_avg / (1 - beta1**step), exp_avg, exp_avg_sq
 
 
-@rule(search={"lr": (3e-4, 1e-1)})
+@rule(
+    search={"lr": (3e-4, 1e-1)},
+    examples=[
+        Example(
+            (0.5, 0.857142859), (-1.0, 0.8702736747), (0.25, 0.8363593694), lr=0.1,
+            weight_decay=0.5,
+        ),
+    ],
+)  # fmt: skip
 def adan(
     param, grad, exp_avg, exp_avg_diff, exp_avg_sq, previous_grad, *, step, lr=1e-3,
     betas=(0.98, 0.92, 0.99), eps=1e-8, weight_decay=0, no_prox=False, maximize=False,

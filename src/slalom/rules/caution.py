@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import Any
 
+from slalom.rules.example import Example
 from slalom.rules.functions import where
+from slalom.rules.moments import adamw
 from slalom.rules.parts import decay
 from slalom.rules.rule import Rule
+from slalom.rules.signs import lion
 
 
-def cautious(rule: Rule, *, decoupled_weight_decay: bool = False) -> Rule:
+def cautious(
+    rule: Rule, *, decoupled_weight_decay: bool = False, examples: Collection[Example] = ()
+) -> Rule:
     """The rule that moves a parameter as ``rule`` does, where that goes down its gradient.
 
     An element whose step and gradient disagree in sign stays where it is; its state goes on
@@ -20,7 +26,7 @@ def cautious(rule: Rule, *, decoupled_weight_decay: bool = False) -> Rule:
     a larger ``lr`` makes up for it. Weight decay always acts, masked in no element.
 
     ``decoupled_weight_decay`` says how ``rule`` decays if it has no argument of that name. The
-    new rule's arguments, state and starting values are those of ``rule``.
+    new rule's arguments, state and all it declares are those of ``rule``, but for its examples.
     """
 
     def function(param: Any, grad: Any, *state: Any, **hypers: Any) -> Any:
@@ -30,14 +36,25 @@ def cautious(rule: Rule, *, decoupled_weight_decay: bool = False) -> Rule:
         start, grad = decay(param, grad, hypers["lr"], weight_decay, maximize, decoupled)
         plain = {"weight_decay": 0, "maximize": False}
         hypers |= {name: value for name, value in plain.items() if name in hypers}
-        results = rule.function(start, grad, *state, **hypers)
-        moved, *states = results if isinstance(results, tuple) else (results,)
+        moved, *states = rule.results(rule(start, grad, *state, **hypers))
         return where((start - moved) * grad > 0, moved, start), *states
 
     function.__name__ = f"cautious_{rule.name}"
-    function.__doc__ = f"Cautious {rule.title}; the mask: Liang et al. 2024, without its scaling."
+    function.__doc__ = f"Cautious (Liang et al. 2024, without its scaling) {rule.title}."
     function.__signature__ = inspect.signature(rule.function)  # type: ignore[attr-defined]
-    return Rule(
-        function, numbers=rule.numbers, init=rule.init, search=rule.search,
-        sparse=rule.sparse,
-    )  # fmt: skip
+    return rule.derive(function, class_name=f"Cautious{rule.class_name}", examples=examples)
+
+
+cautious_adamw = cautious(
+    adamw,
+    examples=[Example((0.5, 0.899000002), (-1.0, 0.9347113542), (0.25, 0.9337766429), lr=0.1)],
+)
+cautious_lion = cautious(
+    lion, decoupled_weight_decay=True,
+    examples=[
+        Example(
+            (0.5, 0.85), (-1.0, 0.8075), (0.25, 0.767125),
+            lr=0.1, betas=(0.9, 0.5), weight_decay=0.5,
+        )
+    ],
+)  # fmt: skip
