@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slalom import optim, rules
 from slalom.optim.explain import explain
-from slalom.optim.optimizer import optimizer
+from slalom.optim.classes import optimizer
 from slalom.optim.release import release
 from slalom.rules.rule import rule
 

@@ -20,8 +20,7 @@ import torch
 
 from slalom import optim
 from slalom.bench.clock import interleaved
-from slalom.kernel.formula import bytes_moved
-from slalom.kernel.program import trace
+from slalom.ir.program import trace
 
 Shapes = list[tuple[int, ...]]
 
@@ -127,7 +126,7 @@ def contest(
         contenders["add_"] = partial(a.add_, b)
     seconds = interleaved(contenders, rounds=rounds, turn=turn)
     hypers = ours.rule.hypers | arguments
-    moved = bytes_moved(trace(ours.rule, hypers, step=10, first=False))
+    moved = trace(ours.rule, hypers, step=10, first=False).bytes
     share = moved / 12 * seconds.pop("add_") / seconds["slalom"] if model == LARGE else 0.0
     label = ", ".join([name, *(f"{k}={v}" for k, v in arguments.items() if k != "lr")])
     return Contest(label, model, seconds, share)

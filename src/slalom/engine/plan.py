@@ -52,10 +52,15 @@ class Plan:
         excluded: names of backends not to be asked, and why.
 
     Attributes:
+        scaled: whether its rules take a scale of their gradients.
+        origin: the rules as the optimizer knows them, without the treatment.
         served: of each slot the name of its backend, and why the first backend was not it (None
             where it was).
         excluded: as given, and what this plan found since.
     """
+
+    scaled = False
+    origin: Sequence[Rule] = ()
 
     def __init__(
         self,
@@ -73,6 +78,9 @@ class Plan:
         self._indices = indices
         self._relied = {
             id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots
+        }
+        self._uncounted = {
+            id(s.param): s.place for s in slots if s.kept[0] is None and s.state
         }
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
@@ -130,11 +138,25 @@ class Plan:
             raise RuntimeError(f"no backend serves {left[0].name}: {why[left[0].place]}")
         return launches, [chosen[s.place] for s in slots]
 
+    def served_by_parameter(self) -> dict[int, tuple[str, str | None]]:
+        """Id of each parameter that has a slot -> what ``served`` says of it."""
+        return dict(zip(self._relied, self.served, strict=True))
+
     @property
     def lost(self) -> str | None:
         """Why no parameter at all is served by the first backend; None if one is."""
         reasons = [why for _, why in self.served]
         return reasons[0] if reasons and None not in reasons else None
+
+    def unmoved(self, param: Tensor) -> bool:
+        """Whether the parameter's states were made for this plan, and it was not updated since."""
+        place = self._uncounted.get(id(param))
+        return place is not None and self._counts.values[place, 0] == 0
+
+    @property
+    def first_updated(self) -> set[int]:
+        """Ids of the parameters whose first update this plan made last, where no state counts."""
+        return {p for p, place in self._uncounted.items() if self._counts.values[place, 0] == 1}
 
     def watch(self, groups: Groups, states: Mapping[Tensor, Any]) -> None:
         """Remember which objects are in these groups and states, for :meth:`holds`."""

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Slot, elements
+from slalom.backends.base import Slot
+from slalom.backends.general import elements
 from slalom.engine.distributed import number, over_processes, own_part
 from slalom.rules.treated import BOUND, SCALE, SHRINK
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-from slalom.optim.optimizer import RuleOptimizer, optimizer
+from slalom.optim.classes import optimizer
+from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.schedule_free import ScheduleFree
 from slalom.rules import RULES, Rule, RuleError
 

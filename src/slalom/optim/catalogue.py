@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slalom.kernel.formula import bytes_moved, formulas
-from slalom.kernel.program import trace
+from slalom.ir.formula import formulas
+from slalom.ir.program import trace
 from slalom.rules import RULES
 from slalom.rules.rule import REQUIRED, Rule
 
@@ -35,7 +35,7 @@ def facts(rule: Rule) -> Facts:
     hypers = {n: 1e-3 if v is REQUIRED else v for n, v in rule.hypers.items()}
     program = trace(rule, hypers, step=1000, first=False)
     state = (*program.live_state, *rule.numbers)
-    return Facts(rule.name, rule.title, formulas(program), state, bytes_moved(program))
+    return Facts(rule.name, rule.title, formulas(program.source), state, program.bytes)
 
 
 def catalogue() -> list[Facts]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from slalom.optim.optimizer import RuleOptimizer
+from torch.optim import Optimizer
 
 Group = dict[str, Any]
 
@@ -29,8 +27,13 @@ def copied(saved: Mapping[str, Any]) -> dict[str, Any]:
         }}  # fmt: skip
 
 
-def load(optimizer: RuleOptimizer, saved: dict[str, Any], strict: bool) -> None:
-    """What :meth:`RuleOptimizer.load_state_dict` does."""
+def load(
+    optimizer: Optimizer, saved: dict[str, Any], rule_of: Callable[[Group], Any], strict: bool
+) -> None:
+    """What ``load_state_dict`` of Slalom's optimizers does.
+
+    ``rule_of`` raises ValueError for a group that the optimizer cannot follow.
+    """
     saved = dict(saved)
     for hook in optimizer._optimizer_load_state_dict_pre_hooks.values():
         saved = hook(optimizer, saved) or saved
@@ -41,7 +44,7 @@ def load(optimizer: RuleOptimizer, saved: dict[str, Any], strict: bool) -> None:
     else:
         owners, groups = _by_order(now, then)
     for group in groups:
-        optimizer.rule_of(group)  # raises if this optimizer cannot follow it
+        rule_of(group)
     state: defaultdict[Any, Any] = defaultdict(dict)
     if ours and theirs:  # what the checkpoint does not know stays; strict leaves nothing such
         known = set(map(id, owners.values()))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
-from slalom.kernel.local import is_distributed
-from slalom.kernel.treatment import Treatment
+from slalom.engine.distributed import is_distributed
+from slalom.engine.treatment import Treatment
 from slalom.rules.bounds import COMMON
 from slalom.rules.rule import REQUIRED, Rule
 
@@ -99,3 +100,29 @@ def check_state(name: str, state: Tensor, param: Tensor) -> None:
             f"of the state {name} and its parameter one is a DTensor and the other is not; load "
             "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
         )
+
+
+def check_sparse(rule: Rule, group: Mapping[str, Any], treatment: Treatment) -> None:
+    """Raise RuntimeError if this rule, with this decay, has no meaning for sparse gradients."""
+    if rule.sparse is None:
+        raise RuntimeError(f"{rule.class_name} does not support sparse gradients")
+    if group.get("weight_decay") or treatment.independent_weight_decay:
+        raise RuntimeError(
+            "weight_decay option is not compatible with sparse gradients: "
+            f"{rule.class_name} would have to decay the rows that a gradient does not touch; set "
+            "weight_decay=0 for this parameter"
+        )
+
+
+def check_fused(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RuntimeError, as torch does, for parameters that ``fused=True`` cannot serve there."""
+    for group in groups:
+        if not group.get("fused"):
+            continue
+        devices = _get_fused_kernels_supported_devices()
+        for param in group["params"]:
+            if param.device.type not in devices or not param.is_floating_point():
+                raise RuntimeError(
+                    "`fused=True` requires all the params to be floating point Tensors of "
+                    f"supported devices: {devices} but {param.dtype} and {param.device.type}"
+                )

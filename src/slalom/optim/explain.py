@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
-from slalom.kernel.local import is_distributed
-from slalom.optim.optimizer import RuleOptimizer
+from slalom.engine.distributed import is_distributed
+from slalom.engine.plan import name_of
+from slalom.optim.rule_optimizer import RuleOptimizer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What :func:`explain` found, a row a parameter; prints as a table.
 
     Attributes:
         rows: (name or place, shape, dtype, backend, reason) of each parameter, where backend is
-            ``llvm``, ``eager`` or ``none`` (not updated).
+            ``llvm``, ``foreach`` or ``none`` (not updated).
     """
 
     rows: list[tuple[str, tuple[int, ...], torch.dtype, str, str]]
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         cells = [
@@ -36,25 +41,28 @@ class Explanation:
 def explain(optimizer: torch.optim.Optimizer) -> Explanation:
     """Which backend serves each parameter in the next step, and why; ``print`` it.
 
-    Looks at the parameters and gradients as they are now; changes nothing but that the states of
-    parameters with a gradient are made. Raises TypeError if the optimizer is not Slalom's.
+    Looks at the parameters and gradients as they are now, and changes nothing. Raises TypeError if the optimizer is not Slalom's.
     """
     if not isinstance(optimizer, RuleOptimizer):
         raise TypeError(
             f"explain() takes an optimizer of slalom.optim, not {type(optimizer).__name__}"
         )
-    reasons = optimizer.plan().reasons_by_parameter()
+    uninitialised = [
+        isinstance(p, UninitializedTensorMixin) for g in optimizer.param_groups for p in g["params"]
+    ]
+    served = {} if any(uninitialised) else optimizer.plan().served_by_parameter()
     rows = []
     for g, group in enumerate(optimizer.param_groups):
-        names = group.get("param_names", [])
         for i, param in enumerate(group["params"]):
-            name = names[i] if names else f"group {g}, parameter {i}"
-            if id(param) in reasons:
-                reason = reasons[id(param)]
-                backend = "llvm" if reason is None else "eager"
-                part = "compiled, for the part of it that this process holds"
-                why = reason or (part if is_distributed(param) else "compiled")
-            else:
+            name = name_of(group, g, i)
+            if isinstance(param, UninitializedTensorMixin):
+                rows.append((name, (), param.dtype, "none", "it is lazy, and has no shape yet"))
+                continue
+            backend, why = served.get(id(param), ("none", None))
+            if param.grad is None:
                 backend, why = "none", "it has no gradient"
+            elif why is None:
+                part = "compiled, for the part of it that this process holds"
+                why = part if is_distributed(param) else "compiled"
             rows.append((name, tuple(param.shape), param.dtype, backend, why))
     return Explanation(rows)

@@ -7,41 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_leaves
 
-from slalom.kernel.plan import Plan
-from slalom.optim.optimizer import RuleOptimizer
-
-
-class Spent(Tensor):
-    """Stands where a gradient was; holds no memory, and every operation on it raises.
-
-    So whatever asks for the gradients after backward (clipping, unscaling, a second backward that
-    accumulates) is refused by name, where an absent gradient would be passed over in silence.
-    """
-
-    _name: str
-
-    @staticmethod
-    def __new__(cls, param: Tensor, name: str) -> Spent:
-        spent = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, param.shape, strides=param.stride(), dtype=param.dtype, device=param.device
-        )
-        spent._name = name
-        return spent
-
-    def __repr__(self) -> str:  # type: ignore[override]
-        return f"<the gradient of {self._name}, spent in backward>"
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        spent = next(a for a in tree_leaves(args) if isinstance(a, cls))
-        raise RuntimeError(
-            f"the gradient of {spent._name} was used and freed inside backward, as "
-            f"slalom.release() was told to, and {func} needs it. Gradients cannot be accumulated "
-            "over several backwards, clipped by their norm or unscaled then: call the "
-            "optimizer's step() and zero_grad() after every backward, and nothing between"
-        )
+from slalom.engine.plan import Outcome, Plan
+from slalom.optim.rule_optimizer import RuleOptimizer
+from slalom.optim.spent import Spent
 
 
 class Released:
@@ -80,14 +49,18 @@ class Released:
     @torch.no_grad()
     def _update(self, param: Tensor) -> None:
         optimizer = self._optimizer
+        optimizer.refuse_step()
         alone = self._alone.setdefault(param, {"params": [param]})
         alone |= {**optimizer.param_groups[self._group[id(param)]], "params": alone["params"]}
         plan = self._plans.get(param)
-        if plan is None or not plan.matches(optimizer.states_of([alone])) or not plan.run():
+        if (
+            plan is None
+            or not plan.holds([alone], optimizer.states_of([alone]))
+            or plan.run([alone]) is Outcome.STALE
+        ):
             _refuse_processes()
-            plan = optimizer.plan_for([alone])
-            self._plans[param] = plan
-            plan.run()
+            plan = self._plans[param] = optimizer.step_by_new_plan([alone])
+            plan.watch([alone], optimizer.states_of([alone]))
         param.grad = Spent(param, self._names[id(param)])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from slalom import optim
-from slalom.optim.optimizer import TREATMENT, RuleOptimizer
+from slalom.optim.rule_optimizer import TREATMENT, RuleOptimizer
 from slalom.optim.schedule_free import ScheduleFree
 from slalom.rules.rule import REQUIRED, Rule
 
@@ -39,6 +39,8 @@ class Routed(RuleOptimizer):
     that no group's rule has.
     """
 
+    several_rules = True
+
     def __init__(
         self, params: Any, rule: str | type[RuleOptimizer] | None = None, **arguments: Any
     ):
@@ -62,12 +64,34 @@ class Routed(RuleOptimizer):
         """As in torch; what the group leaves open is as the optimizer's arguments say."""
         made = self._class(param_group.get("rule", self._rule))
         param_group["rule"] = made.__name__
-        for name, default in made.rule.hypers.items():
-            value = param_group.get(name, self._shared.get(name, default))
-            if value is REQUIRED:
-                raise ValueError(f"{made.__name__} needs a value for {name}: it has no default")
-            param_group[name] = value
+        self._complete(param_group)
+        self.defaults = {}  # or torch would give the group what others have in common
         super().add_param_group(param_group)
+        self._tell_defaults()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._tell_defaults()
+
+    def _complete(self, group: dict[str, Any]) -> None:
+        """Give a group what it lacks of the hyper-parameters of its rule."""
+        for name, default in self.rule_of(group).hypers.items():
+            value = group.get(name, self._shared.get(name, default))
+            if value is REQUIRED:
+                raise ValueError(f"{group['rule']} needs a value for {name}: it has no default")
+            group[name] = value
+
+    def _tell_defaults(self) -> None:
+        """What every group has, since schedulers ask the defaults whether there is a momentum."""
+        first, *others = self.param_groups
+        hypers = [self.rule_of(group).hypers for group in (first, *others)]
+        shared = [n for n in hypers[0] if all(n in own for own in hypers)]
+        self.defaults = {name: first[name] for name in shared}
+
+    def _step_anew(self, scale: Any) -> None:
+        for group in self.param_groups:
+            self._complete(group)  # its rule may have been changed since it was added
+        super()._step_anew(scale)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"_classes": self._classes, "_rule": self._rule, "_shared": self._shared}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from slalom.optim.optimizer import RuleOptimizer
+from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.rules.schedule_free import average, between
 
 
@@ -39,16 +39,13 @@ class ScheduleFree(RuleOptimizer):
         """Put the parameters at the average: the values to evaluate, to keep and to publish."""
         self._switch(False, average)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """As any optimizer's; raises RuntimeError in evaluation mode."""
+    def refuse_step(self) -> None:
+        """Raise RuntimeError in evaluation mode."""
         if not self.param_groups[0]["train_mode"]:
             raise RuntimeError(
                 "the parameters hold the average, where no step can be made; call the "
                 "optimizer's train() before training and eval() before evaluation"
             )
-        return super().step(closure)
-
-    step.hooked = True  # type: ignore[attr-defined]  # as in RuleOptimizer
 
     @torch.no_grad()
     def _switch(self, training: bool, point: Callable[[Any, Any, Any], Any]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Batch, Counts, Launch, Row, Slot
+from slalom.backends.base import Counts, Row, Slot
 from slalom.backends.foreach.evaluate import Lists, evaluate
+from slalom.backends.general import Batch, GeneralLaunch
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.rounding import place_of, rounded
 
@@ -23,7 +24,7 @@ CHUNK_ELSEWHERE = 1 << 25
 _ORDINARY = (Tensor, torch.nn.Parameter)
 
 
-class ForeachLaunch(Launch):
+class ForeachLaunch(GeneralLaunch):
     """Slots updated by the operations of torch, many of them at once.
 
     In chunks, so that beside what is kept no more memory is taken than a few temporary values

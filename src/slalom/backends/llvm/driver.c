@@ -141,8 +141,10 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
             return STALE;
         segment->arrays[1] = address;
     }
-    for (int64_t i = 0; i < segment->states; i++, look++)
+    for (int64_t i = 0; i < segment->states; i++, look++) {
         if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
+        segment->arrays[2 + i] = address;
+    }
     for (int64_t i = 0; i < segment->kept; i++, look++) {
         if (!look->impl) continue; /* a count that no state holds */
         if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;

@@ -1,0 +1,148 @@
+"""What every launch has to do but the update itself, asked of torch tensor by tensor."""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slalom.backends.base import Counts, Launch, Look, Row, Rows, Slot, read, write
+
+
+@dataclass
+class Batch:
+    """The tensors of some slots in a step, side by side.
+
+    Attributes:
+        slots: the places of the slots in their launch.
+        params, grads: their parameters and gradients.
+        states: name -> their states of that name, for every live state.
+    """
+
+    slots: Sequence[int]
+    params: list[Tensor]
+    grads: list[Tensor]
+    states: dict[str, list[Tensor]]
+
+
+class GeneralLaunch(Launch):
+    """A launch for tensors of any kind: :meth:`update` is all that is left to write.
+
+    Args:
+        slots: what to update, in order.
+        absent: parameters without a gradient or a slot; the launch is stale when one gets one.
+        counts: of all slots of the plan; those of this launch stand at their ``place``.
+    """
+
+    def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
+        self.counts = counts
+        self.places = np.array([s.place for s in slots], np.intp)
+        self.by_rows = [s.by_rows for s in slots]
+        self.alone = [s.alone for s in slots]
+        self.names = [s.name for s in slots]
+        self._local = {s.place: i for i, s in enumerate(slots)}
+        self._absent = list(map(weakref.ref, absent))
+        self._params = [weakref.ref(s.param) for s in slots]
+        self._states = [{name: weakref.ref(t) for name, t in s.state.items()} for s in slots]
+        self._kept = [[None if t is None else weakref.ref(t) for t in s.kept] for s in slots]
+        self._layouts = [None if s.param.grad is None else s.param.grad.layout for s in slots]
+        self._addresses = list(map(address, _tensors(slots)))
+        self._now: tuple[list[Any], list[Any], list[dict[str, Any]], list[list[Any]]] | None = None
+        self._rows: list[tuple[Row, list[int]]] = []
+
+    def gather(self) -> Look:
+        params = [r() for r in self._params]
+        states = [{name: r() for name, r in s.items()} for s in self._states]
+        kept = [[r if r is None else r() for r in k] for k in self._kept]
+        tensors = [t for p, s in zip(params, states, strict=True) for t in (p, *s.values())]
+        if any(t is None for t in tensors) or list(map(address, tensors)) != self._addresses:
+            return Look.STALE
+        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+            return Look.STALE
+        grads = [p.grad for p in params]  # type: ignore[union-attr]
+        found = Look.SAME
+        for i, (grad, known) in enumerate(zip(grads, self._layouts, strict=True)):
+            if grad is not None and grad.layout != known:
+                if known is not None:
+                    return Look.STALE
+                self._layouts[i] = grad.layout
+        for place, grad, tensors in zip(self.places.tolist(), grads, kept, strict=True):
+            values, present = self.counts.values[place], int(grad is not None)
+            then = values.tolist()[: len(tensors)]
+            now = [v if t is None else read(t) for t, v in zip(tensors, then, strict=True)]
+            if present != self.counts.present[place] or now != then:
+                values[: len(now)], self.counts.present[place] = now, present
+                found = Look.CHANGED
+        self._now = params, grads, states, kept
+        return found
+
+    def assign(self, rows: Rows) -> None:
+        self._rows = [(row, [self._local[p] for p in places.tolist()]) for row, places in rows]
+
+    def square_sum(self) -> float | Tensor:
+        assert self._now is not None
+        return square_sum(g for g in self._now[1] if g is not None)
+
+    def run(self, late: Mapping[str, Any]) -> None:
+        assert self._now is not None
+        params, grads, states, kept = self._now
+        for row, members in self._rows:
+            assert row.program is not None
+            batch = Batch(
+                members, [params[i] for i in members], [grads[i] for i in members],
+                {n: [states[i][n] for i in members] for n in row.program.live_state},
+            )  # fmt: skip
+            self.update(row, batch)
+            self._count(row, members, [kept[i] for i in members])
+
+    def let_go(self) -> None:
+        self._now = None
+
+    @abstractmethod
+    def update(self, row: Row, batch: Batch) -> None:
+        """Update these parameters and their states by ``row.program`` with ``row.values``."""
+
+    def _count(self, row: Row, members: Sequence[int], kept: Sequence[Sequence[Any]]) -> None:
+        new = [row.count + 1, *map(float, row.next_numbers)]
+        for i, tensors in zip(members, kept, strict=True):
+            values = self.counts.values[self.places[i]]
+            for j, (tensor, value) in enumerate(zip(tensors, new, strict=True)):
+                values[j] = value if tensor is None else write(tensor, value)
+
+
+def square_sum(grads: Iterable[Tensor]) -> float | Tensor:
+    """The sum of all squares in double precision, on the gradients' own device where it is one."""
+    total: float | Tensor = 0.0
+    for grad in grads:
+        norm = torch.linalg.vector_norm(elements(grad), dtype=_widest(grad))
+        total = total + (norm * norm if norm.device.type != "cpu" else norm.item() ** 2)
+    return total
+
+
+def _widest(grad: Tensor) -> torch.dtype:
+    return torch.float32 if grad.device.type == "mps" else torch.float64
+
+
+def elements(grad: Tensor) -> Tensor:
+    """The numbers of a gradient of any layout, complex ones as pairs of reals."""
+    grad = grad.detach()
+    grad = grad if grad.layout == torch.strided else grad.coalesce().values()
+    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
+
+
+def _tensors(slots: Iterable[Slot]) -> Iterable[Tensor]:
+    return (t for s in slots for t in (s.param, *s.state.values()))
+
+
+def address(tensor: Tensor) -> int | None:
+    """Where a tensor's elements lie; None where it has no memory of its own."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return None

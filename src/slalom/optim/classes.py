@@ -1,0 +1,57 @@
+"""Make a ``torch.optim.Optimizer`` class of a rule."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from slalom.optim.rule_optimizer import CHOICES, TREATMENT, RuleOptimizer
+from slalom.rules.rule import REQUIRED, Rule
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> Any:
+    """The ``torch.optim.Optimizer`` class of a rule.
+
+    Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
+    on by keyword only. ``like`` is torch's class of the same name, if there is one: the order of
+    its arguments is kept, and those of :data:`CHOICES` that it has are taken. ``name`` is the
+    class's name, by default ``rule.class_name``. The class speaks torch.optim's interface in full
+    and steps at the speed of the compiled rule.
+    """
+    name = name or rule.class_name
+    theirs = inspect.signature(like).parameters if like is not None else {}
+    choices = tuple(n for n in CHOICES if n in theirs)
+    defaults = {**rule.hypers, **{n: CHOICES[n] for n in choices}}
+    own = list(rule.hypers)
+    last = own.index("maximize") if "maximize" in own else len(own)
+    kinds = {n: _POSITIONAL if i < last and not theirs else _KEYWORD for i, n in enumerate(own)}
+    kinds |= {n: _KEYWORD for n in choices}
+    shared = {n: p.kind for n, p in theirs.items() if n in defaults}
+    parameters = [
+        inspect.Parameter(n, kind, default=defaults[n])
+        for n, kind in {**shared, **{n: k for n, k in kinds.items() if n not in shared}}.items()
+    ]
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("self", _POSITIONAL),
+            inspect.Parameter("params", _POSITIONAL),
+            *sorted(parameters, key=lambda p: (p.kind, p.default is not REQUIRED)),
+            *(inspect.Parameter(n, _KEYWORD, default=d) for n, d in TREATMENT.items()),
+        ]
+    )
+
+    def initialise(self: RuleOptimizer, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs).arguments
+        bound.pop("self")
+        RuleOptimizer.__init__(self, bound.pop("params"), **bound)
+
+    initialise.__signature__ = signature  # type: ignore[attr-defined]
+    body = {
+        "rule": rule, "choices": choices, "__init__": initialise, "__doc__": rule.__doc__,
+        "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
+    }  # fmt: skip
+    return type(name, (RuleOptimizer,), body)

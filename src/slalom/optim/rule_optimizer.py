@@ -1,0 +1,354 @@
+"""The face of every rule: a ``torch.optim.Optimizer`` whose step is a plan."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, _disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
+from torch._C._autograd import _profiler_enabled
+from torch.compiler import is_dynamo_compiling
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
+
+from slalom.engine.plan import Outcome, Plan
+from slalom.engine.treatment import FULL_RATE, Treatment
+from slalom.optim import checkpoint
+from slalom.optim.checks import check_fused, check_hypers, check_treatment
+from slalom.optim.differentiable import update_differentiably
+from slalom.optim.states import Slots, make_slots
+from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.treated import treated
+
+CHOICES: dict[str, Any] = {
+    "foreach": None, "fused": None, "capturable": False, "differentiable": False,
+}  # fmt: skip
+"""Arguments of torch's classes that choose an implementation, and their defaults."""
+
+
+TREATMENT = {field.name: field.default for field in fields(Treatment)}
+"""Arguments that every class takes beyond torch's, and their defaults."""
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """Base of the optimizer classes that :func:`slalom.optimizer` makes of rules.
+
+    The interface is torch.optim's. ``foreach`` and ``fused``, which choose among torch's
+    implementations of the same formula, change nothing but what torch.amp.GradScaler makes of
+    ``fused=True``: it leaves unscaling to the step. ``differentiable=True`` runs the rule under
+    autograd, so that gradients flow through the step to parameters, gradients, states and
+    hyper-parameters given as tensors. ``capturable=True`` raises ValueError. The arguments of
+    :class:`slalom.engine.treatment.Treatment` (``clip_norm``, ``clip_value``, ``on_nonfinite``)
+    are taken by every class.
+    """
+
+    rule: ClassVar[Rule]
+    """The rule that this class runs."""
+
+    choices: ClassVar[tuple[str, ...]] = ()
+    """Which of :data:`CHOICES` this class takes."""
+
+    several_rules: ClassVar[bool] = False
+    """Whether the rule of a group may change from step to step."""
+
+    _released: Any = None  # what slalom.release() made of it
+    _plan: Plan | None = None
+    _warned = False
+
+    @_disable_dynamo
+    def __init__(self, params: Any, **arguments: Any):
+        hypers = {name: arguments.pop(name, default) for name, default in self.rule.hypers.items()}
+        self._take_treatment(arguments)
+        choices = {name: arguments.pop(name, CHOICES[name]) for name in self.choices}
+        name = type(self).__name__
+        if arguments:
+            known = ", ".join([*hypers, *choices, *TREATMENT])
+            raise TypeError(f"{name} has no argument {next(iter(arguments))!r}; it has {known}")
+        missing = [n for n, value in hypers.items() if value is REQUIRED]
+        if missing:
+            raise TypeError(f"{name} needs a value for {missing[0]}: it has no default")
+        if choices.get("foreach") and choices.get("fused"):
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if choices.get("fused") and choices.get("differentiable"):
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if choices.get("capturable"):
+            raise ValueError(
+                f"{name} cannot be capturable; use torch.optim.{name} where you need that"
+            )
+        check_hypers(self.rule, hypers | choices)
+        hypers = {n: _as_tuple(v) if n in _SEQUENCES(self.rule) else v for n, v in hypers.items()}
+        super().__init__(params, hypers | choices)
+        if choices.get("fused"):  # torch.amp.GradScaler then leaves unscaling to the step
+            self._step_supports_amp_scaling = True
+
+    def _take_treatment(self, arguments: dict[str, Any]) -> None:
+        """Take the treatment's arguments out of these, and be ready for parameters."""
+        self._treatment = Treatment(
+            **{name: arguments.pop(name) for name in TREATMENT if name in arguments}
+        )
+        self._excluded: dict[str, str] = {}
+
+    def rule_of(self, group: Mapping[str, Any]) -> Rule:
+        """The rule that a parameter group follows."""
+        return self.rule
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, default in self.rule_of(group).hypers.items():
+                group.setdefault(name, default)
+            for name in self.choices:
+                group.setdefault(name, CHOICES[name])
+        self._plan = None
+        self._treatment = getattr(self, "_treatment", Treatment())
+        self._excluded = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_treatment": self._treatment}
+
+    def state_dict(self, *, snapshot: bool = False) -> dict[str, Any]:
+        """As in torch; with ``snapshot`` a copy, which later steps leave as it is.
+
+        Without, its tensors are the optimizer's own, as torch's are: to be saved at once.
+        """
+        saved = super().state_dict()
+        return checkpoint.copied(saved) if snapshot else saved
+
+    @_disable_dynamo
+    def load_state_dict(self, state_dict: dict[str, Any], *, strict: bool = True) -> None:
+        """Go on from a checkpoint of this class or of torch's class of the same name.
+
+        Where the parameters have names here and there, each takes the state of its own name,
+        whatever the order; else they are matched by their order, as in torch. States are copied,
+        and keep their dtype, which need not be the parameter's.
+
+        Raises ValueError, and changes nothing, if the groups differ in number or size (matched by
+        order), or if a name is missing or unexpected (matched by name). ``strict=False`` passes
+        over such names: parameters that the checkpoint does not know keep what they have.
+        """
+        checkpoint.load(self, state_dict, self.rule_of, strict)
+
+    @_disable_dynamo
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As in torch; the group's hyper-parameters are checked as the class's own are.
+
+        Raises ValueError if the group says otherwise than the optimizer what is of all of it, such
+        as ``clip_norm``.
+        """
+        check_treatment(param_group, self._treatment)
+        rule = self.rule_of(param_group)
+        names = {**rule.hypers, **{n: CHOICES[n] for n in self.choices}}
+        given = {n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()}
+        check_hypers(rule, given)
+        for name in _SEQUENCES(rule):
+            if name in param_group:
+                param_group[name] = _as_tuple(param_group[name])
+        if self._treatment.independent_weight_decay is not None and "lr" in given:
+            param_group.setdefault(FULL_RATE, float(given["lr"]))
+        super().add_param_group(param_group)
+        self._plan = None
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As in torch."""
+        if self._released is not None:
+            self._released.clear()
+        super().zero_grad(set_to_none)
+
+    def share_memory(self) -> None:
+        """Make the states of all parameters now, and put them into shared memory.
+
+        For processes that train one model together (Hogwild). As ``torch.optim.Adagrad`` has it.
+        Raises ValueError for a rule whose first update differs from the others.
+        """
+        rules = {self.rule_of(g) for g in self.param_groups}
+        for rule in rules:
+            if rule.takes_first and not rule.takes_step:
+                raise ValueError(
+                    f"{rule.class_name} makes its state of the first gradient, so that there is "
+                    "nothing to share before the first step"
+                )
+        self._slots(self.param_groups, all_of_them=True).commit(self.state)
+        for state in self.state.values():
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    value.share_memory_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient; returns what ``closure`` returns, if given.
+
+        Raises RuntimeError, before anything is changed, for a gradient or a parameter that cannot
+        be served; the message says why.
+        """
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or _profiler_enabled()
+        ):
+            return _observed_step(self, closure)
+        return self._step(closure)
+
+    # torch wraps a step that has no such mark, at 7 microseconds a call; hooks and the profiler
+    # are served by _observed_step, which is torch's own wrapper.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        if is_dynamo_compiling():
+            return _uncompiled_step(self, closure)
+        self.refuse_step()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self._released is not None:
+            self._released.clear()
+        scale = getattr(self, "grad_scale", None)
+        found = getattr(self, "found_inf", None)
+        if found is not None and float(found) > 0:
+            return loss
+        if scale is not None:
+            scale = 1.0 / (scale if scale.device.type != "cpu" else float(scale))
+        elif self._treatment.clip_norm is not None:
+            scale = 1.0
+        plan, groups = self._plan, self.param_groups
+        if self.several_rules and plan is not None and plan.origin != self._rules(groups):
+            plan = None
+        if (
+            plan is not None
+            and plan.scaled == (scale is not None)
+            and plan.holds(groups, self.state)
+            and plan.run(groups, scale) is not Outcome.STALE
+        ):
+            return loss
+        if any(group.get("differentiable") for group in groups):
+            self._plan = None
+            update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
+        else:
+            self._step_anew(scale)
+        return loss
+
+    def refuse_step(self) -> None:
+        """Raise RuntimeError if no step can be made now."""
+
+    def _step_anew(self, scale: Any) -> None:
+        """Make a step by a new plan, and keep that."""
+        fresh: set[int] = set()
+        for turn, groups in enumerate(_turns(self.param_groups)):
+            with torch.inference_mode(False):  # what is made here outlives that mode
+                plan = self.step_by_new_plan(groups, scale, fresh if turn else None)
+            if groups is self.param_groups:
+                plan.watch(groups, self.state)
+            else:
+                self._plan = None
+                fresh |= plan.first_updated
+
+    def step_by_new_plan(
+        self, groups: Sequence[Mapping[str, Any]], scale: Any = None, fresh: set[int] | None = None
+    ) -> Plan:
+        """Make a plan for ``groups`` and a step by it; the plan.
+
+        ``groups`` are the optimizer's, or others with a part of its parameters. ``fresh`` are ids
+        of parameters for which this counts as the first update though they had one.
+        """
+        while True:
+            slots = self._slots(groups, fresh)
+            plan = self._plan = self._plan_of(slots, groups, scale is not None)
+            outcome = plan.run(groups, scale, lambda s=slots: s.commit(self.state))
+            if outcome is not Outcome.STALE:
+                self._warn(plan)
+                return plan
+            if plan.excluded.keys() == self._excluded.keys():
+                raise RuntimeError("the parameters changed while they were being updated")
+            self._excluded = plan.excluded  # a backend that cannot go on: without it
+
+    def plan(self) -> Plan:
+        """A plan for the parameters and gradients as they are now, which changes nothing."""
+        scaled = self._treatment.clip_norm is not None
+        with torch.inference_mode(False):
+            return self._plan_of(self._slots(self.param_groups), self.param_groups, scaled)
+
+    def _slots(
+        self, groups: Sequence[Mapping[str, Any]], fresh: set[int] | None = None,
+        *, all_of_them: bool = False,
+    ) -> Slots:  # fmt: skip
+        check_fused(groups)
+        params = chain.from_iterable(g["params"] for g in self.param_groups)
+        indices = {id(p): i for i, p in enumerate(params)}
+        last = self._plan
+
+        def unmoved(param: Tensor) -> bool:
+            return id(param) in fresh if fresh else last is not None and last.unmoved(param)
+
+        return make_slots(
+            groups, self.state, indices, self.rule_of, self._treatment, unmoved,
+            all_of_them=all_of_them,
+        )  # fmt: skip
+
+    def _plan_of(self, slots: Slots, groups: Sequence[Mapping[str, Any]], scaled: bool) -> Plan:
+        acts = self._treatment.acts(scaled)
+        rules = [treated(self.rule_of(g), acts) for g in groups]
+        plan = Plan(
+            rules, slots.slots, slots.absent, slots.indices, self._treatment, self._excluded
+        )
+        plan.scaled, plan.origin = scaled, self._rules(groups)
+        return plan
+
+    def _rules(self, groups: Sequence[Mapping[str, Any]]) -> list[Rule]:
+        return [self.rule_of(group) for group in groups]
+
+    def _warn(self, plan: Plan) -> None:
+        if plan.lost is not None and not self._warned:
+            self._warned = True
+            message = f"{type(self).__name__} runs without machine code, and slower: {plan.lost}"
+            warnings.warn(message, stacklevel=5)
+
+    def states_of(self, groups: Iterable[Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
+        """The states of the parameters of ``groups``, as far as they have been made."""
+        params = chain.from_iterable(g["params"] for g in groups)
+        return {p: self.state[p] for p in params if p in self.state}
+
+
+def _SEQUENCES(rule: Rule) -> list[str]:  # noqa: N802
+    return [name for name, default in rule.hypers.items() if isinstance(default, tuple)]
+
+
+def _as_tuple(value: Any) -> Any:
+    """Any sequence of numbers (an array, a ListConfig) as a tuple, as torch's classes keep it."""
+    if isinstance(value, tuple):
+        return value
+    return tuple(v if isinstance(v, Tensor | int | float) else float(v) for v in value)
+
+
+def _turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What to update one after another: the groups, as long as none mentions a parameter twice.
+
+    If one does, groups of the first mentions, then of the second ...: torch updates at each.
+    """
+    if all(len(set(map(id, g["params"]))) == len(g["params"]) for g in groups):
+        return [groups]
+    turns: list[list[dict[str, Any]]] = []
+    for i, group in enumerate(groups):
+        mentions = Counter()
+        for param in group["params"]:
+            if mentions[id(param)] == len(turns):
+                turns.append([{**g, "params": []} for g in groups])
+            turns[mentions[id(param)]][i]["params"].append(param)
+            mentions[id(param)] += 1
+    return turns
+
+
+_observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
+
+
+@_disable_dynamo
+def _uncompiled_step(optimizer: RuleOptimizer, closure: Callable[[], Any] | None) -> Any:
+    """The step as it is outside of a compiled function: there is nothing in it to compile."""
+    return RuleOptimizer._step(optimizer, closure)

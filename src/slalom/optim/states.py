@@ -1,0 +1,186 @@
+"""What is kept for each parameter: made when its first gradient comes, checked when it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from slalom.backends.base import Slot, is_counter, read, write
+from slalom.backends.layout import like, same_layout
+from slalom.engine.memory import check, plain
+from slalom.engine.plan import name_of
+from slalom.engine.treatment import Treatment
+from slalom.ir.program import program_for
+from slalom.optim.checks import check_sparse, check_state
+from slalom.optim.spent import Spent
+from slalom.rules.rule import Rule
+
+States = Mapping[Tensor, dict[str, Any]]
+
+
+@dataclass
+class Slots:
+    """The parameters of a step, and what has to be put into the states before it.
+
+    Attributes:
+        slots: those that are updated when they have a gradient.
+        absent: those that have neither a gradient nor the states for one.
+        indices: of each slot the place of its parameter among all of the optimizer.
+        pending: parameter and states that are made and not in the optimizer yet. They are put
+            there when the update is certain, so that a step which is refused, skipped or only
+            explained leaves no trace.
+    """
+
+    slots: list[Slot] = field(default_factory=list)
+    absent: list[Tensor] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    pending: list[tuple[Tensor, dict[str, Any]]] = field(default_factory=list)
+
+    def commit(self, states: States) -> None:
+        """Put what is pending into the states."""
+        for param, made in self.pending:
+            if made:
+                states[param].update(made)
+
+
+def make_slots(
+    groups: Sequence[Mapping[str, Any]],
+    states: States,
+    indices: Mapping[int, int],
+    rule_of: Callable[[Mapping[str, Any]], Rule],
+    treatment: Treatment,
+    unmoved: Callable[[Tensor], bool],
+    *,
+    all_of_them: bool = False,
+) -> Slots:
+    """Slots for the parameters of ``groups`` with a gradient, or with states for one.
+
+    ``unmoved`` says of a parameter whose states are there that it was never updated all the same.
+    ``all_of_them`` makes states for the others too. Raises RuntimeError, before anything is
+    changed, for what cannot be updated.
+    """
+    found = Slots()
+    counters = _Counters()
+    live: dict[Any, tuple[str, ...]] = {}  # of the programs found so far
+    for number, group in enumerate(groups):
+        rule = rule_of(group)
+        for place, param in enumerate(group["params"]):
+            grad = param.grad
+            name = name_of(group, number, place)
+            if isinstance(grad, Spent):
+                raise grad.error("this optimizer's step")
+            if grad is not None:
+                check(param, grad, name)
+            sparse = grad is not None and grad.layout != torch.strided
+            if sparse:
+                check_sparse(rule, group, treatment)
+            own = {n: v for n, v in states.get(param, {}).items() if v is not None}
+            one = _Ready(rule, group, param, own, treatment, counters, unmoved, live)
+            if grad is None and one.missing and not all_of_them:
+                found.absent.append(param)
+                continue
+            state, kept, count = one.make()
+            still = not state and not group.get("weight_decay", 0)
+            found.slots.append(
+                Slot(
+                    param, state, kept, count, number, len(found.slots),
+                    # without a state, and without decay, what a gradient leaves out stays anyway
+                    by_rows=sparse and (rule.sparse == "rows" or still),
+                    name=name,
+                )
+            )  # fmt: skip
+            found.indices.append(indices[id(param)])
+            found.pending.append((param, one.pending))
+    return found
+
+
+class _Ready:
+    """The state of one parameter, found or made."""
+
+    def __init__(
+        self, rule: Rule, group: Mapping[str, Any], param: Tensor, own: dict[str, Any],
+        treatment: Treatment, counters: _Counters, unmoved: Callable[[Tensor], bool],
+        live: dict[Any, tuple[str, ...]],
+    ):  # fmt: skip
+        self.rule, self.group, self.param, self.own = rule, group, param, own
+        self.counters, self.pending = counters, {}
+        self.counted = rule.takes_step or (
+            treatment.rounding == "stochastic" and param.dtype == torch.bfloat16
+        )
+        numbers = [
+            _number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers
+        ]
+        count = _number(own["step"]) if self.counted and "step" in own else 0.0
+        if not rule.takes_step:  # not kept in checkpoints: only the first update differs
+            there = any(n in own for n in rule.state) and not unmoved(param)
+            count = max(count, float(there))
+        key = id(group), count, *numbers
+        if key not in live:
+            live[key] = program_for(rule, group, count + 1, count == 0, *numbers).live_state
+        self.live = live[key]
+        if not rule.takes_step and any(n not in own for n in self.live):
+            count = 0.0  # as torch does when the buffers come later than the first step
+        self.count, self.numbers = count, numbers
+        names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
+        self.missing = any(n not in own for n in names)
+
+    def make(self) -> tuple[dict[str, Tensor], list[Tensor | None], float]:
+        """The live states, the kept scalars, and the count where no state holds it."""
+        kept: list[Tensor | None] = [self._kept("step", self.count) if self.counted else None]
+        kept += [self._kept(n, v) for n, v in zip(self.rule.numbers, self.numbers, strict=True)]
+        return {name: self._state(name) for name in self.live}, kept, self.count
+
+    def _kept(self, name: str, value: float) -> Tensor:
+        there = self.own.get(name)
+        if is_counter(there):  # the user's own perhaps, shared between processes: it stays
+            if read(there) != value:
+                write(there, value)
+            return there
+        made = self.pending[name] = self.counters.take(value)
+        return made
+
+    def _state(self, name: str) -> Tensor:
+        param, there = self.param, self.own.get(name)
+        if there is None:
+            start = self.rule.start(name, self.group)
+            filled = complex(start, start) if param.is_complex() else start
+            made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
+            return made
+        check_state(name, there, param)
+        if plain(param) and not (plain(there) and same_layout(param, there)) and _ordinary(there):
+            there = self.pending[name] = like(param.detach(), there)
+        return there
+
+
+def _number(value: Any) -> float:
+    return read(value) if is_counter(value) else float(value)
+
+
+def _ordinary(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, torch.nn.Parameter)
+
+
+class _Counters:
+    """Step counts and the like, in blocks, so that those of many parameters lie side by side."""
+
+    def __init__(self) -> None:
+        self._block: Iterator[Tensor] = iter(())
+        self._size = 4
+
+    def take(self, value: float) -> Tensor:
+        """A tensor of one element, of torch's default dtype where that is float64."""
+        taken = next(self._block, None)
+        if taken is None:
+            self._size = min(4 * self._size, 4096)
+            double = torch.get_default_dtype() == torch.float64
+            dtype = torch.float64 if double else torch.float32
+            with _disable_current_modes():
+                self._block = iter(torch.zeros(self._size, dtype=dtype, device="cpu").unbind())
+            taken = next(self._block)
+        write(taken, value)
+        return taken
