@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import slalom
 from slalom import optim
-from slalom.kernel.treatment import NonFiniteGradientError
+from slalom.engine.treatment import NonFiniteGradientError
 
 RULES: dict[str, dict[str, Any]] = {
     "AdamW": {"amsgrad": True},

@@ -1,4 +1,4 @@
-"""Every rule, compiled and eager, against itself in float64: any shapes, any hyper-parameters."""
+"""Every rule, compiled and by torch's operations, against itself in float64: any shapes, any hyper-parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import slalom
 from drawn import hypers_of
 from reference import distance, trajectory
-from slalom.kernel.plan import Plan
+from slalom.backends import using
 from slalom.rules import RULES, Rule
 
 TOLERANCE = {torch.float32: 5e-6, torch.float64: 1e-12}
@@ -27,22 +27,11 @@ shapes = st.lists(
 )
 
 
-def eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Plan.__init__
-
-    def without_machine_code(self: Plan, *args: Any) -> None:
-        original(self, *args, use_machine_code=False)
-
-    monkeypatch.setattr(Plan, "__init__", without_machine_code)
-
-
-@pytest.mark.parametrize("backend", ["llvm", "eager"])
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
-    with pytest.MonkeyPatch.context() as patch:
-        if backend == "eager":
-            eagerly(patch)
+    with using(backend):
 
         @given(hypers=hypers_of(rule), shapes=shapes, seed=st.integers(0, 2**31), n=steps)
         def check(hypers, shapes, seed, n):

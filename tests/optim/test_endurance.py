@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 import slalom
 from reference import distance
-from slalom.kernel.plan import Plan
+from slalom.engine.plan import Plan
 
 RULES: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"momentum": 0.9, "dampening": 0.3}), ("RMSprop", {"centered": True, "momentum": 0.5}),

@@ -1,4 +1,4 @@
-"""Strides x dtype x threads x resume: every cell ends where the eager reference does."""
+"""Strides x dtype x threads x resume: every cell ends where torch's own operations do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import Parameter
 
 import slalom
 from reference import distance
-from slalom.kernel.plan import Plan
+from slalom.backends import using
 
 SHAPE = (8, 16, 24, 24)
 """More elements than stay on one thread."""
@@ -149,12 +149,10 @@ def train(
 
 @cache
 def expected(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
-    """The eager reference on contiguous tensors, uninterrupted."""
-    original = Plan.__init__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Plan, "__init__", lambda *a: original(*a, use_machine_code=False))
+    """Torch's own operations on contiguous tensors, uninterrupted."""
+    with using("foreach"):
         values, backends, _ = train(name, Layout(shape=shape), dtype)
-    assert backends == {"eager"}
+    assert backends == {"foreach"}
     return values
 
 
@@ -191,8 +189,8 @@ def test_every_cell(name, layout, dtype, threads, resume):
     if backends == {"llvm"}:  # neither layout nor threads nor an interruption changes a bit
         assert all(map(torch.equal, got, compiled(name, layout.shape, dtype)))
     last = layout.later or layout.param
-    assert backends <= {"llvm", "eager"}
-    assert ("eager" in backends) == bool({layout.param, last} & {sliced, padded})
+    assert backends <= {"llvm", "foreach"}
+    assert ("foreach" in backends) == bool({layout.param, last} & {sliced, padded})
     if last is sliced:  # what lies between its elements is not its own
         room = param.as_strided(
             (*SHAPE[:-1], 2 * SHAPE[-1] + 3),

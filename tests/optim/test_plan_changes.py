@@ -293,7 +293,7 @@ def test_dtypes_and_layouts_that_machine_code_does_not_know():
         tolerance = 0.02 if name == "bfloat16" else 1e-5
         torch.testing.assert_close(p, twins[name], rtol=tolerance, atol=tolerance)
     served = {row[0]: row[3] for row in slalom.explain(mine).rows}
-    assert served == {"bfloat16": "llvm", "complex64": "llvm", "gaps": "eager", "plain": "llvm"}
+    assert served == {"bfloat16": "llvm", "complex64": "llvm", "gaps": "foreach", "plain": "llvm"}
 
 
 def test_two_optimizers_and_two_threads():

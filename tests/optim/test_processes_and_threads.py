@@ -17,7 +17,7 @@ from torch.nn import Parameter
 
 import slalom
 from reference import distance
-from slalom.kernel.table import HELD
+from slalom.backends.llvm.launch import HELD
 
 RULES: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"momentum": 0.9, "dampening": 0.3}), ("RMSprop", {"centered": True, "momentum": 0.5}),

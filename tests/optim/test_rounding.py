@@ -8,17 +8,13 @@ import pytest
 import torch
 
 import slalom
-from slalom.kernel import plan
+from slalom.backends import using
 
 
-@pytest.fixture(params=["llvm", "eager"])
-def backend(request, monkeypatch):
-    if request.param == "eager":
-        original = plan.Plan.__init__
-        monkeypatch.setattr(
-            plan.Plan, "__init__", lambda *a, **k: original(*a, **k, use_machine_code=False)
-        )
-    return request.param
+@pytest.fixture(params=["llvm", "foreach"])
+def backend(request):
+    with using(request.param):
+        yield request.param
 
 
 def after(n: int, value: float, step: float, **options) -> torch.Tensor:

@@ -256,7 +256,7 @@ def test_dense_and_sparse_parameters_in_one_optimizer(name):
                 optimizer.step()
     assert all(map(torch.equal, together.parameters(), apart.parameters()))
     served = {row[0]: row[3] for row in slalom.explain(one[0]).rows}
-    assert {n for n, backend in served.items() if backend == "eager"} == {"0.weight"}
+    assert {n for n, backend in served.items() if backend == "foreach"} == {"0.weight"}
 
 
 @given(lookups=st.lists(st.lists(st.integers(0, ROWS - 1), max_size=12), min_size=1, max_size=6))

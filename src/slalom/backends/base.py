@@ -134,7 +134,8 @@ class Row:
     def __init__(self, rule: Rule, group: int, count: float, numbers: Sequence[float]):
         self.rule, self.group = rule, group
         self.count, self.numbers = count, numbers
-        names = [n for n in rule.hypers if n not in rule.late]
+        self._defaults = {n: d for n, d in rule.hypers.items() if n not in rule.late}
+        names = list(self._defaults)
         self._own = itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
         self.program: Program | None = None
 
@@ -148,10 +149,14 @@ class Row:
     def fill(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> bool:
         """Compute the scalars of the next step; False if the program does not serve it."""
         assert self.program is not None
+        try:
+            own = self._own(options)
+        except KeyError:  # what a group leaves out has its default
+            own = [options.get(n, default) for n, default in self._defaults.items()]
         values = self.program.row(
             self.count + 1,
             self.count == 0,
-            *self._own(options),
+            *own,
             *(late[name] for name in self.rule.late),
             *self.numbers,
         )

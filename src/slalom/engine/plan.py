@@ -143,9 +143,14 @@ class Plan:
         return dict(zip(self._relied, self.served, strict=True))
 
     @property
+    def reasons(self) -> list[str | None]:
+        """Of each slot why the first backend does not serve it; None where it does."""
+        return [why for _, why in self.served]
+
+    @property
     def lost(self) -> str | None:
         """Why no parameter at all is served by the first backend; None if one is."""
-        reasons = [why for _, why in self.served]
+        reasons = self.reasons
         return reasons[0] if reasons and None not in reasons else None
 
     def unmoved(self, param: Tensor) -> bool:
@@ -211,20 +216,20 @@ class Plan:
             return Outcome.STALE
         if before is not None:
             before()
+        self._grouped = False  # until all are counted: an exception may come between two launches
         for _, launch in self._launches:
             launch.run(late[0] if late else {})
-        values = self._counts.values
-        for row, members in zip(self._rows, self._members, strict=True):
-            row.count += 1
-            if row.numbers:
-                row.numbers = values[members[0], 1 : 1 + len(row.numbers)].tolist()
+        self._grouped = True
         return Outcome.DONE
 
     def _fill(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
         """Compute the scalars of every row; False where a state is missing that they need."""
         again = not self._grouped
         if not again:
-            for row in self._rows:
+            values = self._counts.values
+            for row, members in zip(self._rows, self._members, strict=True):
+                row.count, *numbers = values[members[0]].tolist()
+                row.numbers = numbers[: len(row.numbers)]
                 if not row.fill(groups[row.group], late[row.group]):
                     again = True
                     break

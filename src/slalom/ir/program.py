@@ -140,6 +140,8 @@ def trace(
 ) -> Program:
     """Run the rule once on symbols; ``numbers`` are by default what they are at the start.
 
+    Hyper-parameters that ``hypers`` lacks have their defaults.
+
     Raises :class:`RuleError`, with the rule's name and line, where the rule does what cannot be
     traced, and where it returns the wrong number of results.
     """
@@ -147,8 +149,8 @@ def trace(
     flags: dict[str, Any] = {}
     shapes: dict[str, int | None] = {}
     keywords: dict[str, Any] = {}
-    for name in rule.hypers:
-        value = hypers[name]
+    for name, default in rule.hypers.items():
+        value = hypers.get(name, default)
         if is_flag(rule, name, value):
             flags[name] = keywords[name] = value
         elif length(value) is not None:
@@ -204,9 +206,10 @@ def program_for(
 ) -> Program:
     """The program that serves these hyper-parameters, traced now if there is none yet.
 
-    ``numbers`` are the present values of ``rule.numbers``.
+    Those that ``hypers`` lacks have their defaults. ``numbers`` are the present values of ``rule.numbers``.
     """
-    values = [hypers[name] for name in rule.hypers]
+    hypers = {name: hypers.get(name, default) for name, default in rule.hypers.items()}
+    values = hypers.values()
     known = programs(rule)
     for program in known:
         if _fits(program, hypers) and program.row(step, first, *values, *numbers) is not None:

@@ -50,8 +50,9 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
         RuleOptimizer.__init__(self, bound.pop("params"), **bound)
 
     initialise.__signature__ = signature  # type: ignore[attr-defined]
+    beyond = tuple(n for n in own if n not in theirs) if theirs else ()
     body = {
-        "rule": rule, "choices": choices, "__init__": initialise, "__doc__": rule.__doc__,
+        "rule": rule, "choices": choices, "beyond": beyond, "__init__": initialise, "__doc__": rule.__doc__,
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip
     return type(name, (RuleOptimizer,), body)

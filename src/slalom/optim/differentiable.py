@@ -59,7 +59,7 @@ def _update(
     rule: Rule, param: Tensor, state: dict[str, Any], group: Mapping[str, Any],
     late: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    hypers = {n: _scalar({**group, **late}[n]) for n in rule.hypers}
+    hypers = {n: _scalar({**group, **late}.get(n, d)) for n, d in rule.hypers.items()}
     own = {n: v for n, v in state.items() if v is not None}
     first = not any(n in own for n in rule.state)
     if rule.takes_step:

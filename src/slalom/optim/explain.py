@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from slalom.engine.distributed import is_distributed
 from slalom.engine.plan import name_of
@@ -47,15 +47,12 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
         raise TypeError(
             f"explain() takes an optimizer of slalom.optim, not {type(optimizer).__name__}"
         )
-    uninitialised = [
-        isinstance(p, UninitializedTensorMixin) for g in optimizer.param_groups for p in g["params"]
-    ]
-    served = {} if any(uninitialised) else optimizer.plan().served_by_parameter()
+    served = optimizer.plan().served_by_parameter()
     rows = []
     for g, group in enumerate(optimizer.param_groups):
         for i, param in enumerate(group["params"]):
             name = name_of(group, g, i)
-            if isinstance(param, UninitializedTensorMixin):
+            if is_lazy(param):
                 rows.append((name, (), param.dtype, "none", "it is lazy, and has no shape yet"))
                 continue
             backend, why = served.get(id(param), ("none", None))

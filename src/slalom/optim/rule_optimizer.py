@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, _disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
 from torch._C._autograd import _profiler_enabled
 from torch.compiler import is_dynamo_compiling
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import (
     _global_optimizer_post_hooks,
     _global_optimizer_pre_hooks,
@@ -55,6 +56,10 @@ class RuleOptimizer(torch.optim.Optimizer):
     choices: ClassVar[tuple[str, ...]] = ()
     """Which of :data:`CHOICES` this class takes."""
 
+    beyond: ClassVar[tuple[str, ...]] = ()
+    """Hyper-parameters that torch's class of the same name lacks. Groups, and with them checkpoints
+    and ``repr``, have them only where they are not the default, so as to be torch's otherwise."""
+
     several_rules: ClassVar[bool] = False
     """Whether the rule of a group may change from step to step."""
 
@@ -83,8 +88,10 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{name} cannot be capturable; use torch.optim.{name} where you need that"
             )
         check_hypers(self.rule, hypers | choices)
-        hypers = {n: _as_tuple(v) if n in _SEQUENCES(self.rule) else v for n, v in hypers.items()}
-        super().__init__(params, hypers | choices)
+        hypers = {n: _as_tuple(v) if n in _sequences(self.rule) else v for n, v in hypers.items()}
+        default = self.rule.hypers
+        shown = {n: v for n, v in hypers.items() if n not in self.beyond or v != default[n]}
+        super().__init__(params, shown | choices)
         if choices.get("fused"):  # torch.amp.GradScaler then leaves unscaling to the step
             self._step_supports_amp_scaling = True
 
@@ -103,7 +110,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         for group in self.param_groups:
             for name, default in self.rule_of(group).hypers.items():
-                group.setdefault(name, default)
+                if name not in self.beyond:
+                    group.setdefault(name, default)
             for name in self.choices:
                 group.setdefault(name, CHOICES[name])
         self._plan = None
@@ -147,7 +155,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         names = {**rule.hypers, **{n: CHOICES[n] for n in self.choices}}
         given = {n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()}
         check_hypers(rule, given)
-        for name in _SEQUENCES(rule):
+        for name in _sequences(rule):
             if name in param_group:
                 param_group[name] = _as_tuple(param_group[name])
         if self._treatment.independent_weight_decay is not None and "lr" in given:
@@ -272,8 +280,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     def plan(self) -> Plan:
         """A plan for the parameters and gradients as they are now, which changes nothing."""
         scaled = self._treatment.clip_norm is not None
+        groups = [{**g, "params": [p for p in g["params"] if not is_lazy(p)]} for g in self.param_groups]
         with torch.inference_mode(False):
-            return self._plan_of(self._slots(self.param_groups), self.param_groups, scaled)
+            return self._plan_of(self._slots(groups), groups, scaled)
 
     def _slots(
         self, groups: Sequence[Mapping[str, Any]], fresh: set[int] | None = None,
@@ -316,7 +325,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return {p: self.state[p] for p in params if p in self.state}
 
 
-def _SEQUENCES(rule: Rule) -> list[str]:  # noqa: N802
+def _sequences(rule: Rule) -> list[str]:
     return [name for name, default in rule.hypers.items() if isinstance(default, tuple)]
 
 

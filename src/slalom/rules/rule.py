@@ -122,7 +122,7 @@ class Rule:
     def start(self, name: str, hypers: Mapping[str, Any]) -> float:
         """What the state ``name`` holds before the first update, under these hyper-parameters."""
         start = self.init.get(name, 0.0)
-        return float(hypers[start] if isinstance(start, str) else start)
+        return float(hypers.get(start, self.hypers.get(start)) if isinstance(start, str) else start)
 
     def bound(self, name: str, i: int | None = None) -> Bound | None:
         """Where the hyper-parameter ``name``, or its number ``i``, may lie; None if anywhere."""

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import slalom
-from slalom.kernel.formula import bytes_moved, formulas
-from slalom.kernel.program import program_for, programs, trace
+from slalom.ir.formula import formulas
+from slalom.ir.program import program_for, programs, trace
 from slalom.rules import RULES, RuleError, maximum, minimum, rule, sign, sqrt, where
 
 
@@ -65,15 +65,15 @@ def test_state_that_is_not_used_is_dead(name, hypers, live):
 )
 def test_bytes_moved(name, hypers, expected):
     program = trace(RULES[name], {**RULES[name].hypers, "lr": 0.1, **hypers}, first=False)
-    assert bytes_moved(program) == expected
+    assert program.bytes == expected
 
 
 def test_formulas_read_like_the_paper():
-    assert formulas(traced(RULES["momentum"])) == [
+    assert formulas(traced(RULES["momentum"]).source) == [
         "velocity' = momentum·velocity - lr·grad",
         "param' = param + velocity'",
     ]
-    assert formulas(traced(RULES["adam"])) == [
+    assert formulas(traced(RULES["adam"]).source) == [
         "exp_avg' = beta1·exp_avg + (1 - beta1)·grad",
         "exp_avg_sq' = beta2·exp_avg_sq + (1 - beta2)·grad²",
         "param' = param - lr·exp_avg' / (1 - beta1^step)"

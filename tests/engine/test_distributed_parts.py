@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -139,7 +138,7 @@ def test_a_whole_state_for_a_distributed_parameter_is_refused(mesh: Any) -> None
 def test_asking_imports_nothing() -> None:
     code = (
         "import sys, torch, slalom\n"
-        "from slalom.kernel.local import is_distributed\n"
+        "from slalom.engine.distributed import is_distributed\n"
         "sys.exit(is_distributed(torch.zeros(3)) or 'torch.distributed.tensor' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -150,19 +149,13 @@ def test_without_machine_code_the_parts_are_updated_too(
 ) -> None:
     from torch.distributed.tensor import DTensor
 
-    from slalom.kernel import eager, plan
-    from slalom.kernel.jit import Unavailable
-
-    def unavailable() -> Any:
-        raise Unavailable("there is none here")
+    from slalom.backends import using
+    from slalom.backends.foreach import launch
 
     kinds = []
-    update = eager.update
-    monkeypatch.setattr(plan, "driver", unavailable)
+    update = launch._update
     monkeypatch.setattr(
-        eager,
-        "update",
-        lambda rule, *tensors, **k: kinds.append(tensors) or update(rule, *tensors, **k),
+        launch, "_update", lambda row, tensors, *a, **k: kinds.append(tensors) or update(row, tensors, *a, **k)
     )
     start, grad = torch.randn(2, 7, 5, dtype=torch.float64)
     plain, whole = nn.Parameter(start.clone()), nn.Parameter(spread(start, mesh))
@@ -170,7 +163,8 @@ def test_without_machine_code_the_parts_are_updated_too(
     theirs, ours = torch.optim.AdamW([plain]), slalom.optim.AdamW([whole], clip_norm=1e9)
     for _ in range(3):
         theirs.step()
-        with pytest.warns(UserWarning, match="there is none here") if not kinds else nullcontext():
+        with using("foreach"):
             ours.step()
     torch.testing.assert_close(whole.full_tensor(), plain.detach(), rtol=1e-12, atol=1e-13)
-    assert not any(isinstance(t, DTensor) for tensors in kinds for t in tensors)
+    assert kinds
+    assert not any(isinstance(t, DTensor) for lists in kinds for own in lists.values() for t in own)
