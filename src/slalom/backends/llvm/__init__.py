@@ -1,0 +1,1 @@
+"""Machine code for the CPU, made by LLVM through llvmlite."""
