@@ -298,7 +298,7 @@ def test_a_fork_while_another_thread_compiles(where, tmp_path):
             time.sleep(0.0007 * (i % 7))
             child = os.fork()
             if not child:
-                signal.alarm(10)
+                signal.alarm(30)
                 good = call(*slow().compile(text(i), "answer")) == i
                 good = good and call(*jit().compile(text(100_000 + i), "answer")) == 100_000 + i
                 os._exit(0 if good else 1)
