@@ -57,7 +57,7 @@ def _line(line: str) -> str:
     if match := re.match(r"(define .*?)(@\w+\()(.*)\{$", line):
         result, name, taken = match.groups()
         # no loop becomes a call of memset or the like: there may be none to call
-        return f'{result}{name}{_EXTENDED.sub("", taken).rstrip()} nounwind {{'
+        return f'{result}{name}{_EXTENDED.sub("", taken).rstrip()} nounwind "no-builtins" {{'
     if match := re.match(r"(.*\bcall\b[^@%(]*)([@%].*)$", line):
         taken, given = match.groups()
         return _EXTENDED.sub("", taken) + given
