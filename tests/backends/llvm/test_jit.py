@@ -126,4 +126,4 @@ def test_several_processes_at_once(tmp_path, expected):
         for _ in range(4)
     ]
     assert [w.communicate(timeout=120)[0].strip() for w in workers] == ["llvm|True|0"] * 4
-    assert not [f for f in tmp_path.iterdir() if f.suffix != ".o"]
+    assert not [f for f in tmp_path.iterdir() if f.suffix == ".tmp"]

@@ -47,7 +47,7 @@ def optimised(assembly: str, machine: Any) -> Any:
         module = binding.parse_assembly(assembly)
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         module.verify()
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeError) as error:
         raise Unavailable(f"LLVM refuses the text of this code ({error})") from error
     options = binding.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
