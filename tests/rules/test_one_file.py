@@ -63,7 +63,6 @@ def extended(tmp_path_factory):
         ignore=shutil.ignore_patterns("__pycache__"),
     )  # fmt: skip
     target = source.parent / path
-    assert not target.exists()
     assert target.parent.is_dir()
     target.write_text(text)
     done = subprocess.run(
