@@ -72,7 +72,7 @@ def _one(rule: Rule, name: str, default: Any, i: int | None = None) -> st.Search
         return st.booleans()
     if isinstance(default, str) or isinstance(bound, Choice):
         return st.sampled_from(bound.words if isinstance(bound, Choice) else (default,))
-    values = OF_A_RULE.get((rule.name, shown)) or NAMED.get(shown)
+    values = OF_A_RULE.get((rule.name, shown), NAMED.get(shown))
     if values is None and shown in rule.search:
         values = st.floats(*rule.search[shown])
     if values is None:

@@ -45,6 +45,7 @@ SIGNATURES = [
     ("param, grad, *, lr=0.1, on=(True, False)", "on has the default"),
     ("param, grad, *, lr={}", "lr has the default {}; it must be a number"),
     ("param, grad, *, lr=torch.tensor(0.1)", "lr has the default tensor"),
+    ("param, grad, *, lr=10**400", "lr has the default 1000"),
     ("param, grad, *, lr=1j", "lr has the default 1j"),
     ("param, grad, *, lr=float('nan')", "lr has the default nan"),
     ("param, grad, *, lr=0.1, f=abs", "f has the default <built-in function abs>"),

@@ -1,4 +1,4 @@
-"""What there is to know of every rule, from its trace and its docstring."""
+"""What there is to know of every rule, from its trace, its declarations and its docstring."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ class Facts:
     """One rule.
 
     Attributes:
-        name: as in ``slalom.rules``.
+        name: as in ``slalom.rules.RULES``.
+        class_name: as in ``slalom.optim``.
+        call: how the class is called, with every hyper-parameter and its default.
+        bounds: where the hyper-parameters may lie, as ``"lr >= 0"``.
         title: what it is, and the paper and equation it comes from.
         formulas: a line for each state that changes and one for the parameter, at the default
             hyper-parameters; a prime marks the value after the update.
@@ -24,6 +27,9 @@ class Facts:
     """
 
     name: str
+    class_name: str
+    call: str
+    bounds: tuple[str, ...]
     title: str
     formulas: list[str]
     state: tuple[str, ...]
@@ -34,10 +40,30 @@ def facts(rule: Rule) -> Facts:
     """What the trace of a rule says, at its default hyper-parameters and far from the start."""
     hypers = {n: 1e-3 if v is REQUIRED else v for n, v in rule.hypers.items()}
     program = trace(rule, hypers, step=1000, first=False)
-    state = (*program.live_state, *rule.numbers)
-    return Facts(rule.name, rule.title, formulas(program.source), state, program.bytes)
+    given = (n if default is REQUIRED else f"{n}={default!r}" for n, default in rule.hypers.items())
+    return Facts(
+        name=rule.name,
+        class_name=rule.class_name,
+        call=f"{rule.class_name}({', '.join(('params', *given))})",
+        bounds=tuple(f"{name} {bound}" for name, bound in rule.bounds.items()),
+        title=rule.title,
+        formulas=formulas(program.source),
+        state=(*program.live_state, *rule.numbers),
+        bytes=program.bytes,
+    )
 
 
 def catalogue() -> list[Facts]:
     """The facts of every rule that comes with Slalom."""
     return [facts(rule) for rule in RULES.values()]
+
+
+def markdown() -> str:
+    """The catalogue as a part of a page, a heading for each rule."""
+    return "\n\n".join(
+        f"### {one.class_name}\n\n{one.title}.\n\n```python\n{one.call}\n```\n\n"
+        + "".join(f"    {line}\n" for line in one.formulas)
+        + f"\nState: {', '.join(one.state) or 'none'}; {one.bytes} bytes. "
+        + f"Bounds: {', '.join(one.bounds) or 'none'}."
+        for one in catalogue()
+    )

@@ -23,12 +23,16 @@ class Interval:
 
     @classmethod
     def of(cls, text: str) -> Interval:
-        """Read ``">= 0"``, ``"< 1"``, ``"[0, 1)"`` or ``"(0, inf)"``; ValueError for others."""
+        """Read ``">= 0"``, ``"< 1"``, ``"[0, 1)"`` or ``"(0, inf)"``; ValueError for others.
+
+        A half line holds infinity, as torch takes it for its arguments; ``inf)`` leaves it out.
+        """
         try:
             if half := _HALF.fullmatch(text.strip()):
                 sign, end = half[1], float(half[2])
-                low, high = (end, math.inf) if sign[0] == ">" else (-math.inf, end)
-                closed = (sign == ">=", sign == "<=")
+                upwards, closed = sign[0] == ">", sign[-1] == "="
+                low, high = (end, math.inf) if upwards else (-math.inf, end)
+                closed = (closed, True) if upwards else (True, closed)
             elif whole := _WHOLE.fullmatch(text.strip()):
                 low, high = float(whole[2]), float(whole[3])
                 closed = (whole[1] == "[", whole[4] == "]")

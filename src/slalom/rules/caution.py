@@ -36,7 +36,9 @@ def cautious(
         start, grad = decay(param, grad, hypers["lr"], weight_decay, maximize, decoupled)
         plain = {"weight_decay": 0, "maximize": False}
         hypers |= {name: value for name, value in plain.items() if name in hypers}
-        moved, *states = rule.results(rule(start, grad, *state, **hypers))
+        results = rule(start, grad, *state, **hypers)
+        # not checked here: a state that is dead may be given, and returned, as None
+        moved, *states = results if isinstance(results, tuple) else (results,)
         return where((start - moved) * grad > 0, moved, start), *states
 
     function.__name__ = f"cautious_{rule.name}"

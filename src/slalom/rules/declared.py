@@ -8,7 +8,7 @@ from typing import Any
 
 from slalom.rules.bounds import COMMON, Bound, Choice, bound, place
 from slalom.rules.example import Example
-from slalom.rules.signature import REQUIRED, RuleError, Signature
+from slalom.rules.signature import REQUIRED, RuleError, Signature, is_number
 
 Written = str | Collection[str] | None
 """A bound as a rule declares it; None lifts a common one."""
@@ -45,9 +45,9 @@ class Declarations:
     def init(self, init: Mapping[str, float | str]) -> dict[str, float | str]:
         """What the states hold before the first update."""
         init = self.table("init", init)
-        numeric = [n for n, d in self.hypers.items() if d is REQUIRED or _is_number(d)]
+        numeric = [n for n, d in self.hypers.items() if d is REQUIRED or is_number(d)]
         for name, value in init.items():
-            known = value in numeric if isinstance(value, str) else _is_number(value)
+            known = value in numeric if isinstance(value, str) else is_number(value)
             if name in self.states and known:
                 continue
             raise self.wrong(
@@ -104,7 +104,7 @@ class Declarations:
                 raise self.wrong(f"search names {name!r}, which is no number")
             if isinstance(default, tuple) and i is None:
                 raise self.wrong(f'search names {name!r}, which is several; name "{name}[0]"')
-            pair = isinstance(ends, tuple | list) and len(ends) == 2 and all(map(_is_number, ends))
+            pair = isinstance(ends, tuple | list) and len(ends) == 2 and all(map(is_number, ends))
             if not (pair and 0 < ends[0] < ends[1] < math.inf):
                 raise self.wrong(
                     f"search of {name} is {ends!r}; it must be (low, high), with 0 < low < high"
@@ -189,7 +189,3 @@ class Declarations:
 def within(bounds: Mapping[str, Bound], name: str, i: int | None = None) -> Bound | None:
     """The bound of a hyper-parameter, or of its number ``i``; None if any value will do."""
     return bounds.get(f"{name}[{i}]", bounds.get(name))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

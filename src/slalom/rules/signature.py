@@ -127,8 +127,8 @@ def _no_default(default: Any) -> str | None:
     """Why this can be no default of a hyper-parameter."""
     if default is REQUIRED or default is None or isinstance(default, bool | str):
         return None
-    if _is_number(default) or (
-        isinstance(default, tuple) and default and all(map(_is_number, default))
+    if is_number(default) or (
+        isinstance(default, tuple) and default and all(map(is_number, default))
     ):
         return None
     kinds = "a number, a tuple of numbers, True or False, a word, or None"
@@ -136,8 +136,13 @@ def _no_default(default: Any) -> str | None:
     return f"has the default {default!r}; it must be {kinds}{instead}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+def is_number(value: Any) -> bool:
+    """Whether this is a plain number, NaN and what no float can hold left out."""
+    try:
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return plain and not math.isnan(value)
+    except OverflowError:
+        return False
 
 
 def checked(name: str, states: tuple[str, ...], results: Any) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slalom.kernel.lower import SIZES, lower
-from slalom.kernel.program import Program, trace
+from slalom.backends.llvm.lower import SIZES, lower
+from slalom.ir.program import Program, trace
 from slalom.rules import RULES
 
 COUNT = 1003

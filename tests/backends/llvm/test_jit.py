@@ -9,6 +9,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
+
+import slalom
+from slalom.backends.llvm import driver, torch_c
 
 STEP = """
     import warnings, torch, slalom
@@ -75,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, expected):
 def test_without_llvmlite(tmp_path, expected):
     hidden = "import sys; sys.modules['llvmlite'] = None\n"
     backend, right, warnings, said = run(STEP, tmp_path, expected, hidden)
-    assert (backend, right, warnings) == ("eager", "True", "1")
+    assert (backend, right, warnings) == ("foreach", "True", "1")
     assert "Adam runs without machine code, and slower: llvmlite cannot be imported" in said
 
 
@@ -90,31 +94,60 @@ def test_where_the_system_forbids_executable_memory(tmp_path, expected):
     if result == ["unsupported"]:
         pytest.skip("this kernel cannot forbid it")
     backend, right, warnings, said = result
-    assert (backend, right, warnings) == ("eager", "True", "1")
+    assert (backend, right, warnings) == ("foreach", "True", "1")
     assert "the system forbids executable memory" in said
 
 
-def test_without_torchs_functions(monkeypatch):
-    import torch
+@pytest.fixture
+def _another_torch(monkeypatch):
+    """Within it what torch exports may be changed; afterwards it is found anew."""
 
-    import slalom
-    from slalom.kernel import driver, torch_c
+    def forget() -> None:
+        for cached in (torch_c.needed, torch_c.welcome, driver.driver):
+            cached.cache_clear()
 
-    monkeypatch.setattr(torch_c, "FUNCTIONS", (*torch_c.FUNCTIONS, ("c10", "no_such_function")))
-    torch_c.addresses.cache_clear()
-    driver.driver.cache_clear()
-    try:
-        p = torch.nn.Parameter(torch.ones(3))
-        p.grad = torch.ones(3)
-        optimizer = slalom.optim.SGD([p], lr=0.25)
-        with pytest.warns(UserWarning, match="this build of torch has no no_such_function in c10"):
-            optimizer.step()
+    forget()
+    yield
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.mark.usefixtures("_another_torch")
+def test_without_a_function_that_is_needed(monkeypatch):
+    monkeypatch.setattr(torch_c, "NEEDED", (*torch_c.NEEDED, "no_such_function"))
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = slalom.optim.SGD([p], lr=0.25)
+    with pytest.warns(UserWarning, match="this build of torch has no no_such_function"):
         optimizer.step()
-        assert p.tolist() == [0.5, 0.5, 0.5]
-    finally:
-        monkeypatch.undo()
-        torch_c.addresses.cache_clear()
-        driver.driver.cache_clear()
+    optimizer.step()
+    assert p.tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.usefixtures("_another_torch")
+@pytest.mark.parametrize("missing", [*torch_c.WELCOME, "all"])
+def test_without_what_some_platforms_name_otherwise(monkeypatch, missing):
+    """Python is asked in its place, and machine code goes on: values, versions, changes seen."""
+    names = torch_c.WELCOME if missing == "all" else [missing]
+    hidden = {n: ("c10", "hidden") if n in names else at for n, at in torch_c.WELCOME.items()}
+    monkeypatch.setattr(torch_c, "WELCOME", hidden)
+    params = [torch.nn.Parameter(torch.ones(3)) for _ in range(3)]
+    twins = [torch.nn.Parameter(torch.ones(3)) for _ in range(3)]
+    ours, theirs = slalom.optim.Adam(params, lr=0.1), torch.optim.Adam(twins, lr=0.1)
+    assert driver.driver().asks == set(names)
+    for step in range(6):
+        for i, own in enumerate(zip(params, twins, strict=True)):
+            for p in own:  # one comes and goes, one comes late, one is a negated view
+                grad = torch.full((3,), 1.0 + step)
+                grad = torch._neg_view(-grad) if i == 1 and step > 3 else grad
+                p.grad = None if (i, step % 2) == (0, 1) or (i == 2 and step < 2) else grad
+        before = params[1]._version
+        ours.step()
+        theirs.step()
+        assert params[1]._version > before
+    for p, q in zip(params, twins, strict=True):
+        torch.testing.assert_close(p, q)
+    assert {row[3] for row in slalom.explain(ours).rows} == {"llvm", "none"}
 
 
 def test_several_processes_at_once(tmp_path, expected):

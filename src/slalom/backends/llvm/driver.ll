@@ -1,3 +1,4 @@
+; Made from driver.c by tools/make_driver.py: edit that, not this.
 
 %struct.Table = type { ptr, ptr, i64, ptr, i64, ptr, ptr, i64, ptr, i64, i64 }
 %struct.Segment = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, i64, i64, i64, i64 }
@@ -6,1153 +7,1164 @@
 %struct.Watch = type { ptr, ptr, i64, ptr, ptr }
 %struct.Python = type { ptr, ptr, ptr, ptr, ptr }
 
-; Function Attrs: nounwind uwtable
-define i64 @gather(ptr nocapture %0) {
-  %2 = alloca i8, align 1
-  %3 = alloca i8, align 1
-  %4 = alloca ptr, align 8
-  %5 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 2
-  %6 = load i64, ptr %5, align 8
-  %7 = icmp sgt i64 %6, 0
-  br i1 %7, label %8, label %255
-
-8:                                                ; preds = %1
-  %9 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 1
-  %10 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 5
-  %11 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 7
-  %12 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 6
-  %13 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 6
-  br label %18
-
-14:                                               ; preds = %252
-  %15 = add nuw nsw i64 %22, 1
-  %16 = load i64, ptr %5, align 8
-  %17 = icmp slt i64 %15, %16
-  br i1 %17, label %18, label %255
-
-18:                                               ; preds = %8, %14
-  %19 = phi i1 [ %7, %8 ], [ %17, %14 ]
-  %20 = phi i64 [ 0, %8 ], [ %254, %14 ]
-  %21 = phi i64 [ 0, %8 ], [ %253, %14 ]
-  %22 = phi i64 [ 0, %8 ], [ %15, %14 ]
-  %23 = load ptr, ptr %9, align 8
-  %24 = load ptr, ptr %0, align 8
-  %25 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 4
-  %26 = load ptr, ptr %25, align 8
-  %27 = getelementptr inbounds %struct.Look, ptr %26, i64 1
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %4)
-  %28 = getelementptr inbounds %struct.Look, ptr %26, i64 0, i32 1
-  %29 = load ptr, ptr %28, align 8
-  %30 = icmp eq ptr %29, null
-  br i1 %30, label %35, label %31
-
-31:                                               ; preds = %18
-  %32 = load ptr, ptr %29, align 8
-  %33 = load ptr, ptr %26, align 8
-  %34 = icmp eq ptr %32, %33
-  br i1 %34, label %35, label %236
-
-35:                                               ; preds = %31, %18
-  %36 = getelementptr inbounds %struct.Look, ptr %26, i64 0, i32 2
-  %37 = load i64, ptr %36, align 8
-  %38 = call fastcc zeroext i1 @fits(ptr %24, ptr %26, i64 %37, ptr %26)
-  br i1 %38, label %39, label %236
-
-39:                                               ; preds = %35
-  %40 = getelementptr inbounds %struct.Torch, ptr %24, i64 0, i32 8
-  %41 = load ptr, ptr %40, align 8
-  %42 = call i32 %41(ptr %26, ptr nonnull %4)
-  %43 = icmp eq i32 %42, 0
-  br i1 %43, label %44, label %236
-
-44:                                               ; preds = %39
-  %45 = load ptr, ptr %4, align 8
-  %46 = icmp eq ptr %45, null
-  br i1 %46, label %47, label %51
-
-47:                                               ; preds = %44
-  %48 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 8
-  %49 = load i64, ptr %48, align 8
-  %50 = icmp eq i64 %49, 0
-  br i1 %50, label %51, label %236
-
-51:                                               ; preds = %47, %44
-  %52 = getelementptr inbounds %struct.Look, ptr %26, i64 0, i32 6
-  %53 = load ptr, ptr %52, align 8
-  %54 = icmp eq ptr %45, %53
-  %55 = select i1 %54, i64 0, i64 2
-  store ptr %45, ptr %52, align 8
-  %56 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 5
-  %57 = load ptr, ptr %56, align 8
-  store ptr %45, ptr %57, align 8
-  %58 = load ptr, ptr %0, align 8
-  call void @llvm.lifetime.start.p0(i64 1, ptr nonnull %3)
-  store i8 0, ptr %3, align 1
-  %59 = getelementptr inbounds %struct.Torch, ptr %58, i64 0, i32 12
-  %60 = load ptr, ptr %59, align 8
-  %61 = icmp eq ptr %60, null
-  br i1 %61, label %62, label %68
-
-62:                                               ; preds = %51
-  %63 = load ptr, ptr %10, align 8
-  %64 = getelementptr inbounds ptr, ptr %63, i64 %22
-  %65 = load ptr, ptr %64, align 8
-  %66 = icmp eq ptr %65, null
-  %67 = select i1 %66, ptr null, ptr %64
-  br label %79
-
-68:                                               ; preds = %51
-  %69 = load ptr, ptr %26, align 8
-  %70 = call ptr %60(ptr %69)
-  %71 = getelementptr inbounds %struct.Torch, ptr %58, i64 0, i32 1
-  %72 = load ptr, ptr %71, align 8
-  %73 = call i32 %72(ptr %70, ptr nonnull %3)
-  %74 = icmp eq i32 %73, 0
-  %75 = load i8, ptr %3, align 1
-  %76 = icmp ne i8 %75, 0
-  %77 = select i1 %74, i1 %76, i1 false
-  %78 = select i1 %77, ptr %70, ptr null
-  br label %79
-
-79:                                               ; preds = %68, %62
-  %80 = phi ptr [ %78, %68 ], [ %67, %62 ]
-  call void @llvm.lifetime.end.p0(i64 1, ptr nonnull %3)
-  %81 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 7
-  %82 = load ptr, ptr %81, align 8
-  %83 = load i64, ptr %82, align 8
-  %84 = icmp ne ptr %80, null
-  %85 = zext i1 %84 to i64
-  %86 = icmp ne i64 %83, %85
-  %87 = zext i1 %86 to i64
-  %88 = or i64 %55, %87
-  store i64 %85, ptr %82, align 8
-  %89 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 11
-  %90 = load i64, ptr %89, align 8
-  %91 = icmp eq i64 %90, 0
-  br i1 %91, label %98, label %92
-
-92:                                               ; preds = %79
-  %93 = getelementptr inbounds %struct.Look, ptr %26, i64 2
-  %94 = getelementptr inbounds %struct.Look, ptr %26, i64 1, i32 6
-  %95 = load ptr, ptr %94, align 8
-  %96 = load ptr, ptr %56, align 8
-  %97 = getelementptr inbounds ptr, ptr %96, i64 1
-  store ptr %95, ptr %97, align 8
-  br label %152
-
-98:                                               ; preds = %79
-  br i1 %84, label %99, label %152
-
-99:                                               ; preds = %98
-  %100 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 10
-  %101 = load i64, ptr %100, align 8
-  %102 = call fastcc zeroext i1 @fits(ptr %24, ptr nonnull %80, i64 %101, ptr %26)
-  br i1 %102, label %103, label %236
-
-103:                                              ; preds = %99
-  %104 = load ptr, ptr %40, align 8
-  %105 = call i32 %104(ptr nonnull %80, ptr nonnull %4)
-  %106 = icmp eq i32 %105, 0
-  br i1 %106, label %107, label %236
-
-107:                                              ; preds = %103
-  %108 = load ptr, ptr %4, align 8
-  %109 = icmp eq ptr %108, null
-  br i1 %109, label %110, label %114
-
-110:                                              ; preds = %107
-  %111 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 8
-  %112 = load i64, ptr %111, align 8
-  %113 = icmp eq i64 %112, 0
-  br i1 %113, label %114, label %236
-
-114:                                              ; preds = %110, %107
-  %115 = load ptr, ptr %56, align 8
-  %116 = getelementptr inbounds ptr, ptr %115, i64 1
-  %117 = load ptr, ptr %116, align 8
-  %118 = icmp eq ptr %108, %117
-  br i1 %118, label %151, label %119
-
-119:                                              ; preds = %114
-  %120 = ptrtoint ptr %108 to i64
-  %121 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 9
-  %122 = load i64, ptr %121, align 8
-  %123 = add i64 %122, %120
-  %124 = load i64, ptr %11, align 8
-  %125 = icmp sgt i64 %124, 0
-  br i1 %125, label %126, label %142
-
-126:                                              ; preds = %119
-  %127 = load ptr, ptr %12, align 8
-  br label %128
-
-128:                                              ; preds = %128, %126
-  %129 = phi i64 [ 0, %126 ], [ %140, %128 ]
-  %130 = phi i64 [ %124, %126 ], [ %139, %128 ]
-  %131 = add nsw i64 %130, %129
-  %132 = sdiv i64 %131, 2
-  %133 = shl nsw i64 %132, 1
-  %134 = or i64 %133, 1
-  %135 = getelementptr inbounds i64, ptr %127, i64 %134
-  %136 = load i64, ptr %135, align 8
-  %137 = icmp ugt i64 %136, %120
-  %138 = add nsw i64 %132, 1
-  %139 = select i1 %137, i64 %132, i64 %130
-  %140 = select i1 %137, i64 %129, i64 %138
-  %141 = icmp slt i64 %140, %139
-  br i1 %141, label %128, label %142
-
-142:                                              ; preds = %128, %119
-  %143 = phi i64 [ 0, %119 ], [ %140, %128 ]
-  %144 = icmp slt i64 %143, %124
-  br i1 %144, label %145, label %151
-
-145:                                              ; preds = %142
-  %146 = load ptr, ptr %13, align 8
-  %147 = shl nsw i64 %143, 1
-  %148 = getelementptr inbounds i64, ptr %146, i64 %147
-  %149 = load i64, ptr %148, align 8
-  %150 = icmp ult i64 %149, %123
-  br i1 %150, label %236, label %151
-
-151:                                              ; preds = %142, %145, %114
-  store ptr %108, ptr %116, align 8
-  br label %152
-
-152:                                              ; preds = %151, %98, %92
-  %153 = phi ptr [ %93, %92 ], [ %27, %98 ], [ %27, %151 ]
-  %154 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 12
-  %155 = load i64, ptr %154, align 8
-  %156 = icmp sgt i64 %155, 0
-  br i1 %156, label %164, label %157
-
-157:                                              ; preds = %183, %152
-  %158 = phi ptr [ %153, %152 ], [ %188, %183 ]
-  %159 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 13
-  %160 = load i64, ptr %159, align 8
-  %161 = icmp sgt i64 %160, 0
-  br i1 %161, label %162, label %236
-
-162:                                              ; preds = %157
-  %163 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 6
-  br label %191
-
-164:                                              ; preds = %152, %183
-  %165 = phi i64 [ %187, %183 ], [ 0, %152 ]
-  %166 = phi ptr [ %188, %183 ], [ %153, %152 ]
-  %167 = getelementptr inbounds %struct.Look, ptr %166, i64 0, i32 1
-  %168 = load ptr, ptr %167, align 8
-  %169 = icmp eq ptr %168, null
-  br i1 %169, label %174, label %170
-
-170:                                              ; preds = %164
-  %171 = load ptr, ptr %168, align 8
-  %172 = load ptr, ptr %166, align 8
-  %173 = icmp eq ptr %171, %172
-  br i1 %173, label %174, label %236
-
-174:                                              ; preds = %170, %164
-  %175 = load ptr, ptr %40, align 8
-  %176 = call i32 %175(ptr %166, ptr nonnull %4)
-  %177 = icmp eq i32 %176, 0
-  br i1 %177, label %178, label %236
-
-178:                                              ; preds = %174
-  %179 = load ptr, ptr %4, align 8
-  %180 = getelementptr inbounds %struct.Look, ptr %166, i64 0, i32 6
-  %181 = load ptr, ptr %180, align 8
-  %182 = icmp eq ptr %179, %181
-  br i1 %182, label %183, label %236
-
-183:                                              ; preds = %178
-  %184 = load ptr, ptr %56, align 8
-  %185 = add nuw nsw i64 %165, 2
-  %186 = getelementptr inbounds ptr, ptr %184, i64 %185
-  store ptr %179, ptr %186, align 8
-  %187 = add nuw nsw i64 %165, 1
-  %188 = getelementptr inbounds %struct.Look, ptr %166, i64 1
-  %189 = load i64, ptr %154, align 8
-  %190 = icmp slt i64 %187, %189
-  br i1 %190, label %164, label %157
-
-191:                                              ; preds = %230, %162
-  %192 = phi i64 [ 0, %162 ], [ %232, %230 ]
-  %193 = phi ptr [ %158, %162 ], [ %233, %230 ]
-  %194 = phi i64 [ %88, %162 ], [ %231, %230 ]
-  %195 = load ptr, ptr %193, align 8
-  %196 = icmp eq ptr %195, null
-  br i1 %196, label %230, label %197
-
-197:                                              ; preds = %191
-  %198 = getelementptr inbounds %struct.Look, ptr %193, i64 0, i32 1
-  %199 = load ptr, ptr %198, align 8
-  %200 = icmp eq ptr %199, null
-  br i1 %200, label %204, label %201
-
-201:                                              ; preds = %197
-  %202 = load ptr, ptr %199, align 8
-  %203 = icmp eq ptr %202, %195
-  br i1 %203, label %204, label %236
-
-204:                                              ; preds = %201, %197
-  %205 = load ptr, ptr %40, align 8
-  %206 = call i32 %205(ptr nonnull %193, ptr nonnull %4)
-  %207 = icmp eq i32 %206, 0
-  br i1 %207, label %208, label %236
-
-208:                                              ; preds = %204
-  %209 = load ptr, ptr %4, align 8
-  %210 = getelementptr inbounds %struct.Look, ptr %193, i64 0, i32 6
-  %211 = load ptr, ptr %210, align 8
-  %212 = icmp eq ptr %209, %211
-  br i1 %212, label %213, label %236
-
-213:                                              ; preds = %208
-  %214 = getelementptr inbounds %struct.Look, ptr %193, i64 0, i32 2
-  %215 = load i64, ptr %214, align 8
-  %216 = icmp eq i64 %215, 0
-  br i1 %216, label %219, label %217
-
-217:                                              ; preds = %213
-  %218 = load double, ptr %209, align 8
-  br label %222
-
-219:                                              ; preds = %213
-  %220 = load float, ptr %209, align 4
-  %221 = fpext float %220 to double
-  br label %222
-
-222:                                              ; preds = %219, %217
-  %223 = phi double [ %218, %217 ], [ %221, %219 ]
-  %224 = load ptr, ptr %163, align 8
-  %225 = getelementptr inbounds double, ptr %224, i64 %192
-  %226 = load double, ptr %225, align 8
-  %227 = fcmp une double %223, %226
-  %228 = zext i1 %227 to i64
-  %229 = or i64 %194, %228
-  store double %223, ptr %225, align 8
-  br label %230
-
-230:                                              ; preds = %222, %191
-  %231 = phi i64 [ %229, %222 ], [ %194, %191 ]
-  %232 = add nuw nsw i64 %192, 1
-  %233 = getelementptr inbounds %struct.Look, ptr %193, i64 1
-  %234 = load i64, ptr %159, align 8
-  %235 = icmp slt i64 %232, %234
-  br i1 %235, label %191, label %236
-
-236:                                              ; preds = %170, %174, %178, %201, %204, %208, %230, %31, %35, %39, %47, %99, %103, %110, %145, %157
-  %237 = phi i64 [ -1, %35 ], [ -1, %31 ], [ -1, %47 ], [ -1, %39 ], [ -1, %99 ], [ -1, %110 ], [ -1, %103 ], [ -1, %145 ], [ %88, %157 ], [ -1, %201 ], [ -1, %204 ], [ -1, %208 ], [ %231, %230 ], [ -1, %178 ], [ -1, %174 ], [ -1, %170 ]
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %4)
-  %238 = icmp eq i64 %237, -1
-  br i1 %238, label %252, label %239
-
-239:                                              ; preds = %236
-  %240 = or i64 %237, %20
-  %241 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 14
-  store i64 %21, ptr %241, align 8
-  %242 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 7
-  %243 = load ptr, ptr %242, align 8
-  %244 = load i64, ptr %243, align 8
-  %245 = icmp eq i64 %244, 0
-  br i1 %245, label %252, label %246
-
-246:                                              ; preds = %239
-  %247 = getelementptr inbounds %struct.Segment, ptr %23, i64 %22, i32 8
-  %248 = load i64, ptr %247, align 8
-  %249 = add nsw i64 %248, 15
-  %250 = sdiv i64 %249, 16
-  %251 = add nsw i64 %250, %21
-  br label %252
-
-252:                                              ; preds = %239, %246, %236
-  %253 = phi i64 [ %21, %236 ], [ %251, %246 ], [ %21, %239 ]
-  %254 = phi i64 [ %20, %236 ], [ %240, %246 ], [ %240, %239 ]
-  br i1 %238, label %255, label %14
-
-255:                                              ; preds = %252, %14, %1
-  %256 = phi i1 [ %7, %1 ], [ %19, %252 ], [ %17, %14 ]
-  %257 = phi i64 [ 0, %1 ], [ %253, %14 ], [ %253, %252 ]
-  %258 = phi i64 [ 0, %1 ], [ %254, %14 ], [ %254, %252 ]
-  %259 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 2
-  br i1 %256, label %311, label %260
-
-260:                                              ; preds = %255
-  %261 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 4
-  %262 = load i64, ptr %261, align 8
-  %263 = icmp sgt i64 %262, 0
-  br i1 %263, label %264, label %309
-
-264:                                              ; preds = %260
-  %265 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 3
-  %266 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 5
-  br label %271
-
-267:                                              ; preds = %306
-  %268 = add nuw nsw i64 %272, 1
-  %269 = load i64, ptr %261, align 8
-  %270 = icmp slt i64 %268, %269
-  br i1 %270, label %271, label %309
-
-271:                                              ; preds = %264, %267
-  %272 = phi i64 [ 0, %264 ], [ %268, %267 ]
-  %273 = load ptr, ptr %265, align 8
-  %274 = getelementptr inbounds %struct.Look, ptr %273, i64 %272
-  %275 = getelementptr inbounds %struct.Look, ptr %273, i64 %272, i32 1
-  %276 = load ptr, ptr %275, align 8
-  %277 = icmp eq ptr %276, null
-  br i1 %277, label %282, label %278
-
-278:                                              ; preds = %271
-  %279 = load ptr, ptr %276, align 8
-  %280 = load ptr, ptr %274, align 8
-  %281 = icmp eq ptr %279, %280
-  br i1 %281, label %282, label %311
-
-282:                                              ; preds = %271, %278
-  %283 = load i64, ptr %259, align 8
-  %284 = load ptr, ptr %0, align 8
-  call void @llvm.lifetime.start.p0(i64 1, ptr nonnull %2)
-  store i8 0, ptr %2, align 1
-  %285 = getelementptr inbounds %struct.Torch, ptr %284, i64 0, i32 12
-  %286 = load ptr, ptr %285, align 8
-  %287 = icmp eq ptr %286, null
-  br i1 %287, label %288, label %295
-
-288:                                              ; preds = %282
-  %289 = add nsw i64 %283, %272
-  %290 = load ptr, ptr %266, align 8
-  %291 = getelementptr inbounds ptr, ptr %290, i64 %289
-  %292 = load ptr, ptr %291, align 8
-  %293 = icmp eq ptr %292, null
-  %294 = select i1 %293, ptr null, ptr %291
-  br label %306
-
-295:                                              ; preds = %282
-  %296 = load ptr, ptr %274, align 8
-  %297 = call ptr %286(ptr %296)
-  %298 = getelementptr inbounds %struct.Torch, ptr %284, i64 0, i32 1
-  %299 = load ptr, ptr %298, align 8
-  %300 = call i32 %299(ptr %297, ptr nonnull %2)
-  %301 = icmp eq i32 %300, 0
-  %302 = load i8, ptr %2, align 1
-  %303 = icmp ne i8 %302, 0
-  %304 = select i1 %301, i1 %303, i1 false
-  %305 = select i1 %304, ptr %297, ptr null
-  br label %306
-
-306:                                              ; preds = %288, %295
-  %307 = phi ptr [ %305, %295 ], [ %294, %288 ]
-  call void @llvm.lifetime.end.p0(i64 1, ptr nonnull %2)
-  %308 = icmp eq ptr %307, null
-  br i1 %308, label %267, label %311
-
-309:                                              ; preds = %267, %260
-  %310 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 9
-  store i64 %257, ptr %310, align 8
-  br label %311
-
-311:                                              ; preds = %278, %306, %255, %309
-  %312 = phi i64 [ %258, %309 ], [ -1, %255 ], [ -1, %306 ], [ -1, %278 ]
-  ret i64 %312
-}
-
-; Function Attrs: mustprogress nocallback nofree nosync nounwind willreturn memory(argmem: readwrite)
-declare void @llvm.lifetime.start.p0(i64 immarg, ptr nocapture)
-
-; Function Attrs: mustprogress nocallback nofree nosync nounwind willreturn memory(argmem: readwrite)
-declare void @llvm.lifetime.end.p0(i64 immarg, ptr nocapture)
-
-; Function Attrs: nounwind uwtable
-define i32 @measure(ptr %0) {
-  %2 = load ptr, ptr %0, align 8
-  %3 = load ptr, ptr %2, align 8
-  %4 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 9
-  %5 = load i64, ptr %4, align 8
-  %6 = add nsw i64 %5, 255
-  %7 = sdiv i64 %6, 256
-  %8 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 10
-  %9 = load i64, ptr %8, align 8
-  %10 = add nsw i64 %9, 255
-  %11 = sdiv i64 %10, 256
-  %12 = tail call i32 %3(i64 0, i64 %7, i64 %11, ptr nonnull @measure_blocks, ptr nonnull %0)
-  ret i32 %12
-}
-
-; Function Attrs: nounwind uwtable
-define internal void @measure_blocks(i64 %0, i64 %1, ptr nocapture readonly %2) {
-  %4 = icmp slt i64 %0, %1
-  br i1 %4, label %5, label %7
-
-5:                                                ; preds = %3
-  %6 = getelementptr inbounds %struct.Table, ptr %2, i64 0, i32 8
-  br label %8
-
-7:                                                ; preds = %8, %3
-  ret void
-
-8:                                                ; preds = %5, %8
-  %9 = phi i64 [ %0, %5 ], [ %11, %8 ]
-  %10 = shl nsw i64 %9, 8
-  %11 = add nsw i64 %9, 1
-  %12 = shl nsw i64 %11, 8
-  %13 = tail call fastcc double @walk(ptr %2, i64 %10, i64 %12, i1 zeroext true)
-  %14 = load ptr, ptr %6, align 8
-  %15 = getelementptr inbounds double, ptr %14, i64 %9
-  store double %13, ptr %15, align 8
-  %16 = icmp eq i64 %11, %1
-  br i1 %16, label %7, label %8
-}
-
-; Function Attrs: nounwind uwtable
-define i32 @run(ptr %0) {
-  %2 = load ptr, ptr %0, align 8
-  %3 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 2
-  %4 = getelementptr inbounds %struct.Torch, ptr %2, i64 0, i32 11
+define i64 @gather(ptr noundef %table) nounwind "no-builtins" {
+entry:
+  %defined.i = alloca i8, align 1
+  %defined.i.i = alloca i8, align 1
+  %address.i = alloca ptr, align 8
+  %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %0 = load i64, ptr %n_segments, align 8
+  %cmp.not109 = icmp sgt i64 %0, 0
+  br i1 %cmp.not109, label %for.body.lr.ph, label %for.cond9.preheader.loopexit
+
+for.body.lr.ph:
+  %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  %grads.i.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 5
+  %n_written.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 7
+  %written.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 6
+  br label %for.body
+
+for.body:
+  %found.0112 = phi i64 [ 0, %for.body.lr.ph ], [ %or, %for.inc ]
+  %line.0111 = phi i64 [ 0, %for.body.lr.ph ], [ %line.2, %for.inc ]
+  %i.0110 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.inc ]
+  %1 = load ptr, ptr %segments, align 8
+  %2 = load ptr, ptr %table, align 8
+  %looks.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 4
+  %3 = load ptr, ptr %looks.i, align 8
+  %incdec.ptr.i = getelementptr inbounds %struct.Look, ptr %3, i64 1
+  %holder.i.i = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 1
+  %4 = load ptr, ptr %holder.i.i, align 8
+  %tobool.not.i.i = icmp eq ptr %4, null
+  br i1 %tobool.not.i.i, label %lor.lhs.false.i, label %held.exit.i
+
+held.exit.i:
   %5 = load ptr, ptr %4, align 8
-  %6 = icmp eq ptr %5, null
-  br i1 %6, label %14, label %7
+  %6 = load ptr, ptr %3, align 8
+  %cmp.i.i = icmp eq ptr %5, %6
+  br i1 %cmp.i.i, label %lor.lhs.false.i, label %look_at.exit.thread
 
-7:                                                ; preds = %1
-  %8 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 1
-  br label %9
+lor.lhs.false.i:
+  %dtype.i = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 2
+  %7 = load i64, ptr %dtype.i, align 8
+  %call2.i = call fastcc i1 @fits(ptr noundef %2, ptr noundef nonnull %3, i64 noundef %7, ptr noundef nonnull %3)
+  br i1 %call2.i, label %if.end.i, label %look_at.exit.thread
 
-9:                                                ; preds = %7, %38
-  %10 = phi ptr [ %5, %7 ], [ %40, %38 ]
-  %11 = phi i64 [ 0, %7 ], [ %39, %38 ]
-  %12 = load i64, ptr %3, align 8
-  %13 = icmp slt i64 %11, %12
-  br i1 %13, label %29, label %14
+if.end.i:
+  %data.i = getelementptr inbounds %struct.Torch, ptr %2, i64 0, i32 8
+  %8 = load ptr, ptr %data.i, align 8
+  %call3.i = call i32 %8(ptr noundef nonnull %3, ptr noundef nonnull %address.i)
+  %tobool.not.i = icmp eq i32 %call3.i, 0
+  br i1 %tobool.not.i, label %lor.lhs.false4.i, label %look_at.exit.thread
 
-14:                                               ; preds = %9, %38, %1
-  %15 = load ptr, ptr %2, align 8
-  %16 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 9
-  %17 = load i64, ptr %16, align 8
-  %18 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 10
-  %19 = load i64, ptr %18, align 8
-  %20 = tail call i32 %15(i64 0, i64 %17, i64 %19, ptr nonnull @update_lines, ptr nonnull %0)
-  %21 = icmp eq i32 %20, 0
-  br i1 %21, label %22, label %116
+lor.lhs.false4.i:
+  %9 = load ptr, ptr %address.i, align 8
+  %tobool5.not.i = icmp eq ptr %9, null
+  br i1 %tobool5.not.i, label %land.lhs.true.i, label %if.end8.i
 
-22:                                               ; preds = %14
-  %23 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 2
-  %24 = load i64, ptr %23, align 8
-  %25 = icmp sgt i64 %24, 0
-  br i1 %25, label %26, label %116
+land.lhs.true.i:
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 8
+  %10 = load i64, ptr %numel.i, align 8
+  %tobool6.not.i = icmp eq i64 %10, 0
+  br i1 %tobool6.not.i, label %if.end8.i, label %look_at.exit.thread
 
-26:                                               ; preds = %22
-  %27 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 1
-  %28 = load ptr, ptr %27, align 8
-  br label %42
+if.end8.i:
+  %address9.i = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 6
+  %11 = load ptr, ptr %address9.i, align 8
+  %cmp.not.i = icmp eq ptr %9, %11
+  %spec.select.i = select i1 %cmp.not.i, i64 0, i64 2
+  store ptr %9, ptr %address9.i, align 8
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 5
+  %12 = load ptr, ptr %arrays.i, align 8
+  store ptr %9, ptr %12, align 8
+  %13 = load ptr, ptr %table, align 8
+  store i8 0, ptr %defined.i.i, align 1
+  %grad.i.i = getelementptr inbounds %struct.Torch, ptr %13, i64 0, i32 12
+  %14 = load ptr, ptr %grad.i.i, align 8
+  %tobool.not.i184.i = icmp eq ptr %14, null
+  br i1 %tobool.not.i184.i, label %if.then.i.i, label %if.end.i.i
 
-29:                                               ; preds = %9
-  %30 = load ptr, ptr %8, align 8
-  %31 = getelementptr inbounds %struct.Segment, ptr %30, i64 %11, i32 7
-  %32 = load ptr, ptr %31, align 8
-  %33 = load i64, ptr %32, align 8
-  %34 = icmp eq i64 %33, 0
-  br i1 %34, label %38, label %35
+if.then.i.i:
+  %15 = load ptr, ptr %grads.i.i, align 8
+  %arrayidx.i.i = getelementptr inbounds ptr, ptr %15, i64 %i.0110
+  %16 = load ptr, ptr %arrayidx.i.i, align 8
+  %tobool2.not.i.i = icmp eq ptr %16, null
+  %spec.select.i.i = select i1 %tobool2.not.i.i, ptr null, ptr %arrayidx.i.i
+  br label %gradient.exit.i
 
-35:                                               ; preds = %29
-  %36 = getelementptr inbounds %struct.Segment, ptr %30, i64 %11, i32 4
-  %37 = load ptr, ptr %36, align 8
-  tail call void %10(ptr %37)
-  br label %38
+if.end.i.i:
+  %17 = load ptr, ptr %3, align 8
+  %call.i.i = call ptr %14(ptr noundef %17)
+  %is_defined.i.i = getelementptr inbounds %struct.Torch, ptr %13, i64 0, i32 1
+  %18 = load ptr, ptr %is_defined.i.i, align 8
+  %call7.i.i = call i32 %18(ptr noundef %call.i.i, ptr noundef nonnull %defined.i.i)
+  %tobool8.i.i = icmp eq i32 %call7.i.i, 0
+  %19 = load i8, ptr %defined.i.i, align 1
+  %tobool9.i.i = icmp ne i8 %19, 0
+  %or.cond.i.i = select i1 %tobool8.i.i, i1 %tobool9.i.i, i1 false
+  %cond13.i.i = select i1 %or.cond.i.i, ptr %call.i.i, ptr null
+  br label %gradient.exit.i
 
-38:                                               ; preds = %29, %35
-  %39 = add nuw nsw i64 %11, 1
-  %40 = load ptr, ptr %4, align 8
-  %41 = icmp eq ptr %40, null
-  br i1 %41, label %14, label %9
+gradient.exit.i:
+  %retval.0.i.i = phi ptr [ %cond13.i.i, %if.end.i.i ], [ %spec.select.i.i, %if.then.i.i ]
+  %present.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 7
+  %20 = load ptr, ptr %present.i, align 8
+  %21 = load i64, ptr %20, align 8
+  %cmp14.i = icmp ne ptr %retval.0.i.i, null
+  %conv15.i = zext i1 %cmp14.i to i64
+  %cmp16.not.i = icmp ne i64 %21, %conv15.i
+  %or19.i = zext i1 %cmp16.not.i to i64
+  %found.1.i = or disjoint i64 %spec.select.i, %or19.i
+  store i64 %conv15.i, ptr %20, align 8
+  %copied.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 11
+  %22 = load i64, ptr %copied.i, align 8
+  %tobool25.not.i = icmp eq i64 %22, 0
+  br i1 %tobool25.not.i, label %if.else.i, label %if.then26.i
 
-42:                                               ; preds = %26, %113
-  %43 = phi i64 [ 0, %26 ], [ %114, %113 ]
-  %44 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 7
-  %45 = load ptr, ptr %44, align 8
-  %46 = load i64, ptr %45, align 8
-  %47 = icmp eq i64 %46, 0
-  br i1 %47, label %113, label %48
+if.then26.i:
+  %incdec.ptr27.i = getelementptr inbounds %struct.Look, ptr %3, i64 2
+  %address28.i = getelementptr inbounds %struct.Look, ptr %3, i64 1, i32 6
+  %23 = load ptr, ptr %address28.i, align 8
+  %24 = load ptr, ptr %arrays.i, align 8
+  %arrayidx30.i = getelementptr inbounds ptr, ptr %24, i64 1
+  store ptr %23, ptr %arrayidx30.i, align 8
+  br label %if.end58.i
 
-48:                                               ; preds = %42
-  %49 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 13
-  %50 = load i64, ptr %49, align 8
-  %51 = icmp sgt i64 %50, 0
-  br i1 %51, label %52, label %113
+if.else.i:
+  br i1 %cmp14.i, label %if.then32.i, label %if.end58.i
 
-52:                                               ; preds = %48
-  %53 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 4
-  %54 = load ptr, ptr %53, align 8
-  %55 = getelementptr inbounds %struct.Look, ptr %54, i64 1
-  %56 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 11
-  %57 = load i64, ptr %56, align 8
-  %58 = getelementptr inbounds %struct.Look, ptr %55, i64 %57
-  %59 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 12
-  %60 = load i64, ptr %59, align 8
-  %61 = getelementptr inbounds %struct.Look, ptr %58, i64 %60
-  %62 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 2
-  %63 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 6
-  %64 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 6
-  %65 = getelementptr inbounds %struct.Segment, ptr %28, i64 %43, i32 6
-  br label %66
+if.then32.i:
+  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 10
+  %25 = load i64, ptr %grad_dtype.i, align 8
+  %call33.i = call fastcc i1 @fits(ptr noundef nonnull %2, ptr noundef nonnull %retval.0.i.i, i64 noundef %25, ptr noundef nonnull %3)
+  br i1 %call33.i, label %if.end35.i, label %look_at.exit.thread
 
-66:                                               ; preds = %52, %109
-  %67 = phi i64 [ 0, %52 ], [ %110, %109 ]
-  %68 = phi ptr [ %61, %52 ], [ %111, %109 ]
-  %69 = icmp eq i64 %67, 0
-  br i1 %69, label %75, label %70
+if.end35.i:
+  %26 = load ptr, ptr %data.i, align 8
+  %call37.i = call i32 %26(ptr noundef nonnull %retval.0.i.i, ptr noundef nonnull %address.i)
+  %tobool38.not.i = icmp eq i32 %call37.i, 0
+  br i1 %tobool38.not.i, label %lor.lhs.false39.i, label %look_at.exit.thread
 
-70:                                               ; preds = %66
-  %71 = load ptr, ptr %62, align 8
-  %72 = add nsw i64 %67, -1
-  %73 = getelementptr inbounds double, ptr %71, i64 %72
-  %74 = load double, ptr %73, align 8
-  br label %79
+lor.lhs.false39.i:
+  %27 = load ptr, ptr %address.i, align 8
+  %tobool40.not.i = icmp eq ptr %27, null
+  br i1 %tobool40.not.i, label %land.lhs.true41.i, label %if.end45.i
 
-75:                                               ; preds = %66
-  %76 = load ptr, ptr %63, align 8
-  %77 = load double, ptr %76, align 8
-  %78 = fadd double %77, 1.000000e+00
-  br label %79
+land.lhs.true41.i:
+  %numel42.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 8
+  %28 = load i64, ptr %numel42.i, align 8
+  %tobool43.not.i = icmp eq i64 %28, 0
+  br i1 %tobool43.not.i, label %if.end45.i, label %look_at.exit.thread
 
-79:                                               ; preds = %75, %70
-  %80 = phi double [ %74, %70 ], [ %78, %75 ]
-  %81 = load ptr, ptr %68, align 8
-  %82 = icmp eq ptr %81, null
-  br i1 %82, label %104, label %83
+if.end45.i:
+  %29 = load ptr, ptr %arrays.i, align 8
+  %arrayidx47.i = getelementptr inbounds ptr, ptr %29, i64 1
+  %30 = load ptr, ptr %arrayidx47.i, align 8
+  %cmp48.not.i = icmp eq ptr %27, %30
+  br i1 %cmp48.not.i, label %if.end54.i, label %land.lhs.true50.i
 
-83:                                               ; preds = %79
-  %84 = getelementptr inbounds %struct.Look, ptr %68, i64 0, i32 2
-  %85 = load i64, ptr %84, align 8
-  %86 = icmp eq i64 %85, 0
-  br i1 %86, label %87, label %92
+land.lhs.true50.i:
+  %31 = ptrtoint ptr %27 to i64
+  %bytes.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 9
+  %32 = load i64, ptr %bytes.i, align 8
+  %add.i = add i64 %32, %31
+  %33 = load i64, ptr %n_written.i, align 8
+  %cmp19.i = icmp sgt i64 %33, 0
+  br i1 %cmp19.i, label %while.body.lr.ph.i, label %while.end.i
 
-87:                                               ; preds = %83
-  %88 = fptrunc double %80 to float
-  %89 = getelementptr inbounds %struct.Look, ptr %68, i64 0, i32 6
-  %90 = load ptr, ptr %89, align 8
-  store float %88, ptr %90, align 4
-  %91 = fpext float %88 to double
-  br label %92
+while.body.lr.ph.i:
+  %34 = load ptr, ptr %written.i, align 8
+  br label %while.body.i
 
-92:                                               ; preds = %83, %87
-  %93 = phi ptr [ %64, %87 ], [ %65, %83 ]
-  %94 = phi double [ %91, %87 ], [ %80, %83 ]
-  %95 = load ptr, ptr %93, align 8
-  %96 = getelementptr inbounds double, ptr %95, i64 %67
-  store double %94, ptr %96, align 8
-  br i1 %82, label %109, label %97
+while.body.i:
+  %low.021.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.1.i, %while.body.i ]
+  %high.020.i = phi i64 [ %33, %while.body.lr.ph.i ], [ %high.1.i, %while.body.i ]
+  %add.i62 = add nsw i64 %high.020.i, %low.021.i
+  %div.i = sdiv i64 %add.i62, 2
+  %mul.i = shl nsw i64 %div.i, 1
+  %add1.i = or disjoint i64 %mul.i, 1
+  %arrayidx.i63 = getelementptr inbounds i64, ptr %34, i64 %add1.i
+  %35 = load i64, ptr %arrayidx.i63, align 8
+  %cmp2.i = icmp ugt i64 %35, %31
+  %add3.i = add nsw i64 %div.i, 1
+  %high.1.i = select i1 %cmp2.i, i64 %div.i, i64 %high.020.i
+  %low.1.i = select i1 %cmp2.i, i64 %low.021.i, i64 %add3.i
+  %cmp.i64 = icmp slt i64 %low.1.i, %high.1.i
+  br i1 %cmp.i64, label %while.body.i, label %while.end.i
 
-97:                                               ; preds = %92
-  %98 = getelementptr inbounds %struct.Look, ptr %68, i64 0, i32 2
-  %99 = load i64, ptr %98, align 8
-  %100 = icmp eq i64 %99, 0
-  br i1 %100, label %109, label %101
+while.end.i:
+  %low.0.lcssa.i = phi i64 [ 0, %land.lhs.true50.i ], [ %low.1.i, %while.body.i ]
+  %cmp5.i = icmp slt i64 %low.0.lcssa.i, %33
+  br i1 %cmp5.i, label %written.exit, label %if.end54.i
 
-101:                                              ; preds = %97
-  %102 = getelementptr inbounds %struct.Look, ptr %68, i64 0, i32 6
-  %103 = load ptr, ptr %102, align 8
-  br label %107
+written.exit:
+  %36 = load ptr, ptr %written.i, align 8
+  %mul7.i = shl nsw i64 %low.0.lcssa.i, 1
+  %arrayidx8.i = getelementptr inbounds i64, ptr %36, i64 %mul7.i
+  %37 = load i64, ptr %arrayidx8.i, align 8
+  %cmp9.i = icmp ult i64 %37, %add.i
+  br i1 %cmp9.i, label %look_at.exit.thread, label %if.end54.i
 
-104:                                              ; preds = %79
-  %105 = load ptr, ptr %65, align 8
-  %106 = getelementptr inbounds double, ptr %105, i64 %67
-  br label %107
+if.end54.i:
+  store ptr %27, ptr %arrayidx47.i, align 8
+  br label %if.end58.i
 
-107:                                              ; preds = %101, %104
-  %108 = phi ptr [ %106, %104 ], [ %103, %101 ]
-  store double %80, ptr %108, align 8
-  br label %109
+if.end58.i:
+  %look.0.i = phi ptr [ %incdec.ptr27.i, %if.then26.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.end54.i ]
+  %states.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 12
+  %38 = load i64, ptr %states.i, align 8
+  %cmp59.not197.i = icmp sgt i64 %38, 0
+  br i1 %cmp59.not197.i, label %for.body.i, label %for.cond79.preheader.i
 
-109:                                              ; preds = %107, %97, %92
-  %110 = add nuw nsw i64 %67, 1
-  %111 = getelementptr inbounds %struct.Look, ptr %68, i64 1
-  %112 = icmp eq i64 %110, %50
-  br i1 %112, label %113, label %66
+for.cond79.preheader.i:
+  %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end58.i ], [ %incdec.ptr75.i, %if.end71.i ]
+  %kept.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 13
+  %39 = load i64, ptr %kept.i, align 8
+  %cmp80.not200.i = icmp sgt i64 %39, 0
+  br i1 %cmp80.not200.i, label %for.body83.lr.ph.i, label %look_at.exit.thread68
 
-113:                                              ; preds = %109, %48, %42
-  %114 = add nuw nsw i64 %43, 1
-  %115 = icmp eq i64 %114, %24
-  br i1 %115, label %116, label %42
+look_at.exit.thread68:
+  br label %if.end
 
-116:                                              ; preds = %113, %22, %14
-  %117 = phi i32 [ %20, %14 ], [ 0, %22 ], [ 0, %113 ]
-  ret i32 %117
+for.body83.lr.ph.i:
+  %values.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 6
+  br label %for.body83.i
+
+for.body.i:
+  %i.0199.i = phi i64 [ %inc.i, %if.end71.i ], [ 0, %if.end58.i ]
+  %look.1198.i = phi ptr [ %incdec.ptr75.i, %if.end71.i ], [ %look.0.i, %if.end58.i ]
+  %holder.i185.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 0, i32 1
+  %40 = load ptr, ptr %holder.i185.i, align 8
+  %tobool.not.i186.i = icmp eq ptr %40, null
+  br i1 %tobool.not.i186.i, label %lor.lhs.false62.i, label %held.exit189.i
+
+held.exit189.i:
+  %41 = load ptr, ptr %40, align 8
+  %42 = load ptr, ptr %look.1198.i, align 8
+  %cmp.i188.i = icmp eq ptr %41, %42
+  br i1 %cmp.i188.i, label %lor.lhs.false62.i, label %look_at.exit.thread
+
+lor.lhs.false62.i:
+  %43 = load ptr, ptr %data.i, align 8
+  %call64.i = call i32 %43(ptr noundef nonnull %look.1198.i, ptr noundef nonnull %address.i)
+  %tobool65.not.i = icmp eq i32 %call64.i, 0
+  br i1 %tobool65.not.i, label %lor.lhs.false66.i, label %look_at.exit.thread
+
+lor.lhs.false66.i:
+  %44 = load ptr, ptr %address.i, align 8
+  %address67.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 0, i32 6
+  %45 = load ptr, ptr %address67.i, align 8
+  %cmp68.not.i = icmp eq ptr %44, %45
+  br i1 %cmp68.not.i, label %if.end71.i, label %look_at.exit.thread
+
+if.end71.i:
+  %46 = load ptr, ptr %arrays.i, align 8
+  %47 = getelementptr ptr, ptr %46, i64 %i.0199.i
+  %arrayidx74.i = getelementptr ptr, ptr %47, i64 2
+  store ptr %44, ptr %arrayidx74.i, align 8
+  %inc.i = add nuw nsw i64 %i.0199.i, 1
+  %incdec.ptr75.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 1
+  %48 = load i64, ptr %states.i, align 8
+  %cmp59.not.i = icmp slt i64 %inc.i, %48
+  br i1 %cmp59.not.i, label %for.body.i, label %for.cond79.preheader.i
+
+for.body83.i:
+  %49 = phi i64 [ %39, %for.body83.lr.ph.i ], [ %61, %for.inc109.i ]
+  %i78.0203.i = phi i64 [ 0, %for.body83.lr.ph.i ], [ %inc110.i, %for.inc109.i ]
+  %look.2202.i = phi ptr [ %look.1.lcssa.i, %for.body83.lr.ph.i ], [ %incdec.ptr111.i, %for.inc109.i ]
+  %found.2201.i = phi i64 [ %found.1.i, %for.body83.lr.ph.i ], [ %found.4.i, %for.inc109.i ]
+  %50 = load ptr, ptr %look.2202.i, align 8
+  %tobool84.not.i = icmp eq ptr %50, null
+  br i1 %tobool84.not.i, label %for.inc109.i, label %if.end86.i
+
+if.end86.i:
+  %holder.i190.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 1
+  %51 = load ptr, ptr %holder.i190.i, align 8
+  %tobool.not.i191.i = icmp eq ptr %51, null
+  br i1 %tobool.not.i191.i, label %lor.lhs.false88.i, label %held.exit194.i
+
+held.exit194.i:
+  %52 = load ptr, ptr %51, align 8
+  %cmp.i193.i = icmp eq ptr %52, %50
+  br i1 %cmp.i193.i, label %lor.lhs.false88.i, label %look_at.exit.thread
+
+lor.lhs.false88.i:
+  %53 = load ptr, ptr %data.i, align 8
+  %call90.i = call i32 %53(ptr noundef nonnull %look.2202.i, ptr noundef nonnull %address.i)
+  %tobool91.not.i = icmp eq i32 %call90.i, 0
+  br i1 %tobool91.not.i, label %lor.lhs.false92.i, label %look_at.exit.thread
+
+lor.lhs.false92.i:
+  %54 = load ptr, ptr %address.i, align 8
+  %address93.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 6
+  %55 = load ptr, ptr %address93.i, align 8
+  %cmp94.not.i = icmp eq ptr %54, %55
+  br i1 %cmp94.not.i, label %if.end97.i, label %look_at.exit.thread
+
+if.end97.i:
+  %dtype98.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 2
+  %56 = load i64, ptr %dtype98.i, align 8
+  %tobool99.not.i = icmp eq i64 %56, 0
+  br i1 %tobool99.not.i, label %cond.false.i, label %cond.true.i
+
+cond.true.i:
+  %57 = load double, ptr %54, align 8
+  br label %cond.end.i
+
+cond.false.i:
+  %58 = load float, ptr %54, align 4
+  %conv100.i = fpext float %58 to double
+  br label %cond.end.i
+
+cond.end.i:
+  %cond.i = phi double [ %57, %cond.true.i ], [ %conv100.i, %cond.false.i ]
+  %59 = load ptr, ptr %values.i, align 8
+  %arrayidx101.i = getelementptr inbounds double, ptr %59, i64 %i78.0203.i
+  %60 = load double, ptr %arrayidx101.i, align 8
+  %cmp102.i = fcmp une double %cond.i, %60
+  %or105.i = zext i1 %cmp102.i to i64
+  %found.3.i = or i64 %found.2201.i, %or105.i
+  store double %cond.i, ptr %arrayidx101.i, align 8
+  %.pre.i = load i64, ptr %kept.i, align 8
+  br label %for.inc109.i
+
+for.inc109.i:
+  %61 = phi i64 [ %.pre.i, %cond.end.i ], [ %49, %for.body83.i ]
+  %found.4.i = phi i64 [ %found.3.i, %cond.end.i ], [ %found.2201.i, %for.body83.i ]
+  %inc110.i = add nuw nsw i64 %i78.0203.i, 1
+  %incdec.ptr111.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 1
+  %cmp80.not.i = icmp slt i64 %inc110.i, %61
+  br i1 %cmp80.not.i, label %for.body83.i, label %look_at.exit
+
+look_at.exit.thread:
+  br label %cleanup29
+
+look_at.exit:
+  br label %if.end
+
+if.end:
+  %retval.5.i71 = phi i64 [ %found.1.i, %look_at.exit.thread68 ], [ %found.4.i, %look_at.exit ]
+  %or = or i64 %retval.5.i71, %found.0112
+  %first_line = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 14
+  store i64 %line.0111, ptr %first_line, align 8
+  %62 = load ptr, ptr %present.i, align 8
+  %63 = load i64, ptr %62, align 8
+  %tobool.not = icmp eq i64 %63, 0
+  br i1 %tobool.not, label %for.inc, label %if.then2
+
+if.then2:
+  %numel = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 8
+  %64 = load i64, ptr %numel, align 8
+  %sub = add nsw i64 %64, 15
+  %div = sdiv i64 %sub, 16
+  %add3 = add nsw i64 %div, %line.0111
+  br label %for.inc
+
+for.inc:
+  %line.2 = phi i64 [ %add3, %if.then2 ], [ %line.0111, %if.end ]
+  %inc = add nuw nsw i64 %i.0110, 1
+  %65 = load i64, ptr %n_segments, align 8
+  %cmp.not = icmp slt i64 %inc, %65
+  br i1 %cmp.not, label %for.body, label %for.cond9.preheader.loopexit
+
+for.cond9.preheader.loopexit:
+  %line.0.lcssa = phi i64 [ 0, %entry ], [ %line.2, %for.inc ]
+  %found.0.lcssa = phi i64 [ 0, %entry ], [ %or, %for.inc ]
+  %n_absent = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 4
+  %66 = load i64, ptr %n_absent, align 8
+  %cmp10.not114 = icmp sgt i64 %66, 0
+  br i1 %cmp10.not114, label %for.body12.lr.ph, label %for.end28
+
+for.body12.lr.ph:
+  %absent = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
+  %grads.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 5
+  br label %for.body12
+
+for.body12:
+  %i8.0115 = phi i64 [ 0, %for.body12.lr.ph ], [ %inc25, %if.end20 ]
+  %67 = load ptr, ptr %absent, align 8
+  %arrayidx13 = getelementptr inbounds %struct.Look, ptr %67, i64 %i8.0115
+  %holder.i = getelementptr inbounds %struct.Look, ptr %67, i64 %i8.0115, i32 1
+  %68 = load ptr, ptr %holder.i, align 8
+  %tobool.not.i58 = icmp eq ptr %68, null
+  br i1 %tobool.not.i58, label %lor.lhs.false, label %held.exit
+
+held.exit:
+  %69 = load ptr, ptr %68, align 8
+  %70 = load ptr, ptr %arrayidx13, align 8
+  %cmp.i = icmp eq ptr %69, %70
+  br i1 %cmp.i, label %lor.lhs.false, label %cleanup29
+
+lor.lhs.false:
+  %71 = load i64, ptr %n_segments, align 8
+  %72 = load ptr, ptr %table, align 8
+  store i8 0, ptr %defined.i, align 1
+  %grad.i = getelementptr inbounds %struct.Torch, ptr %72, i64 0, i32 12
+  %73 = load ptr, ptr %grad.i, align 8
+  %tobool.not.i59 = icmp eq ptr %73, null
+  br i1 %tobool.not.i59, label %if.then.i, label %if.end.i60
+
+if.then.i:
+  %74 = load ptr, ptr %grads.i, align 8
+  %75 = getelementptr ptr, ptr %74, i64 %71
+  %arrayidx.i = getelementptr ptr, ptr %75, i64 %i8.0115
+  %76 = load ptr, ptr %arrayidx.i, align 8
+  %tobool2.not.i = icmp eq ptr %76, null
+  br i1 %tobool2.not.i, label %gradient.exit.thread, label %gradient.exit.thread79
+
+gradient.exit.thread79:
+  br label %cleanup29
+
+if.end.i60:
+  %77 = load ptr, ptr %arrayidx13, align 8
+  %call.i = call ptr %73(ptr noundef %77)
+  %is_defined.i = getelementptr inbounds %struct.Torch, ptr %72, i64 0, i32 1
+  %78 = load ptr, ptr %is_defined.i, align 8
+  %call7.i = call i32 %78(ptr noundef %call.i, ptr noundef nonnull %defined.i)
+  %tobool8.i = icmp eq i32 %call7.i, 0
+  %79 = load i8, ptr %defined.i, align 1
+  %tobool9.i = icmp ne i8 %79, 0
+  %or.cond.i = select i1 %tobool8.i, i1 %tobool9.i, i1 false
+  br i1 %or.cond.i, label %gradient.exit, label %gradient.exit.thread
+
+gradient.exit.thread:
+  br label %if.end20
+
+gradient.exit:
+  %tobool18.not = icmp eq ptr %call.i, null
+  br i1 %tobool18.not, label %if.end20, label %cleanup29
+
+if.end20:
+  %inc25 = add nuw nsw i64 %i8.0115, 1
+  %80 = load i64, ptr %n_absent, align 8
+  %cmp10.not = icmp slt i64 %inc25, %80
+  br i1 %cmp10.not, label %for.body12, label %for.end28
+
+for.end28:
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 9
+  store i64 %line.0.lcssa, ptr %lines, align 8
+  br label %cleanup29
+
+cleanup29:
+  %retval.6 = phi i64 [ %found.0.lcssa, %for.end28 ], [ -1, %gradient.exit.thread79 ], [ -1, %look_at.exit.thread ], [ -1, %gradient.exit ], [ -1, %held.exit ]
+  ret i64 %retval.6
 }
 
-; Function Attrs: nounwind uwtable
-define internal void @update_lines(i64 %0, i64 %1, ptr nocapture readonly %2) {
-  %4 = tail call fastcc double @walk(ptr %2, i64 %0, i64 %1, i1 zeroext false)
+define i32 @measure(ptr noundef %table) nounwind "no-builtins" {
+entry:
+  %0 = load ptr, ptr %table, align 8
+  %1 = load ptr, ptr %0, align 8
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 9
+  %2 = load i64, ptr %lines, align 8
+  %sub.i = add nsw i64 %2, 255
+  %div.i = sdiv i64 %sub.i, 256
+  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  %3 = load i64, ptr %grain, align 8
+  %sub.i6 = add nsw i64 %3, 255
+  %div.i7 = sdiv i64 %sub.i6, 256
+  %call2 = tail call i32 %1(i64 noundef 0, i64 noundef %div.i, i64 noundef %div.i7, ptr noundef nonnull @measure_blocks, ptr noundef nonnull %table)
+  ret i32 %call2
+}
+
+define internal void @measure_blocks(i64 noundef %begin, i64 noundef %end, ptr noundef readonly %context) nounwind "no-builtins" {
+entry:
+  %cmp7 = icmp slt i64 %begin, %end
+  br i1 %cmp7, label %for.body.lr.ph, label %for.cond.cleanup
+
+for.body.lr.ph:
+  %n_segments.i = getelementptr inbounds %struct.Table, ptr %context, i64 0, i32 2
+  %segments.i = getelementptr inbounds %struct.Table, ptr %context, i64 0, i32 1
+  %sums = getelementptr inbounds %struct.Table, ptr %context, i64 0, i32 8
+  %.pre = load i64, ptr %n_segments.i, align 8
+  br label %for.body
+
+for.cond.cleanup:
+  ret void
+
+for.body:
+  %0 = phi i64 [ %.pre, %for.body.lr.ph ], [ %17, %walk.exit ]
+  %1 = phi i64 [ %.pre, %for.body.lr.ph ], [ %18, %walk.exit ]
+  %block.08 = phi i64 [ %begin, %for.body.lr.ph ], [ %add, %walk.exit ]
+  %mul = shl nsw i64 %block.08, 8
+  %add = add i64 %block.08, 1
+  %mul1 = shl nsw i64 %add, 8
+  %cmp72.i = icmp sgt i64 %1, 1
+  br i1 %cmp72.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
+
+while.body.lr.ph.i:
+  %2 = load ptr, ptr %segments.i, align 8
+  br label %while.body.i
+
+for.cond.preheader.i:
+  %low.0.lcssa.i = phi i64 [ 0, %for.body ], [ %low.0.div.i, %while.body.i ]
+  %cmp375.i = icmp slt i64 %low.0.lcssa.i, %1
+  br i1 %cmp375.i, label %for.body.i.preheader, label %walk.exit
+
+for.body.i.preheader:
+  %3 = load ptr, ptr %segments.i, align 8
+  %first_line6.i12 = getelementptr inbounds %struct.Segment, ptr %3, i64 %low.0.lcssa.i, i32 14
+  %4 = load i64, ptr %first_line6.i12, align 8
+  %cmp7.not.i13 = icmp slt i64 %4, %mul1
+  br i1 %cmp7.not.i13, label %if.end9.i, label %walk.exit
+
+while.body.i:
+  %low.074.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
+  %high.073.i = phi i64 [ %1, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
+  %add.i = add nsw i64 %high.073.i, %low.074.i
+  %div.i = sdiv i64 %add.i, 2
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %div.i, i32 14
+  %5 = load i64, ptr %first_line.i, align 8
+  %cmp1.not.i = icmp sgt i64 %5, %mul
+  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.073.i
+  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.074.i, i64 %div.i
+  %sub.i = sub nsw i64 %div.high.0.i, %low.0.div.i
+  %cmp.i = icmp sgt i64 %sub.i, 1
+  br i1 %cmp.i, label %while.body.i, label %for.cond.preheader.i
+
+for.body.i:
+  %6 = load ptr, ptr %segments.i, align 8
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %6, i64 %inc.i, i32 14
+  %7 = load i64, ptr %first_line6.i, align 8
+  %cmp7.not.i = icmp slt i64 %7, %mul1
+  br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
+
+if.end9.i:
+  %8 = phi i64 [ %7, %for.body.i ], [ %4, %for.body.i.preheader ]
+  %9 = phi ptr [ %6, %for.body.i ], [ %3, %for.body.i.preheader ]
+  %total.076.i15 = phi double [ %total.3.ph.i, %for.body.i ], [ 0.000000e+00, %for.body.i.preheader ]
+  %i.077.i14 = phi i64 [ %inc.i, %for.body.i ], [ %low.0.lcssa.i, %for.body.i.preheader ]
+  %10 = phi i64 [ %16, %for.body.i ], [ %0, %for.body.i.preheader ]
+  %present.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 7
+  %11 = load ptr, ptr %present.i, align 8
+  %12 = load i64, ptr %11, align 8
+  %tobool.not.i = icmp eq i64 %12, 0
+  br i1 %tobool.not.i, label %for.inc.i, label %if.end11.i
+
+if.end11.i:
+  %sub13.i = sub nsw i64 %mul, %8
+  %mul.i = shl nsw i64 %sub13.i, 4
+  %sub15.i = sub nsw i64 %mul1, %8
+  %mul16.i = shl nsw i64 %sub15.i, 4
+  %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 8
+  %13 = load i64, ptr %numel.i, align 8
+  %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %13)
+  %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
+  br i1 %cmp24.not.i, label %if.end26.i, label %for.inc.i
+
+if.end26.i:
+  %square.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 3
+  %14 = load ptr, ptr %square.i, align 8
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 5
+  %15 = load ptr, ptr %arrays.i, align 8
+  %call.i = tail call double %14(ptr noundef %15, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i)
+  %add29.i = fadd double %total.076.i15, %call.i
+  %.pre9 = load i64, ptr %n_segments.i, align 8
+  br label %for.inc.i
+
+for.inc.i:
+  %16 = phi i64 [ %.pre9, %if.end26.i ], [ %10, %if.end11.i ], [ %10, %if.end9.i ]
+  %total.3.ph.i = phi double [ %add29.i, %if.end26.i ], [ %total.076.i15, %if.end11.i ], [ %total.076.i15, %if.end9.i ]
+  %inc.i = add nsw i64 %i.077.i14, 1
+  %cmp3.i = icmp slt i64 %inc.i, %16
+  br i1 %cmp3.i, label %for.body.i, label %walk.exit
+
+walk.exit:
+  %17 = phi i64 [ %0, %for.cond.preheader.i ], [ %0, %for.body.i.preheader ], [ %16, %for.body.i ], [ %16, %for.inc.i ]
+  %18 = phi i64 [ %1, %for.cond.preheader.i ], [ %1, %for.body.i.preheader ], [ %16, %for.body.i ], [ %16, %for.inc.i ]
+  %total.0.lcssa.i = phi double [ 0.000000e+00, %for.cond.preheader.i ], [ 0.000000e+00, %for.body.i.preheader ], [ %total.3.ph.i, %for.body.i ], [ %total.3.ph.i, %for.inc.i ]
+  %19 = load ptr, ptr %sums, align 8
+  %arrayidx = getelementptr inbounds double, ptr %19, i64 %block.08
+  store double %total.0.lcssa.i, ptr %arrayidx, align 8
+  %exitcond.not = icmp eq i64 %add, %end
+  br i1 %exitcond.not, label %for.cond.cleanup, label %for.body
+}
+
+define i32 @run(ptr noundef %table) nounwind "no-builtins" {
+entry:
+  %0 = load ptr, ptr %table, align 8
+  %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %bump_version = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 11
+  %1 = load ptr, ptr %bump_version, align 8
+  %tobool.not96 = icmp eq ptr %1, null
+  br i1 %tobool.not96, label %for.cond.cleanup, label %land.rhs.lr.ph
+
+land.rhs.lr.ph:
+  %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  br label %land.rhs
+
+land.rhs:
+  %2 = phi ptr [ %1, %land.rhs.lr.ph ], [ %13, %for.inc ]
+  %i.097 = phi i64 [ 0, %land.rhs.lr.ph ], [ %inc, %for.inc ]
+  %3 = load i64, ptr %n_segments, align 8
+  %cmp = icmp slt i64 %i.097, %3
+  br i1 %cmp, label %for.body, label %for.cond.cleanup
+
+for.cond.cleanup:
+  %4 = load ptr, ptr %0, align 8
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 9
+  %5 = load i64, ptr %lines, align 8
+  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  %6 = load i64, ptr %grain, align 8
+  %call = tail call i32 %4(i64 noundef 0, i64 noundef %5, i64 noundef %6, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
+  %tobool6.not = icmp eq i32 %call, 0
+  br i1 %tobool6.not, label %for.cond10.preheader, label %cleanup54
+
+for.cond10.preheader:
+  %7 = load i64, ptr %n_segments, align 8
+  %cmp12103 = icmp sgt i64 %7, 0
+  br i1 %cmp12103, label %for.body14.lr.ph, label %cleanup54
+
+for.body14.lr.ph:
+  %segments15 = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  %8 = load ptr, ptr %segments15, align 8
+  br label %for.body14
+
+for.body:
+  %9 = load ptr, ptr %segments, align 8
+  %present = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.097, i32 7
+  %10 = load ptr, ptr %present, align 8
+  %11 = load i64, ptr %10, align 8
+  %tobool2.not = icmp eq i64 %11, 0
+  br i1 %tobool2.not, label %for.inc, label %if.then
+
+if.then:
+  %looks = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.097, i32 4
+  %12 = load ptr, ptr %looks, align 8
+  tail call void %2(ptr noundef %12)
+  %.pre = load ptr, ptr %bump_version, align 8
+  br label %for.inc
+
+for.inc:
+  %13 = phi ptr [ %2, %for.body ], [ %.pre, %if.then ]
+  %inc = add nuw nsw i64 %i.097, 1
+  %tobool.not = icmp eq ptr %13, null
+  br i1 %tobool.not, label %for.cond.cleanup, label %land.rhs
+
+for.body14:
+  %i9.0104 = phi i64 [ 0, %for.body14.lr.ph ], [ %inc51, %cleanup ]
+  %present17 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 7
+  %14 = load ptr, ptr %present17, align 8
+  %15 = load i64, ptr %14, align 8
+  %tobool18.not = icmp eq i64 %15, 0
+  br i1 %tobool18.not, label %cleanup, label %if.end20
+
+if.end20:
+  %kept = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 13
+  %16 = load i64, ptr %kept, align 8
+  %cmp2598 = icmp sgt i64 %16, 0
+  br i1 %cmp2598, label %cond.end.peel, label %cleanup
+
+cond.end.peel:
+  %looks21 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 4
+  %17 = load ptr, ptr %looks21, align 8
+  %add.ptr = getelementptr inbounds %struct.Look, ptr %17, i64 1
+  %copied = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 11
+  %18 = load i64, ptr %copied, align 8
+  %add.ptr22 = getelementptr inbounds %struct.Look, ptr %add.ptr, i64 %18
+  %states = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 12
+  %19 = load i64, ptr %states, align 8
+  %add.ptr23 = getelementptr inbounds %struct.Look, ptr %add.ptr22, i64 %19
+  %next = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 2
+  %values = getelementptr inbounds %struct.Segment, ptr %8, i64 %i9.0104, i32 6
+  %20 = load ptr, ptr %values, align 8
+  %21 = load double, ptr %20, align 8
+  %add.peel = fadd double %21, 1.000000e+00
+  %22 = load ptr, ptr %add.ptr23, align 8
+  %tobool31.not.peel = icmp eq ptr %22, null
+  br i1 %tobool31.not.peel, label %if.end39.thread93.peel, label %lor.lhs.false.peel
+
+lor.lhs.false.peel:
+  %dtype.peel = getelementptr inbounds %struct.Look, ptr %add.ptr22, i64 %19, i32 2
+  %23 = load i64, ptr %dtype.peel, align 8
+  %tobool32.not.peel = icmp eq i64 %23, 0
+  br i1 %tobool32.not.peel, label %land.lhs.true.peel.thread, label %if.then44.peel
+
+land.lhs.true.peel.thread:
+  %conv.peel = fptrunc double %add.peel to float
+  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr22, i64 %19, i32 6
+  %24 = load ptr, ptr %address.peel, align 8
+  store float %conv.peel, ptr %24, align 4
+  %conv36.peel = fpext float %conv.peel to double
+  %25 = load ptr, ptr %values, align 8
+  store double %conv36.peel, ptr %25, align 8
+  br label %if.end46.peel
+
+if.then44.peel:
+  %26 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %26, align 8
+  %address45.peel = getelementptr inbounds %struct.Look, ptr %add.ptr22, i64 %19, i32 6
+  %27 = load ptr, ptr %address45.peel, align 8
+  store double %add.peel, ptr %27, align 8
+  br label %if.end46.peel
+
+if.end39.thread93.peel:
+  %28 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %28, align 8
+  br label %if.end46.peel
+
+if.end46.peel:
+  %29 = phi ptr [ %28, %if.end39.thread93.peel ], [ %26, %if.then44.peel ], [ %25, %land.lhs.true.peel.thread ]
+  %exitcond.peel.not = icmp eq i64 %16, 1
+  br i1 %exitcond.peel.not, label %cleanup, label %for.body27.peel.next
+
+for.body27.peel.next:
+  %30 = load ptr, ptr %next, align 8
+  %invariant.gep = getelementptr double, ptr %30, i64 -1
+  br label %cond.end
+
+cond.end:
+  %k.0101 = phi i64 [ 1, %for.body27.peel.next ], [ %inc48, %if.end46 ]
+  %add.ptr23.pn = phi ptr [ %add.ptr23, %for.body27.peel.next ], [ %look.099, %if.end46 ]
+  %look.099 = getelementptr inbounds %struct.Look, ptr %add.ptr23.pn, i64 1
+  %gep = getelementptr double, ptr %invariant.gep, i64 %k.0101
+  %31 = load double, ptr %gep, align 8
+  %32 = load ptr, ptr %look.099, align 8
+  %tobool31.not = icmp eq ptr %32, null
+  br i1 %tobool31.not, label %if.end39.thread93, label %lor.lhs.false
+
+if.end39.thread93:
+  %arrayidx3595 = getelementptr inbounds double, ptr %29, i64 %k.0101
+  store double %31, ptr %arrayidx3595, align 8
+  br label %if.end46
+
+lor.lhs.false:
+  %dtype = getelementptr inbounds %struct.Look, ptr %add.ptr23.pn, i64 1, i32 2
+  %33 = load i64, ptr %dtype, align 8
+  %tobool32.not = icmp eq i64 %33, 0
+  br i1 %tobool32.not, label %land.lhs.true.thread, label %if.then44
+
+land.lhs.true.thread:
+  %conv = fptrunc double %31 to float
+  %address = getelementptr inbounds %struct.Look, ptr %add.ptr23.pn, i64 1, i32 6
+  %34 = load ptr, ptr %address, align 8
+  store float %conv, ptr %34, align 4
+  %conv36 = fpext float %conv to double
+  %arrayidx38 = getelementptr inbounds double, ptr %29, i64 %k.0101
+  store double %conv36, ptr %arrayidx38, align 8
+  br label %if.end46
+
+if.then44:
+  %arrayidx35 = getelementptr inbounds double, ptr %29, i64 %k.0101
+  store double %31, ptr %arrayidx35, align 8
+  %address45 = getelementptr inbounds %struct.Look, ptr %add.ptr23.pn, i64 1, i32 6
+  %35 = load ptr, ptr %address45, align 8
+  store double %31, ptr %35, align 8
+  br label %if.end46
+
+if.end46:
+  %inc48 = add nuw nsw i64 %k.0101, 1
+  %exitcond.not = icmp eq i64 %inc48, %16
+  br i1 %exitcond.not, label %cleanup, label %cond.end
+
+cleanup:
+  %inc51 = add nuw nsw i64 %i9.0104, 1
+  %exitcond107.not = icmp eq i64 %inc51, %7
+  br i1 %exitcond107.not, label %cleanup54, label %for.body14
+
+cleanup54:
+  %retval.0 = phi i32 [ %call, %for.cond.cleanup ], [ 0, %for.cond10.preheader ], [ 0, %cleanup ]
+  ret i32 %retval.0
+}
+
+define internal void @update_lines(i64 noundef %begin, i64 noundef %end, ptr noundef readonly %table) nounwind "no-builtins" {
+entry:
+  %n_segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %0 = load i64, ptr %n_segments.i, align 8
+  %cmp72.i = icmp sgt i64 %0, 1
+  br i1 %cmp72.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
+
+while.body.lr.ph.i:
+  %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  %1 = load ptr, ptr %segments.i, align 8
+  br label %while.body.i
+
+for.cond.preheader.i:
+  %low.0.lcssa.i = phi i64 [ 0, %entry ], [ %low.0.div.i, %while.body.i ]
+  %segments4.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  %cmp375.i = icmp slt i64 %low.0.lcssa.i, %0
+  br i1 %cmp375.i, label %for.body.i, label %walk.exit
+
+while.body.i:
+  %low.074.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
+  %high.073.i = phi i64 [ %0, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
+  %add.i = add nsw i64 %high.073.i, %low.074.i
+  %div.i = sdiv i64 %add.i, 2
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %div.i, i32 14
+  %2 = load i64, ptr %first_line.i, align 8
+  %cmp1.not.i = icmp sgt i64 %2, %begin
+  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.073.i
+  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.074.i, i64 %div.i
+  %sub.i = sub nsw i64 %div.high.0.i, %low.0.div.i
+  %cmp.i = icmp sgt i64 %sub.i, 1
+  br i1 %cmp.i, label %while.body.i, label %for.cond.preheader.i
+
+for.body.i:
+  %3 = phi i64 [ %12, %for.inc.i ], [ %0, %for.cond.preheader.i ]
+  %i.077.i = phi i64 [ %inc.i, %for.inc.i ], [ %low.0.lcssa.i, %for.cond.preheader.i ]
+  %4 = load ptr, ptr %segments4.i, align 8
+  %arrayidx5.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 14
+  %5 = load i64, ptr %first_line6.i, align 8
+  %cmp7.not.i = icmp slt i64 %5, %end
+  br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
+
+if.end9.i:
+  %present.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 7
+  %6 = load ptr, ptr %present.i, align 8
+  %7 = load i64, ptr %6, align 8
+  %tobool.not.i = icmp eq i64 %7, 0
+  br i1 %tobool.not.i, label %for.inc.i, label %if.end11.i
+
+if.end11.i:
+  %sub13.i = sub nsw i64 %begin, %5
+  %mul.i = shl nsw i64 %sub13.i, 4
+  %sub15.i = sub nsw i64 %end, %5
+  %mul16.i = shl nsw i64 %sub15.i, 4
+  %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 8
+  %8 = load i64, ptr %numel.i, align 8
+  %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %8)
+  %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
+  br i1 %cmp24.not.i, label %if.end26.i, label %for.inc.i
+
+if.end26.i:
+  %9 = load ptr, ptr %arrayidx5.i, align 8
+  %arrays31.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 5
+  %10 = load ptr, ptr %arrays31.i, align 8
+  %row.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 1
+  %11 = load ptr, ptr %row.i, align 8
+  tail call void %9(ptr noundef %10, ptr noundef %11, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i)
+  %.pre = load i64, ptr %n_segments.i, align 8
+  br label %for.inc.i
+
+for.inc.i:
+  %12 = phi i64 [ %.pre, %if.end26.i ], [ %3, %if.end11.i ], [ %3, %if.end9.i ]
+  %inc.i = add nsw i64 %i.077.i, 1
+  %cmp3.i = icmp slt i64 %inc.i, %12
+  br i1 %cmp3.i, label %for.body.i, label %walk.exit
+
+walk.exit:
   ret void
 }
 
-; Function Attrs: nounwind uwtable
-define i32 @alone(i64 %0, i64 %1, i64 %2, ptr nocapture readonly %3, ptr %4) {
-  tail call void %3(i64 %0, i64 %1, ptr %4)
+define noundef i32 @alone(i64 noundef %begin, i64 noundef %end, i64 noundef %grain, ptr noundef readonly %work, ptr noundef %context) nounwind "no-builtins" {
+entry:
+  tail call void %work(i64 noundef %begin, i64 noundef %end, ptr noundef %context)
   ret i32 0
 }
 
-; Function Attrs: nounwind uwtable
-define i64 @holds(ptr nocapture readonly %0, ptr %1, ptr %2) {
-  %4 = alloca ptr, align 8
-  %5 = alloca ptr, align 8
-  %6 = alloca ptr, align 8
-  %7 = alloca i64, align 8
-  %8 = alloca i64, align 8
-  %9 = load ptr, ptr %0, align 8
-  %10 = getelementptr inbounds %struct.Watch, ptr %0, i64 0, i32 3
-  %11 = load ptr, ptr %10, align 8
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %4)
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %5)
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %6)
-  %12 = getelementptr inbounds %struct.Python, ptr %9, i64 0, i32 2
-  %13 = load ptr, ptr %12, align 8
-  %14 = tail call i64 %13(ptr %1)
-  %15 = getelementptr inbounds %struct.Watch, ptr %0, i64 0, i32 2
-  %16 = load i64, ptr %15, align 8
-  %17 = icmp eq i64 %14, %16
-  br i1 %17, label %18, label %26
+define i64 @holds(ptr noundef readonly %watch, ptr noundef %groups, ptr noundef %states) nounwind "no-builtins" {
+entry:
+  %key = alloca ptr, align 8
+  %inner = alloca ptr, align 8
+  %value = alloca ptr, align 8
+  %i35 = alloca i64, align 8
+  %j46 = alloca i64, align 8
+  %0 = load ptr, ptr %watch, align 8
+  %params = getelementptr inbounds %struct.Watch, ptr %watch, i64 0, i32 3
+  %1 = load ptr, ptr %params, align 8
+  %size = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 2
+  %2 = load ptr, ptr %size, align 8
+  %call = tail call i64 %2(ptr noundef %groups)
+  %n_groups = getelementptr inbounds %struct.Watch, ptr %watch, i64 0, i32 2
+  %3 = load i64, ptr %n_groups, align 8
+  %cmp.not = icmp eq i64 %call, %3
+  br i1 %cmp.not, label %for.cond.preheader, label %if.then
 
-18:                                               ; preds = %3
-  %19 = load i64, ptr %15, align 8
-  %20 = icmp sgt i64 %19, 0
-  br i1 %20, label %21, label %74
+for.cond.preheader:
+  %cmp3.not138 = icmp sgt i64 %call, 0
+  br i1 %cmp3.not138, label %for.body.lr.ph, label %for.end33
 
-21:                                               ; preds = %18
-  %22 = getelementptr inbounds %struct.Python, ptr %9, i64 0, i32 1
-  %23 = getelementptr inbounds %struct.Python, ptr %9, i64 0, i32 3
-  %24 = getelementptr inbounds %struct.Watch, ptr %0, i64 0, i32 1
-  %25 = getelementptr inbounds %struct.Python, ptr %9, i64 0, i32 4
-  br label %29
+for.body.lr.ph:
+  %get = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 1
+  %item = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 3
+  %key5 = getelementptr inbounds %struct.Watch, ptr %watch, i64 0, i32 1
+  br label %for.body
 
-26:                                               ; preds = %3
-  %27 = getelementptr inbounds %struct.Python, ptr %9, i64 0, i32 4
-  %28 = load ptr, ptr %27, align 8
-  tail call void %28()
-  br label %126
+if.then:
+  %clear = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 4
+  %4 = load ptr, ptr %clear, align 8
+  tail call void %4()
+  br label %cleanup74
 
-29:                                               ; preds = %21, %69
-  %30 = phi ptr [ %11, %21 ], [ %71, %69 ]
-  %31 = phi i64 [ 0, %21 ], [ %70, %69 ]
-  %32 = load ptr, ptr %22, align 8
-  %33 = load ptr, ptr %23, align 8
-  %34 = tail call ptr %33(ptr %1, i64 %31)
-  %35 = load ptr, ptr %24, align 8
-  %36 = tail call ptr %32(ptr %34, ptr %35)
-  %37 = icmp eq ptr %36, null
-  br i1 %37, label %41, label %38
+for.body:
+  %want.0140 = phi ptr [ %1, %for.body.lr.ph ], [ %incdec.ptr30, %for.inc28 ]
+  %i.0139 = phi i64 [ 0, %for.body.lr.ph ], [ %inc29, %for.inc28 ]
+  %5 = load ptr, ptr %get, align 8
+  %6 = load ptr, ptr %item, align 8
+  %call4 = tail call ptr %6(ptr noundef %groups, i64 noundef %i.0139)
+  %7 = load ptr, ptr %key5, align 8
+  %call6 = tail call ptr %5(ptr noundef %call4, ptr noundef %7)
+  %tobool.not = icmp eq ptr %call6, null
+  br i1 %tobool.not, label %if.then10, label %cond.end
 
-38:                                               ; preds = %29
-  %39 = load ptr, ptr %12, align 8
-  %40 = tail call i64 %39(ptr nonnull %36)
-  br label %41
+cond.end:
+  %8 = load ptr, ptr %size, align 8
+  %call8 = tail call i64 %8(ptr noundef nonnull %call6)
+  %cmp9 = icmp slt i64 %call8, 0
+  br i1 %cmp9, label %if.then10, label %for.cond13.preheader
 
-41:                                               ; preds = %29, %38
-  %42 = phi i64 [ %40, %38 ], [ -1, %29 ]
-  %43 = icmp slt i64 %42, 0
-  br i1 %43, label %49, label %44
+for.cond13.preheader:
+  %cmp14.not135.not = icmp eq i64 %call8, 0
+  br i1 %cmp14.not135.not, label %cleanup25, label %for.body16.preheader
 
-44:                                               ; preds = %41
-  %45 = icmp eq i64 %42, 0
-  br i1 %45, label %62, label %46
+for.body16.preheader:
+  %9 = shl i64 %call8, 3
+  %scevgep = getelementptr i8, ptr %want.0140, i64 %9
+  br label %for.body16
 
-46:                                               ; preds = %44
-  %47 = shl i64 %42, 3
-  %48 = getelementptr i8, ptr %30, i64 %47
-  br label %51
+if.then10:
+  %clear11 = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 4
+  %10 = load ptr, ptr %clear11, align 8
+  tail call void %10()
+  br label %cleanup74
 
-49:                                               ; preds = %41
-  %50 = load ptr, ptr %25, align 8
-  tail call void %50()
-  br label %66
+for.body16:
+  %j.0137 = phi i64 [ %inc, %for.inc ], [ 0, %for.body16.preheader ]
+  %want.1136 = phi ptr [ %incdec.ptr, %for.inc ], [ %want.0140, %for.body16.preheader ]
+  %11 = load ptr, ptr %item, align 8
+  %call18 = tail call ptr %11(ptr noundef nonnull %call6, i64 noundef %j.0137)
+  %12 = load ptr, ptr %want.1136, align 8
+  %cmp19.not = icmp eq ptr %call18, %12
+  br i1 %cmp19.not, label %for.inc, label %cleanup74
 
-51:                                               ; preds = %46, %58
-  %52 = phi i64 [ %59, %58 ], [ 0, %46 ]
-  %53 = phi ptr [ %60, %58 ], [ %30, %46 ]
-  %54 = load ptr, ptr %23, align 8
-  %55 = tail call ptr %54(ptr %36, i64 %52)
-  %56 = load ptr, ptr %53, align 8
-  %57 = icmp eq ptr %55, %56
-  br i1 %57, label %58, label %66
+for.inc:
+  %inc = add nuw nsw i64 %j.0137, 1
+  %incdec.ptr = getelementptr inbounds ptr, ptr %want.1136, i64 1
+  %exitcond.not = icmp eq i64 %inc, %call8
+  br i1 %exitcond.not, label %cleanup25, label %for.body16
 
-58:                                               ; preds = %51
-  %59 = add nuw nsw i64 %52, 1
-  %60 = getelementptr inbounds ptr, ptr %53, i64 1
-  %61 = icmp eq i64 %59, %42
-  br i1 %61, label %62, label %51
+cleanup25:
+  %want.1.lcssa = phi ptr [ %want.0140, %for.cond13.preheader ], [ %scevgep, %for.inc ]
+  %13 = load ptr, ptr %want.1.lcssa, align 8
+  %tobool22.not = icmp eq ptr %13, null
+  br i1 %tobool22.not, label %for.inc28, label %cleanup74
 
-62:                                               ; preds = %58, %44
-  %63 = phi ptr [ %30, %44 ], [ %48, %58 ]
-  %64 = load ptr, ptr %63, align 8
-  %65 = icmp eq ptr %64, null
-  br label %66
+for.inc28:
+  %inc29 = add nuw nsw i64 %i.0139, 1
+  %incdec.ptr30 = getelementptr inbounds ptr, ptr %want.1.lcssa, i64 1
+  %14 = load i64, ptr %n_groups, align 8
+  %cmp3.not = icmp slt i64 %inc29, %14
+  br i1 %cmp3.not, label %for.body, label %for.end33
 
-66:                                               ; preds = %51, %62, %49
-  %67 = phi i1 [ false, %49 ], [ %65, %62 ], [ false, %51 ]
-  %68 = phi ptr [ %30, %49 ], [ %63, %62 ], [ %53, %51 ]
-  br i1 %67, label %69, label %126
+for.end33:
+  %states34 = getelementptr inbounds %struct.Watch, ptr %watch, i64 0, i32 4
+  %15 = load ptr, ptr %states34, align 8
+  store i64 0, ptr %i35, align 8
+  br label %for.cond36thread-pre-split
 
-69:                                               ; preds = %66
-  %70 = add nuw nsw i64 %31, 1
-  %71 = getelementptr inbounds ptr, ptr %68, i64 1
-  %72 = load i64, ptr %15, align 8
-  %73 = icmp slt i64 %70, %72
-  br i1 %73, label %29, label %74
+for.cond36thread-pre-split:
+  %want.3.ph = phi ptr [ %incdec.ptr68, %for.end64.critedge ], [ %15, %for.end33 ]
+  %.pr = load ptr, ptr %want.3.ph, align 8
+  br label %for.cond36
 
-74:                                               ; preds = %69, %18
-  %75 = getelementptr inbounds %struct.Watch, ptr %0, i64 0, i32 4
-  %76 = load ptr, ptr %75, align 8
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %7)
-  store i64 0, ptr %7, align 8
-  br label %77
+for.cond36:
+  %16 = phi ptr [ %.pr, %for.cond36thread-pre-split ], [ %.pre, %for.body41 ]
+  %tobool37.not = icmp eq ptr %16, null
+  br i1 %tobool37.not, label %for.end71, label %land.rhs
 
-77:                                               ; preds = %117, %74
-  %78 = phi ptr [ %118, %117 ], [ %76, %74 ]
-  br label %79
+land.rhs:
+  %17 = load ptr, ptr %0, align 8
+  %call38 = call i32 %17(ptr noundef %states, ptr noundef nonnull %i35, ptr noundef nonnull %key, ptr noundef nonnull %inner)
+  %tobool39.not = icmp eq i32 %call38, 0
+  %.pre = load ptr, ptr %want.3.ph, align 8
+  br i1 %tobool39.not, label %for.end71, label %for.body41
 
-79:                                               ; preds = %77, %86
-  %80 = load ptr, ptr %78, align 8
-  %81 = icmp eq ptr %80, null
-  br i1 %81, label %119, label %82
+for.body41:
+  %18 = load ptr, ptr %inner, align 8
+  %cmp42.not = icmp eq ptr %18, %.pre
+  br i1 %cmp42.not, label %if.end44, label %for.cond36
 
-82:                                               ; preds = %79
-  %83 = load ptr, ptr %9, align 8
-  %84 = call i32 %83(ptr %2, ptr nonnull %7, ptr nonnull %4, ptr nonnull %5)
-  %85 = icmp eq i32 %84, 0
-  br i1 %85, label %119, label %86
+if.end44:
+  %incdec.ptr45 = getelementptr inbounds ptr, ptr %want.3.ph, i64 1
+  store i64 0, ptr %j46, align 8
+  br label %for.cond47thread-pre-split
 
-86:                                               ; preds = %82
-  %87 = load ptr, ptr %5, align 8
-  %88 = load ptr, ptr %78, align 8
-  %89 = icmp eq ptr %87, %88
-  br i1 %89, label %90, label %79
+for.cond47thread-pre-split:
+  %want.4.ph = phi ptr [ %add.ptr, %if.end61 ], [ %incdec.ptr45, %if.end44 ]
+  %.pr126 = load ptr, ptr %want.4.ph, align 8
+  br label %for.cond47
 
-90:                                               ; preds = %86
-  %91 = getelementptr inbounds ptr, ptr %78, i64 1
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %8)
-  store i64 0, ptr %8, align 8
-  br label %92
+for.cond47:
+  %19 = phi ptr [ %.pr126, %for.cond47thread-pre-split ], [ %23, %for.body55 ]
+  %tobool48.not = icmp eq ptr %19, null
+  br i1 %tobool48.not, label %for.end64.critedge, label %land.rhs49
 
-92:                                               ; preds = %111, %90
-  %93 = phi ptr [ %112, %111 ], [ %91, %90 ]
-  br label %94
+land.rhs49:
+  %20 = load ptr, ptr %0, align 8
+  %21 = load ptr, ptr %inner, align 8
+  %call51 = call i32 %20(ptr noundef %21, ptr noundef nonnull %j46, ptr noundef nonnull %key, ptr noundef nonnull %value)
+  %tobool52.not = icmp eq i32 %call51, 0
+  br i1 %tobool52.not, label %for.end64.critedge, label %for.body55
 
-94:                                               ; preds = %92, %102
-  %95 = load ptr, ptr %93, align 8
-  %96 = icmp eq ptr %95, null
-  br i1 %96, label %114, label %97
+for.body55:
+  %22 = load ptr, ptr %key, align 8
+  %23 = load ptr, ptr %want.4.ph, align 8
+  %cmp56.not = icmp eq ptr %22, %23
+  br i1 %cmp56.not, label %if.end58, label %for.cond47
 
-97:                                               ; preds = %94
-  %98 = load ptr, ptr %9, align 8
-  %99 = load ptr, ptr %5, align 8
-  %100 = call i32 %98(ptr %99, ptr nonnull %8, ptr nonnull %4, ptr nonnull %6)
-  %101 = icmp eq i32 %100, 0
-  br i1 %101, label %114, label %102
+if.end58:
+  %24 = load ptr, ptr %value, align 8
+  %arrayidx = getelementptr inbounds ptr, ptr %want.4.ph, i64 1
+  %25 = load ptr, ptr %arrayidx, align 8
+  %cmp59.not = icmp eq ptr %24, %25
+  br i1 %cmp59.not, label %if.end61, label %cleanup62
 
-102:                                              ; preds = %97
-  %103 = load ptr, ptr %4, align 8
-  %104 = load ptr, ptr %93, align 8
-  %105 = icmp eq ptr %103, %104
-  br i1 %105, label %106, label %94
+if.end61:
+  %add.ptr = getelementptr inbounds ptr, ptr %want.4.ph, i64 2
+  br label %for.cond47thread-pre-split
 
-106:                                              ; preds = %102
-  %107 = load ptr, ptr %6, align 8
-  %108 = getelementptr inbounds ptr, ptr %93, i64 1
-  %109 = load ptr, ptr %108, align 8
-  %110 = icmp eq ptr %107, %109
-  br i1 %110, label %111, label %113
+cleanup62:
+  br label %cleanup69
 
-111:                                              ; preds = %106
-  %112 = getelementptr inbounds ptr, ptr %93, i64 2
-  br label %92
+for.end64.critedge:
+  %26 = load ptr, ptr %want.4.ph, align 8
+  %tobool65.not = icmp eq ptr %26, null
+  %incdec.ptr68 = getelementptr inbounds ptr, ptr %want.4.ph, i64 1
+  br i1 %tobool65.not, label %for.cond36thread-pre-split, label %cleanup69
 
-113:                                              ; preds = %106
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %8)
-  br label %119
+cleanup69:
+  br label %cleanup74
 
-114:                                              ; preds = %97, %94
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %8)
-  %115 = load ptr, ptr %93, align 8
-  %116 = icmp eq ptr %115, null
-  br i1 %116, label %117, label %119
+for.end71:
+  %27 = phi ptr [ null, %for.cond36 ], [ %.pre, %land.rhs ]
+  %cmp72 = icmp eq ptr %27, null
+  %conv73 = zext i1 %cmp72 to i64
+  br label %cleanup74
 
-117:                                              ; preds = %114
-  %118 = getelementptr inbounds ptr, ptr %93, i64 1
-  br label %77
-
-119:                                              ; preds = %114, %82, %79, %113
-  %120 = phi i1 [ false, %113 ], [ true, %79 ], [ true, %82 ], [ false, %114 ]
-  %121 = phi ptr [ %93, %113 ], [ %78, %79 ], [ %78, %82 ], [ %93, %114 ]
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %7)
-  br i1 %120, label %122, label %126
-
-122:                                              ; preds = %119
-  %123 = load ptr, ptr %121, align 8
-  %124 = icmp eq ptr %123, null
-  %125 = zext i1 %124 to i64
-  br label %126
-
-126:                                              ; preds = %66, %119, %122, %26
-  %127 = phi i64 [ 0, %26 ], [ %125, %122 ], [ 0, %119 ], [ 0, %66 ]
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %6)
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %5)
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %4)
-  ret i64 %127
+cleanup74:
+  %retval.7 = phi i64 [ 0, %if.then ], [ %conv73, %for.end71 ], [ 0, %cleanup69 ], [ 0, %if.then10 ], [ 0, %for.body16 ], [ 0, %cleanup25 ]
+  ret i64 %retval.7
 }
 
-; Function Attrs: nounwind uwtable
-define internal fastcc zeroext i1 @fits(ptr nocapture readonly %0, ptr %1, i64 %2, ptr nocapture readonly %3) unnamed_addr {
-  %5 = alloca i32, align 4
-  %6 = alloca i64, align 8
-  %7 = alloca ptr, align 8
-  %8 = alloca ptr, align 8
-  call void @llvm.lifetime.start.p0(i64 4, ptr nonnull %5)
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %6)
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %7)
-  call void @llvm.lifetime.start.p0(i64 8, ptr nonnull %8)
-  %9 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 2
-  %10 = load ptr, ptr %9, align 8
-  %11 = call i32 %10(ptr %1, ptr nonnull %5)
-  %12 = icmp ne i32 %11, 0
-  %13 = load i32, ptr %5, align 4
-  %14 = icmp ne i32 %13, 0
-  %15 = select i1 %12, i1 true, i1 %14
-  br i1 %15, label %100, label %16
+define internal fastcc noundef zeroext i1 @fits(ptr noundef readonly %torch, ptr noundef %tensor, i64 noundef %dtype, ptr noundef readonly %look) nounwind "no-builtins" {
+entry:
+  %word = alloca i32, align 4
+  %dim = alloca i64, align 8
+  %sizes = alloca ptr, align 8
+  %strides = alloca ptr, align 8
+  %layout = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 2
+  %0 = load ptr, ptr %layout, align 8
+  %call = call i32 %0(ptr noundef %tensor, ptr noundef nonnull %word)
+  %tobool = icmp ne i32 %call, 0
+  %1 = load i32, ptr %word, align 4
+  %cmp = icmp ne i32 %1, 0
+  %or.cond = select i1 %tobool, i1 true, i1 %cmp
+  br i1 %or.cond, label %cleanup65, label %if.end
 
-16:                                               ; preds = %4
-  %17 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 3
-  %18 = load ptr, ptr %17, align 8
-  %19 = call i32 %18(ptr %1, ptr nonnull %5)
-  %20 = icmp ne i32 %19, 0
-  %21 = load i32, ptr %5, align 4
-  %22 = icmp ne i32 %21, 0
-  %23 = select i1 %20, i1 true, i1 %22
-  br i1 %23, label %100, label %24
+if.end:
+  %device = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 3
+  %2 = load ptr, ptr %device, align 8
+  %call1 = call i32 %2(ptr noundef %tensor, ptr noundef nonnull %word)
+  %tobool2 = icmp ne i32 %call1, 0
+  %3 = load i32, ptr %word, align 4
+  %cmp4 = icmp ne i32 %3, 0
+  %or.cond69 = select i1 %tobool2, i1 true, i1 %cmp4
+  br i1 %or.cond69, label %cleanup65, label %if.end6
 
-24:                                               ; preds = %16
-  %25 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 4
-  %26 = load ptr, ptr %25, align 8
-  %27 = call i32 %26(ptr %1, ptr nonnull %5)
-  %28 = icmp eq i32 %27, 0
-  %29 = load i32, ptr %5, align 4
-  %30 = sext i32 %29 to i64
-  %31 = icmp eq i64 %30, %2
-  %32 = select i1 %28, i1 %31, i1 false
-  br i1 %32, label %33, label %100
+if.end6:
+  %dtype7 = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 4
+  %4 = load ptr, ptr %dtype7, align 8
+  %call8 = call i32 %4(ptr noundef %tensor, ptr noundef nonnull %word)
+  %tobool9.not = icmp eq i32 %call8, 0
+  %5 = load i32, ptr %word, align 4
+  %conv = sext i32 %5 to i64
+  %cmp11.not = icmp eq i64 %conv, %dtype
+  %or.cond96 = select i1 %tobool9.not, i1 %cmp11.not, i1 false
+  br i1 %or.cond96, label %if.end14, label %cleanup65
 
-33:                                               ; preds = %24
-  %34 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 9
-  %35 = load ptr, ptr %34, align 8
-  %36 = icmp eq ptr %35, null
-  br i1 %36, label %39, label %37
+if.end14:
+  %is_neg = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 9
+  %6 = load ptr, ptr %is_neg, align 8
+  %tobool15.not = icmp eq ptr %6, null
+  br i1 %tobool15.not, label %if.end20, label %land.lhs.true
 
-37:                                               ; preds = %33
-  %38 = call zeroext i1 %35(ptr %1)
-  br i1 %38, label %100, label %39
+land.lhs.true:
+  %call17 = call i1 %6(ptr noundef %tensor)
+  br i1 %call17, label %cleanup65, label %if.end20
 
-39:                                               ; preds = %37, %33
-  %40 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 10
-  %41 = load ptr, ptr %40, align 8
-  %42 = icmp eq ptr %41, null
-  br i1 %42, label %45, label %43
+if.end20:
+  %is_conj = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 10
+  %7 = load ptr, ptr %is_conj, align 8
+  %tobool21.not = icmp eq ptr %7, null
+  br i1 %tobool21.not, label %if.end27, label %land.lhs.true22
 
-43:                                               ; preds = %39
-  %44 = call zeroext i1 %41(ptr %1)
-  br i1 %44, label %100, label %45
+land.lhs.true22:
+  %call24 = call i1 %7(ptr noundef %tensor)
+  br i1 %call24, label %cleanup65, label %if.end27
 
-45:                                               ; preds = %43, %39
-  %46 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 5
-  %47 = load ptr, ptr %46, align 8
-  %48 = call i32 %47(ptr %1, ptr nonnull %6)
-  %49 = icmp eq i32 %48, 0
-  br i1 %49, label %50, label %100
+if.end27:
+  %dim28 = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 5
+  %8 = load ptr, ptr %dim28, align 8
+  %call29 = call i32 %8(ptr noundef %tensor, ptr noundef nonnull %dim)
+  %tobool30.not = icmp eq i32 %call29, 0
+  br i1 %tobool30.not, label %lor.lhs.false31, label %cleanup65
 
-50:                                               ; preds = %45
-  %51 = load i64, ptr %6, align 8
-  %52 = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 3
-  %53 = load i64, ptr %52, align 8
-  %54 = icmp eq i64 %51, %53
-  br i1 %54, label %55, label %100
+lor.lhs.false31:
+  %9 = load i64, ptr %dim, align 8
+  %dim32 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 3
+  %10 = load i64, ptr %dim32, align 8
+  %cmp33.not = icmp eq i64 %9, %10
+  br i1 %cmp33.not, label %if.end36, label %cleanup65
 
-55:                                               ; preds = %50
-  %56 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 6
-  %57 = load ptr, ptr %56, align 8
-  %58 = call i32 %57(ptr %1, ptr nonnull %7)
-  %59 = icmp eq i32 %58, 0
-  br i1 %59, label %60, label %100
+if.end36:
+  %sizes37 = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 6
+  %11 = load ptr, ptr %sizes37, align 8
+  %call38 = call i32 %11(ptr noundef %tensor, ptr noundef nonnull %sizes)
+  %tobool39.not = icmp eq i32 %call38, 0
+  br i1 %tobool39.not, label %lor.lhs.false40, label %cleanup65
 
-60:                                               ; preds = %55
-  %61 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 7
-  %62 = load ptr, ptr %61, align 8
-  %63 = call i32 %62(ptr %1, ptr nonnull %8)
-  %64 = icmp eq i32 %63, 0
-  br i1 %64, label %65, label %100
+lor.lhs.false40:
+  %strides41 = getelementptr inbounds %struct.Torch, ptr %torch, i64 0, i32 7
+  %12 = load ptr, ptr %strides41, align 8
+  %call42 = call i32 %12(ptr noundef %tensor, ptr noundef nonnull %strides)
+  %tobool43.not = icmp eq i32 %call42, 0
+  br i1 %tobool43.not, label %for.cond.preheader, label %cleanup65
 
-65:                                               ; preds = %60
-  %66 = load i64, ptr %6, align 8
-  %67 = icmp slt i64 %66, 1
-  br i1 %67, label %100, label %68
+for.cond.preheader:
+  %13 = load i64, ptr %dim, align 8
+  %cmp46.not98 = icmp slt i64 %13, 1
+  br i1 %cmp46.not98, label %cleanup65, label %for.body.lr.ph
 
-68:                                               ; preds = %65
-  %69 = load ptr, ptr %7, align 8
-  %70 = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 4
-  %71 = load ptr, ptr %70, align 8
-  %72 = load ptr, ptr %8, align 8
-  %73 = getelementptr inbounds %struct.Look, ptr %3, i64 0, i32 5
-  %74 = load i64, ptr %69, align 8
-  %75 = load i64, ptr %71, align 8
-  %76 = icmp eq i64 %74, %75
-  br i1 %76, label %77, label %100
+for.body.lr.ph:
+  %14 = load ptr, ptr %sizes, align 8
+  %sizes48 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 4
+  %15 = load ptr, ptr %sizes48, align 8
+  %16 = load ptr, ptr %strides, align 8
+  %strides55 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 5
+  br label %for.body
 
-77:                                               ; preds = %68
-  %78 = load ptr, ptr %73, align 8
-  br label %89
+for.cond:
+  %inc = add nuw nsw i64 %d.099, 1
+  %exitcond = icmp eq i64 %inc, %13
+  br i1 %exitcond, label %cleanup65, label %for.body
 
-79:                                               ; preds = %89
-  %80 = add nuw nsw i64 %91, 1
-  %81 = icmp sge i64 %80, %66
-  %82 = icmp eq i64 %80, %66
-  br i1 %82, label %100, label %83
+for.body:
+  %d.099 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.cond ]
+  %arrayidx = getelementptr inbounds i64, ptr %14, i64 %d.099
+  %17 = load i64, ptr %arrayidx, align 8
+  %arrayidx49 = getelementptr inbounds i64, ptr %15, i64 %d.099
+  %18 = load i64, ptr %arrayidx49, align 8
+  %cmp50.not = icmp eq i64 %17, %18
+  br i1 %cmp50.not, label %if.end53, label %cleanup65
 
-83:                                               ; preds = %79
-  %84 = getelementptr inbounds i64, ptr %69, i64 %80
-  %85 = load i64, ptr %84, align 8
-  %86 = getelementptr inbounds i64, ptr %71, i64 %80
-  %87 = load i64, ptr %86, align 8
-  %88 = icmp eq i64 %85, %87
-  br i1 %88, label %89, label %100
+if.end53:
+  %arrayidx54 = getelementptr inbounds i64, ptr %16, i64 %d.099
+  %19 = load i64, ptr %arrayidx54, align 8
+  %20 = load ptr, ptr %strides55, align 8
+  %arrayidx56 = getelementptr inbounds i64, ptr %20, i64 %d.099
+  %21 = load i64, ptr %arrayidx56, align 8
+  %cmp57.not = icmp ne i64 %19, %21
+  %cmp61 = icmp sgt i64 %17, 1
+  %or.cond97 = and i1 %cmp61, %cmp57.not
+  br i1 %or.cond97, label %cleanup65, label %for.cond
 
-89:                                               ; preds = %77, %83
-  %90 = phi i64 [ %85, %83 ], [ %74, %77 ]
-  %91 = phi i64 [ %80, %83 ], [ 0, %77 ]
-  %92 = phi i1 [ %81, %83 ], [ %67, %77 ]
-  %93 = getelementptr inbounds i64, ptr %72, i64 %91
-  %94 = load i64, ptr %93, align 8
-  %95 = getelementptr inbounds i64, ptr %78, i64 %91
-  %96 = load i64, ptr %95, align 8
-  %97 = icmp ne i64 %94, %96
-  %98 = icmp sgt i64 %90, 1
-  %99 = select i1 %97, i1 %98, i1 false
-  br i1 %99, label %100, label %79
-
-100:                                              ; preds = %79, %83, %89, %68, %65, %55, %60, %45, %50, %43, %37, %24, %16, %4
-  %101 = phi i1 [ false, %4 ], [ false, %16 ], [ false, %24 ], [ false, %37 ], [ false, %43 ], [ false, %50 ], [ false, %45 ], [ false, %60 ], [ false, %55 ], [ %67, %65 ], [ %67, %68 ], [ %92, %89 ], [ %81, %83 ], [ %81, %79 ]
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %8)
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %7)
-  call void @llvm.lifetime.end.p0(i64 8, ptr nonnull %6)
-  call void @llvm.lifetime.end.p0(i64 4, ptr nonnull %5)
-  ret i1 %101
+cleanup65:
+  %retval.1 = phi i1 [ false, %entry ], [ false, %if.end ], [ false, %if.end6 ], [ false, %land.lhs.true ], [ false, %land.lhs.true22 ], [ false, %lor.lhs.false31 ], [ false, %if.end27 ], [ false, %lor.lhs.false40 ], [ false, %if.end36 ], [ true, %for.cond.preheader ], [ false, %for.body ], [ false, %if.end53 ], [ true, %for.cond ]
+  ret i1 %retval.1
 }
 
-; Function Attrs: nounwind uwtable
-define internal fastcc double @walk(ptr nocapture readonly %0, i64 %1, i64 %2, i1 zeroext %3) unnamed_addr {
-  %5 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 2
-  %6 = load i64, ptr %5, align 8
-  %7 = icmp sgt i64 %6, 1
-  br i1 %7, label %8, label %11
-
-8:                                                ; preds = %4
-  %9 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 1
-  %10 = load ptr, ptr %9, align 8
-  br label %17
-
-11:                                               ; preds = %17, %4
-  %12 = phi i64 [ 0, %4 ], [ %26, %17 ]
-  %13 = load i64, ptr %5, align 8
-  %14 = icmp slt i64 %12, %13
-  br i1 %14, label %15, label %73
-
-15:                                               ; preds = %11
-  %16 = getelementptr inbounds %struct.Table, ptr %0, i64 0, i32 1
-  br label %29
-
-17:                                               ; preds = %8, %17
-  %18 = phi i64 [ 0, %8 ], [ %26, %17 ]
-  %19 = phi i64 [ %6, %8 ], [ %25, %17 ]
-  %20 = add nsw i64 %18, %19
-  %21 = sdiv i64 %20, 2
-  %22 = getelementptr inbounds %struct.Segment, ptr %10, i64 %21, i32 14
-  %23 = load i64, ptr %22, align 8
-  %24 = icmp sgt i64 %23, %1
-  %25 = select i1 %24, i64 %21, i64 %19
-  %26 = select i1 %24, i64 %18, i64 %21
-  %27 = sub nsw i64 %25, %26
-  %28 = icmp sgt i64 %27, 1
-  br i1 %28, label %17, label %11
-
-29:                                               ; preds = %15, %69
-  %30 = phi i64 [ %12, %15 ], [ %70, %69 ]
-  %31 = phi double [ 0.000000e+00, %15 ], [ %67, %69 ]
-  %32 = load ptr, ptr %16, align 8
-  %33 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30
-  %34 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 14
-  %35 = load i64, ptr %34, align 8
-  %36 = icmp slt i64 %35, %2
-  br i1 %36, label %37, label %66
-
-37:                                               ; preds = %29
-  %38 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 7
-  %39 = load ptr, ptr %38, align 8
-  %40 = load i64, ptr %39, align 8
-  %41 = icmp eq i64 %40, 0
-  br i1 %41, label %66, label %42
-
-42:                                               ; preds = %37
-  %43 = sub nsw i64 %1, %35
-  %44 = shl nsw i64 %43, 4
-  %45 = sub nsw i64 %2, %35
-  %46 = shl nsw i64 %45, 4
-  %47 = tail call i64 @llvm.smax.i64(i64 %44, i64 0)
-  %48 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 8
-  %49 = load i64, ptr %48, align 8
-  %50 = tail call i64 @llvm.smin.i64(i64 %46, i64 %49)
-  %51 = icmp slt i64 %47, %50
-  br i1 %51, label %52, label %66
-
-52:                                               ; preds = %42
-  br i1 %3, label %53, label %60
-
-53:                                               ; preds = %52
-  %54 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 3
-  %55 = load ptr, ptr %54, align 8
-  %56 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 5
-  %57 = load ptr, ptr %56, align 8
-  %58 = tail call double %55(ptr %57, i64 %47, i64 %50)
-  %59 = fadd double %31, %58
-  br label %66
-
-60:                                               ; preds = %52
-  %61 = load ptr, ptr %33, align 8
-  %62 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 5
-  %63 = load ptr, ptr %62, align 8
-  %64 = getelementptr inbounds %struct.Segment, ptr %32, i64 %30, i32 1
-  %65 = load ptr, ptr %64, align 8
-  tail call void %61(ptr %63, ptr %65, i64 %47, i64 %50)
-  br label %66
-
-66:                                               ; preds = %42, %60, %53, %37, %29
-  %67 = phi double [ %31, %29 ], [ %31, %37 ], [ %31, %42 ], [ %59, %53 ], [ %31, %60 ]
-  %68 = phi i32 [ 4, %29 ], [ 6, %37 ], [ 6, %42 ], [ 0, %53 ], [ 0, %60 ]
-  switch i32 %68, label %73 [
-    i32 0, label %69
-    i32 6, label %69
-  ]
-
-69:                                               ; preds = %66, %66
-  %70 = add nsw i64 %30, 1
-  %71 = load i64, ptr %5, align 8
-  %72 = icmp slt i64 %70, %71
-  br i1 %72, label %29, label %73
-
-73:                                               ; preds = %66, %69, %11
-  %74 = phi double [ 0.000000e+00, %11 ], [ %67, %69 ], [ %67, %66 ]
-  ret double %74
-}
-
-; Function Attrs: nocallback nofree nosync nounwind speculatable willreturn memory(none)
 declare i64 @llvm.smax.i64(i64, i64)
 
-; Function Attrs: nocallback nofree nosync nounwind speculatable willreturn memory(none)
 declare i64 @llvm.smin.i64(i64, i64)
-
-
-

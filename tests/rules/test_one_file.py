@@ -1,0 +1,132 @@
+"""A rule is one file: the diff that CONTRIBUTING.md shows is all there is to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slalom
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "CONTRIBUTING.md"
+HOOKS = ROOT / "docs/hooks.py"
+
+ASK = """
+import sys, runpy
+from pathlib import Path
+import slalom, slalom.cli
+from slalom.racing.entrants import families
+print(slalom.optim.AdEMAMix.rule, "AdEMAMix" in slalom.optim.__all__)
+(family,) = families(["ademamix"], search="all")
+print(family.label, sorted(family.space))
+hooks = runpy.run_path(sys.argv[1])
+print(hooks["on_page_markdown"](Path(sys.argv[1]).with_name("methods.md").read_text()))
+sys.argv = ["slalom", "rules"]
+slalom.cli.main()
+"""
+
+
+def files(diff: str) -> dict[str, str]:
+    """The new files of a diff: path -> text."""
+    found: dict[str, str] = {}
+    for part in re.split(r"(?m)^--- /dev/null\n", diff)[1:]:
+        head, _, body = part.partition("\n")
+        lines = body.splitlines()
+        assert re.fullmatch(r"@@ -0,0 \+1,\d+ @@", lines[0])
+        assert all(line.startswith("+") for line in lines[1:])
+        count = int(lines[0].split(",")[-1].split()[0])
+        assert len(lines) - 1 == count, "the head of the diff counts its lines"
+        found[head.removeprefix("+++ b/")] = "\n".join(line[1:] for line in lines[1:]) + "\n"
+    heads = re.findall(r"(?m)^(?:---|\+\+\+) ", diff)
+    assert len(heads) == 2 * len(found), "it changes no file that was there"
+    return found
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """The environment of a copy of the package with the diff applied."""
+    (diff,) = re.findall(
+        r"(?ms)^## A rule, as a diff\n.*?^```diff\n(.*?)^```", DOCUMENT.read_text()
+    )
+    added = files(diff)
+    assert len(added) == 1
+    ((path, text),) = added.items()
+    source = tmp_path_factory.mktemp("copy") / "src"
+    shutil.copytree(
+        Path(slalom.__file__).parent, source / "slalom",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )  # fmt: skip
+    target = source.parent / path
+    assert target.parent.is_dir()
+    target.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), target],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return {**os.environ, "PYTHONPATH": str(source)}
+
+
+def test_it_is_in_slalom_optim_the_rules_the_race_and_the_docs(extended):
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, HOOKS], env=extended, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, page = done.stdout.split("\n", 2)
+    assert first == "<rule ademamix> True"
+    assert second == "AdEMAMix ['alpha', 'lr']"
+    assert "\n### AdEMAMix\n" in page
+    assert "\nademamix\n" in page
+    assert (
+        page.count("param' = param - lr·(exp_avg' / (1 - beta1^step) + alpha·exp_avg_slow')") == 2
+    )
+
+
+def over(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The tests that have its name in theirs."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return subprocess.run(
+        [*command, "-o", "addopts=", "-k", "ademamix", *map(str, arguments)],
+        env=environment, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_the_tests_of_all_rules_pass_for_it(extended):
+    done = over(extended, "-v", ROOT / "tests/rules/test_registry.py")
+    assert done.returncode == 0, done.stdout
+    assert len(re.findall(r"(?m)::test_.*ademamix.* PASSED", done.stdout)) >= 10, done.stdout
+
+
+def test_the_property_and_conformance_tests_are_made_for_it(extended):
+    files = ["optim/test_against_reference.py", "testing/test_conformance.py"]
+    done = over(extended, "--collect-only", "-q", *(ROOT / "tests" / file for file in files))
+    assert done.returncode == 0, done.stdout
+    for file in files:
+        assert re.search(rf"(?mi)^tests/{file}::test_\S+\[ademamix\]$", done.stdout), done.stdout
+
+
+def test_the_docs_list_every_rule():
+    hooks: dict = {}
+    exec(HOOKS.read_text(), hooks)
+    text = (ROOT / "docs/methods.md").read_text()
+    built = hooks["on_page_markdown"](text, page=None)
+    assert text.count(hooks["MARKER"]) == 1
+    assert hooks["MARKER"] not in built
+    for rule in slalom.rules.RULES.values():
+        assert f"\n### {rule.class_name}\n\n{rule.title}.\n" in built
+    assert "Adadelta(params, lr=1.0, rho=0.9, eps=1e-06, weight_decay=0, maximize=False)" in built
+    assert "rho in [0, 1]" in built
+    assert "docs/hooks.py" in (ROOT / "mkdocs.yml").read_text()
+    assert hooks["on_page_markdown"]("other pages stay") == "other pages stay"
+
+
+def test_the_docs_name_no_class_that_is_not_there():
+    for page in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"slalom\.optim\.([A-Z]\w+)", page.read_text()):
+            assert hasattr(slalom.optim, name), f"{page.name} names slalom.optim.{name}"
