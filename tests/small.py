@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import torch
 from torch import nn
 
 from slalom.train import Task
+
+INTERRUPTIBLE: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+"""For subprocess: Ctrl-C ends what is started, though it is ignored here, as in the background."""
 
 ENTRANTS = ["SGD", "Momentum", "Adam"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sysconfig
 import time
 import traceback
 import warnings
@@ -198,10 +199,39 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of Slalom itself."""
+
+TORCH = Path(torch.__file__).resolve().parent
+
+LIBRARIES = (
+    TORCH.parent,
+    *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")),
+)
+"""Where what is installed lies."""
+
+
 def told(error: Exception) -> str:
-    """The error and the line of the user's own file that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]
+    """The error and the line of the user's own file that it comes from.
+
+    Where none is the user's own, the line of the last library that is neither Slalom nor torch.
+    """
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.startswith("<frozen") and not _within(f.filename, (PACKAGE,))
+    ]
+    own = [f for f in frames if not _within(f.filename, LIBRARIES)] or [
+        f for f in frames if not _within(f.filename, (TORCH,))
+    ]
     where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
     text = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {text}{where}"
+
+
+def _within(filename: str, folders: Sequence[Path]) -> bool:
+    """Whether a frame's file lies in one of the folders, links followed; what has no file, never."""
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    return any(path.is_relative_to(folder) for folder in folders)
