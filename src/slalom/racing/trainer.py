@@ -230,7 +230,7 @@ def told(error: Exception) -> str:
 
 
 def _within(filename: str, folders: Sequence[Path]) -> bool:
-    """Whether a frame's file lies in one of the folders, links followed; what has no file, never."""
+    """Whether a frame's file lies in one of the folders, links followed."""
     if filename.startswith("<"):
         return False
     path = Path(filename).resolve()
