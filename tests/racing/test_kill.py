@@ -40,7 +40,7 @@ needs_proc = pytest.mark.skipif(
 )
 
 SERVED = multiprocessing.get_context("forkserver")
-SERVED.set_forkserver_preload(["slalom.cli", "slalom.racing", "slalom.report.page"])
+SERVED.set_forkserver_preload(["slalom.cli", "slalom.api"])
 """Commands start in milliseconds there, and inherit no threads."""
 
 

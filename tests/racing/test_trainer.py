@@ -16,7 +16,7 @@ from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.events import Moved
 from slalom.racing.ray import _Actor
 from slalom.racing.result import Result
-from slalom.racing.runner import Request, Trace, checkpoint_of
+from slalom.racing.runner import History, Request, checkpoint_of
 from slalom.racing.trainer import Runs
 from slalom.train import Run
 from small import ENTRANTS, small_task
@@ -46,13 +46,13 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     return made
 
 
-def request(until: int, known: Trace | None = None, entrant: Entrant = ADAM) -> Request:
-    return Request(entrant, 0, until, 5, known or Trace())
+def request(until: int, known: History | None = None, entrant: Entrant = ADAM) -> Request:
+    return Request(entrant, 0, until, 5, known or History())
 
 
-def seen(trace: Trace) -> list[tuple[Any, ...]]:
+def seen(history: History) -> list[tuple[Any, ...]]:
     """All of it but the seconds."""
-    return [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in trace.evaluations]
+    return [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in history.evaluations]
 
 
 def race(out: Path, **options: Any) -> Result:
@@ -66,7 +66,7 @@ def found(result: Result) -> list[Any]:
     return [(s.label, s.status, s.steps_to_target) for s in result.standings]
 
 
-def trained(until: int) -> Trace:
+def trained(until: int) -> History:
     return Runs(small_task()).train(request(until))
 
 
@@ -76,7 +76,7 @@ def test_a_run_goes_on_from_its_checkpoint(
 ) -> None:
     """However much of it the record knows."""
     before = Runs(small_task(), tmp_path).train(request(20))
-    known = Trace(before.evaluations[: recorded // 5])
+    known = History(before.evaluations[: recorded // 5])
     updates.clear()
     after = Runs(small_task(), tmp_path).train(request(40, known))
     assert updates == list(range(21, 41))
@@ -159,10 +159,10 @@ def test_runs_that_there_is_no_room_for_are_trained_again(
     most = []
     train = Runs.train
 
-    def noted(self: Runs, request: Request) -> Trace:
-        trace = train(self, request)
+    def noted(self: Runs, request: Request) -> History:
+        history = train(self, request)
         most.append(len(self))
-        return trace
+        return history
 
     monkeypatch.setattr(Runs, "train", noted)
     assert found(race(tmp_path / "it")) == found(raced)
