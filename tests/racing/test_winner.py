@@ -122,7 +122,7 @@ def test_the_winner_can_be_had_again(kind: str, tmp_path: Path) -> None:
     if "slalom.optim." in winner.code or ("torch.optim." in winner.code and "#" not in winner.code):
         assert losses(read.optimizer, winner.batch, raced.seed)[: len(expected)] == expected
     elif "optim." not in winner.code:
-        with pytest.raises(InputError, match="a ledger alone cannot make .*; write what snippet"):
+        with pytest.raises(InputError, match=r"a ledger alone cannot make .*; write what snippet"):
             read.optimizer([nn.Parameter(torch.zeros(2))])
 
 
