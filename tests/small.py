@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import torch
 from torch import nn
 
 from slalom.train import Task
+
+INTERRUPTIBLE: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+"""For subprocess: Ctrl-C ends what is started, though it is ignored here, as in the background."""
 
 ENTRANTS = ["SGD", "Momentum", "Adam"]
 
@@ -21,3 +27,15 @@ def small_task(**options) -> Task:
         lambda: nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 2)),
         nn.CrossEntropyLoss(), (x[:192], y[:192]), (x[192:], y[192:]), **given,
     )  # fmt: skip
+
+
+META = {
+    "id": "0123456789abcdef", "task": "small", "spec": None, "seed": 3, "seeds": 3,
+    "points_each": 4, "metric": "accuracy", "higher_is_better": True, "batch_size": 16,
+    "n_train": 192, "n_valid": 64, "max_steps": 400, "entrants": ["Adam"], "search": ["lr"],
+    "batch_sizes": None, "baseline": None, "parameters": 110, "first_losses": ["0.7", "0.7"],
+    "target": 0.95, "finished": False, "elapsed": None, "versions": {"slalom": "0"},
+    "created": "2026-01-01T00:00:00+00:00", "again": "slalom race small",
+    "validates_on_train": False,
+}  # fmt: skip
+"""What the ledger of a race on the small task says of it."""

@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from small import INTERRUPTIBLE
+
 FILE = """
 import slalom, torch
 x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
@@ -161,7 +163,7 @@ def test_ctrl_c_keeps_what_is_known_and_can_be_gone_on_with(file):
     out = file.parent / "r"
     process = subprocess.Popen(
         [sys.executable, "-m", "slalom.cli", "race", str(file), *QUICK, "--out", str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **INTERRUPTIBLE,
     )  # fmt: skip
     while not _evaluations(out / "ledger.sqlite"):
         time.sleep(0.1)

@@ -10,14 +10,13 @@ from slalom.optim.explain import explain
 from slalom.optim.classes import optimizer
 from slalom.optim.release import release
 from slalom.rules.rule import rule
+from slalom.version import __version__
 
 if TYPE_CHECKING:
-    from slalom.racing import race
+    from slalom.api import race
     from slalom.train import Task
 
-__version__ = "0.1.0.dev0"
-
-_LAZY = {"Task": "slalom.train", "race": "slalom.racing"}
+_LAZY = {"Task": "slalom.train", "race": "slalom.api"}
 """Public names whose modules cost time to import and are loaded where first used."""
 
 
@@ -27,4 +26,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'slalom' has no attribute {name!r}")
 
 
-__all__ = ["Task", "explain", "optim", "optimizer", "race", "release", "rule", "rules"]
+__all__ = [
+    "Task", "__version__", "explain", "optim", "optimizer", "race", "release", "rule", "rules",
+]  # fmt: skip

@@ -17,7 +17,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from slalom import __version__
+        from slalom.version import __version__
 
         print(f"slalom {__version__}")
         raise typer.Exit
@@ -60,14 +60,13 @@ def race(
     quiet: Annotated[bool, typer.Option(help="Print the verdict alone.")] = False,
 ) -> None:
     """Race optimizers on a task: which reaches its target soonest?"""
-    from slalom.racing import race as run
-    from slalom.racing.result import Result
+    from slalom import api
     from slalom.report.live import Live
     from slalom.report.table import print_result
 
     with Live(quiet=quiet or as_json) as live:
         try:
-            result = run(
+            result = api.race(
                 task, entrants=entrants.split(",") if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes),
@@ -77,15 +76,15 @@ def race(
         except KeyboardInterrupt:
             live.stop()
             if live.folder is not None:
-                print_result(Result(live.folder), quiet=quiet)
+                print_result(api.RaceResult(live.folder), quiet=quiet)
                 print(f"interrupted; go on with: {_again(live.folder)}", file=sys.stderr)
             raise typer.Exit(130) from None
-    page = result.report()
     if as_json:
         print(json.dumps(result.to_json(), allow_nan=False))
+        result.report()
     else:
         print_result(result, quiet=quiet)
-        print(f"\n{page}")
+        print(f"\n{result.report()}")
 
 
 def _again(folder: Path) -> str:
@@ -126,6 +125,8 @@ def races(
             print(f"{ledger.parent}  {result.meta['created']}  {result.verdict.text}")
         except InputError as error:
             print(f"{ledger.parent}  {error}")
+        except Exception as error:  # whatever is wrong with one, the others are listed
+            print(f"{ledger.parent}  cannot be read: {type(error).__name__}: {error}")
 
 
 @app.command()
@@ -135,9 +136,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Draw a race's page again from its ledger."""
-    from slalom.racing.result import Result
+    from slalom.api import RaceResult
 
-    result = Result(ledger)
+    result = RaceResult(ledger)
     print(json.dumps(result.to_json(), allow_nan=False) if as_json else result.report(out))
 
 

@@ -57,12 +57,12 @@ def test_heats_find_it_cheaper_than_tuners_do() -> None:
 def test_a_bank_is_what_was_recorded(tmp_path: Path) -> None:
     task = small_task(max_steps=100)
     bank = Bank.record(task, [FIELD["SGD"], FIELD["Adam"]], rates=3, seeds=2)
-    assert {len(traces) for traces in bank.traces.values()} == {2}
+    assert {len(histories) for histories in bank.histories.values()} == {2}
     bank.save(tmp_path / "small.json.gz")
     again = Bank.load(tmp_path / "small.json.gz")
-    assert again.traces.keys() == bank.traces.keys()
-    for key, traces in bank.traces.items():
-        for one, other in zip(traces, again.traces[key], strict=True):
+    assert again.histories.keys() == bank.histories.keys()
+    for key, histories in bank.histories.items():
+        for one, other in zip(histories, again.histories[key], strict=True):
             assert one.ended == other.ended
             assert [e.samples for e in one.evaluations] == [e.samples for e in other.evaluations]
             crossings = one.crossing(task), other.crossing(task)

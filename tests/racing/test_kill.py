@@ -27,7 +27,7 @@ from slalom.racing.crew import Processes
 from slalom.racing.race import FRESH
 from slalom.racing.result import Result
 from slalom.racing.runner import Request
-from small import ENTRANTS, small_task
+from small import ENTRANTS, INTERRUPTIBLE, small_task
 
 FILE = "from small import small_task\nmine = small_task()\n"
 COMMAND = ["--entrants", ",".join(ENTRANTS), "--points", "4", "--seeds", "3", "--quiet"]
@@ -40,7 +40,7 @@ needs_proc = pytest.mark.skipif(
 )
 
 SERVED = multiprocessing.get_context("forkserver")
-SERVED.set_forkserver_preload(["slalom.cli", "slalom.racing", "slalom.report.page"])
+SERVED.set_forkserver_preload(["slalom.cli", "slalom.api"])
 """Commands start in milliseconds there, and inherit no threads."""
 
 
@@ -57,7 +57,7 @@ def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     paths = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": paths}, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": paths}, start_new_session=True, **INTERRUPTIBLE,
     )  # fmt: skip
 
 

@@ -12,46 +12,47 @@ import pytest
 from slalom.errors import InputError
 from slalom.racing.entrants import Entrant, families
 from slalom.racing.ledger import Ledger
-from slalom.racing.runner import Trace
+from slalom.racing.runner import History
 from slalom.train import Evaluation
+from small import META
 
 ENTRANT = Entrant(0, families(["Adam"])[0], {"lr": 0.01})
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    made = Ledger(tmp_path / "ledger.sqlite", create={"seed": 3})
+    made = Ledger(tmp_path / "ledger.sqlite", create=META)
     yield made
     made.close()
 
 
-def trace(n: int, **more) -> Trace:
+def history(n: int, **more) -> History:
     nan = float("nan")
-    return Trace(
+    return History(
         tuple(Evaluation(i, 2 * i, i / 10, nan, 0.5, i / n) for i in range(1, n + 1)), **more
     )
 
 
 def test_what_is_written_is_read(ledger):
     ledger.enter(ENTRANT, 64)
-    written = trace(5, ended="diverged", reason="the loss was inf in step 6")
+    written = history(5, ended="diverged", reason="the loss was inf in step 6")
     ledger.record(ENTRANT, 3, "heat", "diverged", written, None)
-    found = ledger.trace(0, 3)
+    found = ledger.history(0, 3)
     assert (found.ended, found.reason) == (written.ended, written.reason)
     assert [e.step for e in found.evaluations] == [1, 2, 3, 4, 5]
     assert found.evaluations[0].train_loss != found.evaluations[0].train_loss  # still NaN
     assert found.evaluations[-1].metric == 1.0
-    assert ledger.trace(0, 4) == Trace()
+    assert ledger.history(0, 4) == History()
     ledger.set(target=0.9, finished=True)
-    assert ledger.meta == {"seed": 3, "target": 0.9, "finished": True}
+    assert ledger.meta == META | {"target": 0.9, "finished": True}
 
 
 def test_a_run_grows_and_is_not_doubled(ledger):
     ledger.enter(ENTRANT, 64)
     ledger.enter(ENTRANT, 64)
     for n in (2, 4):
-        ledger.record(ENTRANT, 0, "heat", "running", trace(n), None)
-    assert len(ledger.trace(0, 0).evaluations) == 4
+        ledger.record(ENTRANT, 0, "heat", "running", history(n), None)
+    assert len(ledger.history(0, 0).evaluations) == 4
     assert len(list(ledger.rows("SELECT * FROM run"))) == 1
     assert len(list(ledger.rows("SELECT * FROM entrant"))) == 1
 
@@ -73,7 +74,7 @@ def test_another_version_is_refused_and_left_alone(ledger):
         db.execute("PRAGMA user_version=99")
     db.close()
     before = ledger.path.read_bytes()
-    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 1"):
+    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 2"):
         Ledger(ledger.path)
     assert ledger.path.read_bytes() == before
 
@@ -90,10 +91,10 @@ def test_another_database_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["text", "zeros", "cut"])
 def test_a_damaged_one_is_refused_and_left_alone(damage, tmp_path):
     path = tmp_path / "ledger.sqlite"
-    ledger = Ledger(path, create={"seed": 3})
+    ledger = Ledger(path, create=META)
     ledger.enter(ENTRANT, 64)
     for seed in range(40):
-        ledger.record(ENTRANT, seed, "heat", "running", trace(50), None)
+        ledger.record(ENTRANT, seed, "heat", "running", history(50), None)
     ledger.close()
     content = bytearray(path.read_bytes())
     if damage == "text":
@@ -124,13 +125,13 @@ def test_one_that_was_killed_while_it_was_made_is_not_there(tmp_path):
             connect = sqlite3.connect
             sqlite3.connect = lambda *a, **b: connect(*a, **b, factory=Killed)  # noqa: B023
             try:
-                Ledger(path, create={"seed": 3})
+                Ledger(path, create=META)
             finally:
                 os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
         assert not path.exists()
-    ledger = Ledger(path, create={"seed": 3})
-    assert ledger.meta == {"seed": 3}
+    ledger = Ledger(path, create=META)
+    assert ledger.meta == META
     ledger.close()
 
 
@@ -143,10 +144,10 @@ def test_another_entrant_by_the_same_number_is_refused(ledger):
 
 def test_whatever_bytes_are_damaged_it_is_one_clear_error(tmp_path):
     """Or none, where a number became another, which nobody sees; but never a crash or a write."""
-    ledger = Ledger(tmp_path / "ledger.sqlite", create={"seed": 3, "metric": "accuracy"})
+    ledger = Ledger(tmp_path / "ledger.sqlite", create=META)
     ledger.enter(ENTRANT, 64)
     for seed in range(20):
-        ledger.record(ENTRANT, seed, "heat", "running", trace(30), None)
+        ledger.record(ENTRANT, seed, "heat", "running", history(30), None)
     ledger.note("a sentence")
     ledger.close()
     content = ledger.path.read_bytes()
@@ -174,6 +175,6 @@ def test_whatever_bytes_are_damaged_it_is_one_clear_error(tmp_path):
             for row in found.rows(f"SELECT * FROM {table}"):
                 json.dumps(row)
         for seed in range(20):
-            found.trace(0, seed)
+            found.history(0, seed)
         found.close()
     assert refused > 100

@@ -20,7 +20,7 @@ from slalom.racing import events
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import Entrant, Family, beyond, families, points
 from slalom.racing.result import Result
-from slalom.racing.runner import Trace
+from slalom.racing.runner import History
 from slalom.train import Evaluation, Run, Task
 from small import ENTRANTS, small_task
 
@@ -351,11 +351,11 @@ def test_the_race_says_that_it_extended_a_range(tmp_path):
 def test_a_crossing_must_hold():
     task = small_task(target=0.9)
 
-    def trace(*metrics: float) -> Trace:
-        return Trace(tuple(Evaluation(i, i, 0.0, 0.0, 0.0, m) for i, m in enumerate(metrics, 1)))
+    def history(*metrics: float) -> History:
+        return History(tuple(Evaluation(i, i, 0.0, 0.0, 0.0, m) for i, m in enumerate(metrics, 1)))
 
-    assert trace(0.8, 0.95, 0.8, 0.95, 0.95).crossing(task) is None
-    assert trace(0.8, 0.95, 0.8, 0.9, 0.95, 0.91).crossing(task).step == 4
+    assert history(0.8, 0.95, 0.8, 0.95, 0.95).crossing(task) is None
+    assert history(0.8, 0.95, 0.8, 0.9, 0.95, 0.91).crossing(task).step == 4
 
 
 def test_work_makes_batches_of_different_sizes_comparable():

@@ -16,7 +16,7 @@ from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.events import Moved
 from slalom.racing.ray import _Actor
 from slalom.racing.result import Result
-from slalom.racing.runner import Request, Trace, checkpoint_of
+from slalom.racing.runner import History, Request, checkpoint_of
 from slalom.racing.trainer import Runs
 from slalom.train import Run
 from small import ENTRANTS, small_task
@@ -46,13 +46,13 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     return made
 
 
-def request(until: int, known: Trace | None = None, entrant: Entrant = ADAM) -> Request:
-    return Request(entrant, 0, until, 5, known or Trace())
+def request(until: int, known: History | None = None, entrant: Entrant = ADAM) -> Request:
+    return Request(entrant, 0, until, 5, known or History())
 
 
-def told(trace: Trace) -> list[tuple[Any, ...]]:
+def seen(history: History) -> list[tuple[Any, ...]]:
     """All of it but the seconds."""
-    return [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in trace.evaluations]
+    return [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in history.evaluations]
 
 
 def race(out: Path, **options: Any) -> Result:
@@ -66,7 +66,7 @@ def found(result: Result) -> list[Any]:
     return [(s.label, s.status, s.steps_to_target) for s in result.standings]
 
 
-def trained(until: int) -> Trace:
+def trained(until: int) -> History:
     return Runs(small_task()).train(request(until))
 
 
@@ -76,11 +76,11 @@ def test_a_run_goes_on_from_its_checkpoint(
 ) -> None:
     """However much of it the record knows."""
     before = Runs(small_task(), tmp_path).train(request(20))
-    known = Trace(before.evaluations[: recorded // 5])
+    known = History(before.evaluations[: recorded // 5])
     updates.clear()
     after = Runs(small_task(), tmp_path).train(request(40, known))
     assert updates == list(range(21, 41))
-    assert told(after) == told(trained(40))
+    assert seen(after) == seen(trained(40))
 
 
 def test_a_checkpoint_behind_the_record(tmp_path: Path, updates: list[int]) -> None:
@@ -89,12 +89,12 @@ def test_a_checkpoint_behind_the_record(tmp_path: Path, updates: list[int]) -> N
     updates.clear()
     after = Runs(small_task(), tmp_path).train(request(40, known))
     assert updates == list(range(21, 41))
-    assert told(after) == told(trained(40))
+    assert seen(after) == seen(trained(40))
 
 
 def test_a_checkpoint_ahead_of_what_is_asked_is_not_used(tmp_path: Path) -> None:
     Runs(small_task(), tmp_path).train(request(40))
-    assert told(Runs(small_task(), tmp_path).train(request(20))) == told(trained(20))
+    assert seen(Runs(small_task(), tmp_path).train(request(20))) == seen(trained(20))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04nonsense", None, {"run": 1}])
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_trained_again(
     updates.clear()
     after = Runs(small_task(), tmp_path).train(request(40, known))
     assert updates == list(range(1, 41))
-    assert told(after) == told(trained(40))
+    assert seen(after) == seen(trained(40))
 
 
 @pytest.mark.parametrize("other", ["entrant", "task"])
@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_run_is_trained_again(other: str, tmp_path: Path
     else:
         Runs(small_task(batch_size=8), tmp_path).train(request(20))
     after = Runs(small_task(), tmp_path).train(request(40, trained(10)))
-    assert told(after) == told(trained(40))
+    assert seen(after) == seen(trained(40))
 
 
 def test_where_nothing_can_be_written_training_goes_on(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_where_nothing_can_be_written_training_goes_on(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no checkpoints can be written.*NotADir") as all_:
         after = runs.train(request(40))
     assert len(all_) == 1
-    assert told(after) == told(trained(40))
+    assert seen(after) == seen(trained(40))
 
 
 def test_the_disk_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,10 +159,10 @@ def test_runs_that_there_is_no_room_for_are_trained_again(
     most = []
     train = Runs.train
 
-    def noted(self: Runs, request: Request) -> Trace:
-        trace = train(self, request)
+    def noted(self: Runs, request: Request) -> History:
+        history = train(self, request)
         most.append(len(self))
-        return trace
+        return history
 
     monkeypatch.setattr(Runs, "train", noted)
     assert found(race(tmp_path / "it")) == found(raced)
@@ -214,3 +214,55 @@ def test_a_node_uses_the_folder_only_if_it_shares_the_disk(tmp_path: Path) -> No
     task = cloudpickle.dumps(small_task())
     assert _Actor(task, tmp_path)._runs.folder == tmp_path
     assert _Actor(task, tmp_path / "elsewhere")._runs.folder is None
+
+
+FAILING = "def fail():\n    raise RuntimeError('boom')  # here\n"
+
+
+def raised(file: Path) -> str:
+    """What is told of an error in a function of a file, this test's own frames left out."""
+    scope: dict[str, Any] = {}
+    exec(compile(file.read_text() if file.exists() else FAILING, str(file), "exec"), scope)
+    with pytest.raises(RuntimeError) as caught:
+        scope["fail"]()
+    return trainer.told(beyond_this_file(caught.value))
+
+
+def beyond_this_file(error: Exception) -> Exception:
+    """The error without the outermost frames, which are of this test."""
+    while (frames := error.__traceback__) and frames.tb_frame.f_code.co_filename == __file__:
+        error.__traceback__ = frames.tb_next
+    return error
+
+
+@pytest.mark.parametrize(
+    "folder", ["mine", "slalom", "slalom/racing", "src/slalom", "torch", "site-packages"]
+)
+def test_the_users_own_line_is_told_whatever_its_folders_are_called(
+    folder: str, tmp_path: Path
+) -> None:
+    file = tmp_path / folder / "net.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(FAILING)
+    assert raised(file).startswith(f"RuntimeError: boom at {file}:2 (raise RuntimeError('boom')")
+    assert f"{folder}/gone.py:2" in raised(tmp_path / folder / "gone.py")
+
+
+def test_slaloms_own_lines_are_not_the_users_through_a_link_either(tmp_path: Path) -> None:
+    link = tmp_path / "mine"
+    link.symlink_to(trainer.PACKAGE, target_is_directory=True)
+    assert raised(link / "racing" / "ours.py") == "RuntimeError: boom"
+    assert raised(trainer.PACKAGE / "racing" / "ours.py") == "RuntimeError: boom"
+
+
+def test_the_users_line_comes_before_that_of_a_library() -> None:
+    """And a library's before none at all; the standard library's among them."""
+    library = trainer.LIBRARIES[0] / "lib" / "it.py"
+    scope: dict[str, Any] = {}
+    exec(compile("def call(f):\n    return f()\n", str(library), "exec"), scope)
+    with pytest.raises(ZeroDivisionError) as caught:
+        scope["call"](lambda: 1 / 0)
+    assert "test_trainer.py" in trainer.told(beyond_this_file(caught.value))
+    with pytest.raises(TypeError) as wrong:
+        scope["call"](None)
+    assert "lib/it.py:2" in trainer.told(beyond_this_file(wrong.value))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from slalom.racing.verdict import ratio
+from slalom.racing.verdict import ratio, typical
 
 
 def test_the_ratio_is_the_geometric_mean_of_the_pairs():
@@ -72,3 +72,10 @@ def test_a_difference_of_a_third_is_found():
         slow = 1.3 * np.exp(generator.normal(5, 0.2, 30))
         found += ratio(slow, fast, seed=i).low > 1
     assert found >= 90
+
+
+def test_what_is_typical_counts_those_that_never_arrived():
+    assert typical([10, 40]) == pytest.approx(20)
+    assert typical([1, 2, None]) == 2
+    assert typical([1, None, None]) == math.inf
+    assert typical([]) == math.inf

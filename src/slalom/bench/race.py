@@ -41,9 +41,9 @@ def needs(task: Task, bank: Bank) -> dict[Key, float]:
     verdict goes by.
     """
     found: dict[Key, float] = {}
-    for key, traces in bank.traces.items():
+    for key, histories in bank.histories.items():
         lane = Lane.of(task, Entrant(0, FIELD[key[0]], {}))
-        crossings = [t.crossing(task) for t in traces]
+        crossings = [t.crossing(task) for t in histories]
         works = [lane.work(c) if c else math.inf for c in crossings]
         arrived = all(map(math.isfinite, works))
         found[key] = statistics.geometric_mean(works) if arrived else statistics.median(works)

@@ -26,7 +26,7 @@ from slalom.racing.bracket import Heats, Lane
 from slalom.racing.entrants import FIELD, Entrant, Family, points
 from slalom.racing.race import FINALISTS
 from slalom.racing.replay import Bank, Replayer
-from slalom.racing.runner import Trace
+from slalom.racing.runner import History
 from slalom.tasks import load
 from slalom.train import Task
 
@@ -57,12 +57,12 @@ class Search:
         """
         low, high = FIELD[method].space["lr"]
         key = self.bank.nearest(method, low * (high / low) ** share)
-        traces = self.bank.traces[key]
-        trace: Trace = traces[self.seed % len(traces)]
+        histories = self.bank.histories[key]
+        history: History = histories[self.seed % len(histories)]
         lane = Lane.of(self.task, Entrant(0, FIELD[method], {}))
-        crossing = trace.crossing(self.task)
+        crossing = history.crossing(self.task)
         loss = math.inf
-        evaluations = trace.evaluations
+        evaluations = history.evaluations
         for i, e in enumerate(evaluations):
             loss = e.valid_loss if math.isfinite(e.valid_loss) else 1e9
             if report(i + 1, loss) and crossing is None:
@@ -71,7 +71,7 @@ class Search:
         if crossing is None:  # recorded no further; the tuner would go on to the cap
             last = lane.work(evaluations[-1]) if evaluations else 0.0
             n = len(evaluations)
-            while trace.ended is None and last < self.task.max_steps:
+            while history.ended is None and last < self.task.max_steps:
                 n, last = n + 1, last + lane.stride
                 if report(n, loss):
                     break
@@ -171,7 +171,7 @@ def heats_cost(task: Task, bank: Bank, seed: int) -> float:
         return math.inf
     chosen = leaders[0].entrant
     found = grid[bank.nearest(chosen.family.label, chosen.hypers["lr"])]
-    spent = sum(s.done for s in heats.standings) / min(grid.values())
+    spent = sum(s.done for s in heats.contenders) / min(grid.values())
     return spent if found <= WITHIN * min(grid.values()) else math.inf
 
 

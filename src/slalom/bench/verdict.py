@@ -16,7 +16,7 @@ from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank
 from slalom.racing.result import Result
-from slalom.racing.runner import HOLD, Request, Runner, Trace
+from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.tasks import load
 from slalom.train import Evaluation, Task
 
@@ -37,8 +37,7 @@ class Drawn(Runner):
         super().__init__(task)
         self._works, self._slower, self._seed = works, slower, seed
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`slalom.racing.runner.Runner`."""
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         for request in requests:
             label = request.entrant.family.label
             work = random.Random(f"{self._seed} {label} {request.seed}").choice(self._works)
@@ -52,7 +51,7 @@ class Drawn(Runner):
             known = tuple(
                 self._evaluation(step, lane, step >= crossing) for step in steps if step > 0
             )
-            yield request, Trace(known)
+            yield request, History(known)
 
     def _evaluation(self, step: int, lane: Lane, there: bool) -> Evaluation:
         target = self.task.target or 0.0
@@ -81,7 +80,7 @@ def called(folder: Path, factor: float, races: int = RACES) -> float:
         grid = needs(task, bank)
         best = min(grid, key=lambda key: grid[key])
         lane = Lane.of(task, Entrant(0, FIELD[best[0]], {}))
-        crossings = [t.crossing(task) for t in bank.traces[best]]
+        crossings = [t.crossing(task) for t in bank.histories[best]]
         fields.append((task, [lane.work(c) if c else math.inf for c in crossings]))
     won = 0
     for seed in range(races):

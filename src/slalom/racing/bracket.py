@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from slalom.racing.entrants import Entrant, Family, between, beyond
-from slalom.racing.runner import HOLD, Request, Runner, Trace
+from slalom.racing.runner import HOLD, History, Request, Runner
+from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
 
 KEEP = 0.5
@@ -68,29 +69,27 @@ class Lane:
 
 
 @dataclass
-class Standing:
-    """One entrant in the heats: its run so far, and what became of it.
-
-    ``fate`` is ``racing``, ``reached``, ``dropped``, ``diverged``, ``failed`` or ``not reached``;
+class Contender:
+    """One entrant in the heats: its run so far, and what became of it;
     ``close`` if it was among the last when somebody else was through.
     """
 
     entrant: Entrant
     lane: Lane
-    trace: Trace = field(default_factory=Trace)
-    fate: str = "racing"
+    history: History = field(default_factory=History)
+    status: Status = Status.RUNNING
     close: bool = False
 
     @property
     def to_target(self) -> float:
         """Work to the target; infinite if it was not reached."""
-        crossing = self.trace.crossing(self.lane.task)
+        crossing = self.history.crossing(self.lane.task)
         return self.lane.work(crossing) if crossing else math.inf
 
     @property
     def done(self) -> float:
         """Work done so far."""
-        return self.lane.work(self.trace.evaluations[-1]) if self.trace.evaluations else 0.0
+        return self.lane.work(self.history.evaluations[-1]) if self.history.evaluations else 0.0
 
     @property
     def loss(self) -> float:
@@ -103,13 +102,13 @@ class Standing:
 
     def loss_at(self, work: float) -> float:
         """The loss at the last evaluation up to this work; infinite as in :attr:`loss`."""
-        known = [e for e in self.trace.evaluations if self.lane.work(e) <= work + 1e-9]
+        known = [e for e in self.history.evaluations if self.lane.work(e) <= work + 1e-9]
         last = known[-1].valid_loss if known else math.inf
         return last if math.isfinite(last) else math.inf
 
-    def ahead_of(self, other: Standing) -> bool:
+    def ahead_of(self, other: Contender) -> bool:
         """Whether it got to the target sooner; where neither did, whether its loss was lower."""
-        if self.to_target != other.to_target or self.fate in ("diverged", "failed"):
+        if self.to_target != other.to_target or self.status in (Status.DIVERGED, Status.FAILED):
             return self.to_target < other.to_target
         work = min(self.done, other.done)
         return self.loss_at(work) < other.loss_at(work)
@@ -123,7 +122,7 @@ class Heats:
         entrants: who races; more may be added while it runs.
         runner: who trains them.
         seed: of the initial weights and the order of samples, the same for all.
-        report: called with each standing that has moved.
+        report: called with each contender that has moved.
     """
 
     def __init__(
@@ -133,29 +132,29 @@ class Heats:
         runner: Runner,
         seed: int,
         *,
-        report: Callable[[Standing], None] = lambda standing: None,
+        report: Callable[[Contender], None] = lambda contender: None,
     ):
         self.task, self.seed = task, seed
-        self.standings = [Standing(e, Lane.of(task, e)) for e in entrants]
+        self.contenders = [Contender(e, Lane.of(task, e)) for e in entrants]
         self._runner, self._report = runner, report
 
     @property
     def best(self) -> float:
         """The least work to the target so far."""
-        return min((s.to_target for s in self.standings), default=math.inf)
+        return min((s.to_target for s in self.contenders), default=math.inf)
 
-    def leaders(self, n: int) -> list[Standing]:
+    def leaders(self, n: int) -> list[Contender]:
         """The best of each family that reached the target or was close, at most ``n``."""
-        best: dict[str, Standing] = {}
-        for standing in sorted(self.standings, key=lambda s: (s.to_target, s.loss)):
-            if standing.fate == "reached" or standing.close:
-                best.setdefault(standing.entrant.family.label, standing)
+        best: dict[str, Contender] = {}
+        for contender in sorted(self.contenders, key=lambda s: (s.to_target, s.loss)):
+            if contender.status == Status.REACHED or contender.close:
+                best.setdefault(contender.entrant.family.label, contender)
         return list(best.values())[:n]
 
     def run(self) -> None:
         """Race until everyone is through or out."""
         evaluations, share = 1, 1.0
-        while self._of("racing"):
+        while self._of(Status.RUNNING):
             work = float(evaluations * self.task.eval_every)
             racing = self._entered(work, share)
             self._advance(racing, work)
@@ -190,13 +189,13 @@ class Heats:
         }
 
     def _climb(
-        self, best: Standing, way: int, enter: Callable[[Family, dict[str, float]], Entrant]
-    ) -> Standing:
+        self, best: Contender, way: int, enter: Callable[[Family, dict[str, float]], Entrant]
+    ) -> Contender:
         """The last of those that each are ahead of the one before, from ``best`` on, one way."""
         family = best.entrant.family
         for _ in range(CLIMB):
             own = sorted(
-                (s for s in self.standings if s.entrant.family is family),
+                (s for s in self.contenders if s.entrant.family is family),
                 key=lambda s: way * s.entrant.hypers.get("lr", 0.0),
             )
             beside = own[own.index(best) + 1 :][:1]
@@ -205,7 +204,7 @@ class Heats:
                 if further is None:
                     break
                 beside = [self._late(enter(family, further))]
-            elif beside[0].fate != "dropped":
+            elif beside[0].status != Status.DROPPED:
                 break
             self._probe(beside[0])
             if not beside[0].ahead_of(best):
@@ -214,91 +213,91 @@ class Heats:
             best.close = True
         return best
 
-    def _late(self, entrant: Entrant) -> Standing:
-        standing = Standing(entrant, Lane.of(self.task, entrant))
-        self.standings.append(standing)
-        return standing
+    def _late(self, entrant: Entrant) -> Contender:
+        contender = Contender(entrant, Lane.of(self.task, entrant))
+        self.contenders.append(contender)
+        return contender
 
-    def _probe(self, standing: Standing) -> None:
+    def _probe(self, contender: Contender) -> None:
         """Let one go on alone, for as long as it is not behind the best."""
-        best = min(self.standings, key=lambda s: s.to_target)
-        standing.fate = "racing"
-        if standing.done < GLANCE * best.to_target:
-            self._advance([standing], GLANCE * best.to_target)
-        if standing.fate == "racing" and standing.loss <= best.loss_at(standing.done):
-            self._advance([standing], best.to_target, hold=True)
-        self._out(standing)
+        best = min(self.contenders, key=lambda s: s.to_target)
+        contender.status = Status.RUNNING
+        if contender.done < GLANCE * best.to_target:
+            self._advance([contender], GLANCE * best.to_target)
+        if contender.status == Status.RUNNING and contender.loss <= best.loss_at(contender.done):
+            self._advance([contender], best.to_target, hold=True)
+        self._out(contender)
 
     def _tried(self, family: Family) -> list[dict[str, float]]:
-        return [dict(s.entrant.hypers) for s in self.standings if s.entrant.family is family]
+        return [dict(s.entrant.hypers) for s in self.contenders if s.entrant.family is family]
 
-    def _entered(self, work: float, share: float) -> list[Standing]:
+    def _entered(self, work: float, share: float) -> list[Contender]:
         """Who is in a heat of this much work.
 
         Who is evaluated seldom (batch gradient descent sees every sample for each update) enters
         when others have done half as much as it takes, and with the share of each family that is
         left by then: all of its settings would cost more than the rest of the race.
         """
-        racing = self._of("racing")
-        entered = [s for s in racing if s.trace.evaluations]
-        due: dict[str, list[Standing]] = {}
-        for standing in racing:
-            if not standing.trace.evaluations and standing.lane.stride <= 2 * work:
-                due.setdefault(standing.entrant.family.label, []).append(standing)
-        for standings in due.values():
-            n = max(1, round(share * len(standings)))
-            entered += standings[:n]
-            for standing in standings[n:]:
-                self._out(standing)
+        racing = self._of(Status.RUNNING)
+        entered = [s for s in racing if s.history.evaluations]
+        due: dict[str, list[Contender]] = {}
+        for contender in racing:
+            if not contender.history.evaluations and contender.lane.stride <= 2 * work:
+                due.setdefault(contender.entrant.family.label, []).append(contender)
+        for contenders in due.values():
+            n = max(1, round(share * len(contenders)))
+            entered += contenders[:n]
+            for contender in contenders[n:]:
+                self._out(contender)
         return entered
 
-    def _of(self, fate: str) -> list[Standing]:
-        return [s for s in self.standings if s.fate == fate]
+    def _of(self, status: Status) -> list[Contender]:
+        return [s for s in self.contenders if s.status == status]
 
-    def _advance(self, racing: Sequence[Standing], work: float, hold: bool = False) -> None:
+    def _advance(self, racing: Sequence[Contender], work: float, hold: bool = False) -> None:
         """Train up to this work; with ``hold`` so much on as shows that a crossing there holds."""
         limit = min(work, float(self.task.max_steps))
         requests = [
             Request(
                 s.entrant, self.seed, s.lane.until(limit) + hold * HOLD * s.lane.every,
-                s.lane.every, s.trace,
+                s.lane.every, s.history,
             )
             for s in racing
         ]  # fmt: skip
         by_number = {s.entrant.number: s for s in racing}
-        for request, trace in self._runner.advance(requests):
-            standing = by_number[request.entrant.number]
-            standing.trace = trace
-            if trace.ended:
-                standing.fate = trace.ended
-            elif trace.crossing(self.task):
-                standing.fate = "reached"
-            elif trace.step >= standing.lane.until(float(self.task.max_steps)):
-                standing.fate = "not reached"
-            self._report(standing)
+        for request, history in self._runner.advance(requests):
+            contender = by_number[request.entrant.number]
+            contender.history = history
+            if history.ended:
+                contender.status = history.ended
+            elif history.crossing(self.task):
+                contender.status = Status.REACHED
+            elif history.step >= contender.lane.until(float(self.task.max_steps)):
+                contender.status = Status.NOT_REACHED
+            self._report(contender)
 
     def _halve(self, protect: bool) -> None:
         """The better half goes on, and while they are protected the best of each family."""
-        racing = [s for s in self._of("racing") if s.trace.evaluations]
+        racing = [s for s in self._of(Status.RUNNING) if s.history.evaluations]
         racing.sort(key=lambda s: s.loss)
         kept = max(LAST, math.ceil(KEEP * len(racing)))
         seen = set()
-        for i, standing in enumerate(racing):
-            leads = standing.entrant.family.label not in seen
-            seen.add(standing.entrant.family.label)
+        for i, contender in enumerate(racing):
+            leads = contender.entrant.family.label not in seen
+            seen.add(contender.entrant.family.label)
             if i >= kept and not (protect and leads):
-                self._out(standing)
+                self._out(contender)
 
     def _close(self) -> None:
         """Somebody is through: the best of the others may show that they are as soon there."""
-        racing = sorted(self._of("racing"), key=lambda s: s.loss)
-        for standing in racing[:LAST]:
-            standing.close = True
+        racing = sorted(self._of(Status.RUNNING), key=lambda s: s.loss)
+        for contender in racing[:LAST]:
+            contender.close = True
         self._advance(racing[:LAST], self.best, hold=True)
-        for standing in racing:
-            self._out(standing)
+        for contender in racing:
+            self._out(contender)
 
-    def _out(self, standing: Standing) -> None:
-        if standing.fate == "racing":
-            standing.fate = "dropped"
-            self._report(standing)
+    def _out(self, contender: Contender) -> None:
+        if contender.status == Status.RUNNING:
+            contender.status = Status.DROPPED
+            self._report(contender)

@@ -17,7 +17,8 @@ import cloudpickle
 
 from slalom.errors import InputError
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.runner import History, Request, Runner
+from slalom.racing.status import Status
 from slalom.racing.trainer import Runs
 from slalom.train import Task
 
@@ -48,20 +49,19 @@ class Crew(Runner):
         """Have a worker bring a run on; raises :attr:`died` if it is dead already."""
 
     @abstractmethod
-    def _result(self, pending: Any) -> Trace:
+    def _result(self, pending: Any) -> History:
         """Wait for what was submitted."""
 
     @abstractmethod
     def _dismiss(self, worker: Any) -> None:
         """Let a worker go, dead or alive, without waiting."""
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`slalom.racing.runner.Runner`."""
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         pending = [self._send(r) for r in requests]
         for i, request in enumerate(requests):  # in order, so that a record is always the same
             for left in reversed(range(TRIES)):
                 try:
-                    trace = self._result(pending[i])
+                    history = self._result(pending[i])
                     break
                 except self.died:  # it was at this one: those before it are through
                     place = self._place(request)
@@ -71,8 +71,8 @@ class Crew(Runner):
                             pending[j] = self._send(requests[j])
             else:
                 reason = f"its process died {TRIES} times; it may want more memory than there is"
-                trace = Trace(request.known.evaluations, "failed", reason)
-            yield request, trace
+                history = History(request.known.evaluations, Status.FAILED, reason)
+            yield request, history
 
     def close(self) -> None:
         """Let all workers go."""
@@ -116,7 +116,6 @@ class Processes(Crew):
             )
 
     def forget(self, entrant: Entrant, seed: int) -> None:
-        """See :class:`slalom.racing.runner.Runner`."""
         super().forget(entrant, seed)
         worker = self._crew[(entrant.number + seed) % len(self._crew)]
         if worker is not None:
@@ -125,10 +124,10 @@ class Processes(Crew):
     def _hire(self) -> _Worker:
         return _Worker(self.task, self.folder)
 
-    def _submit(self, worker: _Worker, request: bytes) -> Future[Trace]:
+    def _submit(self, worker: _Worker, request: bytes) -> Future[History]:
         return worker.ask("train", self.task.target, request)
 
-    def _result(self, pending: Future[Trace]) -> Trace:
+    def _result(self, pending: Future[History]) -> History:
         return pending.result()
 
     def _dismiss(self, worker: _Worker) -> None:

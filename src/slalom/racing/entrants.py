@@ -14,6 +14,7 @@ from torch import Tensor
 
 from slalom import optim
 from slalom.errors import InputError
+from slalom.racing.snippet import Recipe, recipe, snippet
 
 Params = Iterable[Tensor]
 Space = Mapping[str, tuple[float, float]]
@@ -30,7 +31,6 @@ class Family:
             ``batch_size`` may be among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
-        source: how ``make`` is written in Python, for the snippet.
     """
 
     label: str
@@ -38,7 +38,6 @@ class Family:
     space: Space
     fixed: Mapping[str, Any] = field(default_factory=dict)
     batch_size: Literal["all"] | int | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,27 +79,29 @@ class Entrant:
         """The entrant's optimizer for these parameters."""
         return self.family.make(params, **self.arguments)
 
-    def snippet(self) -> str:
-        """Two lines of Python that make this optimizer for ``model``."""
-        arguments = "".join(f", {n}={_written(v)}" for n, v in self.arguments.items())
-        module = self.family.source.rpartition(".")[0].partition(".")[0] or "slalom"
+    @property
+    def recipe(self) -> Recipe:
+        """How it is kept in a record."""
+        return recipe(self.family.make, self.arguments)
+
+    def snippet(self, parameters: str = "model.parameters()") -> str:
+        """Two lines of Python that make this optimizer for the parameters."""
         size = self.batch_size
         note = "" if size is None else f"  # in batches of {size}"
         note = "  # one update for all samples" if size == "all" else note
-        made = f"optimizer = {self.family.source}(model.parameters(){arguments}){note}"
-        return f"import {module}\n{made}"
+        return snippet(self.label, self.family.make, self.arguments, parameters, note)
 
 
 def _ours(label: str, name: str, batch_size: Literal["all"] | None = None, **fixed: Any) -> Family:
     made = getattr(optim, name)
     space = {n: bounds for n, bounds in made.rule.search.items() if n not in fixed}
-    return Family(label, made, space, fixed, batch_size, f"slalom.optim.{name}")
+    return Family(label, made, space, fixed, batch_size)
 
 
 FIELD: dict[str, Family] = {
     f.label: f
     for f in (
-        Family("BGD", optim.SGD, {"lr": (1e-2, 3.0)}, {}, "all", "slalom.optim.SGD"),
+        Family("BGD", optim.SGD, {"lr": (1e-2, 3.0)}, {}, "all"),
         _ours("SGD", "SGD"),
         _ours("Momentum", "Momentum"),
         _ours("Nesterov", "Momentum", nesterov=True),
@@ -192,10 +193,6 @@ def _family(label: str | None, given: Any) -> Family:
             'and its search space, as in {"lr": (1e-4, 1e-1)}'
         )
     name = getattr(given, "__qualname__", "optimizer")
-    module = getattr(given, "__module__", "")
-    module = {"slalom.optim": "slalom.optim"}.get(module) or (
-        "torch.optim" if module.startswith("torch.optim") else module
-    )
     if space is None and isinstance(given, type):
         rule = getattr(given, "rule", None) or getattr(getattr(optim, name, None), "rule", None)
         space = dict(rule.search) if rule is not None else {"lr": (1e-4, 1.0)}
@@ -203,7 +200,7 @@ def _family(label: str | None, given: Any) -> Family:
         if len(bounds) != 2 or not 0 < bounds[0] < bounds[1]:
             raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
     make: Any = given
-    return Family(label or name, make, space or {}, {}, None, f"{module}.{name}")
+    return Family(label or name, make, space or {})
 
 
 NEAR_ONE = ("momentum", "alpha", "rho", "betas")
@@ -276,7 +273,3 @@ def between(
 
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
-
-
-def _written(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)

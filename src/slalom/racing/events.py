@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slalom.racing.status import Stage, Status
+
 if TYPE_CHECKING:
     from slalom.racing.result import Result
 
@@ -24,12 +26,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Moved:
-    """A run was brought on, or ended; ``status`` is that of the ledger's table of runs."""
+    """A run was brought on, or ended."""
 
     label: str
     seed: int
-    stage: str
-    status: str
+    stage: Stage
+    status: Status
     step: int
     metric: float
     steps_to_target: int | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from slalom.racing.status import Stage, Status
 from slalom.racing.verdict import Ratio
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 class Standing:
     """One family with its best hyper-parameters; medians over seeds, None where not reached.
 
-    ``status`` is ``reached``, ``not reached``, ``dropped``, ``diverged`` or ``failed``;
     ``reached`` of ``seeds`` runs got to the target. ``seconds_to_target`` are the updates times
     the seconds of one, measured alone, where it was measured.
     """
@@ -28,7 +28,7 @@ class Standing:
     rule: str
     hypers: dict[str, float]
     batch: int
-    status: str
+    status: Status
     reached: int
     seeds: int
     steps_to_target: float | None
@@ -70,13 +70,16 @@ class Winner:
     hypers: dict[str, float]
     batch: int
     code: str
+    make: Callable[[Iterable[Tensor]], torch.optim.Optimizer] = field(repr=False, compare=False)
 
     def optimizer(self, params: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The winner's optimizer for these parameters; for what ``slalom.optim`` has."""
-        from slalom.racing.entrants import families
+        """The winner's optimizer for these parameters, as it raced; its ``batch`` is yours to make.
 
-        family = families([self.rule])[0]
-        return family.make(params, **family.fixed, **self.hypers)
+        After a race of this process it is made by the very entrant that won. Read back from a
+        ledger, it is made of the class of ``slalom.optim`` or ``torch.optim`` on record;
+        :class:`slalom.errors.InputError` for another, which :meth:`snippet` says how to write.
+        """
+        return self.make(params)
 
     def snippet(self) -> str:
         """Two lines of Python that make the winner's optimizer for ``model``."""
@@ -91,8 +94,8 @@ class Curve:
     rule: str
     hypers: dict[str, float]
     seed: int
-    stage: str
-    status: str
+    stage: Stage
+    status: Status
     chosen: bool
     step: list[int]
     samples: list[int]

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from slalom.errors import InputError
+from slalom.racing.content import SCHEMA, faults
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Trace
+from slalom.racing.runner import History
+from slalom.racing.snippet import Recipe
+from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
 
 APPLICATION = 0x534C414C  # "SLAL"
-VERSION = 1
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entrant (
-    number INTEGER PRIMARY KEY, family TEXT NOT NULL, label TEXT NOT NULL, hypers TEXT NOT NULL,
-    batch INTEGER NOT NULL, snippet TEXT NOT NULL
-);
-CREATE TABLE run (
-    entrant INTEGER NOT NULL REFERENCES entrant, seed INTEGER NOT NULL, stage TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, ended TEXT, steps INTEGER NOT NULL,
-    samples INTEGER NOT NULL, seconds REAL NOT NULL,
-    steps_to_target INTEGER, samples_to_target INTEGER, seconds_to_target REAL,
-    PRIMARY KEY (entrant, seed)
-) WITHOUT ROWID;
-CREATE TABLE evaluation (
-    entrant INTEGER NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL,
-    samples INTEGER NOT NULL, seconds REAL NOT NULL,
-    train_loss REAL, valid_loss REAL, metric REAL,
-    PRIMARY KEY (entrant, seed, step)
-) WITHOUT ROWID;
-CREATE TABLE timing (entrant INTEGER NOT NULL, round INTEGER NOT NULL, seconds REAL NOT NULL);
-CREATE TABLE note (text TEXT NOT NULL UNIQUE);
-"""
-"""Not-a-number is kept as NULL. ``timing.seconds`` are those of one update."""
+VERSION = 2
 
 
 class Ledger:
@@ -51,49 +32,71 @@ class Ledger:
         path: of the SQLite file. It must be a ledger of this version, whole, and
             :class:`InputError` says so if it is not. It is never overwritten.
         create: make it, whole or not at all whatever happens meanwhile, with these values in the
-            table ``meta``.
+            table ``meta``; :data:`slalom.racing.content.META` says which.
+        read_only: nothing is written, so that a ledger can be read where nothing may be, or where
+            a race is still being written to it.
+
+    What cannot be written (the disk is full) raises :class:`InputError`; what was recorded before
+    stays.
     """
 
-    def __init__(self, path: Path, *, create: Mapping[str, Any] | None = None):
+    def __init__(
+        self, path: Path, *, create: Mapping[str, Any] | None = None, read_only: bool = False
+    ):
         self.path = path
         if create is not None:
             if path.exists():
                 raise InputError(f"{path} exists already; choose another folder, or resume it")
-            try:
-                self._make(create)
-            except sqlite3.OperationalError as error:
-                raise InputError(f"{path} cannot be written: {error}") from error
+            self._make(create)
         if not path.is_file():
             raise InputError(f"there is no ledger {path}")
-        self._db = sqlite3.connect(path, isolation_level=None)
         try:
-            self._check()
-        except BaseException:
-            self._db.close()
+            self._db = _to_read(path) if read_only else sqlite3.connect(path, isolation_level=None)
+            try:
+                self._check()
+                if not read_only:
+                    with self._written():
+                        self._db.execute("PRAGMA journal_mode=WAL")
+                        self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
+        except BaseException as error:
+            if create is not None:
+                _remove(path)
+            if isinstance(error, sqlite3.Error):
+                raise InputError(f"{path} cannot be opened: {error}") from error
             raise
 
     def _make(self, meta: Mapping[str, Any]) -> None:
+        """Make it beside its place, in one file that is on the disk before it is renamed."""
         temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}")
-        self._db = sqlite3.connect(temporary, isolation_level=None)
-        with closing(self._db):
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; "
-                f"PRAGMA user_version={VERSION}; COMMIT;"
-            )
-            self.set(**meta)
-        os.replace(temporary, self.path)
+        try:
+            self._db = sqlite3.connect(temporary, isolation_level=None)
+            with contextlib.closing(self._db):
+                self._db.executescript(
+                    f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; "
+                    f"PRAGMA user_version={VERSION};"
+                )
+                self._put(meta)
+                self._db.execute("COMMIT")
+            os.replace(temporary, self.path)
+        except sqlite3.Error as error:
+            _remove(temporary)
+            raise InputError(f"{self.path} cannot be made: {error}") from error
+        except BaseException:
+            _remove(temporary)
+            raise
 
     def _check(self) -> None:
         path = self.path
         try:
-            self._db.execute("PRAGMA synchronous=NORMAL")
             (application,) = self._db.execute("PRAGMA application_id").fetchone()
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            (sound,) = self._db.execute("PRAGMA quick_check").fetchone()
-            if (application, version, sound) == (APPLICATION, VERSION, "ok"):
-                sound = self._read_all()
-        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: text that is none
+            fault = ""
+            if (application, version) == (APPLICATION, VERSION):
+                fault = faults(self._db)
+        except (sqlite3.Error, ValueError) as error:  # ValueError: text that is none
             raise InputError(f"{path} cannot be read as a ledger: {error}") from error
         if application != APPLICATION:
             raise InputError(f"{path} is a database, but not a ledger of Slalom")
@@ -101,24 +104,8 @@ class Ledger:
             raise InputError(
                 f"{path} is a ledger of version {version}; this Slalom reads version {VERSION}"
             )
-        if sound != "ok":
-            raise InputError(f"{path} is damaged: {sound}")
-
-    def _read_all(self) -> str:
-        """``ok``, or what is wrong that SQLite does not see: other tables, or text that is none."""
-        tables = {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_master") if sql}
-        if tables != {statement.strip() for statement in SCHEMA.split(";")} - {""}:
-            return "its tables are not those of a ledger"
-        for table in ("entrant", "run", "evaluation", "timing", "note"):
-            for _ in self._db.execute(f"SELECT * FROM {table}"):
-                pass
-        for (hypers,) in self._db.execute("SELECT hypers FROM entrant"):
-            json.loads(hypers)
-        if not self.meta:
-            return "it does not say of which race"
-        if self._db.execute("PRAGMA foreign_key_check").fetchone():
-            return "it has runs of nobody"
-        return "ok"
+        if fault:
+            raise InputError(f"{path} is damaged: {fault}")
 
     def close(self) -> None:
         """Write all to the one file and let go of it."""
@@ -126,26 +113,31 @@ class Ledger:
 
     def set(self, **values: Any) -> None:
         """Put values, as JSON, into the table ``meta``."""
-        rows = [(key, json.dumps(value)) for key, value in values.items()]
         with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+            self._put(values)
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        rows = [(key, json.dumps(value)) for key, value in values.items()]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     @property
     def meta(self) -> dict[str, Any]:
         """The table ``meta``."""
         return {k: json.loads(v) for k, v in self._db.execute("SELECT key, value FROM meta")}
 
-    def enter(self, entrant: Entrant, batch: int) -> None:
-        """Record an entrant, once.
+    def enter(self, entrant: Entrant, batch: int, parameters: str = "model.parameters()") -> None:
+        """Record an entrant, once; ``parameters`` is how what it is given is written in Python.
 
         Raises :class:`InputError` if there is another by its number: of a race that was begun with
         other ranges, or another baseline.
         """
+        recipe = entrant.recipe
         row = (
             entrant.number, entrant.family.label, entrant.label, json.dumps(dict(entrant.hypers)),
-            batch, entrant.snippet(),
+            batch, entrant.snippet(parameters), recipe.name, json.dumps(recipe.arguments),
         )  # fmt: skip
-        self._db.execute("INSERT OR IGNORE INTO entrant VALUES (?, ?, ?, ?, ?, ?)", row)
+        with self._written():
+            self._db.execute("INSERT OR IGNORE INTO entrant VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         found = self._db.execute("SELECT * FROM entrant WHERE number = ?", row[:1]).fetchone()
         if found != row:
             raise InputError(
@@ -153,12 +145,20 @@ class Ledger:
                 f"({row[5]!r}); resume it as it was begun"
             )
 
+    def recipe(self, number: int) -> Recipe:
+        """How the optimizer of an entrant was made, as far as that is on record."""
+        name, arguments = self._db.execute(
+            "SELECT optimizer, arguments FROM entrant WHERE number = ?", (number,)
+        ).fetchone()
+        known = json.loads(arguments).items()
+        return Recipe(name, {n: tuple(v) if isinstance(v, list) else v for n, v in known})
+
     def record(
-        self, entrant: Entrant, seed: int, stage: str, status: str, trace: Trace,
+        self, entrant: Entrant, seed: int, stage: Stage, status: Status, history: History,
         crossing: Evaluation | None,
     ) -> None:  # fmt: skip
         """Record all that is known of a run, in one transaction."""
-        last = trace.evaluations[-1] if trace.evaluations else None
+        last = history.evaluations[-1] if history.evaluations else None
         counts = (last.step, last.samples, last.seconds) if last else (0, 0, 0.0)
         reached = (
             (crossing.step, crossing.samples, crossing.seconds) if crossing else (None, None, None)
@@ -167,13 +167,13 @@ class Ledger:
         with self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*key, stage, status, trace.reason, trace.ended, *counts, *reached),
+                (*key, stage, status, history.reason, history.ended, *counts, *reached),
             )
             self._db.executemany(
                 "INSERT OR IGNORE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (*key, e.step, e.samples, e.seconds, e.train_loss, e.valid_loss, e.metric)
-                    for e in trace.evaluations
+                    for e in history.evaluations
                 ],
             )
 
@@ -192,40 +192,80 @@ class Ledger:
 
     def note(self, text: str) -> None:
         """Record a sentence that people should read, once."""
-        self._db.execute("INSERT OR IGNORE INTO note VALUES (?)", (text,))
+        with self._written():
+            self._db.execute("INSERT OR IGNORE INTO note VALUES (?)", (text,))
 
-    def trace(self, number: int, seed: int) -> Trace:
-        """What is known of a run; an empty trace if nothing."""
+    def history(self, number: int, seed: int) -> History:
+        """What is known of a run; an empty history if nothing."""
         found = self._db.execute(
             "SELECT ended, reason FROM run WHERE entrant = ? AND seed = ?", (number, seed)
         ).fetchone()
         if found is None:
-            return Trace()
+            return History()
         rows = self._db.execute(
             "SELECT step, samples, seconds, train_loss, valid_loss, metric FROM evaluation "
             "WHERE entrant = ? AND seed = ? ORDER BY step", (number, seed),
         )  # fmt: skip
         nan = float("nan")
         evaluations = (Evaluation(*r[:3], *(nan if x is None else x for x in r[3:])) for r in rows)
-        return Trace(tuple(evaluations), *found)
+        ended, reason = found
+        return History(tuple(evaluations), ended and Status(ended), reason)
 
     def rows(self, query: str, *values: Any) -> Iterator[dict[str, Any]]:
         """The rows of a query, as dicts."""
-        with closing(self._db.execute(query, values)) as cursor:
+        with contextlib.closing(self._db.execute(query, values)) as cursor:
             names = [c[0] for c in cursor.description]
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """What SQLite cannot write, as a sentence."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(
+                f"{self.path} cannot be written: {error}; what it holds is whole, and the race can "
+                "be resumed once there is room"
+            ) from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written in the block, or nothing of it."""
+        with self._written():
+            self._db.execute("BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
 
 
-class _Transaction:
-    def __init__(self, db: sqlite3.Connection):
-        self._db = db
+def _to_read(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing, wherever the file lies.
 
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN")
+    SQLite writes beside the file to read one whose log was not merged into it yet, as that of a
+    race which is under way or was killed; where it may not, a copy is read. Any other is whole.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not (log.is_file() and log.stat().st_size):
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, isolation_level=None, uri=True)
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return sqlite3.connect(path, isolation_level=None)
+    with tempfile.TemporaryDirectory(prefix="slalom-") as folder:
+        for file in (path, log):
+            shutil.copyfile(file, Path(folder, file.name))
+        copied = sqlite3.connect(Path(folder, path.name), isolation_level=None)
+        with contextlib.closing(copied):
+            in_memory = sqlite3.connect(":memory:", isolation_level=None)
+            copied.backup(in_memory)
+            return in_memory
 
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+def _remove(path: Path) -> None:
+    """A database and all that SQLite puts beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-import shutil
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
-from typing import Any
-
-import torch
+from collections.abc import Callable, Sequence
 
 from slalom.errors import InputError
 from slalom.racing import events
-from slalom.racing.bracket import Heats, Lane, Standing
+from slalom.racing.bracket import Contender, Heats, Lane
 from slalom.racing.crew import Processes
-from slalom.racing.entrants import Entrant, Family, families, points
+from slalom.racing.entrants import Entrant, Family, points
 from slalom.racing.ledger import Ledger
-from slalom.racing.recorded import Recorded, opened
-from slalom.racing.result import Result
-from slalom.racing.runner import HOLD, Request, Runner, Trace
+from slalom.racing.options import Options, check_number
+from slalom.racing.recorded import Recorded, checkpoints
+from slalom.racing.runner import HOLD, History, Request, Runner
+from slalom.racing.status import Stage, Status
 from slalom.racing.stopwatch import stopwatch
 from slalom.racing.trainer import Trainer, told
 from slalom.racing.verdict import LOOKS, ratio, typical
@@ -40,113 +35,40 @@ FRESH = 1000
 Watch = Callable[[events.Event], None]
 
 
-def race(
-    task: Task | str,
-    *,
-    entrants: Any = None,
-    points_each: int = 6,
-    search: Collection[str] = ("lr",),
-    batch_sizes: tuple[int, int] | None = None,
-    seeds: int = 10,
-    seed: int = 0,
-    baseline: Any = "Adam(lr=1e-3)",
-    workers: int = 1,
-    engine: str = "processes",
-    address: str | None = None,
-    out: Path | str | None = None,
-    resume: bool = False,
-    watch: Watch = lambda event: None,
-    runner: Runner | None = None,
-) -> Result:
-    """Find out which optimizer with which settings reaches the task's target soonest.
+class Race:
+    """One race in progress.
 
     Args:
-        task: a :class:`slalom.Task`, or what ``slalom race`` takes: a built-in task's name, or
-            ``FILE.py[:NAME]``.
-        entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
-            methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
-        points_each: settings tried of each, from 1 on.
-        search: which of the hyper-parameters that the rules declare ranges for are searched, as in
-            ``("lr", "momentum", "betas")``; or ``"all"``. The learning rate alone by default:
-            it matters most, and few points in many dimensions find nothing.
-        batch_sizes: the smallest and the largest batch that may be tried, powers of two between;
-            by default the task's own is used. Work is counted in samples then.
-        seeds: fresh seeds of the finals, from 3 on; up to five times as many while it is open
-            who wins.
-        seed: of the points, the initial weights and the order of the samples; the finals' come
-            from it too.
-        baseline: the user's current choice, against which the bill is made: an optimizer class or
-            a callable ``params -> optimizer``; by default Adam at a learning rate of 1e-3; None
-            for none.
-        workers: processes that train, with one torch thread each. Changes no result.
-        engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
-            ``slalom[ray]``) for actors of a Ray cluster.
-        address: of the Ray cluster, ``"auto"`` for the one this machine belongs to; by default one
-            is started for the race.
-        out: the folder to write ``ledger.sqlite`` and ``report.html`` to; by default
-            ``races/<task>-<date>-<time>``.
-        resume: go on with the race in ``out``, which must have been of the same task and options.
-        watch: called with each event of :mod:`slalom.racing.events`.
-        runner: who trains; for replays.
+        task: what is trained; of one without a target the race finds it.
+        options: who races and how.
+        ledger: of this race, begun or to be gone on with; its folder takes the checkpoints.
+        trainer: who trains.
+        watch: called with each event.
 
-    Raises :class:`InputError` for what cannot be raced, before anything is trained. A
-    KeyboardInterrupt leaves the ledger whole, to be resumed.
+    Attributes:
+        entrants: all that have entered so far, by their numbers.
     """
-    spec = task if isinstance(task, str) else None
-    if isinstance(task, str):
-        from slalom.tasks import load
 
-        task = load(task)
-    _check_number("points_each", points_each, 1)
-    _check_number("seeds", seeds, 3)
-    _check_number("workers", workers, 1)
-    field = families(entrants, search, batch_sizes)
-    usual = _baseline(baseline)
-    _check_batch_sizes(batch_sizes, task)
-    task.check()
-    options = {
-        "task": task.name, "spec": spec, "seed": seed, "seeds": seeds, "points_each": points_each,
-        "metric": task.metric.name, "higher_is_better": task.higher_is_better,
-        "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
-        "max_steps": task.max_steps, "entrants": [f.label for f in field],
-        "search": search if search == "all" else list(search),
-        "batch_sizes": batch_sizes and list(batch_sizes), "baseline": usual and usual.source,
-        "parameters": sum(p.numel() for p in task.make_model(seed).parameters()),
-    }  # fmt: skip
-    with contextlib.closing(runner or _runner(task, workers, engine, address)) as trainer:
-        ledger = opened(task, options, out, resume)
-        try:
-            with _checkpoints(ledger) as trainer.folder:
-                _Race(task, field, ledger, trainer, options, usual, watch).run()
-        except KeyboardInterrupt:
-            ledger.set(interrupted=True)
-            raise
-        finally:
-            ledger.close()
-    result = Result(ledger.path.parent)
-    watch(events.Finished(result))
-    return result
-
-
-class _Race:
-    """One race in progress."""
-
-    def __init__(
-        self, task: Task, field: Sequence[Family], ledger: Ledger, trainer: Runner,
-        options: dict[str, Any], baseline: Family | None, watch: Watch,
-    ):  # fmt: skip
-        self.task, self.field, self.ledger, self.options = task, field, ledger, options
-        self.seed: int = options["seed"]
-        self.seeds: int = options["seeds"]
-        self.baseline, self.watch, self.trainer = baseline, watch, trainer
+    def __init__(self, task: Task, options: Options, ledger: Ledger, trainer: Runner, watch: Watch):
+        self.task, self.options, self.ledger = task, options, ledger
+        self.seed, self.seeds = options.seed, options.seeds
+        self.watch, self.trainer = watch, trainer
         self.runner = Recorded(trainer, ledger)
         self.entrants: list[Entrant] = []
 
     def run(self) -> None:
-        """Race to the verdict."""
+        """Race to the verdict. A KeyboardInterrupt leaves the ledger whole, to be resumed."""
+        try:
+            with checkpoints(self.ledger) as self.trainer.folder:
+                self._run()
+        except KeyboardInterrupt:
+            self.ledger.set(interrupted=True)
+            raise
+
+    def _run(self) -> None:
         start = time.perf_counter() - (self.ledger.meta.get("elapsed") or 0.0)
-        for family in self.field:
-            for hypers in points(family.space, self.options["points_each"], self.seed):
+        for family in self.options.field:
+            for hypers in points(family.space, self.options.points_each, self.seed):
                 self._enter(family, hypers)
         self.watch(
             events.Started(
@@ -162,8 +84,8 @@ class _Race:
         self.ledger.set(target=self.task.target)
         heats = self._heats()
         self._search(heats)
-        for standing in heats.standings:
-            self.trainer.forget(standing.entrant, self.seed)
+        for contender in heats.contenders:
+            self.trainer.forget(contender.entrant, self.seed)
         leaders = heats.leaders(FINALISTS)
         if leaders:
             cap = CAP * heats.best
@@ -175,18 +97,21 @@ class _Race:
     def _enter(self, family: Family, hypers: dict[str, float]) -> Entrant:
         entrant = Entrant(len(self.entrants), family, hypers)
         self.entrants.append(entrant)
-        self.ledger.enter(entrant, Lane.of(self.task, entrant).batch)
+        parameters = "model.parameters()"
+        if self.task.parameter_groups is not None:
+            parameters = "task.parameters(model)"
+        self.ledger.enter(entrant, Lane.of(self.task, entrant).batch, parameters)
         return entrant
 
     def _heats(self) -> Heats:
         entrants = list(self.entrants)
         heats = Heats(
             self.task, entrants, self.runner, self.seed,
-            report=lambda s: self._record(s, self.seed, "heat"),
+            report=lambda s: self._record(s, self.seed, Stage.HEAT),
         )  # fmt: skip
         heats.run()
-        if all(s.fate == "failed" for s in heats.standings):
-            reason = heats.standings[0].trace.reason
+        if all(s.status == Status.FAILED for s in heats.contenders):
+            reason = heats.contenders[0].history.reason
             raise InputError(f"every entrant failed; the first with {reason}")
         return heats
 
@@ -198,16 +123,16 @@ class _Race:
         self.watch(events.Told("looking for a target: what the best reaches within the cap"))
         heats = self._heats()
         sign = -1 if self.task.higher_is_better else 1
-        held = [(sign * s.trace.held(self.task), i) for i, s in enumerate(heats.standings)]
+        held = [(sign * s.history.held(self.task), i) for i, s in enumerate(heats.contenders)]
         held = [(h, i) for h, i in held if not math.isnan(h)]
         if not held:
             raise InputError(
                 f"no target was found: nobody held a value of {self.task.metric.name} over "
                 f"{HOLD + 1} evaluations; raise max_steps, lower eval_every, or give a target"
             )
-        best = heats.standings[min(held)[1]]
+        best = heats.contenders[min(held)[1]]
         runs = [(best, self.seed + i) for i in range(3)]
-        found = [t.held(self.task) for t in self._train(runs, self.task.max_steps, "heat")]
+        found = [t.held(self.task) for t in self._train(runs, self.task.max_steps, Stage.HEAT)]
         self.task = copy.copy(self.task)
         middle = statistics.median(found)
         worse = min if self.task.higher_is_better else max
@@ -224,7 +149,7 @@ class _Race:
             self.ledger.note(text)
             self.watch(events.Told(text))
 
-    def _finals(self, leaders: Sequence[Standing], cap: float) -> None:
+    def _finals(self, leaders: Sequence[Contender], cap: float) -> None:
         """The leaders on fresh seeds, until intervals decide or the seeds are used up."""
         self.watch(events.Told("finals: " + ", ".join(s.entrant.label for s in leaders)))
         needs: dict[int, list[float | None]] = {s.entrant.number: [] for s in leaders}
@@ -233,9 +158,9 @@ class _Race:
             seeds = range(done, share * self.seeds)
             runs = [(s, self.seed + FRESH + i) for i in seeds for s in racing]
             self.watch(events.Planned(len(runs)))
-            traces = self._train(runs, min(cap, self.task.max_steps), "final")
-            for (s, _), trace in zip(runs, traces, strict=True):
-                crossing = trace.crossing(self.task)
+            histories = self._train(runs, min(cap, self.task.max_steps), Stage.FINAL)
+            for (s, _), history in zip(runs, histories, strict=True):
+                crossing = history.crossing(self.task)
                 needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
             done = share * self.seeds
             self.watch(events.Told(f"{done} seeds of {len(racing)} finalists run"))
@@ -251,14 +176,14 @@ class _Race:
 
     def _run_baseline(self) -> None:
         """The user's current choice on three of the finals' seeds."""
-        if self.baseline is None:
+        if self.options.usual is None:
             return
-        entrant = self._enter(self.baseline, {})
-        standing = Standing(entrant, Lane.of(self.task, entrant))
-        runs = [(standing, self.seed + FRESH + i) for i in range(3)]
-        self._train(runs, self.task.max_steps, "baseline")
+        entrant = self._enter(self.options.usual, {})
+        contender = Contender(entrant, Lane.of(self.task, entrant))
+        runs = [(contender, self.seed + FRESH + i) for i in range(3)]
+        self._train(runs, self.task.max_steps, Stage.BASELINE)
 
-    def _time(self, leaders: Sequence[Standing]) -> None:
+    def _time(self, leaders: Sequence[Contender]) -> None:
         """Seconds of an update of each finalist, taking turns, alone on the machine."""
         if not self.trainer.real or self.ledger.meta.get("timed"):
             return
@@ -273,77 +198,49 @@ class _Race:
             self.ledger.note(noisy)
         self.ledger.set(timed=True)
 
-    def _train(self, runs: Sequence[tuple[Standing, int]], work: float, stage: str) -> list[Trace]:
+    def _train(
+        self, runs: Sequence[tuple[Contender, int]], work: float, stage: Stage
+    ) -> list[History]:
         """Train entrants on seeds up to this work, side by side where there are workers."""
         requests = [Request(s.entrant, seed, s.lane.until(work), s.lane.every) for s, seed in runs]
         lanes = {s.entrant.number: s.lane for s, _ in runs}
         found = {}
-        for request, trace in self.runner.advance(requests):
+        for request, history in self.runner.advance(requests):
             entrant, seed = request.entrant, request.seed
-            fate = trace.ended or ("reached" if trace.crossing(self.task) else "not reached")
-            standing = Standing(entrant, lanes[entrant.number], trace, fate)
-            self._record(standing, seed, stage)
-            found[entrant.number, seed] = trace
+            status = history.ended or (
+                Status.REACHED if history.crossing(self.task) else Status.NOT_REACHED
+            )
+            contender = Contender(entrant, lanes[entrant.number], history, status)
+            self._record(contender, seed, stage)
+            found[entrant.number, seed] = history
         return [found[s.entrant.number, seed] for s, seed in runs]
 
-    def _record(self, standing: Standing, seed: int, stage: str) -> None:
-        trace, entrant = standing.trace, standing.entrant
-        crossing = trace.crossing(self.task)
-        status = "running" if standing.fate == "racing" else standing.fate
-        if len(trace.evaluations) >= len(self.ledger.trace(entrant.number, seed).evaluations):
-            self.ledger.record(entrant, seed, stage, status, trace, crossing)
-        if standing.fate == "failed":
-            self.ledger.note(f"{entrant.label} failed: {trace.reason}")
-        if standing.fate not in ("racing", "dropped"):  # the dropped may be asked for again
+    def _record(self, contender: Contender, seed: int, stage: Stage) -> None:
+        history, entrant = contender.history, contender.entrant
+        crossing = history.crossing(self.task)
+        if len(history.evaluations) >= len(self.ledger.history(entrant.number, seed).evaluations):
+            self.ledger.record(entrant, seed, stage, contender.status, history, crossing)
+        if contender.status == Status.FAILED:
+            self.ledger.note(f"{entrant.label} failed: {history.reason}")
+        # those that were dropped may be asked for again
+        if contender.status not in (Status.RUNNING, Status.DROPPED):
             self.trainer.forget(entrant, seed)
-        last = trace.evaluations[-1] if trace.evaluations else None
+        last = history.evaluations[-1] if history.evaluations else None
         self.watch(
             events.Moved(
-                entrant.label, seed, stage, status, trace.step,
+                entrant.label, seed, stage, contender.status, history.step,
                 last.metric if last else math.nan,
                 crossing.step if crossing else None, crossing.seconds if crossing else None,
             )
         )  # fmt: skip
 
 
-def _baseline(given: Any) -> Family | None:
-    if given == "Adam(lr=1e-3)":
-        source = "torch.optim.Adam"
-        return Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3}, None, source)
-    return None if given is None else families({"baseline": (given, {})})[0]
+def hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
+    """Who trains.
 
-
-def _check_number(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
-
-
-def _check_batch_sizes(batch_sizes: Any, task: Task) -> None:
-    if batch_sizes is None:
-        return
-    sizes = list(batch_sizes)
-    if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1] <= task.n_train:
-        raise InputError(
-            f"batch_sizes is {batch_sizes!r}; it must be the smallest and the largest to try, "
-            f"between 1 and the {task.n_train} training samples"
-        )
-
-
-@contextlib.contextmanager
-def _checkpoints(ledger: Ledger) -> Iterator[Path]:
-    """A folder beside the ledger until the race is over, which no other takes for its own."""
-    folder = ledger.path.parent.absolute() / f"checkpoints-{ledger.meta['id']}"
-    folder.mkdir(exist_ok=True)
-    try:
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        with contextlib.suppress(OSError):  # there are some, or it is gone
-            folder.rmdir()
-
-
-def _runner(task: Task, workers: int, engine: str, address: str | None) -> Runner:
-    """Who trains."""
+    Raises :class:`InputError` for what cannot be had here.
+    """
+    check_number("workers", workers, 1)
     if engine == "ray":
         from slalom.racing.ray import RayCrew
 

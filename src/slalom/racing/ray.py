@@ -13,7 +13,7 @@ import cloudpickle
 from slalom.errors import InputError
 from slalom.racing.crew import Crew
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Trace
+from slalom.racing.runner import History
 from slalom.racing.trainer import Runs
 from slalom.train import Task
 
@@ -63,7 +63,6 @@ class RayCrew(Crew):
         self._task = ray.put(cloudpickle.dumps(task))
 
     def forget(self, entrant: Entrant, seed: int) -> None:
-        """See :class:`slalom.racing.runner.Runner`."""
         super().forget(entrant, seed)
         worker = self._crew[(entrant.number + seed) % len(self._crew)]
         if worker is not None:
@@ -83,7 +82,7 @@ class RayCrew(Crew):
     def _submit(self, worker: Any, request: bytes) -> Any:
         return worker.train.remote(self.task.target, request)
 
-    def _result(self, pending: Any) -> Trace:
+    def _result(self, pending: Any) -> History:
         return self._ray.get(pending)
 
     def _dismiss(self, worker: Any) -> None:
@@ -110,7 +109,7 @@ class _Actor:
     def begun(self) -> None:
         """Raises in the race what went wrong while this was made."""
 
-    def train(self, target: float | None, request: bytes) -> Trace:
+    def train(self, target: float | None, request: bytes) -> History:
         self._runs.task.target = target  # it may have been found since this actor began
         return self._runs.train(cloudpickle.loads(request))
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import Entrant, Family
-from slalom.racing.runner import Request, Runner, Trace
+from slalom.racing.runner import History, Request, Runner
+from slalom.racing.status import Status
 from slalom.racing.trainer import Trainer
 from slalom.train import Evaluation, Task
 
@@ -35,12 +36,12 @@ class Bank:
     """Recorded runs of one task: each family at a grid of learning rates, on some seeds.
 
     Attributes:
-        traces: (family, learning rate) -> the runs on seeds 0, 1, 2, ..., as a
+        histories: (family, learning rate) -> the runs on seeds 0, 1, 2, ..., as a
             :class:`slalom.racing.runner.Trainer` tells of them.
     """
 
-    def __init__(self, traces: dict[Key, list[Trace]]):
-        self.traces = traces
+    def __init__(self, histories: dict[Key, list[History]]):
+        self.histories = histories
 
     @classmethod
     def record(cls, task: Task, field: Sequence[Family], rates: int, seeds: int) -> Bank:
@@ -62,10 +63,10 @@ class Bank:
                 if seed >= FIRST and needed[key] > HOPELESS * least:
                     continue
                 until = lane.until(min(LIMIT * min(best, 2 * least), task.max_steps))
-                ((_, trace),) = trainer.advance([Request(entrant, seed, until, lane.every)])
+                ((_, history),) = trainer.advance([Request(entrant, seed, until, lane.every)])
                 trainer.forget(entrant, seed)
-                bank.traces.setdefault(key, []).append(trace)
-                crossing = trace.crossing(task)
+                bank.histories.setdefault(key, []).append(history)
+                crossing = history.crossing(task)
                 work = lane.work(crossing) if crossing else math.inf
                 needed[key] = min(needed.get(key, math.inf), work)
                 best = min(best, work)
@@ -74,8 +75,8 @@ class Bank:
     def save(self, path: Path) -> None:
         """Write the bank, compressed, its numbers to five digits and without seconds."""
         runs = [
-            [*key, [[t.ended, _columns(t.evaluations)] for t in traces]]
-            for key, traces in self.traces.items()
+            [*key, [[t.ended, _columns(t.evaluations)] for t in histories]]
+            for key, histories in self.histories.items()
         ]
         text = json.dumps({"version": VERSION, "runs": runs}, separators=(",", ":"))
         path.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -88,14 +89,16 @@ class Bank:
             raise InputError(f"{path} is a bank of version {content['version']}, not {VERSION}")
         return cls(
             {
-                (family, rate): [Trace(_evaluations(columns), ended) for ended, columns in traces]
-                for family, rate, traces in content["runs"]
+                (family, rate): [
+                    History(_evaluations(c), ended and Status(ended)) for ended, c in histories
+                ]
+                for family, rate, histories in content["runs"]
             }
         )
 
     def nearest(self, family: str, rate: float) -> Key:
         """The recorded setting of this family nearest to a learning rate, in ratio."""
-        own = [key for key in self.traces if key[0] == family]
+        own = [key for key in self.histories if key[0] == family]
         return min(own, key=lambda key: abs(math.log(key[1] / rate)))
 
 
@@ -110,19 +113,18 @@ class Replayer(Runner):
         super().__init__(task)
         self._bank = bank
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`slalom.racing.runner.Runner`."""
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         for request in requests:
             entrant = request.entrant
             key = self._bank.nearest(entrant.family.label, entrant.hypers["lr"])
-            traces = self._bank.traces[key]
-            trace = traces[request.seed % len(traces)]
-            known = tuple(e for e in trace.evaluations if e.step <= request.until)
-            if trace.step >= request.until:
-                yield request, Trace(known)
+            histories = self._bank.histories[key]
+            history = histories[request.seed % len(histories)]
+            known = tuple(e for e in history.evaluations if e.step <= request.until)
+            if history.step >= request.until:
+                yield request, History(known)
             else:
-                over = None if trace.crossing(self.task) else trace.ended or "dropped"
-                yield request, Trace(known, over)
+                over = None if history.crossing(self.task) else history.ended or Status.DROPPED
+                yield request, History(known, over)
 
 
 def _rate(family: Family, share: float) -> float:

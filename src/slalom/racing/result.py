@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slalom.racing.entrants import Entrant
 from slalom.racing.findings import Cost, Curve, Rival, Standing, Verdict, Winner
 from slalom.racing.ledger import Ledger
+from slalom.racing.status import Stage, Status
 from slalom.racing.verdict import ratio, typical
 
 if TYPE_CHECKING:
@@ -25,17 +29,28 @@ class Result:
     """A race that has finished or was interrupted; see :func:`slalom.race`.
 
     Args:
-        folder: where the race wrote its ledger. Raises :class:`InputError` if there is none.
+        folder: where the race wrote its ledger, or the ledger itself.
+        entrants: those that raced, by their numbers, where they are at hand: the winner's
+            optimizer is made by the very entrant then, of whatever kind it is.
+
+    Attributes:
+        path: the race's folder.
+        meta: what is known of the race as a whole; :data:`slalom.racing.content.META` names it.
+        notes: sentences worth reading.
+
+    Raises :class:`InputError` if there is no ledger, or it holds what no race writes.
     """
 
-    def __init__(self, folder: Path | str):
+    def __init__(self, folder: Path | str, entrants: Sequence[Entrant] = ()):
         folder = Path(folder)
         self.path = folder.parent if folder.is_file() else folder
-        ledger = Ledger(folder if folder.is_file() else folder / "ledger.sqlite")
-        try:
+        self._raced = entrants
+        file = folder if folder.is_file() else folder / "ledger.sqlite"
+        with contextlib.closing(Ledger(file, read_only=True)) as ledger:
             self.meta: dict[str, Any] = ledger.meta
             self.notes = [r["text"] for r in ledger.rows("SELECT text FROM note ORDER BY rowid")]
             self._entrants = {r["number"]: r for r in ledger.rows("SELECT * FROM entrant")}
+            self._recipes = {number: ledger.recipe(number) for number in self._entrants}
             self._runs = list(ledger.rows("SELECT * FROM run ORDER BY entrant, seed"))
             self._evaluations: dict[tuple[int, int], list[dict[str, Any]]] = {}
             for e in ledger.rows("SELECT * FROM evaluation ORDER BY entrant, seed, step"):
@@ -43,8 +58,6 @@ class Result:
             self._timing: dict[int, list[float]] = {}
             for t in ledger.rows("SELECT * FROM timing ORDER BY round"):
                 self._timing.setdefault(t["entrant"], []).append(t["seconds"])
-        finally:
-            ledger.close()
         for entrant in self._entrants.values():
             entrant["hypers"] = json.loads(entrant["hypers"])
 
@@ -53,7 +66,7 @@ class Result:
         """Number of each finalist -> its runs on the finals' seeds, in order."""
         found: dict[int, list[dict[str, Any]]] = {}
         for run in self._runs:
-            if run["stage"] == "final":
+            if run["stage"] == Stage.FINAL:
                 found.setdefault(run["entrant"], []).append(run)
         return found
 
@@ -62,7 +75,7 @@ class Result:
         """Family -> the number of the entrant that stands for it."""
         best: dict[str, tuple[tuple[float, ...], int]] = {}
         for run in self._runs:
-            if run["stage"] == "baseline":
+            if run["stage"] == Stage.BASELINE:
                 continue
             family = self._entrants[run["entrant"]]["family"]
             needed = run["samples_to_target"]
@@ -79,34 +92,33 @@ class Result:
     @cached_property
     def standings(self) -> list[Standing]:
         """One row a family, the soonest at its target first."""
-        rows = []
-        for family, number in self._chosen.items():
-            entrant = self._entrants[number]
-            runs = self.finals.get(number) or [r for r in self._runs if r["entrant"] == number]
-            there = [r for r in runs if r["samples_to_target"] is not None]
-            statuses = [r["status"] for r in runs]
-            status = "reached" if 2 * len(there) >= len(runs) else max(statuses, key=statuses.count)
-            metrics = [m for r in runs if (m := self._best_metric(r)) is not None]
-            rows.append(
-                Standing(
-                    0, entrant["label"], family, entrant["hypers"], entrant["batch"], status,
-                    len(there), len(runs), _median(runs, "steps_to_target"),
-                    self._seconds(number, runs), _median(runs, "samples_to_target"),
-                    statistics.median(metrics) if metrics else None, entrant["snippet"],
-                    next((r["reason"] for r in runs if r["reason"]), ""),
-                )
-            )  # fmt: skip
+        rows = [(number, self._standing(number)) for number in self._chosen.values()]
         rows.sort(
-            key=lambda s: (
-                s.samples_to_target is None,
-                s.samples_to_target or 0,
-                self._signed(s.best_metric),
+            key=lambda row: (
+                row[0] != self._leader,  # by all its seeds together, not by the median alone
+                row[1].samples_to_target is None,
+                row[1].samples_to_target or 0,
+                self._signed(row[1].best_metric),
             )
         )
-        if (won := self._leader) is not None:  # by all its seeds together, not by the median alone
-            label = self._entrants[won]["label"]
-            rows.sort(key=lambda s: s.label != label)
-        return [replace(s, place=i) for i, s in enumerate(rows, 1)]
+        return [replace(s, place=place) for place, (_, s) in enumerate(rows, 1)]
+
+    def _standing(self, number: int) -> Standing:
+        """That of an entrant, its place still open."""
+        entrant = self._entrants[number]
+        runs = self.finals.get(number) or [r for r in self._runs if r["entrant"] == number]
+        there = [r for r in runs if r["samples_to_target"] is not None]
+        statuses = [Status(r["status"]) for r in runs]
+        status = max(statuses, key=statuses.count)
+        metrics = [m for r in runs if (m := self._best_metric(r)) is not None]
+        return Standing(
+            0, entrant["label"], entrant["family"], entrant["hypers"], entrant["batch"],
+            Status.REACHED if 2 * len(there) >= len(runs) else status,
+            len(there), len(runs), _median(runs, "steps_to_target"),
+            self._seconds(number, runs), _median(runs, "samples_to_target"),
+            statistics.median(metrics) if metrics else None, entrant["snippet"],
+            next((r["reason"] for r in runs if r["reason"]), ""),
+        )  # fmt: skip
 
     @cached_property
     def _leader(self) -> int | None:
@@ -134,7 +146,7 @@ class Result:
             return Verdict(text, None, False)
         label = self._entrants[won]["label"]
         mine = self.finals[won]
-        rivals = []
+        rivals: list[tuple[int, Rival]] = []
         for number, runs in self.finals.items():
             if number == won:
                 continue
@@ -146,33 +158,33 @@ class Result:
                     for n, x in ((number, runs), (won, mine))
                 )
             )
-            rivals.append(Rival(self._entrants[number]["label"], work, seconds))
-        rivals.sort(key=lambda r: r.work.value)
-        standing = next(s for s in self.standings if s.label == label)
+            rivals.append((number, Rival(self._entrants[number]["label"], work, seconds)))
+        rivals.sort(key=lambda r: r[1].work.value)
+        standing = self._standing(won)
         took = f"{standing.steps_to_target:.0f} steps"
         if standing.seconds_to_target is not None:
             took += f" ({standing.seconds_to_target:.2g} s)"
-        open_ones = [r for r in rivals if not r.work.decided]
+        open_ones = [r for r in rivals if not r[1].work.decided]
         if not rivals:
             text = f"{label} is the only one that reached {goal}: in {took}."
             return Verdict(text, label, False)
-        nearest = open_ones[0] if open_ones else rivals[0]
-        evidence = self._evidence(won, nearest)
+        evidence = self._evidence(won, *(open_ones[0] if open_ones else rivals[0]))
         if open_ones:
-            names = " and ".join([label, *(r.label for r in open_ones)])
+            names = " and ".join([label, *(r.label for _, r in open_ones)])
             text = f"A tie of {names} at {goal}: {label} takes {took}, {evidence}."
         else:
             text = f"{label} reaches {goal} soonest, in {took}: {evidence}."
-        return Verdict(text, label, bool(open_ones), tuple(rivals))
+        return Verdict(text, label, bool(open_ones), tuple(r for _, r in rivals))
 
-    def _evidence(self, won: int, rival: Rival) -> str:
+    def _evidence(self, won: int, number: int, rival: Rival) -> str:
         work, seconds = rival.work, rival.seconds
         if math.isinf(work.value):
-            its = next(s for s in self.standings if s.label == rival.label)
+            its = self._standing(number)
             return f"{rival.label} does so in {its.reached} of {its.seeds} runs"
+        same_batch = self._entrants[number]["batch"] == self._entrants[won]["batch"]
         return (
             f"{rival.label} needs {work.value:.2f} times its "
-            f"{'steps' if self._same_batch(won, rival.label) else 'samples'} "
+            f"{'steps' if same_batch else 'samples'} "
             f"(95% interval {work.low:.2f} to {work.high:.2f}; {work.method}) and "
             f"{seconds.value:.2f} times its seconds ({seconds.low:.2f} to {seconds.high:.2f})"
         )
@@ -183,7 +195,10 @@ class Result:
         if (won := self._leader) is None:
             return None
         e = self._entrants[won]
-        return Winner(e["label"], e["family"], e["hypers"], e["batch"], e["snippet"])
+        made_by = self._raced[won] if won < len(self._raced) else self._recipes[won]
+        return Winner(
+            e["label"], e["family"], e["hypers"], e["batch"], e["snippet"], made_by.optimizer
+        )
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -200,7 +215,7 @@ class Result:
             found.append(
                 Curve(
                     entrant["label"], entrant["family"], entrant["hypers"], run["seed"],
-                    run["stage"], run["status"], run["entrant"] in chosen, *columns,
+                    Stage(run["stage"]), Status(run["status"]), run["entrant"] in chosen, *columns,
                 )
             )  # fmt: skip
         return found
@@ -209,10 +224,10 @@ class Result:
     def cost(self) -> Cost:
         """What the race cost, and when it has paid for itself."""
         samples = sum(r["samples"] for r in self._runs)
-        search = sum(r["samples"] for r in self._runs if r["stage"] == "heat")
+        search = sum(r["samples"] for r in self._runs if r["stage"] == Stage.HEAT)
         seconds = sum(r["seconds"] for r in self._runs)
-        base = [r for r in self._runs if r["stage"] == "baseline"]
-        base = [r for r in base if r["status"] != "failed"]
+        base = [r for r in self._runs if r["stage"] == Stage.BASELINE]
+        base = [r for r in base if r["status"] != Status.FAILED]
         baseline = self._entrants[base[0]["entrant"]]["label"] if base else None
         one = next((s.samples_to_target for s in self.standings if s.place == 1), None)
         if not one or self._leader is None:
@@ -224,12 +239,6 @@ class Result:
             if usual > one:
                 pays = math.ceil(samples / (usual - one))
         return Cost(samples, seconds, search / one, samples / one, baseline, pays)
-
-    def report(self, path: Path | str | None = None) -> Path:
-        """Write the race's page, one HTML file that needs nothing else; returns its path."""
-        from slalom.report.page import write
-
-        return write(self, Path(path) if path else self.path / "report.html")
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row an evaluation of every run; needs pandas."""
@@ -249,14 +258,10 @@ class Result:
         known = {
             "version": JSON_VERSION, "path": str(self.path), "meta": self.meta,
             "standings": [asdict(s) for s in self.standings], "verdict": asdict(self.verdict),
-            "winner": asdict(self.winner) if self.winner else None, "cost": asdict(self.cost),
+            "winner": _winner(self.winner), "cost": asdict(self.cost),
             "notes": self.notes,
         }  # fmt: skip
         return _plain(known)
-
-    def _same_batch(self, number: int, label: str) -> bool:
-        other = next(e for e in self._entrants.values() if e["label"] == label)
-        return other["batch"] == self._entrants[number]["batch"]
 
     def _signed(self, metric: float | None) -> float:
         if metric is None:
@@ -282,6 +287,14 @@ class Result:
     def _seconds(self, number: int, runs: list[dict[str, Any]]) -> float | None:
         values = [self._run_seconds(number, r) for r in runs]
         return _middle(values)
+
+
+def _winner(winner: Winner | None) -> dict[str, Any] | None:
+    """What can be told of it, which is all but how to make it."""
+    if winner is None:
+        return None
+    names = ("label", "rule", "hypers", "batch", "code")
+    return {name: getattr(winner, name) for name in names}
 
 
 def _plain(value: Any) -> Any:

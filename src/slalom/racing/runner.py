@@ -8,11 +8,13 @@ crash, or spread over processes.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from slalom.racing.entrants import Entrant
+from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
 
 HOLD = 2
@@ -20,17 +22,17 @@ HOLD = 2
 
 
 @dataclass(frozen=True)
-class Trace:
+class History:
     """What is known of one run.
 
     Attributes:
         evaluations: in the order of their steps.
-        ended: None while the run can go on; else ``diverged`` or ``failed``.
+        ended: None while the run can go on; else how it ended: diverged or failed.
         reason: why it ended, for people.
     """
 
     evaluations: tuple[Evaluation, ...] = ()
-    ended: str | None = None
+    ended: Status | None = None
     reason: str = ""
 
     @property
@@ -64,7 +66,7 @@ class Request:
     seed: int
     until: int
     every: int
-    known: Trace = field(default=Trace(), repr=False)
+    known: History = field(default=History(), repr=False)
 
 
 def checkpoint_of(folder: Path, number: int, seed: int) -> Path:
@@ -72,7 +74,7 @@ def checkpoint_of(folder: Path, number: int, seed: int) -> Path:
     return folder / f"{number}-{seed}.pt"
 
 
-class Runner:
+class Runner(ABC):
     """Who trains: what a race needs of it.
 
     Attributes:
@@ -87,14 +89,17 @@ class Runner:
     def __init__(self, task: Task):
         self.task = task
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """Bring each run on; yields each, in order, with all that is known of it."""
-        raise NotImplementedError
+    @abstractmethod
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
+        """Bring each run on; yields each, in order, with all that is known of it.
+
+        Where it is interrupted, the requests that were not yielded are undone.
+        """
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         """Free the memory and the disk that a run takes which will not be asked for again."""
         if self.folder is not None:
             checkpoint_of(self.folder, entrant.number, seed).unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most hold nothing
         """Free all that it holds."""

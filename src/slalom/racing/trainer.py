@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sysconfig
 import time
 import traceback
 import warnings
@@ -14,7 +15,8 @@ from pathlib import Path
 import torch
 
 from slalom.racing.entrants import Entrant
-from slalom.racing.runner import Request, Runner, Trace, checkpoint_of
+from slalom.racing.runner import History, Request, Runner, checkpoint_of
+from slalom.racing.status import Status
 from slalom.train import Evaluation, Run, Task, checkpoint
 
 ROOM = 2 << 30
@@ -39,14 +41,12 @@ class Trainer(Runner):
         super().__init__(task)
         self._runs = Runs(task)
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Trace]]:
-        """See :class:`Runner`. Interrupted, leaves the other requests undone."""
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         self._runs.task, self._runs.folder = self.task, self.folder
         for request in requests:
             yield request, self._runs.train(request)
 
     def forget(self, entrant: Entrant, seed: int) -> None:
-        """See :class:`Runner`."""
         super().forget(entrant, seed)
         self._runs.forget(entrant.number, seed)
 
@@ -78,7 +78,7 @@ class Runs:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def train(self, request: Request) -> Trace:
+    def train(self, request: Request) -> History:
         """Bring one run on; an exception in the model, loss or data ends it as ``failed``."""
         key = request.entrant.number, request.seed
         found = list(request.known.evaluations)
@@ -96,18 +96,18 @@ class Runs:
                     run.advance(min(request.every, request.until - run.step))
                     if run.diverged is None:
                         found.append(run.evaluate())
-                        if Trace(tuple(found)).crossing(self.task):
+                        if History(tuple(found)).crossing(self.task):
                             break
                     kept.unsaved += time.perf_counter() - begun
                     self._save(kept, request, found)
             except Exception as error:
                 self._kept.pop(key, None)
                 when = f" after {kept.run.step} updates" if kept is not None else ""
-                return Trace(tuple(found), "failed", told(error) + when)
+                return History(tuple(found), Status.FAILED, told(error) + when)
         if run.diverged is not None:
             del self._kept[key]
-            return Trace(tuple(found), "diverged", run.diverged)
-        return Trace(tuple(found))
+            return History(tuple(found), Status.DIVERGED, run.diverged)
+        return History(tuple(found))
 
     def forget(self, number: int, seed: int) -> None:
         """Let go of a run that will not be asked for again."""
@@ -198,10 +198,39 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of Slalom itself."""
+
+TORCH = Path(torch.__file__).resolve().parent
+
+LIBRARIES = (
+    TORCH.parent,
+    *(Path(sysconfig.get_paths()[k]).resolve() for k in ("stdlib", "purelib", "platlib")),
+)
+"""Where what is installed lies."""
+
+
 def told(error: Exception) -> str:
-    """The error and the line of the user's own file that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "site-packages" not in f.filename and "/slalom/" not in f.filename]
+    """The error and the line of the user's own file that it comes from.
+
+    Where none is the user's own, the line of the last library that is neither Slalom nor torch.
+    """
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.startswith("<frozen") and not _within(f.filename, (PACKAGE,))
+    ]
+    own = [f for f in frames if not _within(f.filename, LIBRARIES)] or [
+        f for f in frames if not _within(f.filename, (TORCH,))
+    ]
     where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
     text = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {text}{where}"
+
+
+def _within(filename: str, folders: Sequence[Path]) -> bool:
+    """Whether a frame's file lies in one of the folders, links followed."""
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    return any(path.is_relative_to(folder) for folder in folders)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from slalom.racing.findings import Curve
 from slalom.racing.result import Result
+from slalom.racing.runner import HOLD
+from slalom.racing.status import Stage, Status
 
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f",
@@ -23,6 +25,45 @@ POINTS, FAINT, STRONG = 300, 4, 3
 
 AXES = {"steps": "step", "seconds": "seconds", "samples": "samples"}
 """What may stand on the horizontal axis, and the curves' name for it."""
+
+
+Plot = Callable[[Result], go.Figure | None]
+
+PLOTS: list[tuple[str, Plot]] = []
+"""The plots of the page in their order: their captions (``{metric}`` becomes the task's) and what
+draws them, None where there is nothing to draw. A further plot is one more function here."""
+
+
+def plot(caption: str) -> Callable[[Plot], Plot]:
+    """Put a function that draws a result on the page."""
+
+    def registered(function: Plot) -> Plot:
+        PLOTS.append((caption, function))
+        return function
+
+    return registered
+
+
+def captioned(result: Result) -> list[tuple[str, go.Figure]]:
+    """The plots of a race with their captions, without those that have nothing to show."""
+    metric = result.meta["metric"]
+    drawn = ((caption.replace("{metric}", metric), draw(result)) for caption, draw in PLOTS)
+    return [(caption[:1].upper() + caption[1:], figure) for caption, figure in drawn if figure]
+
+
+@plot("{metric} on the validation data")
+def metric(result: Result) -> go.Figure:
+    return curves(result, "metric")
+
+
+@plot("Training loss")
+def training_loss(result: Result) -> go.Figure:
+    return curves(result, "train_loss", log=True)
+
+
+@plot("Loss on the validation data")
+def validation_loss(result: Result) -> go.Figure:
+    return curves(result, "valid_loss", log=True)
 
 
 def colours(result: Result) -> dict[str, str]:
@@ -76,44 +117,13 @@ def curves(result: Result, quantity: str, *, log: bool = False) -> go.Figure:
     return figure
 
 
-def sensitivity(result: Result) -> go.Figure | None:
-    """How far each learning rate came: filled where it reached the target, open where it did not.
-
-    None where no learning rate was searched.
-    """
-    palette = colours(result)
-    figure = go.Figure()
-    batch = result.meta["batch_size"]
-    for rule, colour in palette.items():
-        runs = [
-            c for c in result.curves if c.rule == rule and c.stage == "heat" and "lr" in c.hypers
-        ]
-        runs.sort(key=lambda c: c.hypers["lr"])
-        if not runs:
-            continue
-        there = [c.status == "reached" for c in runs]
-        needs = [_need(result, c) / batch for c in runs]
-        figure.add_scatter(
-            x=[c.hypers["lr"] for c in runs], y=needs, mode="markers", name=_plain(rule),
-            marker={"size": 9, "color": colour,
-                    "symbol": ["circle" if t else "circle-open" for t in there]},
-            text=[c.status for c in runs],
-            hovertemplate=f"{_plain(rule)}<br>lr %{{x:.3g}}: %{{y:.0f}}, %{{text}}<extra></extra>",
-        )  # fmt: skip
-    if not figure.data:
-        return None
-    figure.update_layout(
-        xaxis_title="learning rate", xaxis_type="log", yaxis_type="log", yaxis_title="batches",
-    )  # fmt: skip
-    return figure
-
-
+@plot("The finals: batches to the target, a point a seed")
 def finals(result: Result) -> go.Figure | None:
     """Steps to the target of each finalist on each seed; None without finals."""
     palette = colours(result)
     by_label: dict[str, list[Curve]] = {}
     for curve in result.curves:
-        if curve.stage == "final":
+        if curve.stage == Stage.FINAL:
             by_label.setdefault(curve.label, []).append(curve)
     if not by_label:
         return None
@@ -127,6 +137,41 @@ def finals(result: Result) -> go.Figure | None:
             hovertemplate=f"{_plain(label)}: %{{x:.0f}}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(xaxis_title="batches", yaxis={"automargin": True})
+    return figure
+
+
+@plot("Learning rates: batches to the target (open: stopped before)")
+def sensitivity(result: Result) -> go.Figure | None:
+    """How far each learning rate came: filled where it reached the target, open where it did not.
+
+    None where no learning rate was searched.
+    """
+    palette = colours(result)
+    figure = go.Figure()
+    batch = result.meta["batch_size"]
+    for rule, colour in palette.items():
+        runs = [
+            c
+            for c in result.curves
+            if c.rule == rule and c.stage == Stage.HEAT and "lr" in c.hypers
+        ]
+        runs.sort(key=lambda c: c.hypers["lr"])
+        if not runs:
+            continue
+        there = [c.status == Status.REACHED for c in runs]
+        needs = [_need(result, c) / batch for c in runs]
+        figure.add_scatter(
+            x=[c.hypers["lr"] for c in runs], y=needs, mode="markers", name=_plain(rule),
+            marker={"size": 9, "color": colour,
+                    "symbol": ["circle" if t else "circle-open" for t in there]},
+            text=[c.status for c in runs],
+            hovertemplate=f"{_plain(rule)}<br>lr %{{x:.3g}}: %{{y:.0f}}, %{{text}}<extra></extra>",
+        )  # fmt: skip
+    if not figure.data:
+        return None
+    figure.update_layout(
+        xaxis_title="learning rate", xaxis_type="log", yaxis_type="log", yaxis_title="batches",
+    )  # fmt: skip
     return figure
 
 
@@ -144,7 +189,7 @@ def _picked(result: Result) -> list[Curve]:
     faint: dict[str, list[Curve]] = {}
     strong: dict[str, list[Curve]] = {}
     for curve in result.curves:
-        if curve.stage != "baseline":
+        if curve.stage != Stage.BASELINE:
             (strong if curve.chosen else faint).setdefault(curve.rule, []).append(curve)
 
     def best(curve: Curve) -> float:
@@ -158,11 +203,9 @@ def _picked(result: Result) -> list[Curve]:
 def _need(result: Result, curve: Curve) -> float:
     """Samples to the target, or those at which the run was stopped."""
     target = result.meta["target"]
-    if curve.status == "reached" and target is not None:
+    if curve.status == Status.REACHED and target is not None:
         sign = 1 if result.meta["higher_is_better"] else -1
         held = 0
-        from slalom.racing.runner import HOLD
-
         for i, metric in enumerate(curve.metric):
             held = held + 1 if metric is not None and sign * metric >= sign * target else 0
             if held > HOLD:

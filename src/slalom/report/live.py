@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slalom.racing import events
+from slalom.racing.status import Stage, Status
 
 ROWS = 16
 """Entrants shown at most."""
@@ -66,7 +67,11 @@ class Live:
             if self._plan is not None:
                 since, runs, done = self._plan
                 self._plan = since, runs, done + 1
-            if event.stage == "heat" and event.status in ("reached", "failed", "diverged"):
+            if event.stage == Stage.HEAT and event.status in (
+                Status.REACHED,
+                Status.FAILED,
+                Status.DIVERGED,
+            ):
                 self._say(_line(event), plain_only=True)
         elif isinstance(event, events.Finished):
             self.stop()
@@ -84,7 +89,7 @@ class Live:
         for name in ("entrant", "", "step", "metric"):
             table.add_column(name, justify="left" if name in ("entrant", "") else "right")
         latest: dict[str, events.Moved] = {row.label: row for row in self._rows.values()}
-        order = {"reached": 0, "running": 1}
+        order = {Status.REACHED: 0, Status.RUNNING: 1}
         rows = sorted(latest.values(), key=lambda r: (order.get(r.status, 2), r.step))
         for row in rows[:ROWS]:
             metric = "" if math.isnan(row.metric) else f"{row.metric:.4f}"
@@ -105,6 +110,6 @@ class Live:
 
 
 def _line(event: events.Moved) -> str:
-    if event.status == "reached":
+    if event.status == Status.REACHED:
         return f"{event.label} reached the target in {event.steps_to_target} steps"
     return f"{event.label} {event.status} at step {event.step}"

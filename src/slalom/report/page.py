@@ -11,31 +11,30 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from slalom.errors import InputError
 from slalom.racing.result import Result
 from slalom.report import figures
-from slalom.report.table import bill, cells
+from slalom.report.table import COLUMNS, bill
 from slalom.train.checkpoint import whole
 
 
 def write(result: Result, path: Path) -> Path:
-    """Write the page of a result to ``path``, whole or not at all; returns the path."""
+    """Write the page of a result to ``path``, whole or not at all; returns the path.
+
+    Raises :class:`InputError` if nothing can be written there.
+    """
     content = page(result).encode()
-    with whole(path) as file:
-        file.write(content)
+    try:
+        with whole(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(f"the page {path} cannot be written: {error.strerror}") from error
     return path
 
 
 def page(result: Result) -> str:
     """The page as HTML."""
     meta = result.meta
-    held_out = "on held-out data"
-    plots = {
-        f"{meta['metric'].capitalize()} {held_out}": figures.curves(result, "metric"),
-        "Training loss": figures.curves(result, "train_loss", log=True),
-        f"Loss {held_out}": figures.curves(result, "valid_loss", log=True),
-        "The finals: batches to the target, a point a seed": figures.finals(result),
-        "Learning rates: batches to the target (open: stopped before)": figures.sensitivity(result),
-    }
     template = Template(resources.files("slalom.report").joinpath("page.html").read_text())
     winner = result.winner
     return template.substitute(
@@ -51,7 +50,7 @@ def page(result: Result) -> str:
         facts=_facts(result),
         notes=_notes(result),
         bill=_text(bill(result)),
-        plots="\n".join(_plot(title, figure) for title, figure in plots.items() if figure),
+        plots="\n".join(_plot(title, figure) for title, figure in figures.captioned(result)),
         axes="".join(f'<button type="button">{name}</button>' for name in figures.AXES),
         plotly=get_plotlyjs(),
     )
@@ -74,12 +73,11 @@ def _plot(title: str, figure: go.Figure) -> str:
 
 def _standings(result: Result) -> str:
     palette = figures.colours(result)
-    metric = _text(result.meta["metric"])
-    head = ("", "entrant", "reached", "steps", "seconds", "samples", f"best {metric}")
+    head = ("", "entrant", *(_text(column.head(result)) for column in COLUMNS))
     rows = []
     for s in result.standings:
         dot = f'<span class="dot" style="background:{palette[s.rule]}"></span>'
-        values = "".join(f'<td class="number">{_text(c)}</td>' for c in cells(s))
+        values = "".join(f'<td class="number">{_text(column.cell(s))}</td>' for column in COLUMNS)
         rows.append(
             f"<tr><td>{s.place}</td><th scope='row'>{dot}{_text(s.label)}</th>{values}</tr>"
         )
@@ -92,17 +90,19 @@ def _standings(result: Result) -> str:
 def _facts(result: Result) -> str:
     meta = result.meta
     target = "none" if meta["target"] is None else f"{meta['target']:.4g}"
+    valid = (
+        f"the same {meta['n_valid']:,}" if meta["validates_on_train"] else f"{meta['n_valid']:,}"
+    )
     facts = {
         "task": meta["task"],
         "target": f"{meta['metric']} {target}",
-        "samples": f"{meta['n_train']:,} to train on, {meta['n_valid']:,} held out",
+        "samples": f"{meta['n_train']:,} to train on, {valid} to validate on",
         "batch": f"{meta['batch_size']} samples",
         "model": f"{meta['parameters']:,} parameters",
         "seed": meta["seed"],
         "raced": meta["created"],
         "versions": ", ".join(f"{k} {v}" for k, v in meta["versions"].items()),
-        "again": f"slalom race {meta['spec'] or meta['task']} --seed {meta['seed']} "
-        f"--seeds {meta['seeds']} --points {meta['points_each']}",
+        "again": meta["again"],
     }
     return "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items())
 

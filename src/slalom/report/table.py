@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from slalom.racing.findings import Standing
 from slalom.racing.result import Result
+from slalom.racing.status import Status
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the standings, on a terminal as on the page.
+
+    Attributes:
+        title: its head; ``{metric}`` becomes the task's.
+        cell: what stands in the row of a standing.
+    """
+
+    title: str
+    cell: Callable[[Standing], str]
+
+    def head(self, result: Result) -> str:
+        """Its head in the table of a race."""
+        return self.title.format(metric=result.meta["metric"])
+
+
+def _reached(s: Standing) -> str:
+    reached = f"{s.reached} of {s.seeds}"
+    if s.steps_to_target is not None:
+        return reached
+    told = {Status.DROPPED: "fell behind", Status.NOT_REACHED: "no"}.get(s.status, s.status)
+    return told if s.seeds == 1 else f"{reached}, {told}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+COLUMNS = (
+    Column("reached", _reached),
+    Column("steps", lambda s: _number(s.steps_to_target, ",.0f")),
+    Column("seconds", lambda s: _number(s.seconds_to_target, ".2f")),
+    Column("samples", lambda s: _number(s.samples_to_target, ",.0f")),
+    Column("best {metric}", lambda s: _number(s.best_metric, ".4g")),
+)
+"""What the standings tell of each entrant. A further column is one more line here."""
 
 
 def standings(result: Result) -> Table:
@@ -14,27 +58,13 @@ def standings(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("entrant", no_wrap=True)
-    table.add_column("reached", justify="right")
-    for name in ("steps", "seconds", "samples", f"best {result.meta['metric']}"):
-        table.add_column(name, justify="right")
+    for column in COLUMNS:
+        table.add_column(Text(column.head(result)), justify="right")
     for s in result.standings:
-        table.add_row(str(s.place), s.label, *cells(s), style="bold" if s.place == 1 else None)
+        cells = [s.label, *(column.cell(s) for column in COLUMNS)]
+        row = [Text(str(s.place)), *map(Text, cells)]  # no text of the user's is markup
+        table.add_row(*row, style="bold" if s.place == 1 else None)
     return table
-
-
-def cells(s: Standing) -> tuple[str, str, str, str, str]:
-    """What a standing says of its runs: reached, steps, seconds, samples, best metric."""
-    reached = f"{s.reached} of {s.seeds}"
-    if s.steps_to_target is None:
-        told = {"dropped": "fell behind", "not reached": "no"}.get(s.status, s.status)
-        reached = told if s.seeds == 1 else f"{reached}, {told}"
-    return (
-        reached,
-        _count(s.steps_to_target),
-        "" if s.seconds_to_target is None else f"{s.seconds_to_target:.2f}",
-        _count(s.samples_to_target),
-        "" if s.best_metric is None else f"{s.best_metric:.4g}",
-    )
 
 
 def print_result(result: Result, *, quiet: bool = False) -> None:
@@ -79,10 +109,6 @@ def print_rules() -> None:
         for line in (*lines, f"state: {state}; {facts.bytes} bytes a float32 parameter"):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         console.print()
-
-
-def _count(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
 
 
 def _console() -> Console:

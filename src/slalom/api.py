@@ -1,0 +1,100 @@
+"""What users call: a race from a task to its result, and the result with its page."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from slalom.racing import events
+from slalom.racing.options import USUAL, Options
+from slalom.racing.race import Race, Watch, hired
+from slalom.racing.recorded import opened
+from slalom.racing.result import Result
+from slalom.racing.runner import Runner
+from slalom.report import page
+from slalom.tasks import load
+from slalom.train import Task
+
+
+class RaceResult(Result):
+    """A :class:`Result` that draws its page."""
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write the race's page, one HTML file that needs nothing else; returns its path.
+
+        By default to ``report.html`` beside the ledger. Raises :class:`slalom.errors.InputError`
+        if nothing can be written there.
+        """
+        return page.write(self, Path(path) if path else self.path / "report.html")
+
+
+def race(
+    task: Task | str,
+    *,
+    entrants: Any = None,
+    points_each: int = 6,
+    search: Collection[str] = ("lr",),
+    batch_sizes: tuple[int, int] | None = None,
+    seeds: int = 10,
+    seed: int = 0,
+    baseline: Any = USUAL,
+    workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    watch: Watch = lambda event: None,
+    runner: Runner | None = None,
+) -> RaceResult:
+    """Find out which optimizer with which settings reaches the task's target soonest.
+
+    Args:
+        task: a :class:`slalom.Task`, or what ``slalom race`` takes: a built-in task's name, or
+            ``FILE.py[:NAME]``.
+        entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
+            methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
+        points_each: settings tried of each, from 1 on.
+        search: which of the hyper-parameters that the rules declare ranges for are searched, as in
+            ``("lr", "momentum", "betas")``; or ``"all"``. The learning rate alone by default:
+            it matters most, and few points in many dimensions find nothing.
+        batch_sizes: the smallest and the largest batch that may be tried, powers of two between;
+            by default the task's own is used. Work is counted in samples then.
+        seeds: fresh seeds of the finals, from 3 on; up to five times as many while it is open
+            who wins.
+        seed: from 0 on; of the points, the initial weights and the order of the samples; the
+            finals' come from it too.
+        baseline: the user's current choice, against which the bill is made: an optimizer class or
+            a callable ``params -> optimizer``; by default Adam at a learning rate of 1e-3; None
+            for none.
+        workers: processes that train, with one torch thread each. Changes no result.
+        engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
+            ``slalom[ray]``) for actors of a Ray cluster.
+        address: of the Ray cluster, ``"auto"`` for the one this machine belongs to; by default one
+            is started for the race.
+        out: the folder for ``ledger.sqlite``, by default ``races/<task>-<date>-<time>``;
+            :meth:`RaceResult.report` puts the page there too.
+        resume: go on with the race in ``out``, which must have been of the same task and options.
+        watch: called with each event of :mod:`slalom.racing.events`.
+        runner: who trains; for replays.
+
+    Raises :class:`InputError` for what cannot be raced, before anything is trained. A
+    KeyboardInterrupt leaves the ledger whole, to be resumed.
+    """
+    spec = task if isinstance(task, str) else None
+    task = load(task) if isinstance(task, str) else task
+    options = Options(
+        entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
+        seeds=seeds, seed=seed, baseline=baseline,
+    )  # fmt: skip
+    options.check(task)
+    task.check()
+    with contextlib.closing(runner or hired(task, workers, engine, address)) as trainer:
+        ledger = opened(task, options, spec, out, resume)
+        with contextlib.closing(ledger):
+            race = Race(task, options, ledger, trainer, watch)
+            race.run()
+    result = RaceResult(ledger.path.parent, race.entrants)
+    watch(events.Finished(result))
+    return result

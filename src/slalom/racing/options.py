@@ -1,0 +1,167 @@
+"""What the user chose of a race that decides how it comes out, and how it is had again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from slalom.errors import InputError
+from slalom.racing.entrants import Family, families
+from slalom.racing.snippet import called, module_of, recipe, stand_in, written
+from slalom.train import Task
+
+USUAL = "Adam(lr=1e-3)"
+"""What a race is compared with where the user says nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides a race, beside its task; see :func:`slalom.race` for each.
+
+    Raises :class:`InputError` for what cannot be raced, when it is made.
+    """
+
+    entrants: Any = None
+    points_each: int = 6
+    search: Collection[str] = ("lr",)
+    batch_sizes: tuple[int, int] | None = None
+    seeds: int = 10
+    seed: int = 0
+    baseline: Any = USUAL
+
+    def __post_init__(self) -> None:
+        check_number("points_each", self.points_each, 1)
+        check_number("seeds", self.seeds, 3)
+        check_number("seed", self.seed, 0)
+        if self.entrants is not None and not isinstance(self.entrants, Mapping):
+            object.__setattr__(self, "entrants", list(self.entrants))  # it may be read once only
+        _ = self.field, self.usual
+
+    @cached_property
+    def field(self) -> list[Family]:
+        """Who races."""
+        return families(self.entrants, self.search, self.batch_sizes)
+
+    @cached_property
+    def usual(self) -> Family | None:
+        """What the bill is made against; None for nothing."""
+        if isinstance(self.baseline, str) and self.baseline == USUAL:
+            return Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3})
+        if self.baseline is None:
+            return None
+        return families({"baseline": (self.baseline, {})})[0]
+
+    def check(self, task: Task) -> None:
+        """Raise :class:`InputError` for what does not go with the task."""
+        if self.batch_sizes is None:
+            return
+        sizes = list(self.batch_sizes)
+        if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1] <= task.n_train:
+            raise InputError(
+                f"batch_sizes is {self.batch_sizes!r}; it must be the smallest and the largest to "
+                f"try, between 1 and the {task.n_train} training samples"
+            )
+
+    def record(self, task: Task, spec: str | None) -> dict[str, Any]:
+        """What a race must have in common with another to be gone on with as that one."""
+        return {
+            "task": task.name, "spec": spec, "seed": self.seed, "seeds": self.seeds,
+            "points_each": self.points_each, "metric": task.metric.name,
+            "higher_is_better": task.higher_is_better, "batch_size": task.batch_size,
+            "n_train": task.n_train, "n_valid": task.n_valid, "max_steps": task.max_steps,
+            "entrants": [f.label for f in self.field],
+            "search": self.search if self.search == "all" else list(self.search),
+            "batch_sizes": self.batch_sizes and list(self.batch_sizes),
+            "baseline": self.usual and called(self.usual.make),
+            "parameters": sum(p.numel() for p in task.make_model(self.seed).parameters()),
+        }  # fmt: skip
+
+    def again(self, spec: str | None) -> str:
+        """The command that has this very race again; where none can, the call in Python."""
+        words = self._command(spec)
+        return self._call(spec) if words is None else shlex.join(words)
+
+    def _command(self, spec: str | None) -> list[str] | None:
+        named = self.entrants is None or (
+            isinstance(self.entrants, list) and all(isinstance(e, str) for e in self.entrants)
+        )
+        if spec is None or not named or not self.search or self.baseline != USUAL:
+            return None
+        words = ["slalom", "race", spec]
+        if self.entrants is not None:
+            words += ["--entrants", ",".join(self.entrants)]
+        words += ["--points", str(self.points_each)]
+        words += ["--search", self.search if self.search == "all" else ",".join(self.search)]
+        if self.batch_sizes is not None:
+            words += ["--batch-sizes", ",".join(map(str, self.batch_sizes))]
+        return [*words, "--seeds", str(self.seeds), "--seed", str(self.seed)]
+
+    def _call(self, spec: str | None) -> str:
+        writer = _Writer()
+        given = [writer.own("task") if spec is None else repr(spec)]
+        if isinstance(self.entrants, Mapping):
+            pairs = (f"{k!r}: {writer.entrant(v)}" for k, v in self.entrants.items())
+            given.append("entrants={" + ", ".join(pairs) + "}")
+        elif self.entrants is not None:
+            given.append(f"entrants=[{', '.join(map(writer.entrant, self.entrants))}]")
+        search = self.search if self.search == "all" else tuple(self.search)
+        sizes = self.batch_sizes and tuple(self.batch_sizes)
+        given += [
+            f"points_each={self.points_each}", f"search={written(search)}",
+            f"batch_sizes={written(sizes)}", f"seeds={self.seeds}", f"seed={self.seed}",
+        ]  # fmt: skip
+        if self.baseline != USUAL:
+            usual = None if self.baseline is None else writer.entrant(self.baseline)
+            given.append(f"baseline={usual}")
+        call = f"import {', '.join(dict.fromkeys(writer.modules))}; slalom.race({', '.join(given)})"
+        return f"{call}  # with your own {' and '.join(writer.names)}" if writer.names else call
+
+
+class _Writer:
+    """Writes entrants as Python; collects what must be imported, and what only the user has."""
+
+    def __init__(self) -> None:
+        self.modules = ["slalom"]
+        self.names: list[str] = []
+
+    def own(self, name: str) -> str:
+        """Something of the user's that cannot be written, by a name that nothing else has."""
+        taken = sum(n.rstrip("0123456789") == name for n in self.names)
+        self.names.append(f"{name}{taken + 1}" if taken else name)
+        return self.names[-1]
+
+    def entrant(self, given: Any) -> str:
+        """What stands for an entrant in the call."""
+        if isinstance(given, str):
+            return repr(given)
+        if isinstance(given, tuple):
+            return f"({self.entrant(given[0])}, {self.value(dict(given[1]))})"
+        if isinstance(given, Family):
+            self.modules.append("slalom.racing")
+            parts = given.label, dict(given.space), dict(given.fixed), given.batch_size
+            label, *rest = map(self.value, parts)
+            return f"slalom.racing.Family({', '.join([label, self.entrant(given.make), *rest])})"
+        kept = recipe(given, {})
+        if kept.name is None:
+            return self.own(stand_in(given))
+        self.modules.append(module_of(kept.name))
+        if not kept.arguments:
+            return kept.name
+        self.modules.append("functools")
+        options = ", ".join(f"{n}={written(v)}" for n, v in kept.arguments.items())
+        return f"functools.partial({kept.name}, {options})"
+
+    def value(self, value: Any) -> str:
+        """A value, or a name for one that cannot be written."""
+        return written(value) or self.own("options")
+
+
+def check_number(name: str, value: Any, least: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is a whole number from ``least`` on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
