@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Launch, Look, Row, Rows, Slot, read, write
+from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot, read, write
 
 
 @dataclass
@@ -47,12 +47,12 @@ class GeneralLaunch(Launch):
         self.alone = [s.alone for s in slots]
         self.names = [s.name for s in slots]
         self._local = {s.place: i for i, s in enumerate(slots)}
-        self._absent = list(map(weakref.ref, absent))
-        self._params = [weakref.ref(s.param) for s in slots]
+        self._absent = list(map(Handle, absent))
+        self._params = [Handle(s.param) for s in slots]
         self._states = [{name: weakref.ref(t) for name, t in s.state.items()} for s in slots]
         self._kept = [[None if t is None else weakref.ref(t) for t in s.kept] for s in slots]
         self._layouts = [None if s.param.grad is None else s.param.grad.layout for s in slots]
-        self._addresses = list(map(address, _tensors(slots)))
+        self._facts = list(map(_facts, _tensors(slots)))
         self._now: tuple[list[Any], list[Any], list[dict[str, Any]], list[list[Any]]] | None = None
         self._rows: list[tuple[Row, list[int]]] = []
 
@@ -61,11 +61,11 @@ class GeneralLaunch(Launch):
         states = [{name: r() for name, r in s.items()} for s in self._states]
         kept = [[r if r is None else r() for r in k] for k in self._kept]
         tensors = [t for p, s in zip(params, states, strict=True) for t in (p, *s.values())]
-        if any(t is None for t in tensors) or list(map(address, tensors)) != self._addresses:
+        if any(t is None for t in tensors) or list(map(_facts, tensors)) != self._facts:
             return Look.STALE
-        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+        if any(r().grad is not None for r in self._absent):
             return Look.STALE
-        grads = [p.grad for p in params]  # type: ignore[union-attr]
+        grads = [p.grad for p in params]
         found = Look.SAME
         for i, (grad, known) in enumerate(zip(grads, self._layouts, strict=True)):
             if grad is not None and grad.layout != known:
@@ -140,9 +140,10 @@ def _tensors(slots: Iterable[Slot]) -> Iterable[Tensor]:
     return (t for s in slots for t in (s.param, *s.state.values()))
 
 
-def address(tensor: Tensor) -> int | None:
-    """Where a tensor's elements lie; None where it has no memory of its own."""
+def _facts(tensor: Tensor) -> tuple[Any, ...]:
+    """What a launch relies on: where the elements lie (None without memory), and how."""
     try:
-        return tensor.data_ptr()
+        address = tensor.data_ptr()
     except RuntimeError:
-        return None
+        address = None
+    return address, tensor.dtype, tensor.device, tensor.shape, tensor.stride()

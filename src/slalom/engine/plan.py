@@ -7,7 +7,6 @@ at in every step. It keeps none of the optimizer's tensors alive.
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from itertools import chain
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable
+from slalom.backends.base import Backend, Counts, Handle, Launch, Look, Row, Slot, Unavailable
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import sharing
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
@@ -99,7 +98,7 @@ class Plan:
         finally:
             if self._parts is not None:
                 self._parts.take_back()
-        self._absent = [] if self._launches else list(map(weakref.ref, absent))
+        self._absent = [] if self._launches else list(map(Handle, absent))
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
         )
@@ -201,7 +200,7 @@ class Plan:
                 return Outcome.STALE
             if look is Look.CHANGED:
                 self._grouped = False
-        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+        if any(p().grad is not None for p in self._absent):
             return Outcome.STALE
         treatment = self.treatment
         if treatment.measures:
