@@ -87,6 +87,8 @@ class Plan:
         tangled = sharing(own)
         own = [_alone(s) if s.place in tangled else s for s in own]
         self._chance = np.array([treatment.rounds(s) for s in own], bool)
+        # What is rounded by chance, or has to wait for another, has a row of its own.
+        self._single = self._chance | np.array([s.alone for s in own], bool)
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
@@ -183,11 +185,14 @@ class Plan:
         of one element; None where they are not scaled. Raises :class:`NonFiniteGradientError`
         where the treatment says so, and nothing is changed then.
         """
+        outcome = Outcome.STALE
         try:
-            if self._parts is not None and not self._parts.lend():
-                return Outcome.STALE
-            return self._run(groups, scale, before)
+            if self._parts is None or self._parts.lend():
+                outcome = self._run(groups, scale, before)
+            return outcome
         finally:
+            if outcome is Outcome.STALE:
+                self._watch = None  # it was looked at in part, and must not serve again
             for _, launch in self._launches:
                 launch.let_go()
             if self._parts is not None:
@@ -243,11 +248,10 @@ class Plan:
         """Sort the present slots into rows, by group, step count and numbers."""
         self._grouped = False
         present = np.flatnonzero(self._counts.present)
-        chance = self._chance[present]
         keys = np.column_stack(
             [
                 self._group_of[present],
-                np.where(chance, present, -1),  # what is rounded by chance has a row of its own
+                np.where(self._single[present], present, -1),
                 self._counts.values[present],
             ]
         )
@@ -255,7 +259,7 @@ class Plan:
         members: list[np.ndarray] = []
         known = {row.group: row.program for row in self._rows}
         for key, places in _sorted_out(keys, present):
-            group, own, count, *numbers = key
+            group, _, count, *numbers = key
             rule = self._rules[int(group)]
             row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
             row.program = known.get(row.group)
@@ -267,7 +271,7 @@ class Plan:
             needed = set(row.program.live_state)
             if not all(needed <= self._state_sets[i] for i in set(self._set_of[places].tolist())):
                 return False
-            row.noise = None if own < 0 else 0
+            row.noise = 0 if self._chance[places[0]] else None
             rows.append(row)
             members.append(places)
         self._rows, self._members = rows, members

@@ -150,7 +150,10 @@ class LlvmLaunch(Launch):
                 return Look.STALE
             self._tell_written(written)
             self._arrays[self._first_array + 1] = 0  # every gradient is looked at as if new
-            found = found & CHANGED | self._driver.gather(self._address)
+            again = self._driver.gather(self._address)
+            if again > CHANGED:  # a gradient lies in what is written
+                return Look.STALE
+            found = found & CHANGED | again
         return Look.STALE if found < 0 else Look.CHANGED if found & CHANGED else Look.SAME
 
     def assign(self, rows: Rows) -> None:
