@@ -37,9 +37,13 @@ def sharing(slots: Sequence[Slot]) -> set[int]:
 def check(param: Tensor, grad: Tensor | None, name: str) -> None:
     """Raise :class:`RefusedTensorError` where updating a parameter in place has no meaning.
 
-    That is where it holds integers, where two of its elements are one, and where its gradient is
-    a shifted view of it.
+    That is where it holds integers, where it has no memory of its own, where two of its elements
+    are one, and where its gradient is a shifted view of it.
     """
+    if param._is_zerotensor():
+        raise RefusedTensorError(
+            f"{name} is a ZeroTensor, which stands for zeros and has no memory to update; clone() it"
+        )
     if not (param.is_floating_point() or param.is_complex()):
         raise RefusedTensorError(
             f"{name} holds {param.dtype}, and only floating-point and complex parameters can be "

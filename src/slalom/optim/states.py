@@ -152,13 +152,21 @@ class _Ready:
             made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
             return made
         check_state(name, there, param)
-        if plain(param) and not (plain(there) and same_layout(param, there)) and _ordinary(there):
+        fits = plain(there) and same_layout(param, there) and not _is_lazy_view(there)
+        if there.is_inference() and not param.is_inference():  # torch would not write to it
+            fits = False
+        if plain(param) and not fits and _ordinary(there):
             there = self.pending[name] = like(param.detach(), there)
         return there
 
 
 def _number(value: Any) -> float:
     return read(value) if is_counter(value) else float(value)
+
+
+def _is_lazy_view(tensor: Tensor) -> bool:
+    """Whether its memory holds other numbers than it stands for: the negative, the conjugate."""
+    return tensor.is_neg() or tensor.is_conj()
 
 
 def _ordinary(tensor: Tensor) -> bool:
