@@ -56,9 +56,11 @@ class Plan:
         served: of each slot the name of its backend, and why the first backend was not it (None
             where it was).
         excluded: as given, and what this plan found since.
+        last: what became of the last step.
     """
 
     scaled = False
+    last: Outcome | None = None
     origin: Sequence[Rule] = ()
 
     def __init__(
@@ -191,6 +193,7 @@ class Plan:
                 outcome = self._run(groups, scale, before)
             return outcome
         finally:
+            self.last = outcome
             if outcome is Outcome.STALE:
                 self._watch = None  # it was looked at in part, and must not serve again
             for _, launch in self._launches:

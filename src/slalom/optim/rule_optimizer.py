@@ -258,6 +258,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 plan.watch(groups, self.state)
             else:
                 self._plan = None
+                if plan.last is Outcome.SKIPPED:
+                    break
                 first |= {p: place[p] for p in plan.first_updated}
 
     def step_by_new_plan(

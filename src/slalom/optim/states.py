@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import like, same_layout
-from slalom.engine.memory import check, plain
+from slalom.engine.memory import check, check_states, plain
 from slalom.engine.plan import name_of
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
@@ -86,14 +86,14 @@ def make_slots(
                 continue
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
-            found.slots.append(
-                Slot(
-                    param, state, kept, count, number, len(found.slots),
-                    # without a state, and without decay, what a gradient leaves out stays anyway
-                    by_rows=sparse and (rule.sparse == "rows" or still),
-                    name=name,
-                )
+            slot = Slot(
+                param, state, kept, count, number, len(found.slots),
+                # without a state, and without decay, what a gradient leaves out stays anyway
+                by_rows=sparse and (rule.sparse == "rows" or still),
+                name=name,
             )  # fmt: skip
+            check_states(slot)
+            found.slots.append(slot)
             found.indices.append(indices[id(param)])
             found.pending.append((param, one.pending))
     return found
