@@ -159,7 +159,8 @@ def _update(
         n: own if own[0].dtype == widest else [t.to(widest) for t in own]
         for n, own in tensors.items()
     }
-    borrowed = {"grad"} if lists["grad"] is tensors["grad"] else set()
+    kept = tensors.keys() - set(row.program.writes)  # it stays as it is, and no memory to work in
+    borrowed = {n for n in kept if lists[n] is tensors[n]}
     results = evaluate(row.program, row.values, lists, borrowed, together)
     for name, values in results.items():
         own = tensors[name]
