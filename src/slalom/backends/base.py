@@ -59,6 +59,20 @@ class Slot:
     name: str = "a parameter"
 
 
+class Handle:
+    """Finds a parameter again and does not keep it alive.
+
+    What a weak reference is for, but that torch.utils.swap_tensors refuses what has one. So it may
+    be called only while a parameter group is known to hold the parameter.
+    """
+
+    def __init__(self, param: Tensor):
+        self._address = id(param)
+
+    def __call__(self) -> Any:
+        return ctypes.cast(self._address, ctypes.py_object).value
+
+
 def is_counter(tensor: Any) -> bool:
     """Whether a step count or the like can be kept in this tensor: one float32 or float64."""
     return (
@@ -185,7 +199,7 @@ class Launch(ABC):
 
     It keeps no tensor of the user's alive between two steps: what is dropped elsewhere is freed at
     once, and the launch with its plan is then out of date. In a step it is called in the order of
-    the methods below.
+    the methods below, and only where groups and states were seen to hold its tensors still.
 
     Attributes:
         places: int64 array, the places of its slots in the step.

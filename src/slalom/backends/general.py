@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Launch, Look, Row, Rows, Slot, read, write
+from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot, read, write
+from slalom.backends.layout import span
 
 
 @dataclass
@@ -47,12 +49,16 @@ class GeneralLaunch(Launch):
         self.alone = [s.alone for s in slots]
         self.names = [s.name for s in slots]
         self._local = {s.place: i for i, s in enumerate(slots)}
-        self._absent = list(map(weakref.ref, absent))
-        self._params = [weakref.ref(s.param) for s in slots]
+        self._absent = list(map(Handle, absent))
+        self._params = [Handle(s.param) for s in slots]
         self._states = [{name: weakref.ref(t) for name, t in s.state.items()} for s in slots]
         self._kept = [[None if t is None else weakref.ref(t) for t in s.kept] for s in slots]
         self._layouts = [None if s.param.grad is None else s.param.grad.layout for s in slots]
-        self._addresses = list(map(address, _tensors(slots)))
+        self._facts = list(map(_facts, _tensors(slots)))
+        self._written = _Runs(_tensors(slots))
+        # Of each gradient where it was seen last, and whether it lies in what is written.
+        self._seen = [None if s.param.grad is None else _place(s.param.grad) for s in slots]
+        self._lent = [place is not None and place in self._written for place in self._seen]
         self._now: tuple[list[Any], list[Any], list[dict[str, Any]], list[list[Any]]] | None = None
         self._rows: list[tuple[Row, list[int]]] = []
 
@@ -61,17 +67,21 @@ class GeneralLaunch(Launch):
         states = [{name: r() for name, r in s.items()} for s in self._states]
         kept = [[r if r is None else r() for r in k] for k in self._kept]
         tensors = [t for p, s in zip(params, states, strict=True) for t in (p, *s.values())]
-        if any(t is None for t in tensors) or list(map(address, tensors)) != self._addresses:
+        if any(t is None for t in tensors) or list(map(_facts, tensors)) != self._facts:
             return Look.STALE
-        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+        if any(r().grad is not None for r in self._absent):
             return Look.STALE
-        grads = [p.grad for p in params]  # type: ignore[union-attr]
+        grads = [p.grad for p in params]
         found = Look.SAME
         for i, (grad, known) in enumerate(zip(grads, self._layouts, strict=True)):
             if grad is not None and grad.layout != known:
                 if known is not None:
                     return Look.STALE
                 self._layouts[i] = grad.layout
+            if grad is not None and (place := _place(grad)) != self._seen[i]:
+                if (place in self._written) != self._lent[i]:
+                    return Look.STALE
+                self._seen[i] = place
         for place, grad, tensors in zip(self.places.tolist(), grads, kept, strict=True):
             values, present = self.counts.values[place], int(grad is not None)
             then = values.tolist()[: len(tensors)]
@@ -79,6 +89,11 @@ class GeneralLaunch(Launch):
             if present != self.counts.present[place] or now != then:
                 values[: len(now)], self.counts.present[place] = now, present
                 found = Look.CHANGED
+        with torch.no_grad():  # what is written first must not be read as a gradient later
+            grads = [
+                g.clone() if lent and g is not None else g
+                for g, lent in zip(grads, self._lent, strict=True)
+            ]
         self._now = params, grads, states, kept
         return found
 
@@ -140,9 +155,48 @@ def _tensors(slots: Iterable[Slot]) -> Iterable[Tensor]:
     return (t for s in slots for t in (s.param, *s.state.values()))
 
 
-def address(tensor: Tensor) -> int | None:
-    """Where a tensor's elements lie; None where it has no memory of its own."""
+Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
+"""Where a tensor lies: address, shape, strides, bytes of an element."""
+
+
+def _place(tensor: Tensor) -> Place | None:
+    """None of a tensor without memory of its own, or of another layout."""
+    if tensor.layout != torch.strided:
+        return None
     try:
-        return tensor.data_ptr()
+        return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.element_size()
     except RuntimeError:
         return None
+
+
+class _Runs:
+    """The runs of memory that some tensors lie in, gaps included."""
+
+    def __init__(self, tensors: Iterable[Tensor]):
+        spans = [span(t) for t in tensors if _place(t) is not None]
+        self._begins, self._ends = [], []
+        for begin, end in sorted(s for s in spans if s[0] < s[1]):
+            if self._ends and begin < self._ends[-1]:
+                self._ends[-1] = max(end, self._ends[-1])
+            else:
+                self._begins.append(begin)
+                self._ends.append(end)
+
+    def __contains__(self, place: Place | None) -> bool:
+        """Whether something at this place shares memory with one of them."""
+        if place is None:
+            return False
+        address, shape, strides, size = place
+        reach = sum(st * (n - 1) for st, n in zip(strides, shape, strict=True))
+        end = address + (reach + 1) * size
+        after = bisect_right(self._ends, address)
+        return 0 not in shape and after < len(self._ends) and self._begins[after] < end
+
+
+def _facts(tensor: Tensor) -> tuple[Any, ...]:
+    """What a launch relies on: where the elements lie (None without memory), and how."""
+    try:
+        address = tensor.data_ptr()
+    except RuntimeError:
+        address = None
+    return address, tensor.dtype, tensor.device, tensor.shape, tensor.stride()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Slot
+from slalom.backends.base import Handle, Slot
 
 _local = attrgetter("_local_tensor")
 
@@ -73,9 +73,9 @@ class LocalParts:
     """
 
     def __init__(self, pairs: Sequence[tuple[Slot, Slot]]):
-        self._params = [weakref.ref(slot.param) for slot, _ in pairs]
+        self._params = [Handle(slot.param) for slot, _ in pairs]
         self._tensors = [
-            (weakref.ref(whole), id(part))
+            (Handle(whole) if whole is slot.param else weakref.ref(whole), id(part))
             for slot, own in pairs
             for whole, part in zip(
                 (slot.param, *slot.state.values()), (own.param, *own.state.values()), strict=True
@@ -88,16 +88,16 @@ class LocalParts:
             whole = ref()
             if whole is None or id(_local(whole)) != part:
                 return False
-        for param in (r() for r in self._params):
+        for param in (p() for p in self._params):
             grad = _local_grad(param)
-            if grad is None and param.grad is not None:  # type: ignore[union-attr]
+            if grad is None and param.grad is not None:
                 return False
             _local(param).grad = grad
         return True
 
     def take_back(self) -> None:
         """Let the gradients go, and tell autograd that the parameters were changed in place."""
-        params = [p for p in (r() for r in self._params) if p is not None]
+        params = [p() for p in self._params]
         for param in params:
             _local(param).grad = None
         increment_version(params)

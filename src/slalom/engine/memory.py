@@ -37,9 +37,18 @@ def sharing(slots: Sequence[Slot]) -> set[int]:
 def check(param: Tensor, grad: Tensor | None, name: str) -> None:
     """Raise :class:`RefusedTensorError` where updating a parameter in place has no meaning.
 
-    That is where it holds integers, where two of its elements are one, and where its gradient is
-    a shifted view of it.
+    That is where it holds integers, where it has no memory of its own, where two of its elements
+    are one, and where its gradient is a shifted view of it.
     """
+    if param.layout not in (torch.strided, torch.jagged):
+        raise RefusedTensorError(
+            f"{name} has the layout {param.layout}, and only strided and jagged parameters can be "
+            "updated; make it dense with to_dense()"
+        )
+    if param._is_zerotensor():
+        raise RefusedTensorError(
+            f"{name} is a ZeroTensor, which stands for zeros and has no memory to update; clone() it"
+        )
     if not (param.is_floating_point() or param.is_complex()):
         raise RefusedTensorError(
             f"{name} holds {param.dtype}, and only floating-point and complex parameters can be "
@@ -68,6 +77,24 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
                 f"the gradient of {name} is a shifted view of the memory of {name} itself, which "
                 "the update overwrites; clone() the gradient"
             )
+
+
+def check_states(slot: Slot) -> None:
+    """Raise :class:`RefusedTensorError` where a state shares memory with what is updated with it."""
+    param, grad = slot.param, slot.param.grad
+    of_states = [(f"its state {name}", t) for name, t in slot.state.items() if plain(t)]
+    if not of_states:
+        return
+    others = [("it", param)] if plain(param) else []
+    others += [("its gradient", grad)] if plain(grad) and grad is not None else []
+    named = [*of_states, *others]
+    found = overlapping([span(t) for _, t in named])
+    shared = [named[i][0] for i in sorted(found)]
+    if shared and shared[0] != "it" and shared[0] != "its gradient":
+        raise RefusedTensorError(
+            f"of {slot.name}, {' and '.join(shared)} share memory, so that an update of one would "
+            "overwrite the other; clone() the state"
+        )
 
 
 def _overlaps_itself(tensor: Tensor) -> bool:

@@ -7,7 +7,6 @@ at in every step. It keeps none of the optimizer's tensors alive.
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from itertools import chain
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable
+from slalom.backends.base import Backend, Counts, Handle, Launch, Look, Row, Slot, Unavailable
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import sharing
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
@@ -57,9 +56,11 @@ class Plan:
         served: of each slot the name of its backend, and why the first backend was not it (None
             where it was).
         excluded: as given, and what this plan found since.
+        last: what became of the last step.
     """
 
     scaled = False
+    last: Outcome | None = None
     origin: Sequence[Rule] = ()
 
     def __init__(
@@ -88,6 +89,8 @@ class Plan:
         tangled = sharing(own)
         own = [_alone(s) if s.place in tangled else s for s in own]
         self._chance = np.array([treatment.rounds(s) for s in own], bool)
+        # What is rounded by chance, or has to wait for another, has a row of its own.
+        self._single = self._chance | np.array([s.alone for s in own], bool)
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
@@ -99,7 +102,7 @@ class Plan:
         finally:
             if self._parts is not None:
                 self._parts.take_back()
-        self._absent = [] if self._launches else list(map(weakref.ref, absent))
+        self._absent = [] if self._launches else list(map(Handle, absent))
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
         )
@@ -184,11 +187,15 @@ class Plan:
         of one element; None where they are not scaled. Raises :class:`NonFiniteGradientError`
         where the treatment says so, and nothing is changed then.
         """
+        outcome = Outcome.STALE
         try:
-            if self._parts is not None and not self._parts.lend():
-                return Outcome.STALE
-            return self._run(groups, scale, before)
+            if self._parts is None or self._parts.lend():
+                outcome = self._run(groups, scale, before)
+            return outcome
         finally:
+            self.last = outcome
+            if outcome is Outcome.STALE:
+                self._watch = None  # it was looked at in part, and must not serve again
             for _, launch in self._launches:
                 launch.let_go()
             if self._parts is not None:
@@ -201,7 +208,7 @@ class Plan:
                 return Outcome.STALE
             if look is Look.CHANGED:
                 self._grouped = False
-        if any(p is not None and p.grad is not None for p in (r() for r in self._absent)):
+        if any(p().grad is not None for p in self._absent):
             return Outcome.STALE
         treatment = self.treatment
         if treatment.measures:
@@ -244,11 +251,10 @@ class Plan:
         """Sort the present slots into rows, by group, step count and numbers."""
         self._grouped = False
         present = np.flatnonzero(self._counts.present)
-        chance = self._chance[present]
         keys = np.column_stack(
             [
                 self._group_of[present],
-                np.where(chance, present, -1),  # what is rounded by chance has a row of its own
+                np.where(self._single[present], present, -1),
                 self._counts.values[present],
             ]
         )
@@ -256,7 +262,7 @@ class Plan:
         members: list[np.ndarray] = []
         known = {row.group: row.program for row in self._rows}
         for key, places in _sorted_out(keys, present):
-            group, own, count, *numbers = key
+            group, _, count, *numbers = key
             rule = self._rules[int(group)]
             row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
             row.program = known.get(row.group)
@@ -268,7 +274,7 @@ class Plan:
             needed = set(row.program.live_state)
             if not all(needed <= self._state_sets[i] for i in set(self._set_of[places].tolist())):
                 return False
-            row.noise = None if own < 0 else 0
+            row.noise = 0 if self._chance[places[0]] else None
             rows.append(row)
             members.append(places)
         self._rows, self._members = rows, members

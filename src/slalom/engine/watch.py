@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,18 +26,18 @@ class Watch:
         relied: Mapping[int, Sequence[str]],
     ):
         self._params = [list(map(id, g["params"])) for g in groups]
-        self._states = [
-            (weakref.ref(p), tuple(names := [n for n in relied[id(p)] if n in s]), [id(s[n]) for n in names])
+        self._states = {
+            id(p): {n: id(s[n]) for n in relied[id(p)] if n in s}
             for p, s in states.items()
             if id(p) in relied
-        ]
+        }
 
     def holds(self, groups: Any, states: Any) -> bool:
         """Whether groups and states hold the very objects that they held."""
         if [list(map(id, g["params"])) for g in groups] != self._params:
             return False
-        for ref, names, ids in self._states:
-            state = states.get(ref())
-            if state is None or [id(state.get(n)) for n in names] != ids:
-                return False
-        return True
+        found = {id(p): s for p, s in states.items()}
+        return all(
+            param in found and all(id(found[param].get(n)) == value for n, value in own.items())
+            for param, own in self._states.items()
+        )

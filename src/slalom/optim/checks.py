@@ -95,6 +95,17 @@ def check_state(name: str, state: Tensor, param: Tensor) -> None:
             f"the state {name} has shape {tuple(state.shape)} where its parameter has "
             f"{tuple(param.shape)}; load a checkpoint of the same model"
         )
+    if state.is_complex() != param.is_complex() or not (
+        state.is_floating_point() or state.is_complex()
+    ):
+        raise RuntimeError(
+            f"the state {name} holds {state.dtype} where its parameter holds {param.dtype}; load a "
+            "checkpoint of the same model"
+        )
+    if state.device.type == "meta" and param.device.type != "meta":
+        raise RuntimeError(
+            f"the state {name} is on the meta device and holds no numbers; load a checkpoint"
+        )
     if is_distributed(state) != is_distributed(param):
         raise RuntimeError(
             f"of the state {name} and its parameter one is a DTensor and the other is not; load "

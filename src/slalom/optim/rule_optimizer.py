@@ -248,15 +248,19 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _step_anew(self, scale: Any) -> None:
         """Make a step by a new plan, and keep that."""
-        fresh: set[int] = set()
-        for turn, groups in enumerate(_turns(self.param_groups)):
+        first: dict[int, int] = {}  # parameter -> the group in which it was updated first
+        for groups in _turns(self.param_groups):
+            place = {id(p): i for i, g in enumerate(groups) for p in g["params"]}
+            fresh = {p for p, i in place.items() if first.get(p) == i}
             with torch.inference_mode(False):  # what is made here outlives that mode
-                plan = self.step_by_new_plan(groups, scale, fresh if turn else None)
+                plan = self.step_by_new_plan(groups, scale, fresh)
             if groups is self.param_groups:
                 plan.watch(groups, self.state)
             else:
                 self._plan = None
-                fresh |= plan.first_updated
+                if plan.last is Outcome.SKIPPED:
+                    break
+                first |= {p: place[p] for p in plan.first_updated}
 
     def step_by_new_plan(
         self, groups: Sequence[Mapping[str, Any]], scale: Any = None, fresh: set[int] | None = None
@@ -337,15 +341,16 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """What to update one after another: the groups, as long as none mentions a parameter twice.
+    """What to update one after another: the groups, as long as no parameter is mentioned twice.
 
-    If one does, groups of the first mentions, then of the second ...: torch updates at each.
+    If one is, groups of the first mentions, then of the second ...: torch updates at each.
     """
-    if all(len(set(map(id, g["params"]))) == len(g["params"]) for g in groups):
+    mentions = Counter(id(p) for g in groups for p in g["params"])
+    if all(times == 1 for times in mentions.values()):
         return [groups]
+    mentions.clear()
     turns: list[list[dict[str, Any]]] = []
     for i, group in enumerate(groups):
-        mentions = Counter()
         for param in group["params"]:
             if mentions[id(param)] == len(turns):
                 turns.append([{**g, "params": []} for g in groups])

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import like, same_layout
-from slalom.engine.memory import check, plain
+from slalom.engine.memory import check, check_states, plain
 from slalom.engine.plan import name_of
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
@@ -86,14 +86,14 @@ def make_slots(
                 continue
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
-            found.slots.append(
-                Slot(
-                    param, state, kept, count, number, len(found.slots),
-                    # without a state, and without decay, what a gradient leaves out stays anyway
-                    by_rows=sparse and (rule.sparse == "rows" or still),
-                    name=name,
-                )
+            slot = Slot(
+                param, state, kept, count, number, len(found.slots),
+                # without a state, and without decay, what a gradient leaves out stays anyway
+                by_rows=sparse and (rule.sparse == "rows" or still),
+                name=name,
             )  # fmt: skip
+            check_states(slot)
+            found.slots.append(slot)
             found.indices.append(indices[id(param)])
             found.pending.append((param, one.pending))
     return found
@@ -152,13 +152,21 @@ class _Ready:
             made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
             return made
         check_state(name, there, param)
-        if plain(param) and not (plain(there) and same_layout(param, there)) and _ordinary(there):
+        fits = plain(there) and same_layout(param, there) and not _is_lazy_view(there)
+        if there.is_inference() and not param.is_inference():  # torch would not write to it
+            fits = False
+        if plain(param) and not fits and _ordinary(there):
             there = self.pending[name] = like(param.detach(), there)
         return there
 
 
 def _number(value: Any) -> float:
     return read(value) if is_counter(value) else float(value)
+
+
+def _is_lazy_view(tensor: Tensor) -> bool:
+    """Whether its memory holds other numbers than it stands for: the negative, the conjugate."""
+    return tensor.is_neg() or tensor.is_conj()
 
 
 def _ordinary(tensor: Tensor) -> bool:

@@ -36,7 +36,8 @@ class ForeachLaunch(GeneralLaunch):
         self.sizes = [s.param.numel() for s in slots]
         self.kinds = [
             (
-                s.by_rows, s.alone, s.param.device,
+                s.by_rows, s.alone, any(map(_is_lazy, (s.param, *s.state.values()))),
+                s.param.device,
                 *((type(t) in _ORDINARY, t.dtype) for t in (s.param, *s.state.values())),
             )
             for s in slots
@@ -44,6 +45,7 @@ class ForeachLaunch(GeneralLaunch):
 
     @torch.no_grad()
     def update(self, row: Row, batch: Batch) -> None:
+        assert row.program is not None
         tensors: Lists = {"param": batch.params, "grad": batch.grads, **batch.states}
         kinds = [
             (self.kinds[i], type(g), g.dtype, g.layout, g.device)
@@ -51,9 +53,11 @@ class ForeachLaunch(GeneralLaunch):
         ]
         for kind in dict.fromkeys(kinds):
             members = [i for i, k in enumerate(kinds) if k == kind]
-            (by_rows, alone, *_), of_grad, *_ = kind
-            ordinary = of_grad in _ORDINARY and all(type(t[members[0]]) in _ORDINARY for t in tensors.values())
-            if ordinary and not by_rows and not alone and row.noise is None:
+            (by_rows, alone, lazy, *_), of_grad, *_ = kind
+            first = [t[members[0]] for t in tensors.values()]
+            ordinary = of_grad in _ORDINARY and all(type(t) in _ORDINARY for t in first)
+            one_by_one = by_rows or alone or lazy or row.noise is not None
+            if ordinary and not one_by_one:
                 sizes = [self.sizes[batch.slots[i]] for i in members]
                 part = {n: [t[i] for i in members] for n, t in tensors.items()}
                 for chunk in _chunks(part, sizes):
@@ -61,6 +65,8 @@ class ForeachLaunch(GeneralLaunch):
                 continue
             for i in members:
                 slot = {n: [t[i]] for n, t in tensors.items()}
+                viewed = {n: own for n, own in slot.items() if _is_lazy(own[0])}
+                slot |= {n: [t.resolve_conj().resolve_neg()] for n, (t,) in viewed.items()}
                 if by_rows:
                     _update_rows(row, slot)
                 elif ordinary:
@@ -68,6 +74,13 @@ class ForeachLaunch(GeneralLaunch):
                         _update(row, piece, places)
                 else:
                     _update(row, slot, together=False)
+                for name in viewed.keys() & set(row.program.writes):
+                    viewed[name][0].copy_(slot[name][0])
+
+
+def _is_lazy(tensor: Tensor) -> bool:
+    """Whether its memory holds the negative or the conjugate of what it stands for."""
+    return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
 
 
 def _chunks(tensors: Lists, sizes: Sequence[int]) -> Iterator[Lists]:
@@ -146,7 +159,8 @@ def _update(
         n: own if own[0].dtype == widest else [t.to(widest) for t in own]
         for n, own in tensors.items()
     }
-    borrowed = {"grad"} if lists["grad"] is tensors["grad"] else set()
+    kept = tensors.keys() - set(row.program.writes)  # it stays as it is, and no memory to work in
+    borrowed = {n for n in kept if lists[n] is tensors[n]}
     results = evaluate(row.program, row.values, lists, borrowed, together)
     for name, values in results.items():
         own = tensors[name]

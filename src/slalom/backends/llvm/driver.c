@@ -138,8 +138,8 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
         if (torch->data(grad, &address) || (!address && segment->numel)) return STALE;
         uintptr_t begin = (uintptr_t)address;
         if (address != segment->arrays[1] && written(table, begin, begin + segment->bytes))
-            return STALE;
-        segment->arrays[1] = address;
+            found |= MOVED;
+        else segment->arrays[1] = address;
     }
     for (int64_t i = 0; i < segment->states; i++, look++) {
         if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
@@ -157,7 +157,8 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
 
 /* Look at every tensor, and put down where its elements are and which gradients there are. STALE
    where one is not what the table was made for, and nothing must be run; MOVED where a parameter
-   has other memory than before, and what is written has to be told anew. */
+   has other memory than before, or a gradient lies in what was written, which then has to be told
+   anew, and all be gathered again. */
 int64_t gather(Table *table) {
     int64_t found = SAME, line = 0;
     for (int64_t i = 0; i < table->n_segments; i++) {

@@ -81,8 +81,8 @@ if.end8.i:
   store i8 0, ptr %defined.i.i, align 1
   %grad.i.i = getelementptr inbounds %struct.Torch, ptr %13, i64 0, i32 12
   %14 = load ptr, ptr %grad.i.i, align 8
-  %tobool.not.i184.i = icmp eq ptr %14, null
-  br i1 %tobool.not.i184.i, label %if.then.i.i, label %if.end.i.i
+  %tobool.not.i183.i = icmp eq ptr %14, null
+  br i1 %tobool.not.i183.i, label %if.then.i.i, label %if.end.i.i
 
 if.then.i.i:
   %15 = load ptr, ptr %grads.i.i, align 8
@@ -128,10 +128,10 @@ if.then26.i:
   %24 = load ptr, ptr %arrays.i, align 8
   %arrayidx30.i = getelementptr inbounds ptr, ptr %24, i64 1
   store ptr %23, ptr %arrayidx30.i, align 8
-  br label %if.end58.i
+  br label %if.end60.i
 
 if.else.i:
-  br i1 %cmp14.i, label %if.then32.i, label %if.end58.i
+  br i1 %cmp14.i, label %if.then32.i, label %if.end60.i
 
 if.then32.i:
   %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 10
@@ -161,7 +161,7 @@ if.end45.i:
   %arrayidx47.i = getelementptr inbounds ptr, ptr %29, i64 1
   %30 = load ptr, ptr %arrayidx47.i, align 8
   %cmp48.not.i = icmp eq ptr %27, %30
-  br i1 %cmp48.not.i, label %if.end54.i, label %land.lhs.true50.i
+  br i1 %cmp48.not.i, label %if.else55.i, label %land.lhs.true50.i
 
 land.lhs.true50.i:
   %31 = ptrtoint ptr %27 to i64
@@ -195,7 +195,7 @@ while.body.i:
 while.end.i:
   %low.0.lcssa.i = phi i64 [ 0, %land.lhs.true50.i ], [ %low.1.i, %while.body.i ]
   %cmp5.i = icmp slt i64 %low.0.lcssa.i, %33
-  br i1 %cmp5.i, label %written.exit, label %if.end54.i
+  br i1 %cmp5.i, label %written.exit, label %if.else55.i
 
 written.exit:
   %36 = load ptr, ptr %written.i, align 8
@@ -203,25 +203,30 @@ written.exit:
   %arrayidx8.i = getelementptr inbounds i64, ptr %36, i64 %mul7.i
   %37 = load i64, ptr %arrayidx8.i, align 8
   %cmp9.i = icmp ult i64 %37, %add.i
-  br i1 %cmp9.i, label %look_at.exit.thread, label %if.end54.i
+  br i1 %cmp9.i, label %if.then53.i, label %if.else55.i
 
-if.end54.i:
+if.then53.i:
+  %or54.i = or disjoint i64 %or19.i, 2
+  br label %if.end60.i
+
+if.else55.i:
   store ptr %27, ptr %arrayidx47.i, align 8
-  br label %if.end58.i
+  br label %if.end60.i
 
-if.end58.i:
-  %look.0.i = phi ptr [ %incdec.ptr27.i, %if.then26.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.end54.i ]
+if.end60.i:
+  %found.3.i = phi i64 [ %found.1.i, %if.then26.i ], [ %found.1.i, %if.else.i ], [ %or54.i, %if.then53.i ], [ %found.1.i, %if.else55.i ]
+  %look.0.i = phi ptr [ %incdec.ptr27.i, %if.then26.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.then53.i ], [ %incdec.ptr.i, %if.else55.i ]
   %states.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 12
   %38 = load i64, ptr %states.i, align 8
-  %cmp59.not197.i = icmp sgt i64 %38, 0
-  br i1 %cmp59.not197.i, label %for.body.i, label %for.cond79.preheader.i
+  %cmp61.not196.i = icmp sgt i64 %38, 0
+  br i1 %cmp61.not196.i, label %for.body.i, label %for.cond79.preheader.i
 
 for.cond79.preheader.i:
-  %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end58.i ], [ %incdec.ptr75.i, %if.end71.i ]
+  %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end60.i ], [ %incdec.ptr77.i, %if.end73.i ]
   %kept.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 13
   %39 = load i64, ptr %kept.i, align 8
-  %cmp80.not200.i = icmp sgt i64 %39, 0
-  br i1 %cmp80.not200.i, label %for.body83.lr.ph.i, label %look_at.exit.thread68
+  %cmp80.not199.i = icmp sgt i64 %39, 0
+  br i1 %cmp80.not199.i, label %for.body83.lr.ph.i, label %look_at.exit.thread68
 
 look_at.exit.thread68:
   br label %if.end
@@ -231,78 +236,78 @@ for.body83.lr.ph.i:
   br label %for.body83.i
 
 for.body.i:
-  %i.0199.i = phi i64 [ %inc.i, %if.end71.i ], [ 0, %if.end58.i ]
-  %look.1198.i = phi ptr [ %incdec.ptr75.i, %if.end71.i ], [ %look.0.i, %if.end58.i ]
-  %holder.i185.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 0, i32 1
-  %40 = load ptr, ptr %holder.i185.i, align 8
-  %tobool.not.i186.i = icmp eq ptr %40, null
-  br i1 %tobool.not.i186.i, label %lor.lhs.false62.i, label %held.exit189.i
+  %i.0198.i = phi i64 [ %inc.i, %if.end73.i ], [ 0, %if.end60.i ]
+  %look.1197.i = phi ptr [ %incdec.ptr77.i, %if.end73.i ], [ %look.0.i, %if.end60.i ]
+  %holder.i184.i = getelementptr inbounds %struct.Look, ptr %look.1197.i, i64 0, i32 1
+  %40 = load ptr, ptr %holder.i184.i, align 8
+  %tobool.not.i185.i = icmp eq ptr %40, null
+  br i1 %tobool.not.i185.i, label %lor.lhs.false64.i, label %held.exit188.i
 
-held.exit189.i:
+held.exit188.i:
   %41 = load ptr, ptr %40, align 8
-  %42 = load ptr, ptr %look.1198.i, align 8
-  %cmp.i188.i = icmp eq ptr %41, %42
-  br i1 %cmp.i188.i, label %lor.lhs.false62.i, label %look_at.exit.thread
+  %42 = load ptr, ptr %look.1197.i, align 8
+  %cmp.i187.i = icmp eq ptr %41, %42
+  br i1 %cmp.i187.i, label %lor.lhs.false64.i, label %look_at.exit.thread
 
-lor.lhs.false62.i:
+lor.lhs.false64.i:
   %43 = load ptr, ptr %data.i, align 8
-  %call64.i = call i32 %43(ptr noundef nonnull %look.1198.i, ptr noundef nonnull %address.i)
-  %tobool65.not.i = icmp eq i32 %call64.i, 0
-  br i1 %tobool65.not.i, label %lor.lhs.false66.i, label %look_at.exit.thread
+  %call66.i = call i32 %43(ptr noundef nonnull %look.1197.i, ptr noundef nonnull %address.i)
+  %tobool67.not.i = icmp eq i32 %call66.i, 0
+  br i1 %tobool67.not.i, label %lor.lhs.false68.i, label %look_at.exit.thread
 
-lor.lhs.false66.i:
+lor.lhs.false68.i:
   %44 = load ptr, ptr %address.i, align 8
-  %address67.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 0, i32 6
-  %45 = load ptr, ptr %address67.i, align 8
-  %cmp68.not.i = icmp eq ptr %44, %45
-  br i1 %cmp68.not.i, label %if.end71.i, label %look_at.exit.thread
+  %address69.i = getelementptr inbounds %struct.Look, ptr %look.1197.i, i64 0, i32 6
+  %45 = load ptr, ptr %address69.i, align 8
+  %cmp70.not.i = icmp eq ptr %44, %45
+  br i1 %cmp70.not.i, label %if.end73.i, label %look_at.exit.thread
 
-if.end71.i:
+if.end73.i:
   %46 = load ptr, ptr %arrays.i, align 8
-  %47 = getelementptr ptr, ptr %46, i64 %i.0199.i
-  %arrayidx74.i = getelementptr ptr, ptr %47, i64 2
-  store ptr %44, ptr %arrayidx74.i, align 8
-  %inc.i = add nuw nsw i64 %i.0199.i, 1
-  %incdec.ptr75.i = getelementptr inbounds %struct.Look, ptr %look.1198.i, i64 1
+  %47 = getelementptr ptr, ptr %46, i64 %i.0198.i
+  %arrayidx76.i = getelementptr ptr, ptr %47, i64 2
+  store ptr %44, ptr %arrayidx76.i, align 8
+  %inc.i = add nuw nsw i64 %i.0198.i, 1
+  %incdec.ptr77.i = getelementptr inbounds %struct.Look, ptr %look.1197.i, i64 1
   %48 = load i64, ptr %states.i, align 8
-  %cmp59.not.i = icmp slt i64 %inc.i, %48
-  br i1 %cmp59.not.i, label %for.body.i, label %for.cond79.preheader.i
+  %cmp61.not.i = icmp slt i64 %inc.i, %48
+  br i1 %cmp61.not.i, label %for.body.i, label %for.cond79.preheader.i
 
 for.body83.i:
   %49 = phi i64 [ %39, %for.body83.lr.ph.i ], [ %61, %for.inc109.i ]
-  %i78.0203.i = phi i64 [ 0, %for.body83.lr.ph.i ], [ %inc110.i, %for.inc109.i ]
-  %look.2202.i = phi ptr [ %look.1.lcssa.i, %for.body83.lr.ph.i ], [ %incdec.ptr111.i, %for.inc109.i ]
-  %found.2201.i = phi i64 [ %found.1.i, %for.body83.lr.ph.i ], [ %found.4.i, %for.inc109.i ]
-  %50 = load ptr, ptr %look.2202.i, align 8
+  %i78.0202.i = phi i64 [ 0, %for.body83.lr.ph.i ], [ %inc110.i, %for.inc109.i ]
+  %look.2201.i = phi ptr [ %look.1.lcssa.i, %for.body83.lr.ph.i ], [ %incdec.ptr111.i, %for.inc109.i ]
+  %found.4200.i = phi i64 [ %found.3.i, %for.body83.lr.ph.i ], [ %found.6.i, %for.inc109.i ]
+  %50 = load ptr, ptr %look.2201.i, align 8
   %tobool84.not.i = icmp eq ptr %50, null
   br i1 %tobool84.not.i, label %for.inc109.i, label %if.end86.i
 
 if.end86.i:
-  %holder.i190.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 1
-  %51 = load ptr, ptr %holder.i190.i, align 8
-  %tobool.not.i191.i = icmp eq ptr %51, null
-  br i1 %tobool.not.i191.i, label %lor.lhs.false88.i, label %held.exit194.i
+  %holder.i189.i = getelementptr inbounds %struct.Look, ptr %look.2201.i, i64 0, i32 1
+  %51 = load ptr, ptr %holder.i189.i, align 8
+  %tobool.not.i190.i = icmp eq ptr %51, null
+  br i1 %tobool.not.i190.i, label %lor.lhs.false88.i, label %held.exit193.i
 
-held.exit194.i:
+held.exit193.i:
   %52 = load ptr, ptr %51, align 8
-  %cmp.i193.i = icmp eq ptr %52, %50
-  br i1 %cmp.i193.i, label %lor.lhs.false88.i, label %look_at.exit.thread
+  %cmp.i192.i = icmp eq ptr %52, %50
+  br i1 %cmp.i192.i, label %lor.lhs.false88.i, label %look_at.exit.thread
 
 lor.lhs.false88.i:
   %53 = load ptr, ptr %data.i, align 8
-  %call90.i = call i32 %53(ptr noundef nonnull %look.2202.i, ptr noundef nonnull %address.i)
+  %call90.i = call i32 %53(ptr noundef nonnull %look.2201.i, ptr noundef nonnull %address.i)
   %tobool91.not.i = icmp eq i32 %call90.i, 0
   br i1 %tobool91.not.i, label %lor.lhs.false92.i, label %look_at.exit.thread
 
 lor.lhs.false92.i:
   %54 = load ptr, ptr %address.i, align 8
-  %address93.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 6
+  %address93.i = getelementptr inbounds %struct.Look, ptr %look.2201.i, i64 0, i32 6
   %55 = load ptr, ptr %address93.i, align 8
   %cmp94.not.i = icmp eq ptr %54, %55
   br i1 %cmp94.not.i, label %if.end97.i, label %look_at.exit.thread
 
 if.end97.i:
-  %dtype98.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 0, i32 2
+  %dtype98.i = getelementptr inbounds %struct.Look, ptr %look.2201.i, i64 0, i32 2
   %56 = load i64, ptr %dtype98.i, align 8
   %tobool99.not.i = icmp eq i64 %56, 0
   br i1 %tobool99.not.i, label %cond.false.i, label %cond.true.i
@@ -319,20 +324,20 @@ cond.false.i:
 cond.end.i:
   %cond.i = phi double [ %57, %cond.true.i ], [ %conv100.i, %cond.false.i ]
   %59 = load ptr, ptr %values.i, align 8
-  %arrayidx101.i = getelementptr inbounds double, ptr %59, i64 %i78.0203.i
+  %arrayidx101.i = getelementptr inbounds double, ptr %59, i64 %i78.0202.i
   %60 = load double, ptr %arrayidx101.i, align 8
   %cmp102.i = fcmp une double %cond.i, %60
   %or105.i = zext i1 %cmp102.i to i64
-  %found.3.i = or i64 %found.2201.i, %or105.i
+  %found.5.i = or i64 %found.4200.i, %or105.i
   store double %cond.i, ptr %arrayidx101.i, align 8
   %.pre.i = load i64, ptr %kept.i, align 8
   br label %for.inc109.i
 
 for.inc109.i:
   %61 = phi i64 [ %.pre.i, %cond.end.i ], [ %49, %for.body83.i ]
-  %found.4.i = phi i64 [ %found.3.i, %cond.end.i ], [ %found.2201.i, %for.body83.i ]
-  %inc110.i = add nuw nsw i64 %i78.0203.i, 1
-  %incdec.ptr111.i = getelementptr inbounds %struct.Look, ptr %look.2202.i, i64 1
+  %found.6.i = phi i64 [ %found.5.i, %cond.end.i ], [ %found.4200.i, %for.body83.i ]
+  %inc110.i = add nuw nsw i64 %i78.0202.i, 1
+  %incdec.ptr111.i = getelementptr inbounds %struct.Look, ptr %look.2201.i, i64 1
   %cmp80.not.i = icmp slt i64 %inc110.i, %61
   br i1 %cmp80.not.i, label %for.body83.i, label %look_at.exit
 
@@ -343,8 +348,8 @@ look_at.exit:
   br label %if.end
 
 if.end:
-  %retval.5.i71 = phi i64 [ %found.1.i, %look_at.exit.thread68 ], [ %found.4.i, %look_at.exit ]
-  %or = or i64 %retval.5.i71, %found.0112
+  %retval.3.i71 = phi i64 [ %found.3.i, %look_at.exit.thread68 ], [ %found.6.i, %look_at.exit ]
+  %or = or i64 %retval.3.i71, %found.0112
   %first_line = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.0110, i32 14
   store i64 %line.0111, ptr %first_line, align 8
   %62 = load ptr, ptr %present.i, align 8

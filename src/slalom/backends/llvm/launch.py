@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Counts, Launch, Look, Row, Rows, Slot
+from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.jit import jit
@@ -60,14 +60,17 @@ class LlvmLaunch(Launch):
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
         self.counts = counts
         self._driver = driver()
-        n = len(slots)
-        places = self.places = np.array([s.place for s in slots], np.intp)
+        self.places = np.array([s.place for s in slots], np.intp)
+        n, places = len(slots), self.places
         self._local = np.full(len(counts.values), -1, np.intp)
         self._local[places] = np.arange(n)
-        self._params = [weakref.ref(s.param) for s in slots]
-        self._absent = [weakref.ref(p) for p in absent]
-        kept = (t for s in slots for t in (s.param, *s.state.values(), *s.kept) if t is not None)
-        self._alive = Alive((*kept, *absent))
+        self._params = [Handle(s.param) for s in slots]
+        self._absent = [Handle(p) for p in absent]
+        # Of a parameter all that matters is looked at; one that comes to lie where it lay may
+        # take its place.
+        kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
+        params = [*(s.param for s in slots), *absent]
+        self._alive = Alive(kept if holder_offset() else [*kept, *params])
 
         sizes = [[t.numel() * t.element_size() for t in (s.param, *s.state.values())] for s in slots]
         written = _runs((s.param, *s.state.values()) for s in slots)
@@ -147,7 +150,10 @@ class LlvmLaunch(Launch):
                 return Look.STALE
             self._tell_written(written)
             self._arrays[self._first_array + 1] = 0  # every gradient is looked at as if new
-            found = found & CHANGED | self._driver.gather(self._address)
+            again = self._driver.gather(self._address)
+            if again > CHANGED:  # a gradient lies in what is written
+                return Look.STALE
+            found = found & CHANGED | again
         return Look.STALE if found < 0 else Look.CHANGED if found & CHANGED else Look.SAME
 
     def assign(self, rows: Rows) -> None:
@@ -179,11 +185,10 @@ class LlvmLaunch(Launch):
             values = row.values
             form.pack_into(buffer, 0, *values[:n], row.noise or 0, *values[n:])
         if "bump_version" in self._driver.asks:
-            present = (r() for r, s in zip(self._params, self._segments, strict=False))
-            increment_version([p for p in present if p is not None])
+            increment_version([p() for p in self._params])
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
-            tensors = self._alive.keep()
+            tensors = [*self._alive.keep(), *(p() for p in self._params)]
             _check(self._driver.run(self._address))
             del grads, tensors
         else:
@@ -193,13 +198,12 @@ class LlvmLaunch(Launch):
         pass
 
     def _keep_gradients(self) -> list[Any]:
-        return [_grad(p) for p in (r() for r in self._params) if p is not None]
+        return [_grad(p()) for p in self._params]
 
     def _copy_gradients(self) -> bool:
         """Copy the gradients that cannot be read where they lie; False if one is not as it was."""
         for buffer, i, layout in self._copies:
-            param = self._params[i]()
-            grad = None if param is None else param.grad
+            grad = self._params[i]().grad
             if grad is None:
                 continue
             if grad.layout != layout or type(grad) not in (Tensor, torch.nn.Parameter):
@@ -211,7 +215,7 @@ class LlvmLaunch(Launch):
     def _ask(self) -> bool:
         """Find out in Python what this build of torch does not tell; False where it is amiss."""
         params = [r() for r in (*self._params, *self._absent)]
-        grads = [None if p is None else p.grad for p in params]
+        grads = [p.grad for p in params]
         for i, grad in enumerate(grads):
             self._grads[i] = None if grad is None else grad._cdata
         tensors = [t for t in (*params, *grads) if t is not None and t.layout == torch.strided]

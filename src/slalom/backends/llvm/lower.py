@@ -60,11 +60,12 @@ class _Loop:
             self._store(name, self._operand(symbol))
         arrays = [f"ptr noalias {self._array(name)}" for name in touched]
         scalars = [f"{self.type} %s{i}" for i in range(len(self.program.scalars))]
+        span = ["i32 %noise", "i64 %begin", "i64 %end"]
         return "\n".join(
             [
                 *(f"declare {self.type} @llvm.{_suffixed(i, self.type)}" for i in self.intrinsics),
-                f"define internal void @loop({', '.join([*arrays, *scalars])}, "
-                "i32 %noise, i64 %begin, i64 %end) noinline nounwind {",
+                f"define internal void @loop({', '.join([*arrays, *scalars, *span])}) "
+                "noinline nounwind {",
                 "entry:",
                 "  %some = icmp slt i64 %begin, %end",
                 "  br i1 %some, label %body, label %done",
