@@ -23,14 +23,14 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
     on by keyword only. ``like`` is torch's class of the same name, if there is one: the order of
-    its arguments is kept, and those of :data:`CHOICES` that it has are taken. ``name`` is the
-    class's name, by default ``rule.class_name``. The class speaks torch.optim's interface in full
+    its arguments is kept, and those of :data:`CHOICES` that it has are taken (without it
+    ``differentiable``, which is every class's). ``name`` is the class's name, by default ``rule.class_name``. The class speaks torch.optim's interface in full
     and steps at the speed of the compiled rule; that of a rule with an average has ``train()`` and
     ``eval()`` beside (:class:`slalom.optim.schedule_free.ScheduleFree`).
     """
     name = name or rule.class_name
     theirs = inspect.signature(like).parameters if like is not None else {}
-    choices = tuple(n for n in CHOICES if n in theirs)
+    choices = tuple(n for n in CHOICES if n in (theirs or ("differentiable",)))
     defaults = {**rule.hypers, **{n: CHOICES[n] for n in choices}}
     own = list(rule.hypers)
     last = own.index("maximize") if "maximize" in own else len(own)
