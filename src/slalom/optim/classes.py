@@ -35,7 +35,7 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
     own = list(rule.hypers)
     last = own.index("maximize") if "maximize" in own else len(own)
     kinds = {n: _POSITIONAL if i < last and not theirs else _KEYWORD for i, n in enumerate(own)}
-    kinds |= {n: _KEYWORD for n in choices}
+    kinds |= dict.fromkeys(choices, _KEYWORD)
     shared = {n: p.kind for n, p in theirs.items() if n in defaults}
     parameters = [
         inspect.Parameter(n, kind, default=defaults[n])

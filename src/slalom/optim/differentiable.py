@@ -36,6 +36,9 @@ def update_differentiably(
     ones stays valid. Hyper-parameters that are tensors are used as they are, so that the result
     can be differentiated by them; a rule branches on their values.
 
+    As in torch the parameter itself is written to. What a loss saves of it for its own derivative
+    is lost then: compute the loss from ``param.clone()``.
+
     Raises, before anything is changed, ValueError if the treatment rounds by chance or looks for
     gradients that are not finite, which has no derivative, and where a scalar is no real number;
     RuntimeError for a parameter that cannot be updated, a leaf of the graph among them, as in
@@ -103,9 +106,9 @@ class _Update:
             self.first = not any(n in own for n in rule.state)
         late = treatment.late(scale, group)
         self.hypers = {n: {**group, **late}.get(n, d) for n, d in self.rule.hypers.items()}
-        numbers = [_number(own.get(n, rule.start(n, group))) for n in rule.numbers]
-        # says which rule and option it is where a scalar is no real number
         values = {n: _scalar(v, detached=True) for n, v in self.hypers.items()}
+        numbers = [_number(own.get(n, rule.start(n, values))) for n in rule.numbers]
+        # says which rule and option it is where a scalar is no real number
         program_for(self.rule, values, self.count + 1, self.first, *numbers)
 
     def make(self, state: dict[str, Any]) -> None:
@@ -118,7 +121,8 @@ class _Update:
         if rule.takes_first:
             hypers["first"] = self.first
         own = {
-            n: state[n] if state.get(n) is not None else self._start(n) for n in rule.arguments
+            n: state[n] if state.get(n) is not None else self._start(n, hypers)
+            for n in rule.arguments
         }
         given = [
             value.double().reshape(()) if n in rule.numbers else _real(value.to(dtype))
@@ -137,12 +141,18 @@ class _Update:
         if rule.takes_step:
             _count(state, self.count + 1)
 
-    def _start(self, name: str) -> Tensor:
-        start = self.rule.start(name, self.group)
+    def _start(self, name: str, hypers: Mapping[str, Any]) -> Tensor:
+        """A state before the first update; it may depend on a hyper-parameter, and so be derived."""
+        start = self.rule.init.get(name, 0.0)
+        start = hypers[start] if isinstance(start, str) else start
         if name in self.rule.numbers:
-            return torch.tensor(start, dtype=_counter_dtype())
-        param = self.param.detach()
-        return torch.full_like(param, complex(start, start) if param.is_complex() else start)
+            return torch.as_tensor(start, dtype=_counter_dtype())
+        started = torch.zeros_like(self.param.detach())
+        return (
+            torch.view_as_complex(_real(started) + start)
+            if started.is_complex()
+            else started + start
+        )
 
 
 def _count(state: dict[str, Any], count: float) -> None:
