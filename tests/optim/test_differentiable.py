@@ -195,8 +195,9 @@ def test_only_the_groups_that_say_so_are_recorded():
     optimizer = slalom.optim.SGD([{"params": [a], "differentiable": True}, {"params": [leaf]}], lr)
     a.grad, leaf.grad = torch.ones_like(a), torch.ones_like(b)
     optimizer.step()
-    assert a.requires_grad and a.grad_fn is not None
-    assert leaf.is_leaf and torch.equal(leaf.detach(), b)
+    assert a.grad_fn is not None
+    assert leaf.is_leaf
+    assert distance(leaf.detach(), randoms(2)[1] - 0.1) <= 1e-15
 
 
 @pytest.mark.parametrize("kind", ["clip_norm", "clip_value", "independent_weight_decay"])

@@ -115,7 +115,7 @@ def check_sparse(rule: Rule, group: Mapping[str, Any], treatment: Treatment) -> 
 
 
 def check_fused(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Raise RuntimeError, as torch does, for gradients of what ``fused=True`` cannot serve there."""
+    """Raise RuntimeError, as torch does, for gradients that ``fused=True`` cannot serve there."""
     for group in groups:
         if not group.get("fused"):
             continue

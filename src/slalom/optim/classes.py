@@ -23,10 +23,11 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
     on by keyword only. ``like`` is torch's class of the same name, if there is one: the order of
-    its arguments is kept, and those of :data:`CHOICES` that it has are taken (without it
-    ``differentiable``, which is every class's). ``name`` is the class's name, by default ``rule.class_name``. The class speaks torch.optim's interface in full
-    and steps at the speed of the compiled rule; that of a rule with an average has ``train()`` and
-    ``eval()`` beside (:class:`slalom.optim.schedule_free.ScheduleFree`).
+    its arguments is kept, and those of :data:`CHOICES` that it has are taken; without it
+    ``differentiable``, which every class has. ``name`` is the class's name, by default
+    ``rule.class_name``. The class speaks torch.optim's interface in full and steps at the speed of
+    the compiled rule. That of a rule with an average has ``train()`` and ``eval()`` beside
+    (:class:`slalom.optim.schedule_free.ScheduleFree`).
     """
     name = name or rule.class_name
     theirs = inspect.signature(like).parameters if like is not None else {}
@@ -57,7 +58,8 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
 
     initialise.__signature__ = signature  # type: ignore[attr-defined]
     body = {
-        "rule": rule, "choices": choices, "beyond": _Beyond(own, like), "__init__": initialise, "__doc__": rule.__doc__,
+        "rule": rule, "choices": choices, "beyond": _Beyond(own, like),
+        "__init__": initialise, "__doc__": rule.__doc__,
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip
     return type(name, (ScheduleFree if rule.averaged else RuleOptimizer,), body)

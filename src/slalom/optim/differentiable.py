@@ -142,7 +142,7 @@ class _Update:
             _count(state, self.count + 1)
 
     def _start(self, name: str, hypers: Mapping[str, Any]) -> Tensor:
-        """A state before the first update; it may depend on a hyper-parameter, and so be derived."""
+        """A state before the first update, which may depend on a hyper-parameter."""
         start = self.rule.init.get(name, 0.0)
         start = hypers[start] if isinstance(start, str) else start
         if name in self.rule.numbers:

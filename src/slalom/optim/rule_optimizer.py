@@ -204,7 +204,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             or _global_optimizer_post_hooks
             or _profiler_enabled()
         ):
-            return _observed_step(self, closure)
+            return _observed_step(self) if closure is None else _observed_step(self, closure)
         return self._step(closure)
 
     # torch wraps a step that has no such mark, at 7 microseconds a call; hooks and the profiler
