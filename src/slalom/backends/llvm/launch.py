@@ -60,7 +60,8 @@ class LlvmLaunch(Launch):
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
         self.counts = counts
         self._driver = driver()
-        n, places = len(slots), np.array([s.place for s in slots], np.intp)
+        self.places = np.array([s.place for s in slots], np.intp)
+        n, places = len(slots), self.places
         self._local = np.full(len(counts.values), -1, np.intp)
         self._local[places] = np.arange(n)
         self._params = [weakref.ref(s.param) for s in slots]
