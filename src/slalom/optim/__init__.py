@@ -13,7 +13,6 @@ from torch.optim import Optimizer, lr_scheduler, swa_utils
 
 from slalom.optim.classes import optimizer
 from slalom.optim.rule_optimizer import RuleOptimizer
-from slalom.optim.schedule_free import ScheduleFree
 from slalom.rules import RULES, Rule, RuleError
 
 if TYPE_CHECKING:
@@ -27,10 +26,7 @@ def _made(rule: Rule) -> type[RuleOptimizer]:
     name = rule.class_name
     if name in globals() or name == "Routed":
         raise RuleError(f"rule {rule.name}: slalom.optim has another {name}; give it a class_name")
-    made = optimizer(rule, name, like=getattr(torch.optim, name, None))
-    if rule.averaged:
-        made = type(name, (ScheduleFree, made), {"__doc__": rule.__doc__, "__module__": __name__})
-    return made
+    return optimizer(rule, name, like=getattr(torch.optim, name, None))
 
 
 _classes = {rule.class_name: _made(rule) for rule in RULES.values()}

@@ -126,12 +126,14 @@ def check_sparse(rule: Rule, group: Mapping[str, Any], treatment: Treatment) -> 
 
 
 def check_fused(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Raise RuntimeError, as torch does, for parameters that ``fused=True`` cannot serve there."""
+    """Raise RuntimeError, as torch does, for gradients that ``fused=True`` cannot serve there."""
     for group in groups:
         if not group.get("fused"):
             continue
         devices = _get_fused_kernels_supported_devices()
         for param in group["params"]:
+            if param.grad is None:
+                continue
             if param.device.type not in devices or not param.is_floating_point():
                 raise RuntimeError(
                     "`fused=True` requires all the params to be floating point Tensors of "

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
+import torch
+
 from slalom.optim.rule_optimizer import CHOICES, TREATMENT, RuleOptimizer
+from slalom.optim.schedule_free import ScheduleFree
 from slalom.rules.rule import REQUIRED, Rule
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -18,18 +23,20 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
     on by keyword only. ``like`` is torch's class of the same name, if there is one: the order of
-    its arguments is kept, and those of :data:`CHOICES` that it has are taken. ``name`` is the
-    class's name, by default ``rule.class_name``. The class speaks torch.optim's interface in full
-    and steps at the speed of the compiled rule.
+    its arguments is kept, and those of :data:`CHOICES` that it has are taken; without it
+    ``differentiable``, which every class has. ``name`` is the class's name, by default
+    ``rule.class_name``. The class speaks torch.optim's interface in full and steps at the speed of
+    the compiled rule. That of a rule with an average has ``train()`` and ``eval()`` beside
+    (:class:`slalom.optim.schedule_free.ScheduleFree`).
     """
     name = name or rule.class_name
     theirs = inspect.signature(like).parameters if like is not None else {}
-    choices = tuple(n for n in CHOICES if n in theirs)
+    choices = tuple(n for n in CHOICES if n in (theirs or ("differentiable",)))
     defaults = {**rule.hypers, **{n: CHOICES[n] for n in choices}}
     own = list(rule.hypers)
     last = own.index("maximize") if "maximize" in own else len(own)
     kinds = {n: _POSITIONAL if i < last and not theirs else _KEYWORD for i, n in enumerate(own)}
-    kinds |= {n: _KEYWORD for n in choices}
+    kinds |= dict.fromkeys(choices, _KEYWORD)
     shared = {n: p.kind for n, p in theirs.items() if n in defaults}
     parameters = [
         inspect.Parameter(n, kind, default=defaults[n])
@@ -50,9 +57,31 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
         RuleOptimizer.__init__(self, bound.pop("params"), **bound)
 
     initialise.__signature__ = signature  # type: ignore[attr-defined]
-    beyond = tuple(n for n in own if n not in theirs) if theirs else ()
     body = {
-        "rule": rule, "choices": choices, "beyond": beyond, "__init__": initialise, "__doc__": rule.__doc__,
+        "rule": rule, "choices": choices, "beyond": _Beyond(own, like),
+        "__init__": initialise, "__doc__": rule.__doc__,
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip
-    return type(name, (RuleOptimizer,), body)
+    return type(name, (ScheduleFree if rule.averaged else RuleOptimizer,), body)
+
+
+class _Beyond:
+    """Which hyper-parameters the groups of torch's class lack; looked up when first asked for.
+
+    A group may hold what the class has no argument for, as AdamW's does, so that one has to be
+    made; that imports torch's compiler, which takes longer than all of Slalom.
+    """
+
+    def __init__(self, own: Collection[str], like: type[torch.optim.Optimizer] | None):
+        self._own, self._like = own, like
+
+    def __get__(self, instance: Any, owner: type) -> tuple[str, ...]:
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        if self._like is None:
+            return ()
+        made: Any = self._like
+        (group,) = made([torch.empty(0)]).param_groups
+        return tuple(name for name in self._own if name not in group)

@@ -2,114 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from slalom.backends.base import is_counter, read, write
 from slalom.engine.memory import check
 from slalom.engine.plan import name_of
 from slalom.engine.treatment import Treatment
-from slalom.optim.checks import check_sparse
+from slalom.ir.program import program_for
+from slalom.optim.checks import check_sparse, check_state
+from slalom.optim.spent import Spent
 from slalom.rules.rule import Rule
 from slalom.rules.treated import treated
 
+Group = Mapping[str, Any]
+States = MutableMapping[Tensor, dict[str, Any]]
+
 
 def update_differentiably(
-    groups: Sequence[Mapping[str, Any]],
-    states: MutableMapping[Tensor, dict[str, Any]],
-    rule_of: Callable[[Mapping[str, Any]], Rule],
+    groups: Sequence[Group],
+    states: States,
+    rule_of: Callable[[Group], Rule],
     treatment: Treatment,
     scale: Any,
 ) -> None:
-    """Update every parameter that has a gradient, in place and recorded by autograd.
+    """Update every parameter that has a gradient, in place, and recorded by autograd.
 
-    Parameters must not be leaves of the graph, as in torch. States are replaced by new tensors,
-    so that what the graph has saved of the old ones stays valid. Hyper-parameters that are tensors
-    are used as they are, so that the result can be differentiated by them.
+    That is in the groups that are differentiable; the others are updated by the same operations,
+    unrecorded. States are replaced by new tensors, so that what the graph has saved of the old
+    ones stays valid. Hyper-parameters that are tensors are used as they are, so that the result
+    can be differentiated by them; a rule branches on their values.
 
-    Raises ValueError if the treatment looks for gradients that are not finite, which has no
-    derivative, or rounds by chance.
+    As in torch the parameter itself is written to. What a loss saves of it for its own derivative
+    is lost then: compute the loss from ``param.clone()``.
+
+    Raises, before anything is changed, ValueError if the treatment rounds by chance or looks for
+    gradients that are not finite, which has no derivative, and where a scalar is no real number;
+    RuntimeError for a parameter that cannot be updated, a leaf of the graph among them, as in
+    torch.
     """
-    if treatment.on_nonfinite != "propagate" or treatment.rounding != "nearest":
-        asked = "rounding" if treatment.rounding != "nearest" else "on_nonfinite"
-        raise ValueError(f"{asked} has no derivative; leave it out where differentiable=True")
-    pairs = [
-        (group, param, name_of(group, i, j))
-        for i, group in enumerate(groups)
-        for j, param in enumerate(group["params"])
-        if param.grad is not None
-    ]
-    for group, param, name in pairs:
-        check(param, param.grad, name)
-        if param.grad.layout != torch.strided:
-            check_sparse(rule_of(group), group, treatment)
+    for asked, usual in (("on_nonfinite", "propagate"), ("rounding", "nearest")):
+        if getattr(treatment, asked) != usual:
+            raise ValueError(f"{asked} has no derivative; leave it out where differentiable=True")
     with torch.enable_grad():
         if treatment.clip_norm is not None:
-            squares = [_dense(p.grad).abs().square().sum() for _, p, _ in pairs]
-            norm = torch.stack(squares).sum().sqrt() * abs(scale)
-            scale = scale * treatment.factor(norm)
-        for group, param, _ in pairs:
-            rule = treated(rule_of(group), treatment.acts(scale is not None))
-            _update(rule, param, states[param], group, treatment.late(scale, group))
-
-
-def _update(
-    rule: Rule, param: Tensor, state: dict[str, Any], group: Mapping[str, Any],
-    late: Mapping[str, Any],
-) -> None:  # fmt: skip
-    hypers = {n: _scalar({**group, **late}.get(n, d)) for n, d in rule.hypers.items()}
-    own = {n: v for n, v in state.items() if v is not None}
-    first = not any(n in own for n in rule.state)
-    if rule.takes_step:
-        double = torch.get_default_dtype() == torch.float64
-        step = own.get("step", torch.zeros((), dtype=torch.float64 if double else torch.float32))
-        state["step"] = step + 1 if isinstance(step, Tensor) else torch.tensor(step + 1.0)
-        hypers["step"] = float(state["step"])
-    if rule.takes_first:
-        hypers["first"] = hypers["step"] == 1 if rule.takes_step else first
-    # the graph saves what it needs of the old value, and the parameter is about to be overwritten
-    old = [_real(param.clone()), _real(_dense(param.grad))]
-    given = [
-        _scalar(own.get(n, rule.start(n, group)))
-        if n in rule.numbers
-        else _real(own[n] if n in own else torch.full_like(param, _filled(rule, n, group, param)))
-        for n in rule.arguments
+            norms = [
+                torch.linalg.vector_norm(_dense(p.grad), dtype=_wide(p.grad.dtype, torch.float64))
+                for group in groups for p in group["params"] if p.grad is not None
+            ]  # fmt: skip
+            if norms:
+                norm = torch.linalg.vector_norm(torch.stack(norms)) * abs(scale)
+                scale = scale * treatment.factor(norm)
+    updates = [
+        _Update(rule_of(group), group, param, name, states.get(param, {}), treatment, scale)
+        for group, param, name in _present(groups)
     ]
-    moved, *results = rule.results(rule.function(*old, *given, **hypers))
-    for name, before, after in zip(rule.arguments, given, results, strict=True):
-        if name in rule.numbers:
-            state[name] = torch.as_tensor(after)
-        elif after is not before:
-            state[name] = _like(after, param)
-    param.copy_(_like(moved, param))
+    for update in updates:
+        with torch.set_grad_enabled(bool(update.group.get("differentiable"))):
+            update.make(states[update.param])
 
 
-def _filled(rule: Rule, name: str, group: Mapping[str, Any], param: Tensor) -> Any:
-    start = rule.start(name, group)
-    return complex(start, start) if param.is_complex() else start
+def _present(groups: Sequence[Group]) -> Iterator[tuple[Group, Tensor, str]]:
+    """Every parameter with a gradient, its group and how messages call it."""
+    for number, group in enumerate(groups):
+        for place, param in enumerate(group["params"]):
+            if param.grad is not None:
+                yield group, param, name_of(group, number, place)
 
 
-def _scalar(value: Any) -> Any:
+class _Update:
+    """One parameter, ready to be updated; whatever can be refused is refused here."""
+
+    def __init__(
+        self, rule: Rule, group: Group, param: Tensor, name: str, state: Mapping[str, Any],
+        treatment: Treatment, scale: Any,
+    ):  # fmt: skip
+        self.group, self.param = group, param
+        grad = param.grad
+        assert grad is not None
+        if isinstance(grad, Spent):
+            raise grad.error("this optimizer's step")
+        check(param, grad, name)
+        if grad.layout != torch.strided:
+            check_sparse(rule, group, treatment)
+        if group.get("differentiable") and param.requires_grad and param.is_leaf:
+            raise RuntimeError(
+                f"a leaf Variable that requires grad is being used in an in-place operation: "
+                f"{name}. With differentiable=True give the optimizer tensors that were computed, "
+                "such as param.clone()"
+            )
+        self.by_rows = grad.layout != torch.strided and rule.sparse == "rows"
+        self.rule = treated(rule, treatment.acts(scale is not None))
+        own = {n: v for n, v in state.items() if v is not None}
+        for n in self.rule.state:
+            if n in own:
+                check_state(n, own[n], param)
+        self.count = _number(own.get("step", 0.0))
+        self.first = self.count == 0
+        if not rule.takes_step:
+            self.first = not any(n in own for n in rule.state)
+        late = treatment.late(scale, group)
+        self.hypers = {n: {**group, **late}.get(n, d) for n, d in self.rule.hypers.items()}
+        values = {n: _scalar(v, detached=True) for n, v in self.hypers.items()}
+        numbers = [_number(own.get(n, rule.start(n, values))) for n in rule.numbers]
+        # says which rule and option it is where a scalar is no real number
+        program_for(self.rule, values, self.count + 1, self.first, *numbers)
+
+    def make(self, state: dict[str, Any]) -> None:
+        """Update the parameter and its ``state``."""
+        rule, param = self.rule, self.param
+        dtype = _wide(param.dtype, torch.float32)
+        hypers = {n: _scalar(v) for n, v in self.hypers.items()}
+        if rule.takes_step:
+            hypers["step"] = self.count + 1
+        if rule.takes_first:
+            hypers["first"] = self.first
+        own = {
+            n: state[n] if state.get(n) is not None else self._start(n, hypers)
+            for n in rule.arguments
+        }
+        given = [
+            value.double().reshape(()) if n in rule.numbers else _real(value.to(dtype))
+            for n, value in own.items()
+        ]
+        # clones, since the graph keeps them and both are likely to be overwritten
+        old, grad = (_real(t.to(dtype, copy=True)) for t in (param, _dense(param.grad)))
+        moved, *results = rule.results(rule.function(old, grad, *given, **hypers))
+        touched = _touched(param) if self.by_rows else None
+        for (name, before), now, after in zip(own.items(), given, results, strict=True):
+            if name in rule.numbers:
+                state[name] = torch.as_tensor(after, dtype=before.dtype, device=before.device)
+            elif after is not now:
+                state[name] = _like(after, before, touched)
+        param.copy_(_like(moved, param, touched))
+        if rule.takes_step:
+            _count(state, self.count + 1)
+
+    def _start(self, name: str, hypers: Mapping[str, Any]) -> Tensor:
+        """A state before the first update, which may depend on a hyper-parameter."""
+        start = self.rule.init.get(name, 0.0)
+        start = hypers[start] if isinstance(start, str) else start
+        if name in self.rule.numbers:
+            return torch.as_tensor(start, dtype=_counter_dtype())
+        started = torch.zeros_like(self.param.detach())
+        return (
+            torch.view_as_complex(_real(started) + start)
+            if started.is_complex()
+            else started + start
+        )
+
+
+def _count(state: dict[str, Any], count: float) -> None:
+    """Put the count into the state: into the tensor that holds it, which may be the user's own."""
+    step = state.get("step")
+    if is_counter(step):
+        write(step, count)
+    elif isinstance(step, Tensor):
+        state["step"] = torch.full_like(step, count, requires_grad=False)
+    else:
+        state["step"] = torch.tensor(count, dtype=_counter_dtype())
+
+
+def _counter_dtype() -> torch.dtype:
+    double = torch.get_default_dtype() == torch.float64
+    return torch.float64 if double else torch.float32
+
+
+def _number(value: Any) -> float:
+    return read(value) if is_counter(value) else float(value)
+
+
+def _wide(dtype: torch.dtype, least: torch.dtype) -> torch.dtype:
+    """The dtype to compute in: at least ``least``, as in every other way of updating."""
+    return torch.promote_types(dtype, least)
+
+
+def _scalar(value: Any, detached: bool = False) -> Any:
     """A hyper-parameter as it is; of a tensor, its one number as a tensor without axes."""
-    if isinstance(value, Tensor):
-        return value.reshape(())
-    if isinstance(value, tuple | list):
-        return tuple(map(_scalar, value))
-    return value
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return (value.detach() if detached else value).reshape(())
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if hasattr(value, "__len__"):
+        return tuple(_scalar(v, detached) for v in value)
+    return float(value)
 
 
 def _dense(grad: Any) -> Tensor:
     return grad if grad.layout == torch.strided else grad.to_dense()
 
 
+def _touched(param: Any) -> Tensor:
+    """Which elements a sparse gradient has values for."""
+    grad = param.grad.detach().coalesce()
+    ones = torch.ones_like(grad.values(), dtype=torch.float32)
+    made = torch.sparse_coo_tensor(grad.indices(), ones, grad.shape, is_coalesced=True)
+    return made.to_dense() > 0
+
+
 def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def _like(value: Any, param: Tensor) -> Tensor:
+def _like(value: Any, before: Tensor, touched: Tensor | None) -> Tensor:
+    """What a rule returned as a tensor of its own, of the shape and dtype of ``before``."""
     if not isinstance(value, Tensor):
-        return torch.full_like(param, value)
-    value = torch.view_as_complex(value.contiguous()) if param.is_complex() else value
-    return value.expand_as(param)
+        value = torch.full_like(before.detach(), value)
+    elif before.is_complex():
+        value = torch.view_as_complex(value.contiguous())
+    made = value.to(before.dtype).expand_as(before)
+    if touched is not None:
+        made = torch.where(touched, made, before)
+    return made.clone()

@@ -39,9 +39,10 @@ class Explanation:
 
 
 def explain(optimizer: torch.optim.Optimizer) -> Explanation:
-    """Which backend serves each parameter in the next step, and why; ``print`` it.
+    """Which backend serves each parameter in the next step, and why: a table when printed.
 
-    Looks at the parameters and gradients as they are now, and changes nothing. Raises TypeError if the optimizer is not Slalom's.
+    Looks at the parameters and gradients as they are now, and changes nothing. Raises TypeError if
+    the optimizer is not Slalom's.
     """
     if not isinstance(optimizer, RuleOptimizer):
         raise TypeError(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
+from operator import methodcaller
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +34,8 @@ CHOICES: dict[str, Any] = {
 }  # fmt: skip
 """Arguments of torch's classes that choose an implementation, and their defaults."""
 
+
+_is_differentiable = methodcaller("get", "differentiable")
 
 TREATMENT = {field.name: field.default for field in fields(Treatment)}
 """Arguments that every class takes beyond torch's, and their defaults."""
@@ -201,7 +204,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             or _global_optimizer_post_hooks
             or _profiler_enabled()
         ):
-            return _observed_step(self, closure)
+            return _observed_step(self) if closure is None else _observed_step(self, closure)
         return self._step(closure)
 
     # torch wraps a step that has no such mark, at 7 microseconds a call; hooks and the profiler
@@ -227,6 +230,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         elif self._treatment.clip_norm is not None:
             scale = 1.0
         plan, groups = self._plan, self.param_groups
+        if any(map(_is_differentiable, groups)):
+            self._plan = None
+            update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
+            return loss
         if self.several_rules and plan is not None and plan.origin != self._rules(groups):
             plan = None
         if (
@@ -236,11 +243,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             and plan.run(groups, scale) is not Outcome.STALE
         ):
             return loss
-        if any(group.get("differentiable") for group in groups):
-            self._plan = None
-            update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
-        else:
-            self._step_anew(scale)
+        self._step_anew(scale)
         return loss
 
     def refuse_step(self) -> None:

@@ -20,13 +20,7 @@ class ScheduleFree(RuleOptimizer):
     """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As in torch; raises ValueError unless 0 < momentum (or betas[0]) < 1."""
-        momentum = _interpolation({**self.defaults, **param_group})
-        if not 0 < momentum < 1:
-            raise ValueError(
-                f"Invalid momentum value: {momentum}; Schedule-Free interpolates with a momentum "
-                "between 0 and 1, both excluded"
-            )
+        """As in torch; a new group is in the mode that the others are in."""
         training = self.param_groups[0]["train_mode"] if self.param_groups else True
         param_group.setdefault("train_mode", training)
         super().add_param_group(param_group)

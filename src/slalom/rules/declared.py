@@ -155,15 +155,25 @@ class Declarations:
             raise self.wrong(f'sparse is {sparse!r}; it must be "rows", "dense" or None')
         return sparse
 
-    def averaged(self, averaged: bool) -> bool:
+    def averaged(self, averaged: bool, bounds: Mapping[str, Bound]) -> bool:
         """Whether it keeps an average beside its parameter, as the Schedule-Free rules do."""
+        if not averaged:
+            return False
         knows = {"momentum", "betas"} & self.hypers.keys()
-        if averaged and not ("z" in self.states and knows):
+        if not ("z" in self.states and knows):
             raise self.wrong(
                 "an averaged rule keeps the state z, and momentum or betas[0] says where between "
                 "z and the average it trains"
             )
-        return bool(averaged)
+        share = ("betas", 0) if "betas" in knows else ("momentum", None)
+        limit = within(bounds, *share)
+        if limit is None or 0 in limit or 1 in limit:
+            shown = "betas[0]" if "betas" in knows else "momentum"
+            raise self.wrong(
+                f"an averaged rule divides by {shown}, which may be neither 0 nor 1; declare "
+                f'bounds={{"{shown}": "(0, 1)"}}'
+            )
+        return True
 
     def class_name(self, name: str | None) -> str:
         """The name of its optimizer class."""

@@ -93,7 +93,7 @@ class Rule:
         self.search = declared.search(search or {}, self.bounds)
         self.requires = declared.requires(requires or {})
         self.sparse: Literal["rows", "dense"] | None = declared.sparse(sparse)
-        self.averaged = declared.averaged(averaged)
+        self.averaged = declared.averaged(averaged, self.bounds)
         self.class_name = declared.class_name(class_name)
         self.field = declared.field(field or {})
         self.examples = declared.examples(examples)
