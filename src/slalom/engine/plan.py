@@ -106,6 +106,8 @@ class Plan:
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
         )
+        grads = (s.param.grad for s in slots)
+        self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
         self._rows: list[Row] = []
         self._members: list[np.ndarray] = []
         self._grouped = False
@@ -238,6 +240,8 @@ class Plan:
                 row.count, *numbers = values[members[0]].tolist()
                 row.numbers = numbers[: len(row.numbers)]
                 if not row.fill(groups[row.group], late[row.group]):
+                    if self._sparse:  # other options: whether they allow that is not for here
+                        return False
                     again = True
                     break
         if again and not self._regroup(groups, late):
