@@ -93,10 +93,7 @@ def test_arguments_and_defaults_are_torchs(configuration):
     name, _ = configuration
     ours = inspect.signature(getattr(slalom.optim, name)).parameters
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
-    positional = [
-        n for n, p in theirs.items()
-        if p.kind is p.POSITIONAL_OR_KEYWORD and n not in ("foreach", "capturable")
-    ]  # fmt: skip
+    positional = [n for n, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     shared = [n for n in positional if n in ours and ours[n].kind is ours[n].POSITIONAL_OR_KEYWORD]
     assert list(ours)[: len(shared)] == shared
     assert {n: p.default for n, p in ours.items() if n in theirs} == {
