@@ -93,10 +93,9 @@ def test_arguments_and_defaults_are_torchs(configuration):
     name, _ = configuration
     ours = inspect.signature(getattr(slalom.optim, name)).parameters
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
-    kinds = [(n, p.kind) for n, p in theirs.items()]
-    assert [(n, p.kind) for n, p in ours.items() if n in theirs] == kinds
-    positional = [n for n, kind in kinds if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    assert list(ours)[: len(positional)] == positional
+    positional = [n for n, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    shared = [n for n in positional if n in ours and ours[n].kind is ours[n].POSITIONAL_OR_KEYWORD]
+    assert list(ours)[: len(shared)] == shared
     assert {n: p.default for n, p in ours.items() if n in theirs} == {
         n: p.default for n, p in theirs.items()
     }

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
@@ -135,13 +135,14 @@ def test_a_scaler_skips_what_torch_skips(name, options):
 
 @over_names
 def test_made_and_stepped_in_a_compiled_function(name):
+    torch.set_default_dtype(torch.float64)
     ends = []
     for lib in LIBRARIES:
         torch._dynamo.reset()
-        param = parameter()
+        param, made = parameter(), getattr(lib, name)
 
-        def epoch(param=param, make=getattr(lib, name)):
-            optimizer = make([param], lr=0.1)
+        def epoch(param=param, made=made):
+            optimizer = made([param], lr=0.01)
             for _ in range(2):
                 optimizer.zero_grad()
                 param.square().sum().backward()
@@ -152,27 +153,34 @@ def test_made_and_stepped_in_a_compiled_function(name):
         optimizer.step()
         ends.append(param.detach())
     torch._dynamo.reset()
-    assert distance(*ends) <= 1e-6
+    assert distance(*ends) <= 1e-9  # torch rounds some scalars of NAdam to float32 here
 
 
-@over_names
-@pytest.mark.parametrize("mode", ["meta", "fake"])
-def test_made_and_stepped_under_another_mode(name, mode):
-    """A default device is for what has none: parameters of the CPU are updated there."""
-    around = torch.device("meta") if mode == "meta" else FakeTensorMode()
+@pytest.mark.parametrize("name", sorted(rule.class_name for rule in rules.RULES.values()))
+def test_a_default_device_is_for_what_has_none(name):
+    """Made and stepped under another one, parameters of the CPU are updated all the same."""
     ends = []
-    for lib in LIBRARIES:
-        param = parameter() if mode == "meta" else None
-        with around, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            param = param if param is not None else parameter()
-            optimizer = getattr(lib, name)([param], lr=0.1)
+    for device in ("cpu", "meta"):
+        param = parameter()
+        with torch.device(device):
+            optimizer = getattr(slalom.optim, name)([param], lr=0.1)
             optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
             optimizer.step()
-        ends.append(param)
-    assert type(ends[0]) is type(ends[1])
-    if mode == "meta":
-        assert distance(*(p.detach() for p in ends)) <= 1e-6
+        ends.append(param.detach())
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("name", sorted(rule.class_name for rule in rules.RULES.values()))
+def test_fake_tensors(name):
+    """As memory is estimated: they are stepped, and have states of their own kind."""
+    with FakeTensorMode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        param = parameter(4, 2)
+        optimizer = getattr(slalom.optim, name)([param], lr=0.1)
+        optimizer.step()
+        optimizer.step()
+    assert {type(t) for t in optimizer.state[param].values() if t.dim()} <= {FakeTensor}
 
 
 @pytest.mark.parametrize("options", [{}, {"fused": True}], ids=str)
@@ -232,8 +240,8 @@ def test_distributed_checkpoints_are_exchanged(name, flat, ways, tmp_path):
                 value.zero_()
         dcp.load({"o": own}, checkpoint_id=tmp_path, no_dist=True)
         set_optimizer_state_dict(other, resumed, own, options=options)
+    other.load_state_dict(model.state_dict())
     for net, o in ((model, optimizer), (other, resumed)):
-        net.load_state_dict(model.state_dict())
         o.zero_grad()
         net(torch.ones(4, 3)).square().sum().backward()
         o.step()
@@ -297,11 +305,9 @@ def test_a_checkpoint_may_hold_no_momentum_buffer():
     assert distance(*ends) <= 1e-6
 
 
-@pytest.mark.parametrize("kind", ["power", "root", "quotient"])
+@pytest.mark.parametrize("kind", ["power", "root"])
 def test_a_number_outside_the_reals_names_rule_and_options(kind):
-    made = {
-        "power": lambda x: x**0.9, "root": rules.sqrt, "quotient": lambda x: 1 / (x + 0.5),
-    }[kind]  # fmt: skip
+    made = {"power": lambda x: x**0.9, "root": rules.sqrt}[kind]
 
     @slalom.rule
     def shrinking(param, grad, *, step, lr=0.1, total=2.0):
@@ -335,7 +341,10 @@ def schedules(optimizer: Any) -> list[Any]:
         lambda: schedulers.CosineAnnealingWarmRestarts(optimizer, 2),
         lambda: schedulers.PolynomialLR(optimizer, 4),
         lambda: schedulers.CyclicLR(optimizer, 0.01, 0.1, 2),
-        lambda: schedulers.OneCycleLR(optimizer, 0.1, total_steps=8),
+        lambda: schedulers.OneCycleLR(
+            optimizer, 0.1, total_steps=8,
+            cycle_momentum=bool({"momentum", "betas"} & optimizer.defaults.keys()),
+        ),
         lambda: schedulers.LambdaLR(optimizer, lambda epoch: 0.5**epoch),
         lambda: schedulers.MultiplicativeLR(optimizer, lambda epoch: 0.5),
         lambda: schedulers.SequentialLR(
@@ -415,6 +424,20 @@ def test_an_independent_decay_follows_the_schedule(name, which):
     torch.testing.assert_close(param.detach(), torch.full((3,), expected))
 
 
+@pytest.mark.parametrize("which", [8, 14], ids=["CyclicLR", "SWALR"])
+def test_an_independent_decay_never_exceeds_its_share(which):
+    """These two raise the rate above the one they started from."""
+    param = parameter()
+    param.grad = torch.zeros_like(param)
+    optimizer = slalom.optim.SGD([param], lr=0.01, momentum=0.5, independent_weight_decay=0.5)
+    schedule = schedules(optimizer)[which]()
+    for _ in range(5):
+        before = param.detach().clone()
+        optimizer.step()
+        schedule.step()
+        torch.testing.assert_close(param.detach(), before / 2)
+
+
 # Routed: other rules than at first
 
 
@@ -464,7 +487,7 @@ def test_routed_with_fewer_groups():
     optimizer.step()
     assert [torch.equal(p, b) for p, b in zip(params, before, strict=True)] == [False, True, False]
     _, other = two("SGD", "Adam")
-    with pytest.raises(ValueError, match="size|number of parameter groups"):
+    with pytest.raises(ValueError, match="different number of parameter groups"):
         other.load_state_dict(two("SGD")[1].state_dict())
 
 
@@ -512,6 +535,29 @@ def test_an_explanation_prints_and_is_shown(capsys):
     assert capsys.readouterr().out == f"{shown!r}\n"
     assert repr(shown).splitlines()[0].split()[:2] == ["weight", "2x3"]
     assert [row[0] for row in shown.rows] == ["weight", "bias"]
+
+
+def test_an_explanation_says_what_runs_under_autograd_and_what_is_empty():
+    recorded, plain = torch.ones(3), parameter()
+    recorded.grad = torch.ones(3)
+    groups = [{"params": [recorded], "differentiable": True}, {"params": [plain]}]
+    rows = slalom.explain(slalom.optim.SGD(groups)).rows
+    assert [row[3:] for row in rows] == [
+        ("autograd", "its group is differentiable"),
+        ("autograd", "another group is differentiable"),
+    ]  # fmt: skip
+    assert repr(slalom.explain(slalom.optim.SGD([{"params": []}]))) == "no parameters"
+
+
+def test_an_explanation_of_parameters_of_several_backends():
+    """And the step of such an optimizer, whose parts run apart."""
+    gapped, dense = Parameter(torch.ones(6)[::2]), parameter()
+    gapped.grad = torch.ones(3)
+    optimizer = slalom.optim.Adam([gapped, dense])
+    assert {row[3] for row in slalom.explain(optimizer).rows} == {"llvm", "foreach"}
+    for _ in range(3):
+        optimizer.step()
+    assert torch.equal(gapped.detach(), dense.detach())
 
 
 def test_an_explanation_of_a_lazy_module():

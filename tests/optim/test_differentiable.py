@@ -97,6 +97,14 @@ def test_gradients_of_parameter_gradient_and_states(rule, options):
     assert gradcheck(lambda *t: stepped(rule, hypers, names, kept, *t), inputs)
 
 
+@over_options
+def test_gradients_from_the_start(rule, options):
+    """What a state starts from has a derivative too, such as SGD's first momentum."""
+    hypers = hypers_of(rule, **options)
+    inputs = [t.requires_grad_() for t in randoms(2)]
+    assert gradcheck(lambda *t: stepped(rule, hypers, [], {}, *t), inputs, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop", "adagrad", "nadam", "adan"])
 def test_second_order(name):
     rule = RULES[name]

@@ -160,7 +160,7 @@ def test_grad_scaler(unscale, clip):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Lion"])
 def test_decay_that_follows_the_schedule_alone(name):
-    """What the parameters lose is the same at any full rate, and no moment sees it."""
+    """What the parameters lose is a share of the full rate's, and no moment sees it."""
     params, twins = made(dtype=torch.float64), made(dtype=torch.float64)
     mine = getattr(slalom.optim, name)(params, lr=0.1, independent_weight_decay=0.01)
     other = getattr(slalom.optim, name)(twins, lr=0.1)

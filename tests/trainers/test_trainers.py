@@ -94,6 +94,74 @@ def test_lightning(ours: Make, theirs: Make, arguments: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize(("ours", "theirs", "arguments"), PAIRS)
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_lightning_in_mixed_precision(
+    ours: Make, theirs: Make, arguments: dict[str, Any], clip: float | None, tmp_path: Path
+) -> None:
+    """It clips only where the optimizer says that it leaves the unscaling to others."""
+    lightning = pytest.importorskip("lightning", reason="lightning is not installed")
+
+    class Module(lightning.LightningModule):
+        def __init__(self, make: Make) -> None:
+            super().__init__()
+            self.net, self.make = network().float(), make
+
+        def training_step(self, batch: Any, _: int) -> torch.Tensor:
+            x, y = batch
+            return nn.functional.cross_entropy(self.net(x.float()), y)
+
+        def configure_optimizers(self) -> Any:
+            return self.make(self.net.parameters(), **arguments)
+
+    ends = []
+    for make in (ours, theirs):
+        module = Module(make)
+        trainer = lightning.Trainer(
+            max_epochs=1, accelerator="cpu", devices=1, logger=False, precision="bf16-mixed",
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            gradient_clip_val=clip, default_root_dir=tmp_path,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(module, loader())
+        ends.append(torch.cat([p.detach().flatten() for p in module.net.parameters()]))
+    start = torch.cat([p.detach().flatten() for p in network().float().parameters()])
+    moved = (ends[1] - start).norm()
+    assert moved > 0
+    assert (ends[0] - ends[1]).norm() < 0.02 * moved  # the forward pass rounds to bfloat16
+
+
+@pytest.mark.parametrize("more", [{}, {"fused": True}, {"fused": False}], ids=str)
+def test_accelerate_sees_that_a_step_was_skipped(more: dict[str, Any]) -> None:
+    """As it does with torch's class: its schedule waits for the next step then."""
+    accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+    from accelerate.optimizer import AcceleratedOptimizer
+    from accelerate.scheduler import AcceleratedScheduler
+
+    accelerate.Accelerator(cpu=True)
+    seen = []
+    for make in (optim.AdamW, torch.optim.AdamW):
+        param = nn.Parameter(torch.ones(3))
+        optimizer = make([param], lr=0.1, **more)
+        wrapped = AcceleratedOptimizer(optimizer, scaler=torch.amp.GradScaler("cpu", 2.0))
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            paced = AcceleratedScheduler(schedule, wrapped)
+            for bad in (True, False):
+                wrapped.zero_grad()
+                wrapped.scaler.scale(param.sum()).backward()
+                if bad:
+                    param.grad[0] = float("inf")
+                wrapped.step()
+                paced.step()
+                seen.append((wrapped.step_was_skipped, optimizer.param_groups[0]["lr"]))
+        seen.append(param.detach().tolist())
+    assert seen[:2] == seen[3:5]
+    assert seen[2] == pytest.approx(seen[5])
+
+
+@pytest.mark.parametrize(("ours", "theirs", "arguments"), PAIRS)
 def test_accelerate(ours: Make, theirs: Make, arguments: dict[str, Any], tmp_path: Path) -> None:
     """With accumulation over two batches, clipping, a schedule, and its own saved state."""
     accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")

@@ -113,7 +113,7 @@ FULL_RATE = "full_lr"
 
 
 def multiplier(group: Mapping[str, Any]) -> float:
-    """The present learning rate of a group as a share of its full one.
+    """The present learning rate of a group as a share of its full one; never above 1.
 
     The full one is what a scheduler climbs to (``max_lr``) or starts from (``initial_lr``), and
     without a scheduler the rate that the group was made with.
@@ -122,7 +122,7 @@ def multiplier(group: Mapping[str, Any]) -> float:
     for name in ("max_lr", "initial_lr", FULL_RATE):
         full = float(group.get(name, 0.0))
         if full > 0:
-            return lr / full
+            return min(lr / full, 1.0)  # CyclicLR and SWALR go beyond, and tell nobody how far
     return float(lr > 0)
 
 

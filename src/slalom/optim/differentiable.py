@@ -158,12 +158,12 @@ class _Update:
 def _count(state: dict[str, Any], count: float) -> None:
     """Put the count into the state: into the tensor that holds it, which may be the user's own."""
     step = state.get("step")
-    if is_counter(step):
-        write(step, count)
-    elif isinstance(step, Tensor):
-        state["step"] = torch.full_like(step, count, requires_grad=False)
-    else:
+    if not isinstance(step, Tensor):
         state["step"] = torch.tensor(count, dtype=_counter_dtype())
+    elif is_counter(step):
+        write(step, count)
+    else:
+        state["step"] = torch.full_like(step, count, requires_grad=False)
 
 
 def _counter_dtype() -> torch.dtype:

@@ -18,7 +18,7 @@ class Explanation:
 
     Attributes:
         rows: (name or place, shape, dtype, backend, reason) of each parameter, where backend is
-            ``llvm``, ``foreach`` or ``none`` (not updated).
+            ``llvm``, ``foreach``, ``autograd`` (differentiable) or ``none`` (not updated).
     """
 
     rows: list[tuple[str, tuple[int, ...], torch.dtype, str, str]]
@@ -27,11 +27,13 @@ class Explanation:
         return str(self)
 
     def __str__(self) -> str:
+        if not self.rows:
+            return "no parameters"
         cells = [
             (name, "x".join(map(str, shape)) or "scalar", str(dtype)[6:], backend, reason)
             for name, shape, dtype, backend, reason in self.rows
         ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)] if cells else []
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in cells
@@ -48,7 +50,8 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
         raise TypeError(
             f"explain() takes an optimizer of slalom.optim, not {type(optimizer).__name__}"
         )
-    served = optimizer.plan().served_by_parameter()
+    recorded = any(group.get("differentiable") for group in optimizer.param_groups)
+    served = {} if recorded else optimizer.plan().served_by_parameter()
     rows = []
     for g, group in enumerate(optimizer.param_groups):
         for i, param in enumerate(group["params"]):
@@ -59,6 +62,9 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             backend, why = served.get(id(param), ("none", None))
             if param.grad is None:
                 backend, why = "none", "it has no gradient"
+            elif recorded:
+                whose = "its" if group.get("differentiable") else "another"
+                backend, why = "autograd", f"{whose} group is differentiable"
             elif why is None:
                 part = "compiled, for the part of it that this process holds"
                 why = part if is_distributed(param) else "compiled"
