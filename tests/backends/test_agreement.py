@@ -19,6 +19,7 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import BACKENDS, using
 from slalom.rules import absolute, maximum, minimum, rule, sign, sqrt, where
+from slalom.rules.bounds import COMMON
 
 COLLIDING = (
     "t0", "t1", "t2", "t10", "h0", "h1", "h0_0", "h0_1", "n0", "n1", "a0", "a1", "s0", "s1", "v0",
@@ -57,7 +58,8 @@ class Written:
             f.__name__: f for f in (sqrt, maximum, minimum, where, sign, absolute)
         }
         exec(compile(self.text, "<drawn>", "exec"), space)
-        return rule(numbers=self.numbers, init=self.init)(space["drawn"])
+        bounds = {name: None for name in COMMON if f", {name}=" in self.text}
+        return rule(numbers=self.numbers, init=self.init, bounds=bounds)(space["drawn"])
 
 
 @st.composite

@@ -1,6 +1,7 @@
 """Tensors of every kind as parameter, gradient and state: torch's result, or a sentence.
 
-Each is stepped between two plain parameters in a process of its own, which a fault would end.
+Each is stepped between two plain parameters in a process of its own, which a fault would end; the
+gradients also ``later``, when a step with an ordinary one has been made.
 """
 
 from __future__ import annotations
@@ -48,6 +49,14 @@ REFUSED = {
     "state that is the parameter": "share memory",
     "state that is the gradient": "share memory",
     "state shifted in the parameter": "share memory",
+}
+
+
+SERVED += tuple(f"{name}, later" for name in SERVED if name.startswith("gradient "))
+REFUSED |= {
+    f"{name}, later": said
+    for name, said in REFUSED.items()
+    if name.startswith("gradient ") and name != "gradient spent"
 }
 
 

@@ -397,6 +397,28 @@ def test_a_parameter_of_another_dtype_or_shape_is_seen(backend):
 
 
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
+@pytest.mark.parametrize("layout", ["strided", "transposed"])
+@pytest.mark.parametrize("shape", [(), (1, 3), (4, 1), (3, 4), (12,)])
+def test_a_gradient_of_another_shape_is_refused_and_nothing_changes(backend, layout, shape):
+    """A stale gradient, which must not be spread over the parameter."""
+    with using(backend):
+        side = Side(slalom.optim.SGD, {"momentum": 0.9})
+        for number in range(2):
+            side.step(number)
+        param = side.params[1]
+        param.grad = torch.ones(SHAPE)
+        if layout == "transposed":
+            param.grad = torch.ones(SHAPE).t().contiguous().t()
+        side.optimizer.step()
+        param.grad.data = torch.ones(shape)
+        before = side.seen()
+        with pytest.raises(RuntimeError, match=r"shape \(4, 3\) and its gradient has"):
+            side.optimizer.step()
+        after = side.seen()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
 def test_a_state_of_another_shape_is_refused_and_nothing_changes(backend):
     with using(backend):
         side = Side(slalom.optim.Adam, {})

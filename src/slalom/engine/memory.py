@@ -45,6 +45,11 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
             f"{name} has the layout {param.layout}, and only strided and jagged parameters can be "
             "updated; make it dense with to_dense()"
         )
+    if grad is not None and grad.shape != param.shape:
+        raise RefusedTensorError(
+            f"{name} has shape {tuple(param.shape)} and its gradient has {tuple(grad.shape)}; "
+            "set the gradient to None where a parameter takes another shape"
+        )
     if param._is_zerotensor():
         raise RefusedTensorError(
             f"{name} is a ZeroTensor, which stands for zeros and has no memory to update; clone() it"
