@@ -1,7 +1,7 @@
 """Try one kind of tensor after another in a process that it may end; prints a line for each.
 
-``python odd_tensors.py BACKEND``: name, then ``same`` where the result was torch's, else the error's
-class and text, then ``changed`` if anything was different after an error.
+``python odd_tensors.py BACKEND``: name, then ``same`` where the result was torch's, else the
+error's class and text, then ``changed`` if anything was different after an error.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def of_state(name: str, make: Callable[[], Tensor]) -> None:
 def of_param(name: str, make: Callable[[], Tensor]) -> None:
     def case() -> Case:
         param: Any = make()
-        param = param if isinstance(param, Parameter) else Parameter(param, param.is_floating_point())
+        param = (
+            param if isinstance(param, Parameter) else Parameter(param, param.is_floating_point())
+        )
         return param, torch.ones_like(param, dtype=None), {}
 
     CASES[f"parameter {name}"] = case
@@ -350,7 +352,9 @@ def main(backend: str) -> None:
                 said, got = attempt(slalom.optim, make, later)
             if said == "stepped":
                 if torchs != "stepped":
-                    _, expected = attempt(torch.optim, lambda make=make: materialised(*make()), later)
+                    _, expected = attempt(
+                        torch.optim, lambda make=make: materialised(*make()), later
+                    )
                 tolerance = 0.02 if "bfloat16" in name else 1e-5
                 said = "same" if close(got, expected, tolerance) else f"{got} NOT {expected}"
             print(said, torchs, sep="\t", flush=True)

@@ -277,7 +277,7 @@ def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
         for what, value in expected.items():
             torch.testing.assert_close(
                 got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, what=what: f"{what} after {change}: {text}",
+                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
             )  # fmt: skip
 
 

@@ -261,7 +261,7 @@ def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
         for what, value in expected.items():
             torch.testing.assert_close(
                 got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, what=what: f"{what} after {change}: {text}",
+                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
             )  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def test_what_users_keep_beside_makes_no_new_plan(backend):
 
 
 def test_what_comes_between_makes_no_new_plan():
-    """Gradients that come and go, and other memory of the parameters, are looked at in each step."""
+    """Gradients that come and go, and other memory of the parameters, are seen in each step."""
     side = Side(slalom.optim.Adam, {})
     side.silent = set()
     side.step(0)

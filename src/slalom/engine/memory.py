@@ -52,7 +52,7 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
         )
     if param._is_zerotensor():
         raise RefusedTensorError(
-            f"{name} is a ZeroTensor, which stands for zeros and has no memory to update; clone() it"
+            f"{name} is a ZeroTensor, which has no memory that could be updated; clone() it"
         )
     if not (param.is_floating_point() or param.is_complex()):
         raise RefusedTensorError(
@@ -85,7 +85,7 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
 
 
 def check_states(slot: Slot) -> None:
-    """Raise :class:`RefusedTensorError` where a state shares memory with what is updated with it."""
+    """Raise :class:`RefusedTensorError` where a state shares memory with what is used with it."""
     param, grad = slot.param, slot.param.grad
     of_states = [(f"its state {name}", t) for name, t in slot.state.items() if plain(t)]
     if not of_states:

@@ -46,9 +46,9 @@ class Released:
         """The group that holds a parameter now; it may have been moved, or taken out."""
         groups = self._optimizer.param_groups
         number, place = self._places.get(id(param), (0, 0))
-        if number < len(groups) and place < len(groups[number]["params"]):
-            if groups[number]["params"][place] is param:
-                return groups[number]
+        params = groups[number]["params"] if number < len(groups) else []
+        if place < len(params) and params[place] is param:
+            return groups[number]
         self._places = {
             id(p): (i, j) for i, g in enumerate(groups) for j, p in enumerate(g["params"])
         }
