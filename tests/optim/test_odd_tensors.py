@@ -18,14 +18,16 @@ SCRIPT = Path(__file__).with_name("odd_tensors.py")
 SERVED = (
     *("gradient " + kind for kind in (
         "zero", "of sgn", "wrapper", "named", "of a collective", "negated", "conjugated",
-        "expanded", "with gaps", "sparse", "of bfloat16", "of doubles", "with gaps in the parameter",
+        "expanded", "with gaps", "sparse", "of bfloat16", "of doubles",
+        "with gaps in the parameter",
     )),
     *("state " + kind for kind in (
         "zero", "wrapper", "two", "of a collective", "negated", "expanded", "in inference",
     )),
     *("parameter " + kind for kind in (
         "two", "named", "of a collective", "distributed", "negated", "conjugated",
-        "with gaps", "meta", "empty", "of no axes", "nested, jagged", "with gaps, gradient shifted in it",
+        "with gaps", "meta", "empty", "of no axes", "nested, jagged",
+        "with gaps, gradient shifted in it",
     )),
     "distributed parameter and gradient",
 )  # fmt: skip
