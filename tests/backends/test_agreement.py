@@ -19,11 +19,12 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import BACKENDS, using
 from slalom.rules import absolute, maximum, minimum, rule, sign, sqrt, where
+from slalom.rules.bounds import COMMON
 
 COLLIDING = (
     "t0", "t1", "t2", "t10", "h0", "h1", "h0_0", "h0_1", "n0", "n1", "a0", "a1", "s0", "s1", "v0",
     "v1", "i", "row", "noise", "next", "more", "some", "body", "done", "entry", "begin", "end",
-    "update", "loop", "addresses", "arrays", "number", "inf", "nan", "float", "map", "int", "first_",
+    "update", "loop", "addresses", "number", "inf", "nan", "float", "map", "int", "first_",
     "step_", "flag0", "complex", "ValueError", "add", "mul", "pow", "neg", "maximum_", "minimum_",
     "sqrt_", "where_", "sign_", "abs", "name", "tensor", "self_", "state", "scalars", "values",
     "betas", "beta1", "exp_avg", "momentum", "row_0", "x", "lr2", "NULL", "i1", "double", "ptr",
@@ -57,7 +58,8 @@ class Written:
             f.__name__: f for f in (sqrt, maximum, minimum, where, sign, absolute)
         }
         exec(compile(self.text, "<drawn>", "exec"), space)
-        return rule(numbers=self.numbers, init=self.init)(space["drawn"])
+        bounds = {name: None for name in COMMON if f", {name}=" in self.text}
+        return rule(numbers=self.numbers, init=self.init, bounds=bounds)(space["drawn"])
 
 
 @st.composite
@@ -72,7 +74,8 @@ def expressions(draw: st.DrawFn, elements: list[str], scalars: list[str], depth:
         f"({a} + {b})", f"({a} - {b})", f"({s} * {a})", f"({a} * {s})", f"({a} / (1.5 + {b} ** 2))",
         f"(0.25 * {a} * {b})", f"({a} + {s})", f"({s} - {a})", f"(-{a})", f"sqrt({a} ** 2 + 0.5)",
         f"absolute({a})", f"maximum({a}, {b})", f"minimum({a}, {s})", f"maximum({s}, {a})",
-        f"where({a} > {b}, {a}, {s})", f"where({a} <= {s}, {b}, 0.5)", f"({s} / (2.0 + absolute({a})))",
+        f"where({a} > {b}, {a}, {s})", f"where({a} <= {s}, {b}, 0.5)",
+        f"({s} / (2.0 + absolute({a})))",
         f"where({a} > 0.0, 1.0, {s})", f"({a} / (1.0 + {s} ** 2))",
     ]))  # fmt: skip
 
@@ -216,14 +219,16 @@ def test_all_ways_agree(drawn):
 
 @pytest.mark.parametrize("names", [COLLIDING[i::8] for i in range(8)])
 def test_no_name_meets_one_that_is_generated(names):
-    """All of them at once: a third as states, the others as hyper-parameters in every expression."""
+    """Many of them at once, four as states, the others as hyper-parameters in every expression."""
     names = [n for n in names if n not in TAKEN]
     states, hypers = names[:4], names[4:]
     total = " + ".join(f"{h} * (step + {i}) ** 2" for i, h in enumerate(hypers))
     moved = " + ".join(states)
     kept = ", ".join(f"0.5 * {s} + {h} * grad" for s, h in zip(states, hypers, strict=False))
     defaults = ", ".join(f"{h}=0.{i + 1}" for i, h in enumerate(hypers))
-    assert compare(written(states, f"param - lr * 0.01 * ({total}) * ({moved} + grad), {kept}", defaults))
+    assert compare(
+        written(states, f"param - lr * 0.01 * ({total}) * ({moved} + grad), {kept}", defaults)
+    )
 
 
 def test_a_backend_is_chosen_by_name():
@@ -234,9 +239,9 @@ def test_a_backend_is_chosen_by_name():
             (row,) = slalom.explain(slalom.optim.SGD([param])).rows
             assert row[3] == chosen
     before = list(BACKENDS)
-    with pytest.raises(ValueError, match="no backend 'cuda'; there are llvm, foreach"):
-        with using("cuda"):
-            pass
+    missing = "no backend 'cuda'; there are llvm, foreach"
+    with pytest.raises(ValueError, match=missing), using("cuda"):
+        pass
     with pytest.raises(KeyError), using("foreach"):
         raise KeyError
     assert before == BACKENDS

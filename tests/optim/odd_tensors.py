@@ -1,7 +1,7 @@
 """Try one kind of tensor after another in a process that it may end; prints a line for each.
 
-``python odd_tensors.py BACKEND``: name, then ``same`` where the result was torch's, else the error's
-class and text, then ``changed`` if anything was different after an error.
+``python odd_tensors.py BACKEND``: name, then ``same`` where the result was torch's, else the
+error's class and text, then ``changed`` if anything was different after an error.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def of_state(name: str, make: Callable[[], Tensor]) -> None:
 def of_param(name: str, make: Callable[[], Tensor]) -> None:
     def case() -> Case:
         param: Any = make()
-        param = param if isinstance(param, Parameter) else Parameter(param, param.is_floating_point())
+        param = (
+            param if isinstance(param, Parameter) else Parameter(param, param.is_floating_point())
+        )
         return param, torch.ones_like(param, dtype=None), {}
 
     CASES[f"parameter {name}"] = case
@@ -293,8 +295,11 @@ def give(param: Any, grad: Tensor | None) -> None:
         param.grad = grad
 
 
-def attempt(library: Any, make: Callable[[], Case]) -> tuple[str, list[Any]]:
-    """What came of two steps beside a plain parameter, and the values then."""
+def attempt(library: Any, make: Callable[[], Case], later: bool) -> tuple[str, list[Any]]:
+    """What came of two steps between plain parameters, and the values then.
+
+    ``later`` makes an ordinary step before.
+    """
     torch.manual_seed(0)
     param, grad, states = make()
     beside = [Parameter(torch.full((3,), 2.0)) for _ in range(2)]
@@ -308,9 +313,10 @@ def attempt(library: Any, make: Callable[[], Case]) -> tuple[str, list[Any]]:
 
     for p in beside:
         p.grad = torch.ones(3)
-    if states:
-        param.grad = torch.ones(param.shape)
+    if states or later:
+        param.grad = torch.ones(param.shape, dtype=param.dtype)
         optimizer.step()
+    if states:
         optimizer.state[param]["momentum_buffer"] = states["buffer"]
     give(param, grad)
     before = values(kept())
@@ -323,6 +329,10 @@ def attempt(library: Any, make: Callable[[], Case]) -> tuple[str, list[Any]]:
     return "stepped", values(kept())
 
 
+for _name in [n for n in CASES if n.startswith("gradient ") and n != "gradient spent"]:
+    CASES[f"{_name}, later"] = CASES[_name]
+
+
 def main(backend: str) -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
@@ -330,18 +340,21 @@ def main(backend: str) -> None:
             "gloo", init_method=f"file://{folder}/meet", rank=0, world_size=1
         )
         for name, make in CASES.items():
+            later = name.endswith("later")
             print(name, end="\t", flush=True)
             try:
                 give(*make()[:2])
             except Exception as error:
                 print(f"cannot be made: {' '.join(str(error).split())}", flush=True)
                 continue
-            torchs, expected = attempt(torch.optim, make)
+            torchs, expected = attempt(torch.optim, make, later)
             with using(backend, "foreach"):
-                said, got = attempt(slalom.optim, make)
+                said, got = attempt(slalom.optim, make, later)
             if said == "stepped":
                 if torchs != "stepped":
-                    _, expected = attempt(torch.optim, lambda make=make: materialised(*make()))
+                    _, expected = attempt(
+                        torch.optim, lambda make=make: materialised(*make()), later
+                    )
                 tolerance = 0.02 if "bfloat16" in name else 1e-5
                 said = "same" if close(got, expected, tolerance) else f"{got} NOT {expected}"
             print(said, torchs, sep="\t", flush=True)

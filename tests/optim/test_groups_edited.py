@@ -230,6 +230,38 @@ CHANGES = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_released_parameters_follow_the_groups(name):
+    """Updated inside backward, each by the group that holds it then."""
+    torch.set_default_dtype(torch.float64)
+    torchs, ours, options = PAIRS[name]
+    seen = []
+    for make in (torchs, ours):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+        a, b, c, d = model.parameters()
+        optimizer = make([{"params": [a, b]}, {"params": [c, d], "lr": 0.01}], **options)
+        groups = optimizer.param_groups
+        if make is ours:
+            slalom.release(model, optimizer)
+        edits = [
+            lambda: None,
+            lambda g=groups: g.reverse(),
+            lambda g=groups, c=c: g[1]["params"].insert(0, g[0]["params"].pop(0)),
+            lambda g=groups: g[0].update(lr=0.03),
+            lambda g=groups: g.append({**g.pop(0), "lr": 0.07}),
+            lambda g=groups: g.pop(),
+            lambda g=groups: None,
+        ]
+        for edit_groups in edits:
+            edit_groups()
+            model(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+            model.zero_grad()
+        seen.append([p.detach() for p in (a, b, c, d)])
+    torch.testing.assert_close(seen[1], seen[0], rtol=1e-11, atol=1e-12)
+
+
 def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
     torch.set_default_dtype(torch.float64)  # in which the numbers of NAdam are kept then
     torchs, ours, options = PAIRS[name]
@@ -245,7 +277,7 @@ def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
         for what, value in expected.items():
             torch.testing.assert_close(
                 got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, what=what: f"{what} after {change}: {text}",
+                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
             )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Tensors of every kind as parameter, gradient and state: torch's result, or a sentence.
 
-Each is stepped between two plain parameters in a process of its own, which a fault would end.
+Each is stepped between two plain parameters in a process of its own, which a fault would end; the
+gradients also ``later``, when a step with an ordinary one has been made.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ SCRIPT = Path(__file__).with_name("odd_tensors.py")
 
 SERVED = (
     *("gradient " + kind for kind in (
-        "zero", "of sgn", "wrapper", "named", "of a collective", "negated", "conjugated", "expanded",
-        "with gaps", "sparse", "of bfloat16", "of doubles", "with gaps in the parameter",
+        "zero", "of sgn", "wrapper", "named", "of a collective", "negated", "conjugated",
+        "expanded", "with gaps", "sparse", "of bfloat16", "of doubles",
+        "with gaps in the parameter",
     )),
     *("state " + kind for kind in (
         "zero", "wrapper", "two", "of a collective", "negated", "expanded", "in inference",
     )),
     *("parameter " + kind for kind in (
-        "two", "named", "of a collective", "distributed", "negated", "conjugated", "with gaps", "meta",
-        "empty", "of no axes", "nested, jagged", "with gaps, gradient shifted in it",
+        "two", "named", "of a collective", "distributed", "negated", "conjugated",
+        "with gaps", "meta", "empty", "of no axes", "nested, jagged",
+        "with gaps, gradient shifted in it",
     )),
     "distributed parameter and gradient",
 )  # fmt: skip
@@ -48,6 +51,14 @@ REFUSED = {
     "state that is the parameter": "share memory",
     "state that is the gradient": "share memory",
     "state shifted in the parameter": "share memory",
+}
+
+
+SERVED += tuple(f"{name}, later" for name in SERVED if name.startswith("gradient "))
+REFUSED |= {
+    f"{name}, later": said
+    for name, said in REFUSED.items()
+    if name.startswith("gradient ") and name != "gradient spent"
 }
 
 

@@ -261,7 +261,7 @@ def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
         for what, value in expected.items():
             torch.testing.assert_close(
                 got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, what=what: f"{what} after {change}: {text}",
+                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
             )  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def test_what_users_keep_beside_makes_no_new_plan(backend):
 
 
 def test_what_comes_between_makes_no_new_plan():
-    """Gradients that come and go, and other memory of the parameters, are looked at in each step."""
+    """Gradients that come and go, and other memory of the parameters, are seen in each step."""
     side = Side(slalom.optim.Adam, {})
     side.silent = set()
     side.step(0)
@@ -394,6 +394,28 @@ def test_a_parameter_of_another_dtype_or_shape_is_seen(backend):
         param.grad = torch.ones(12, dtype=torch.bfloat16)
         optimizer.step()
         assert param.tolist() == [-0.5] * 12
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+@pytest.mark.parametrize("layout", ["strided", "transposed"])
+@pytest.mark.parametrize("shape", [(), (1, 3), (4, 1), (3, 4), (12,)])
+def test_a_gradient_of_another_shape_is_refused_and_nothing_changes(backend, layout, shape):
+    """A stale gradient, which must not be spread over the parameter."""
+    with using(backend):
+        side = Side(slalom.optim.SGD, {"momentum": 0.9})
+        for number in range(2):
+            side.step(number)
+        param = side.params[1]
+        param.grad = torch.ones(SHAPE)
+        if layout == "transposed":
+            param.grad = torch.ones(SHAPE).t().contiguous().t()
+        side.optimizer.step()
+        param.grad.data = torch.ones(shape)
+        before = side.seen()
+        with pytest.raises(RuntimeError, match=r"shape \(4, 3\) and its gradient has"):
+            side.optimizer.step()
+        after = side.seen()
+        assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])

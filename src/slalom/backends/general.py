@@ -53,7 +53,7 @@ class GeneralLaunch(Launch):
         self._params = [Handle(s.param) for s in slots]
         self._states = [{name: weakref.ref(t) for name, t in s.state.items()} for s in slots]
         self._kept = [[None if t is None else weakref.ref(t) for t in s.kept] for s in slots]
-        self._layouts = [None if s.param.grad is None else s.param.grad.layout for s in slots]
+        self._kinds = [None if s.param.grad is None else _kind(s.param.grad) for s in slots]
         self._facts = list(map(_facts, _tensors(slots)))
         self._written = _Runs(_tensors(slots))
         # Of each gradient where it was seen last, and whether it lies in what is written.
@@ -73,12 +73,13 @@ class GeneralLaunch(Launch):
             return Look.STALE
         grads = [p.grad for p in params]
         found = Look.SAME
-        for i, (grad, known) in enumerate(zip(grads, self._layouts, strict=True)):
-            if grad is not None and grad.layout != known:
-                if known is not None:
-                    return Look.STALE
-                self._layouts[i] = grad.layout
-            if grad is not None and (place := _place(grad)) != self._seen[i]:
+        for i, (grad, known) in enumerate(zip(grads, self._kinds, strict=True)):
+            if grad is None:
+                continue
+            if grad.shape != params[i].shape or _kind(grad) != (known or _ORDINARY):
+                return Look.STALE
+            self._kinds[i] = _kind(grad)
+            if (place := _place(grad)) != self._seen[i]:
                 if (place in self._written) != self._lent[i]:
                     return Look.STALE
                 self._seen[i] = place
@@ -157,6 +158,15 @@ def _tensors(slots: Iterable[Slot]) -> Iterable[Tensor]:
 
 Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
 """Where a tensor lies: address, shape, strides, bytes of an element."""
+
+
+def _kind(grad: Tensor) -> tuple[type, torch.layout]:
+    """What else of a gradient was looked at before the launch was made."""
+    return type(grad), grad.layout
+
+
+_ORDINARY = Tensor, torch.strided
+"""The kind that needs no more looking at."""
 
 
 def _place(tensor: Tensor) -> Place | None:

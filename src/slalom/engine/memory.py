@@ -45,9 +45,14 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
             f"{name} has the layout {param.layout}, and only strided and jagged parameters can be "
             "updated; make it dense with to_dense()"
         )
+    if grad is not None and grad.shape != param.shape:
+        raise RefusedTensorError(
+            f"{name} has shape {tuple(param.shape)} and its gradient has {tuple(grad.shape)}; "
+            "set the gradient to None where a parameter takes another shape"
+        )
     if param._is_zerotensor():
         raise RefusedTensorError(
-            f"{name} is a ZeroTensor, which stands for zeros and has no memory to update; clone() it"
+            f"{name} is a ZeroTensor, which has no memory that could be updated; clone() it"
         )
     if not (param.is_floating_point() or param.is_complex()):
         raise RefusedTensorError(
@@ -80,7 +85,7 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
 
 
 def check_states(slot: Slot) -> None:
-    """Raise :class:`RefusedTensorError` where a state shares memory with what is updated with it."""
+    """Raise :class:`RefusedTensorError` where a state shares memory with what is used with it."""
     param, grad = slot.param, slot.param.grad
     of_states = [(f"its state {name}", t) for name, t in slot.state.items() if plain(t)]
     if not of_states:

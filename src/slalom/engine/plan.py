@@ -13,7 +13,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS

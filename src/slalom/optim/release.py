@@ -20,11 +20,7 @@ class Released:
         self._optimizer, self._names = optimizer, names
         self._plans: dict[Tensor, Plan] = {}
         self._alone: dict[Tensor, dict[str, Any]] = {}
-        self._group = {
-            id(param): number
-            for number, group in enumerate(optimizer.param_groups)
-            for param in group["params"]
-        }
+        self._places: dict[int, tuple[int, int]] = {}  # of each parameter: group, place in it
         self._handles = [
             param.register_post_accumulate_grad_hook(self._update)
             for group in optimizer.param_groups
@@ -46,12 +42,28 @@ class Released:
                 if type(param.grad) is Spent:
                     param.grad = None
 
+    def _group_of(self, param: Tensor) -> dict[str, Any] | None:
+        """The group that holds a parameter now; it may have been moved, or taken out."""
+        groups = self._optimizer.param_groups
+        number, place = self._places.get(id(param), (0, 0))
+        params = groups[number]["params"] if number < len(groups) else []
+        if place < len(params) and params[place] is param:
+            return groups[number]
+        self._places = {
+            id(p): (i, j) for i, g in enumerate(groups) for j, p in enumerate(g["params"])
+        }
+        found = self._places.get(id(param))
+        return None if found is None else groups[found[0]]
+
     @torch.no_grad()
     def _update(self, param: Tensor) -> None:
         optimizer = self._optimizer
         optimizer.refuse_step()
+        group = self._group_of(param)
+        if group is None:  # taken out of the groups since: its gradient stays, as by a step
+            return
         alone = self._alone.setdefault(param, {"params": [param]})
-        alone |= {**optimizer.param_groups[self._group[id(param)]], "params": alone["params"]}
+        alone |= {**group, "params": alone["params"]}
         plan = self._plans.get(param)
         if (
             plan is None

@@ -208,6 +208,8 @@ class LlvmLaunch(Launch):
                 continue
             if grad.layout != layout or type(grad) not in (Tensor, torch.nn.Parameter):
                 return False
+            if grad.shape != buffer.shape or grad.is_complex() != buffer.is_complex():
+                return False
             with torch.no_grad():
                 buffer.copy_(grad if layout == torch.strided else grad.to_dense())
         return True
