@@ -116,6 +116,9 @@ def test_what_is_no_file_is_not_waited_for(folder, what):
     (folder / f"{KEY}.o").unlink()
     (os.mkfifo if what == "pipe" else os.mkdir)(folder / f"{KEY}.o")
     assert Cache(folder).read(KEY) is None
+    if what == "pipe":
+        with Cache(folder)._opened() as place, pytest.raises(PermissionError):
+            place.read(f"{KEY}.o", 0)
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut", "empty", "unsigned", "renamed", "new secret"])
@@ -157,6 +160,7 @@ def test_a_damaged_secret_is_made_anew(folder):
     assert Cache(folder).read(KEY) is None
     Cache(folder).write(KEY, CODE)
     assert Cache(folder).read(KEY) == CODE
+    assert len((folder / "secret").read_bytes()) == 32
 
 
 def full(*_args, **_options):

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_one_compiler_however_many_threads_ask():
     @once
     def thing() -> object:
         made.append(object())
-        return made[-1]
+        time.sleep(0.05)  # so that all are at it at once
+        return made[0]
 
     def ask() -> None:
         barrier.wait()
@@ -249,6 +251,12 @@ def test_memory_that_may_not_be_executed(how, when, tmp_path):
         assert lines == [*refused, *(["3 3"] if when == "later" else [])]
 
 
+def test_it_is_said_before_anything_is_compiled(monkeypatch):
+    monkeypatch.setattr(jit_module, "may_execute", lambda: False)
+    with pytest.raises(Unavailable, match="the system forbids executable memory"):
+        Jit()
+
+
 def test_what_is_refused_once_stays_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("SLALOM_CACHE", str(tmp_path))
     compiler = Jit()
@@ -266,11 +274,12 @@ def test_what_is_refused_once_stays_refused(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-@pytest.mark.parametrize("where", ["compiling", "starting", "making"])
+@pytest.mark.parametrize("where", ["compiling", "starting", "making", "elsewhere"])
 def test_a_fork_while_another_thread_compiles(where, tmp_path):
     """Every child compiles too, and ends; none waits for a thread that only its parent has."""
     code = """
         import itertools, signal, threading, time
+        import llvmlite.binding
         from slalom.backends.llvm.jit import jit, once
 
         @once
@@ -283,6 +292,9 @@ def test_a_fork_while_another_thread_compiles(where, tmp_path):
                 n = next(numbers)
                 if WHERE == "starting":
                     jit.cache_clear()
+                if WHERE == "elsewhere":  # another user of llvmlite, as numba is one
+                    llvmlite.binding.parse_assembly(many)
+                    continue
                 if WHERE == "making":
                     slow.cache_clear()
                     slow()
@@ -290,6 +302,7 @@ def test_a_fork_while_another_thread_compiles(where, tmp_path):
                 time.sleep(0.0001)  # or the fork would not come to its turn
 
         numbers, done = itertools.count(1000), False
+        many = "\\n".join(text(i, f"f{i}") for i in range(999))
         jit()
         thread = threading.Thread(target=work)
         thread.start()
