@@ -19,7 +19,7 @@ Make = Callable[..., Optimizer]
 
 
 class NotApplicable(Exception):  # noqa: N818  (it is no error)
-    """A check that asks for what this optimizer does not offer; it counts as passed."""
+    """Raised by a check that asks for what this optimizer does not offer; its message says what."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,29 @@ class Subject:
             return self.make(params, **extra)
         return self.reference(params, **{**self.reference_options, **extra})
 
+    @property
+    def own_rates(self) -> str | None:
+        """The state in which it adapts a rate for each element, starting from lr; None if none.
+
+        Rprop's ``step_size``: what becomes of lr after the first step is not meant to count.
+        """
+        values = starts(shapes=[(6, 5)])
+        params = parameters(values)
+        optimizer = self.make(params, lr=0.01)
+        first, *rest = gradients(values, 6)
+        walk(optimizer, params, [first])
+        state = dict(optimizer.state.get(params[0], {}))
+        copies = [
+            name
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+            and value.shape == params[0].shape
+            and (value == 0.01).all()
+        ]
+        walk(optimizer, params, rest)
+        state = optimizer.state.get(params[0], {})
+        return next((n for n in copies if len(state[n].unique()) > 1), None)
+
     def accepts(self, name: str) -> bool:
         """Whether the class, and the reference if there is one, has an argument of this name."""
         classes = [c for c in (self.optimizer_class, self.reference) if c is not None]
@@ -67,6 +90,12 @@ class Subject:
                 f"{what}: tensor {i} of shape {tuple(a.shape)} is off by {error:.1e} of its "
                 f"largest value, where {tolerance:.0e} is allowed"
             )
+
+
+def apart(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors differ by more than rounding would explain, in float64."""
+    a, b = wide(a), wide(b)
+    return a.numel() > 0 and bool(((a - b).abs() > 1e-9 * b.abs().max()).any())
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -115,6 +144,16 @@ def walk(
             param.grad = None if grad is None else grad.detach().clone().to(param.dtype)
         optimizer.step()
     return list(params)
+
+
+def in_two_groups(make: Make, values: Sequence[Tensor]) -> tuple[Optimizer, list[Parameter]]:
+    """An optimizer whose first group has the first two of these values, the second the others."""
+    params = parameters(values)
+    return make([{"params": params[:2]}, {"params": params[2:]}]), params
+
+
+GROUPS = (slice(0, 2), slice(2, None))
+"""The parameters of the groups of :func:`in_two_groups`."""
 
 
 def run(make: Make, values: Sequence[Tensor], grads: Iterable[Sequence[Tensor | None]]) -> Any:
