@@ -59,7 +59,8 @@ def every_scheduler(subject: Subject) -> None:
     assert known <= SCHEDULERS.keys(), f"no check knows {sorted(known - SCHEDULERS.keys())}"
     values = starts(shapes=[(3, 4), (5,)])
     grads = gradients(values, STEPS)
-    follows = subject.own_rates is None
+    kept = subject.kept_rate
+    follows = kept is None or not kept[1]
     for name, schedule in SCHEDULERS.items():
         params = parameters(values)
         optimizer = subject.make(params, lr=0.01)

@@ -38,7 +38,8 @@ def learning_rate_scales_the_first_step(subject: Subject) -> None:
     assert once > 0, "its first step moves nothing"
     assert 1.5 < twice / once < 3, f"its first step is {twice / once:.2g} times as long at 2 lr"
     still = [[torch.zeros_like(g) for g in row] for row in grads]
-    for given in (still,) if subject.own_rates else (grads, still):
+    kept = subject.kept_rate
+    for given in (still,) if kept and kept[1] else (grads, still):
         optimizer, params = in_two_groups(subject.make, values)
         for group in optimizer.param_groups:
             group["lr"] = 0.0  # torch's distributed checkpoints make such a step
@@ -50,19 +51,21 @@ def learning_rate_scales_the_first_step(subject: Subject) -> None:
 def changed_learning_rate_counts_at_once(subject: Subject) -> None:
     """The group's rate is read in each step, wherever in the run and in whichever group it is.
 
-    Two steps after the change have to tell: ASGD keeps its rate for one. A rate of 0 need not halt
-    it: momentum that contains the rate goes on.
+    The next step has to tell, or the one after it where the rate is kept in the state for one, as
+    ASGD's is. A rate of 0 need not halt it: momentum that contains the rate goes on.
     """
     values = starts()
-    ends = [_changed(make, values, 3, 0, "lr", 0.04) for make in (subject.make, subject.plain)]
+    name, own = subject.kept_rate or ("", False)
+    after = 2 if name else 1
+    ends = [_changed(make, values, 3, 3, 0, "lr", 0.04) for make in (subject.make, subject.plain)]
     subject.same(ends[0], ends[1], "after the lr has changed")
-    if (name := subject.own_rates) is not None:
+    if own:
         raise NotApplicable(f"its {name} starts from lr, and each element's goes its own way")
     for before in (1, 2, 5):
-        kept = _changed(subject.make, values, before, 0, "lr", 0.01)
+        kept = _changed(subject.make, values, before, after, 0, "lr", 0.01)
         for number in (0, 1):
             for lr in (0.0, 0.04):
-                got = _changed(subject.make, values, before, number, "lr", lr)
+                got = _changed(subject.make, values, before, after, number, "lr", lr)
                 _only_there(
                     got, kept, number, f"lr from 0.01 to {lr} after {before} steps", every=True
                 )
@@ -71,15 +74,18 @@ def changed_learning_rate_counts_at_once(subject: Subject) -> None:
 def changed_options_count_at_once(subject: Subject) -> None:
     """Weight decay, momentum and betas are read from the group in each step."""
     values = starts()
-    kept = None
+    applies = False
     for name, value, other in _options(subject):
+        applies = True
+        after = 1 if name == "weight_decay" else 3  # a beta may count in what is kept alone
         ends = [
-            _changed(make, values, 12, 1, name, other) for make in (subject.make, subject.plain)
+            _changed(make, values, 12, after, 1, name, other)
+            for make in (subject.make, subject.plain)
         ]
         subject.same(ends[0], ends[1], f"after {name} has changed")
-        kept = kept or _changed(subject.make, values, 12, 1, name, value)
+        kept = _changed(subject.make, values, 12, after, 1, name, value)
         _only_there(ends[0], kept, 1, f"{name} from {value} to {other}")
-    if kept is None:
+    if not applies:
         raise NotApplicable("its groups have no weight_decay, and no momentum or betas but 0")
 
 
@@ -159,10 +165,9 @@ def _with(make: Make, name: str, value: Any) -> Callable[..., Optimizer]:
 
 
 def _changed(
-    make: Make, values: list[Tensor], before: int, number: int, name: str, value: Any
+    make: Make, values: list[Tensor], before: int, after: int, number: int, name: str, value: Any
 ) -> list[Any]:
-    """The ends of a run of two groups in which one's option is changed, 3 steps later at most."""
-    after = 2 if name == "lr" else 3
+    """The ends of a run of two groups, one's option changed after ``before`` steps."""
     grads = gradients(values, before + after)
     optimizer, params = in_two_groups(lambda p: make(p, lr=0.01), values)
     walk(optimizer, params, grads[:before])

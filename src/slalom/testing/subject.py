@@ -45,27 +45,26 @@ class Subject:
         return self.reference(params, **{**self.reference_options, **extra})
 
     @property
-    def own_rates(self) -> str | None:
-        """The state in which it adapts a rate for each element, starting from lr; None if none.
+    def kept_rate(self) -> tuple[str, bool] | None:
+        """(the state in which it keeps the rate, whether each element's goes its own way), if any.
 
-        Rprop's ``step_size``: what becomes of lr after the first step is not meant to count.
+        In Rprop's ``step_size`` each goes its own way, and what becomes of lr after the first step
+        is not meant to count; in ASGD's ``eta`` a changed lr counts one step later.
         """
         values = starts(shapes=[(6, 5)])
-        params = parameters(values)
-        optimizer = self.make(params, lr=0.01)
-        first, *rest = gradients(values, 6)
-        walk(optimizer, params, [first])
-        state = dict(optimizer.state.get(params[0], {}))
-        copies = [
-            name
-            for name, value in state.items()
-            if isinstance(value, Tensor)
-            and value.shape == params[0].shape
-            and (value == 0.01).all()
-        ]
-        walk(optimizer, params, rest)
-        state = optimizer.state.get(params[0], {})
-        return next((n for n in copies if len(state[n].unique()) > 1), None)
+        kept: set[str] | None = None
+        own = False
+        for lr in (0.01, 0.03):
+            params = parameters(values)
+            optimizer = self.make(params, lr=lr)
+            first, *rest = gradients(values, 6)
+            state = optimizer.state
+            walk(optimizer, params, [first])
+            found = {n for n, v in state[params[0]].items() if n != "step" and _near(v, lr)}
+            kept = found if kept is None else kept & found
+            walk(optimizer, params, rest)
+            own = any(len(state[params[0]][n].unique()) > 1 for n in kept)
+        return (min(kept), own) if kept else None
 
     def accepts(self, name: str) -> bool:
         """Whether the class, and the reference if there is one, has an argument of this name."""
@@ -90,6 +89,11 @@ class Subject:
                 f"{what}: tensor {i} of shape {tuple(a.shape)} is off by {error:.1e} of its "
                 f"largest value, where {tolerance:.0e} is allowed"
             )
+
+
+def _near(value: Any, lr: float) -> bool:
+    """Whether a state holds the rate and nothing else."""
+    return isinstance(value, Tensor) and bool(((value - lr).abs() < 1e-3 * lr).all())
 
 
 def apart(a: Tensor, b: Tensor) -> bool:
