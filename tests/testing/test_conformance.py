@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from broken import BROKEN, Averaging, GoesUp, HeavyBall
+from defects import BROKEN, HeavyBall
+from defects.learning import Averaging, GoesUp
 
 import slalom
 from slalom.testing import conformance
