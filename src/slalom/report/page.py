@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from slalom.racing.result import Result
 from slalom.report import figures
 from slalom.report.table import bill, cells
-from slalom.train.checkpoint import whole
+from slalom.train.atomic import whole
 
 
 def write(result: Result, path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -128,25 +129,23 @@ def rows(value: Any, n: int, begin: int, end: int) -> Any:
 
 def joined(parts: Sequence[Any]) -> Any:
     """Batches put one after the other into one. Raises ValueError if they are no such thing."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return first if len(parts) == 1 else torch.cat(list(parts))
-    if isinstance(first, dict):
-        return type(first)({k: joined([p[k] for p in parts]) for k in first})
-    if isinstance(first, tuple | list):
-        return _like(first, [joined(p) for p in zip(*parts, strict=True)])
-    if len(parts) > 1:
-        raise ValueError(f"batches of {type(first).__name__} cannot be put together")
-    return first
+
+    def together(first: Any, *others: Any) -> Any:
+        if others and not isinstance(first, Tensor):
+            raise ValueError(f"batches of {type(first).__name__} cannot be put together")
+        return torch.cat([first, *others]) if others else first
+
+    return _mapped(together, *parts)
 
 
-def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    if isinstance(value, dict):
-        return type(value)({k: _mapped(function, v) for k, v in value.items()})
-    if isinstance(value, tuple | list) and not hasattr(value, "to"):
-        return _like(value, [_mapped(function, v) for v in value])
-    return function(value)
+def _mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """The function on the leaves of trees of one shape; what moves as a whole is a leaf."""
 
+    def leaf(first: Any, *more: Any) -> Any:
+        if isinstance(first, dict):  # of a class of its own, which pytree does not look into
+            return type(first)(
+                {k: _mapped(function, first[k], *(m[k] for m in more)) for k in first}
+            )
+        return function(first, *more)
 
-def _like(value: Any, items: list[Any]) -> Any:
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return tree_map(leaf, tree, *others, is_leaf=lambda value: hasattr(value, "to"))

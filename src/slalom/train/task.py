@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slalom.errors import InputError
-from slalom.train.check import check
+from slalom.train.evaluation import judge
 from slalom.train.metrics import METRICS, Metric
-from slalom.train.noise import Noise
 from slalom.train.reduction import Reduction, reduction_of
+from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples, moved
+from slalom.train.sanity import sanity_check
 
 EPOCHS = 30
 """The cap of one run, in epochs, where the task names none."""
@@ -129,7 +130,7 @@ class Task:
 
     def make_model(self, seed: int) -> nn.Module:
         """The untrained model of a seed; the global random numbers stay as they are."""
-        with Noise(seed, self.device):
+        with RandomStream(seed, self.device):
             if isinstance(self.model, nn.Module):
                 made = copy.deepcopy(self.model)
                 for module in made.modules():
@@ -157,12 +158,19 @@ class Task:
             with torch.no_grad():
                 return self.make_model(0).eval()(inputs), targets, n
 
-        with Noise(0, self.device):
+        with RandomStream(0, self.device):
             return reduction_of(self.loss, sample)
+
+    def judge(self, model: nn.Module) -> tuple[float, float]:
+        """(mean loss, metric) on the validation set, of a model in the mode it is in."""
+        return judge(model, self.valid, self.loss, self.metric, self.reduction, self.device)
 
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
-        check(self)
+        sanity_check(
+            lambda: self.make_model(0), self.loss, self.train, self.valid, self.batch_size,
+            self.device, self.judge, self.metric.name,
+        )  # fmt: skip
 
 
 def _metric(metric: Any, higher_is_better: bool | None) -> Metric:

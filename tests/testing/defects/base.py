@@ -1,4 +1,4 @@
-"""What the optimizers with a defect are derived from, and where each says which check catches it."""
+"""What the optimizers with a defect are derived from, and the table of who catches them."""
 
 from __future__ import annotations
 
