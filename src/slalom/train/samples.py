@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
+from hashlib import blake2b
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import (
     Dataset,
     RandomSampler,
     SequentialSampler,
+    Subset,
     TensorDataset,
     default_collate,
 )
@@ -107,10 +109,62 @@ class Samples:
             return inputs[begin:end], targets[begin:end]
         return self.fetch(torch.arange(begin, min(end, self.n)))
 
+    def within(self, other: Samples) -> bool:
+        """Whether all of these samples are among the other's, as far as it can be seen.
+
+        Of tensors and arrays, sample by sample; of datasets, whether they are one, or parts of one
+        by ``torch.utils.data.Subset``. Two datasets are not read to compare them.
+        """
+        few, many = self._tensors(), other._tensors()
+        if few is not None and many is not None:
+            return _among(few, many)
+        (one, chosen), (two, others) = _chosen(self._dataset), _chosen(other._dataset)
+        return one is not None and one is two and set(chosen) <= set(others)
+
+    def _tensors(self) -> tuple[Tensor, Tensor] | None:
+        """All inputs and targets, where they are at hand."""
+        if self.arrays is not None:
+            return self.arrays
+        dataset, chosen = _chosen(self._dataset)
+        if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
+            return None
+        inputs, targets = dataset.tensors
+        return inputs[chosen], targets[chosen]
+
     def _pair(self, batch: Any) -> tuple[Any, Any]:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise InputError(f"a sample of {self.name} must be a pair (input, target)")
         return batch[0], batch[1]
+
+
+def _chosen(dataset: Dataset[Any] | None) -> tuple[Dataset[Any] | None, list[int]]:
+    """(the dataset that it is a part of, the indices of this part)."""
+    if dataset is None:
+        return None, []
+    chosen = list(range(len(cast("Sized", dataset))))
+    while isinstance(dataset, Subset):
+        chosen = [int(dataset.indices[i]) for i in chosen]
+        dataset = dataset.dataset
+    return dataset, chosen
+
+
+def _among(few: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]) -> bool:
+    """Whether each pair of the first is one of the second."""
+    both = list(zip(few, many, strict=True))
+    if any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in both):
+        return False
+    if all(a is b for a, b in both):
+        return True
+    first = [(b == a[0]).reshape(len(b), a[0].numel()).all(1) for a, b in both]
+    if not bool((first[0] & first[1]).any()):  # as it mostly is, and cheaper to see
+        return False
+    return _digests(few) <= _digests(many)
+
+
+def _digests(arrays: tuple[Tensor, Tensor]) -> set[bytes]:
+    rows = [a.reshape(len(a), a[0].numel()).contiguous().cpu() for a in arrays]
+    numbers = [r.view(torch.uint8).numpy() for r in rows]
+    return {blake2b(x.tobytes() + y.tobytes()).digest() for x, y in zip(*numbers, strict=True)}
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,9 @@ class Task:
             with ``reduction="sum"``).
         train, valid: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or
             a ``DataLoader``, whose batch size is taken.
-        metric: a name (accuracy, error, loss, mse, mae, r2, perplexity) or a function
-            (outputs, targets) -> number of the whole validation set.
+        metric: the name of one of :data:`slalom.train.metrics.METRICS`, such as accuracy, or a
+            function (outputs, targets) -> number of the whole validation set. One that is about
+            classes reads them by :func:`slalom.train.metrics.predicted_classes`.
         target: the value of the metric to reach; None to let the race find one.
         batch_size: samples in an update.
         higher_is_better: whether a larger value of a metric that is a function is better.
@@ -48,6 +49,8 @@ class Task:
         name: what the task is called.
         device: where to train.
         replacement: draw each batch from all samples, instead of every sample once an epoch.
+        held_out: whether ``valid`` is data that is not trained on; by default found out, which
+            can be told of tensors, arrays and of parts of one dataset.
         parameter_groups: model -> what its optimizer is given instead of ``model.parameters()``,
             as in torch: groups with options of their own, or some of the parameters alone.
 
@@ -70,6 +73,7 @@ class Task:
         name: str = "task",
         device: str | torch.device = "cpu",
         replacement: bool = False,
+        held_out: bool | None = None,
         parameter_groups: Callable[[nn.Module], Iterable[Any]] | None = None,
     ):
         if not callable(model):
@@ -86,6 +90,7 @@ class Task:
             loss = copy.deepcopy(loss).to(self.device)  # its class weights
         self.model, self.loss, self.name = model, loss, name
         self.replacement, self.parameter_groups = replacement, parameter_groups
+        self._held_out = held_out
         self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
         self.metric = _metric(metric, higher_is_better)
         self.batch_size = _whole("batch_size", 64 if batch_size is None else batch_size)
@@ -121,6 +126,14 @@ class Task:
     def higher_is_better(self) -> bool:
         """Whether a larger value of the metric is a better one."""
         return self.metric.higher_is_better
+
+    @cached_property
+    def judged_on(self) -> Literal["held-out data", "the training data"]:
+        """What the metric is measured on, as a report is to say it."""
+        held_out = self._held_out
+        if held_out is None:
+            held_out = not self.valid.within(self.train)
+        return "held-out data" if held_out else "the training data"
 
     def reached(self, value: float) -> bool:
         """Whether this value of the metric is at the target or past it; False without a target."""
