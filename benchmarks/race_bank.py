@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from slalom.bench.race import NAMES, record
+from slalom.bench.race import record
+from slalom.tasks import TASKS
 
 if __name__ == "__main__":
-    record(Path(__file__).parent / "bank", sys.argv[1:] or NAMES)
+    record(Path(__file__).parent / "bank", sys.argv[1:] or TASKS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +51,13 @@ def test_the_quadratic_has_the_optimum_it_claims():
     assert np.mean((rows @ best - values) ** 2) == pytest.approx(least)
     gradient = 2 * rows.T @ (rows @ best - values) / len(rows)
     assert np.abs(gradient).max() < 1e-12
+
+
+def test_tasks_say_what_they_are_judged_on():
+    for name in ("quadratic", "diabetes"):
+        assert tasks.load(name).judged_on == "the training data"
+    for name in ("digits", "cancer", "stdlib-chars"):
+        assert tasks.load(name).judged_on == "held-out data"
 
 
 def test_sparse_words_has_sparse_gradients():
@@ -126,6 +136,49 @@ def test_only_the_task_that_is_made_is_imported():
     assert found.stdout.split("\n")[:2] == ["[]", "False"]
 
 
+SHUTTLE = """
+import torch
+from torch import nn
+from slalom.train import Task
+
+def task():
+    x = torch.arange(40.0)[:, None] / 40
+    return Task(nn.Linear(1, 1), nn.MSELoss(), (x, x), (x + 1, x + 1), "median_error", 0.1, 8)
+"""
+MEDIAN = """
+
+@metric(higher_is_better=False)
+def median_error(outputs: Tensor, targets: Tensor) -> float:
+    return (outputs - targets).abs().median().item()
+"""
+USE = """
+import slalom, slalom.tasks
+print(slalom.__file__)
+task = slalom.tasks.load("space-shuttle")
+task.check()
+print("space-shuttle" in slalom.tasks.TASKS, task.metric.name)
+"""
+
+
+def test_one_file_adds_a_task_and_one_function_a_metric(tmp_path):
+    house = shutil.copytree(Path(slalom.__file__).parent, tmp_path / "slalom")
+    (house / "tasks" / "space_shuttle.py").write_text(SHUTTLE)
+    with open(house / "train" / "metrics.py", "a") as file:
+        file.write(MEDIAN)
+    found = subprocess.run(
+        [sys.executable, "-c", USE], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert found.stdout.split() == [str(house / "__init__.py"), "True", "median_error"]
+
+
+def test_nothing_else_names_the_tasks():
+    """Their files alone; what lists them asks slalom.tasks.TASKS."""
+    source = Path(slalom.__file__).parent
+    modules = {path.stem for path in (source / "tasks").glob("[!_]*.py")}
+    assert {name.replace("-", "_") for name in tasks.TASKS} == modules
+
+
 def test_a_python_without_its_sources(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     with pytest.raises(InputError, match="holds no source text; run this task with a Python"):
@@ -149,7 +202,7 @@ def test_a_task_is_the_same_each_time(name):
     ("spec", "message"),
     [
         ("", "there is no task ''"),
-        ("digit", "there is no task 'digit': it is one of digits, .*; did you mean digits"),
+        ("digit", "there is no task 'digit': it is one of cancer, .*; did you mean digits"),
         ("none.py", "there is no file none.py"),
         ("none.py:task", "there is no file none.py"),
     ],

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, WeightedRandomSampler
 
 from slalom.errors import InputError
 from slalom.train import Task
-from slalom.train.metrics import METRICS
 
 X = torch.randn(20, 3)
 Y = torch.randint(0, 2, (20,))
@@ -23,6 +22,20 @@ BAD[7, 1] = math.nan
 LATE = torch.cat([Y[:19], torch.tensor([2])])
 SHARED = nn.Linear(3, 2)
 PAIRS = TensorDataset(X, Y)
+
+
+class Listed(Dataset):
+    def __init__(self, chosen):
+        self.chosen = list(chosen)
+
+    def __len__(self):
+        return len(self.chosen)
+
+    def __getitem__(self, i):
+        return X[self.chosen[i]], Y[self.chosen[i]]
+
+
+LISTED = Listed(range(20))
 
 
 def with_norm() -> nn.Module:
@@ -137,20 +150,31 @@ def test_a_metric_sees_the_whole_validation_set():
     assert seen == [(2500, 2500)]
 
 
-def test_metrics_are_what_they_are_called():
-    outputs = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
-    classes = torch.tensor([0, 1, 1, 1])
-    assert METRICS["accuracy"].measure(outputs, classes, 0.0) == 0.75
-    assert METRICS["error"].measure(outputs, classes, 0.0) == 0.25
-    one_logit = torch.tensor([[1.0], [-1.0], [2.0]])
-    truth = torch.tensor([[1.0], [0.0], [0.0]])
-    assert METRICS["accuracy"].measure(one_logit, truth, 0.0) == pytest.approx(2 / 3)
-    sequences = torch.zeros(2, 3, 4)  # classes second, as cross entropy has them
-    sequences[:, 1] = 1.0
-    assert METRICS["accuracy"].measure(sequences, torch.ones(2, 4), 0.0) == 1.0
-    values, goal = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0])
-    assert METRICS["mse"].measure(values, goal, 0.0) == pytest.approx(1 / 3)
-    assert METRICS["mae"].measure(values, goal, 0.0) == pytest.approx(1 / 3)
-    assert METRICS["r2"].measure(values, goal, 0.0) == pytest.approx(0.5)
-    assert METRICS["perplexity"].measure(values, goal, 2.0) == pytest.approx(math.e**2)
-    assert METRICS["perplexity"].measure(values, goal, 1e4) == math.inf
+@pytest.mark.parametrize(
+    ("train", "valid", "options", "judged_on"),
+    [
+        ((X, Y), (X, Y), {}, "the training data"),
+        ((X, Y), (X.clone(), Y.numpy()), {}, "the training data"),
+        ((X, Y), (X.flip(0), Y.flip(0)), {}, "the training data"),
+        ((X, Y), (X[3:5], Y[3:5]), {}, "the training data"),
+        (PAIRS, DataLoader(PAIRS, batch_size=3), {}, "the training data"),
+        (PAIRS, Subset(PAIRS, [1, 2]), {}, "the training data"),
+        (Subset(PAIRS, range(9)), Subset(PAIRS, range(8, 20)), {}, "held-out data"),
+        (Subset(PAIRS, range(9)), Subset(Subset(PAIRS, range(4, 20)), [0, 4]), {},
+         "the training data"),
+        (Listed(range(20)), Listed(range(20)), {}, "held-out data"),
+        (LISTED, LISTED, {}, "the training data"),
+        (Subset(LISTED, [1, 2, 3]), Subset(LISTED, [3, 1]), {}, "the training data"),
+        (Subset(LISTED, [1, 2, 3]), Subset(LISTED, [3, 4]), {}, "held-out data"),
+        (Listed(range(20)), Listed(range(20)), {"held_out": False}, "the training data"),
+        ((X, Y), (X, Y), {"held_out": True}, "held-out data"),
+        ((X, Y), (X + 1, Y), {}, "held-out data"),
+        ((X, Y), (X, 1 - Y), {}, "held-out data"),
+        ((X, Y), (torch.cat([X[:3], X[:1] + 1]), Y[:4]), {}, "held-out data"),
+        ((X, Y), (X.double().numpy(), Y), {}, "the training data"),
+        ((X, Y), (X.double(), Y), {}, "held-out data"),
+    ],
+)  # fmt: skip
+def test_a_task_knows_what_it_is_judged_on(train, valid, options, judged_on):
+    task = Task(nn.Linear(3, 2), nn.CrossEntropyLoss(), train, valid, batch_size=2, **options)
+    assert task.judged_on == judged_on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import slalom
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank, Key, Replayer
-from slalom.tasks import NAMES, load
+from slalom.tasks import TASKS, load
 from slalom.train import Task
 
 GRID: dict[str, tuple[int, int]] = {
@@ -24,7 +24,7 @@ GRID: dict[str, tuple[int, int]] = {
 """Learning rates of each method and seeds recorded of a task; (16, 10) where it is not named."""
 
 
-def record(folder: Path, names: Sequence[str] = NAMES) -> None:
+def record(folder: Path, names: Iterable[str] = TASKS) -> None:
     """Train what the bank holds: every classic method at a grid of learning rates."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -17,7 +17,7 @@ import torch
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.status import Status
-from slalom.train import Evaluation, Run, Task, checkpoint
+from slalom.train import Evaluation, Run, Task, atomic
 
 ROOM = 2 << 30
 """Bytes that the runs of one process may take in memory, about; one may always be there."""
@@ -145,7 +145,7 @@ class Runs:
             if _size(folder) > DISK:
                 return
             state = {"run": run.state_dict(), "evaluations": [astuple(e) for e in found]}
-            checkpoint.save(checkpoint_of(folder, request.entrant.number, request.seed), state)
+            atomic.save(checkpoint_of(folder, request.entrant.number, request.seed), state)
         except Exception as error:  # the disk's, or that of an optimizer's own state_dict
             text = "no checkpoints can be written, and what a crash loses will be trained again"
             warnings.warn(f"{text}: {told(error)}", stacklevel=2)
@@ -161,9 +161,7 @@ class Runs:
         if self.folder is None:
             return None
         try:
-            state = checkpoint.load(
-                checkpoint_of(self.folder, request.entrant.number, request.seed)
-            )
+            state = atomic.load(checkpoint_of(self.folder, request.entrant.number, request.seed))
             known = [Evaluation(*e) for e in state["evaluations"]]
             both = min(len(known), len(found))
             if known[-1].step > request.until:

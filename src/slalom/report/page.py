@@ -15,7 +15,7 @@ from slalom.errors import InputError
 from slalom.racing.result import Result
 from slalom.report import figures
 from slalom.report.table import COLUMNS, bill
-from slalom.train.checkpoint import whole
+from slalom.train.atomic import whole
 
 
 def write(result: Result, path: Path) -> Path:

@@ -1,10 +1,15 @@
-"""Built-in tasks on real data, one file each, and tasks in a user's own file."""
+"""Built-in tasks on real data, one file each, and tasks in a user's own file.
+
+A built-in task is a module here with a function ``task``; it is called like its file, with dashes.
+Modules whose names begin with an underscore are no tasks.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import importlib.util
+import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,17 +23,16 @@ import cloudpickle
 from slalom.errors import InputError
 from slalom.train import Task
 
-NAMES = (
-    "digits", "digits-cnn", "digits-rnn", "cancer", "diabetes", "stdlib-chars", "sparse-words",
-    "quadratic",
-)  # fmt: skip
+
+def _builtin(module: str) -> Task:
+    return import_module(f"{__name__}.{module}").task()
 
 
-def _builtin(name: str) -> Task:
-    return import_module(f"slalom.tasks.{name.replace('-', '_')}").task()
-
-
-TASKS: dict[str, Callable[[], Task]] = {name: partial(_builtin, name) for name in NAMES}
+TASKS: dict[str, Callable[[], Task]] = {
+    module.name.replace("_", "-"): partial(_builtin, module.name)
+    for module in pkgutil.iter_modules(__path__)
+    if not module.name.startswith("_")
+}
 """Name of a built-in task -> what makes it; its module is imported when it is made."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from slalom.tasks.text import sources
+from slalom.tasks._stdlib_text import sources
 from slalom.train import Task
 
 PACKAGES = ("asyncio", "email", "encodings", "json", "logging", "unittest", "xml/dom", "http")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slalom.tasks.text import sources
+from slalom.tasks._stdlib_text import sources
 from slalom.train import Task
 
 LENGTH = 32

@@ -1,5 +1,5 @@
 """Does an optimizer keep the promises of torch.optim? One call says what it breaks."""
 
-from slalom.testing.suite import Failure, conformance
+from slalom.testing.suite import Failure, Report, conformance
 
-__all__ = ["Failure", "conformance"]
+__all__ = ["Failure", "Report", "conformance"]

@@ -1,26 +1,27 @@
-"""Checks of the interface: groups, states, hooks, copies, closures, parameters that come and go."""
+"""Checks of the interface: parameters that come and go, gradients, closures, hooks, scalers."""
 
 from __future__ import annotations
 
-import copy
-import io
-import pickle
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from slalom.testing.subject import (
-    NotApplicable,
     Subject,
+    apart,
     gradients,
     parameters,
     run,
     starts,
     walk,
-)  # fmt: skip
+)
 
 
 def is_an_optimizer(subject: Subject) -> None:
@@ -32,6 +33,9 @@ def is_an_optimizer(subject: Subject) -> None:
     names = optimizer.param_groups[0].get("param_names")
     assert names == [f"p{i}" for i in range(len(params))], "it loses the names of its parameters"
     walk(optimizer, params, gradients(params, 1))
+    optimizer.zero_grad(set_to_none=False)
+    zero = all(p.grad is not None and not p.grad.any() for p in params)
+    assert zero, "zero_grad(set_to_none=False) does not leave zeros"
     optimizer.zero_grad()
     assert all(p.grad is None for p in params), "zero_grad() leaves gradients"
 
@@ -53,46 +57,6 @@ def wrong_parameters_are_refused(subject: Subject) -> None:
         raise AssertionError(f"it takes params={wrong!r}, which torch refuses")
 
 
-def groups_have_their_own_options(subject: Subject) -> None:
-    values = starts()
-    grads = gradients(values, 10)
-    params = parameters(values)
-    optimizer = subject.make([{"params": params[:2], "lr": 0.03}, {"params": params[2:]}], lr=0.01)
-    got = walk(optimizer, params, grads)
-    for part, lr in ((slice(0, 2), 0.03), (slice(2, None), 0.01)):
-        alone = run(
-            lambda p, lr=lr: subject.plain(p, lr=lr), values[part], [row[part] for row in grads]
-        )
-        subject.same(got[part], alone, f"the group with lr={lr}")
-
-
-def changed_learning_rate_counts_at_once(subject: Subject) -> None:
-    values = starts()
-    ends = []
-    for make in (subject.make, subject.plain):
-        params = parameters(values)
-        optimizer = make(params, lr=0.01)
-        walk(optimizer, params, gradients(values, 3))
-        optimizer.param_groups[0]["lr"] = 0.04
-        ends.append(walk(optimizer, params, gradients(values, 3, seed=2)))
-    subject.same(ends[0], ends[1], "after the lr has changed")
-    zero = parameters(values)
-    frozen = walk(subject.make(zero, lr=0.01), zero, gradients(values, 3))
-    assert any(not torch.equal(a, b) for a, b in zip(ends[0], frozen, strict=True))
-
-
-def tensor_learning_rate(subject: Subject) -> None:
-    values = starts()
-    rate = torch.tensor(0.02, dtype=torch.float64)
-    try:
-        got = run(lambda p: subject.make(p, lr=rate), values, gradients(values, 5))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise NotApplicable from error
-    same = run(lambda p: subject.plain(p, lr=0.02), values, gradients(values, 5))
-    subject.same(got, same, "with a tensor as lr")
-    assert rate.item() == 0.02, "it changes the tensor given as lr"
-
-
 def parameters_without_gradient_stand_still(subject: Subject) -> None:
     """Each parameter goes as it would alone, in the steps in which it has a gradient."""
     values = starts()
@@ -101,28 +65,118 @@ def parameters_without_gradient_stand_still(subject: Subject) -> None:
         for j in range(len(row)):
             if (i + j) % 3 == 0 or (j == 1 and i < 6):
                 row[j] = None
-    got = run(subject.make, values, grads)
+    params = parameters(values)
+    optimizer = subject.make(params)
+    for row in grads:
+        before = parameters(params)
+        walk(optimizer, params, [row])
+        for j, (a, b) in enumerate(zip(before, params, strict=True)):
+            assert row[j] is not None or torch.equal(a, b), f"parameter {j} moves without gradient"
     for j, value in enumerate(values):
         own = [[row[j]] for row in grads if row[j] is not None]
-        subject.same(got[j : j + 1], run(subject.plain, [value], own), f"parameter {j}")
+        subject.same(params[j : j + 1], run(subject.plain, [value], own), f"parameter {j}")
 
 
 def parameters_added_and_frozen(subject: Subject) -> None:
+    """What comes later, or pauses, goes as it would alone."""
     values = starts()
-    ends = []
-    for make in (subject.make, subject.plain):
+    early, middle, late, last = (gradients(values, 3, seed=seed) for seed in range(4))
+    params = parameters(values)
+    optimizer = subject.make(params[:3], lr=0.01)
+    walk(optimizer, params[:3], [row[:3] for row in early])
+    optimizer.add_param_group({"params": params[3:], "lr": 0.05})
+    walk(optimizer, params, middle)
+    frozen = params[0].requires_grad_(False)
+    frozen.grad = None
+    before = frozen.clone()
+    walk(optimizer, params, [[None, *row[1:]] for row in late])
+    assert torch.equal(frozen, before), "it moves a frozen parameter"
+    frozen.requires_grad_(True)
+    walk(optimizer, params, last)
+    for i, value in enumerate(values):
+        rows = [*(early if i < 3 else ()), *middle, *(late if i > 0 else ()), *last]
+        lr = 0.01 if i < 3 else 0.05
+        alone = run(lambda p, lr=lr: subject.plain(p, lr=lr), [value], [[r[i]] for r in rows])
+        how = "frozen on the way" if i == 0 else "there from the start" if i < 3 else "added"
+        subject.same(params[i : i + 1], alone, f"parameter {i}, {how}")
+
+
+def every_gradient_counts(subject: Subject) -> None:
+    """Another gradient in any one step makes another run, and in the same tensor the same run."""
+    values = starts()
+    grads = gradients(values, 5)
+    for step in range(5):
+        others = [[-10 * g for g in row] if i == step else row for i, row in enumerate(grads)]
+        ends = [run(subject.make, values, rows[: step + 2]) for rows in (grads, others)]
+        for i, (a, b) in enumerate(zip(*ends, strict=True)):
+            seen = a.numel() < 5 or apart(a, b)
+            assert seen, f"parameter {i} goes the same way with another gradient in step {step + 1}"
+    params = parameters(values)
+    optimizer = subject.make(params)
+    for param in params:
+        param.grad = torch.zeros_like(param)
+    for row in grads:
+        for param, grad in zip(params, row, strict=True):
+            assert param.grad is not None, "it takes the gradients away"
+            param.grad.copy_(grad)
+        optimizer.step()
+    subject.close(params, run(subject.make, values, grads), 0.0, "gradients filled in place")
+
+
+def gradients_are_left_alone(subject: Subject) -> None:
+    """A step changes no gradient, with any of the options that torch's classes apply to them."""
+    values = starts()
+    options = [{}, *({name: v} for name, v in (("maximize", True), ("weight_decay", 0.5)))]
+    for extra in options:
+        if not all(map(subject.accepts, extra)):
+            continue
         params = parameters(values)
-        optimizer = make(params[:3])
-        walk(optimizer, params[:3], gradients(values[:3], 3))
-        optimizer.add_param_group({"params": params[3:], "lr": 0.05})
-        walk(optimizer, params, gradients(values, 3, seed=2))
-        params[0].requires_grad_(False)
-        params[0].grad = None
-        rest: list[list[Any]] = [[None, *row[1:]] for row in gradients(values, 3, seed=3)]
-        walk(optimizer, params, rest)
-        params[0].requires_grad_(True)
-        ends.append(walk(optimizer, params, gradients(values, 3, seed=4)))
-    subject.same(ends[0], ends[1], "after a group was added and a parameter frozen")
+        optimizer = subject.make(params, **extra)
+        for row in gradients(values, 3):
+            given = [g.clone() for g in row]
+            for param, grad in zip(params, given, strict=True):
+                param.grad = grad
+            optimizer.step()
+            for param, grad, before in zip(params, given, row, strict=True):
+                assert param.grad is grad, "it takes the gradients away"
+                assert torch.equal(grad, before), f"it changes the gradients, with {extra}"
+
+
+def storage_may_move(subject: Subject) -> None:
+    """Parameters and states may get another memory between steps, as ``module.to`` gives it."""
+    values = starts()
+    grads = gradients(values, 6)
+    params = parameters(values)
+    optimizer = subject.make(params)
+    for row in grads:
+        walk(optimizer, params, [row])
+        for param in params:
+            param.data = param.detach().clone()
+            for state in optimizer.state.get(param, {}).values():
+                if isinstance(state, Tensor):
+                    state.data = state.detach().clone()
+    subject.close(params, run(subject.make, values, grads), 0.0, "moved to other memory")
+
+
+def parameter_groups_may_be_edited(subject: Subject) -> None:
+    """Parameters that are put into the groups by hand, exchanged or taken out."""
+    values = starts()
+    grads = gradients(values, 6)
+    params = parameters(values)
+    optimizer = subject.make([{"params": params[:2]}, {"params": params[2:4]}])
+    walk(optimizer, params, grads[:2])
+    left = parameters(params)
+    optimizer.param_groups.pop()
+    optimizer.param_groups[0]["params"][1] = params[4]
+    optimizer.param_groups[0]["params"].append(params[5])
+    walk(optimizer, params, grads[2:])
+    for i in (1, 2, 3):
+        assert torch.equal(params[i], left[i]), f"parameter {i} moves, which was taken out"
+    for i, of_it in ((0, grads), (4, grads[2:]), (5, grads[2:])):
+        alone = run(subject.plain, [values[i]], [[row[i]] for row in of_it])
+        subject.same(
+            params[i : i + 1], alone, f"parameter {i}, {'put in' if i else 'kept'} by hand"
+        )
 
 
 def closures(subject: Subject) -> None:
@@ -131,15 +185,16 @@ def closures(subject: Subject) -> None:
     for make, closed in ((subject.make, True), (subject.plain, False)):
         params = parameters(values)
         optimizer = make(params)
-        calls = 0
+        losses: list[Tensor] = []
 
-        def closure(optimizer: Optimizer = optimizer, params: Any = params) -> Tensor:
-            nonlocal calls
-            calls += 1
+        def closure(
+            optimizer: Optimizer = optimizer, params: Any = params, losses: Any = losses
+        ) -> Tensor:
             optimizer.zero_grad()
             loss = sum((p * p).sum() for p in params)
             assert isinstance(loss, Tensor)
             loss.backward()
+            losses.append(loss.detach())
             return loss
 
         for _ in range(4):
@@ -147,127 +202,86 @@ def closures(subject: Subject) -> None:
                 with torch.no_grad():  # the closure needs gradients all the same
                     loss = optimizer.step(closure)  # type: ignore[arg-type]
                 assert isinstance(loss, Tensor), "step(closure) does not return the loss"
+                assert loss == losses[-1], "step(closure) returns another loss than the closure"
             else:
                 closure()
                 optimizer.step()
-        assert calls == 4, f"4 steps called the closure {calls} times"
+        assert len(losses) == 4, f"4 steps called the closure {len(losses)} times"
         ends.append(params)
     subject.same(ends[0], ends[1], "with a closure")
 
 
-def resumes_from_a_checkpoint(subject: Subject) -> None:
-    """Interrupted by torch.save and torch.load, it goes on as if it had not been."""
-    values = starts()
-    grads = gradients(values, 8)
-    whole = run(subject.make, values, grads)
-    params = parameters(values)
-    optimizer = subject.make(params)
-    walk(optimizer, params, grads[:4])
-    stream = io.BytesIO()
-    torch.save(optimizer.state_dict(), stream)
-    stream.seek(0)
-    later = parameters(params)
-    resumed = subject.make(later)
-    resumed.load_state_dict(torch.load(stream, weights_only=True))
-    subject.close(walk(resumed, later, grads[4:]), whole, 0.0, "resumed from a checkpoint")
-
-
-def checkpoints_are_the_references(subject: Subject) -> None:
-    """Each loads the other's checkpoint, whose states have the same names, shapes and dtypes."""
-    if subject.reference is None:
-        raise NotApplicable
-    values = starts()
-    grads = gradients(values, 8)
-    saved = {}
-    for kind, make in (("own", subject.make), ("reference", subject.plain)):
-        params = parameters(values)
-        optimizer = make(params)
-        walk(optimizer, params, grads[:4])
-        saved[kind] = (copy.deepcopy(optimizer.state_dict()), params)
-    own, other = (saved[kind][0]["state"] for kind in ("own", "reference"))
-    assert _described(own) == _described(other), (
-        f"its states are {_described(own)}, the reference's {_described(other)}"
-    )
-    whole = run(subject.plain, values, grads)
-    for source, make in (("own", subject.plain), ("reference", subject.make)):
-        checkpoint, at = saved[source]
-        params = parameters(at)
-        optimizer = make(params)
-        optimizer.load_state_dict(checkpoint)
-        end = walk(optimizer, params, grads[4:])
-        subject.same(end, whole, f"resumed by the other from its {source} checkpoint")
-
-
-def _described(states: dict[Any, dict[str, Any]]) -> Any:
-    return {
-        key: [(name, tuple(t.shape), t.dtype) for name, t in state.items() if t is not None]
-        for key, state in states.items()
-    }
-
-
-def copies_go_on_alike(subject: Subject) -> None:
-    values = starts()
-    for copier in (copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))):
-        params = parameters(values)
-        optimizer = subject.make(params)
-        walk(optimizer, params, gradients(values, 3))
-        twin = copier(optimizer)
-        twins = twin.param_groups[0]["params"]
-        assert all(a is not b for a, b in zip(params, twins, strict=True)), "a copy shares tensors"
-        later = gradients(values, 3, seed=2)
-        ends = walk(twin, twins, later), walk(optimizer, params, later)
-        subject.close(ends[0], ends[1], 0.0, "a copy")
-
-
 def hooks_are_called(subject: Subject) -> None:
+    """Those of the optimizer and of all optimizers, before and after the update, until removed."""
     params = parameters(starts())
     optimizer = subject.make(params)
     seen: list[str] = []
+    start = params[0].detach().clone()
 
     def note(name: str) -> Any:
-        return lambda *_: seen.append(name)
+        def hook(*_: Any) -> None:
+            seen.append(name)
+            if name.startswith("step"):
+                moved = not torch.equal(params[0], start)
+                assert moved == ("post" in name), f"its {name} hook is called at another time"
+
+        return hook
 
     handles = [
         optimizer.register_step_pre_hook(note("step pre")),
         optimizer.register_step_post_hook(note("step post")),
+        register_optimizer_step_pre_hook(note("step pre of all")),
+        register_optimizer_step_post_hook(note("step post of all")),
         optimizer.register_state_dict_pre_hook(note("save pre")),
         optimizer.register_state_dict_post_hook(note("save post")),
         optimizer.register_load_state_dict_pre_hook(note("load pre")),
         optimizer.register_load_state_dict_post_hook(note("load post")),
     ]
-    expected = ["step pre", "step post", "save pre", "save post", "load pre", "load post"]
+    expected = [
+        "step pre", "step pre of all", "step post", "step post of all",
+        "save pre", "save post", "load pre", "load post",
+    ]  # fmt: skip
+    try:
+        walk(optimizer, params, gradients(params, 1))
+        optimizer.load_state_dict(optimizer.state_dict())
+    finally:
+        for handle in handles:
+            handle.remove()
+    halves = sorted(seen[:2]), sorted(seen[2:4]), seen[4:]
+    wanted = expected[:2], expected[2:4], expected[4:]
+    assert halves == wanted, f"its hooks were called in the order {seen}"
     walk(optimizer, params, gradients(params, 1))
     optimizer.load_state_dict(optimizer.state_dict())
-    assert seen == expected, f"its hooks were called in the order {seen}"
-    for handle in handles:
-        handle.remove()
-    walk(optimizer, params, gradients(params, 1))
-    assert seen == expected, "a hook is called after it was removed"
+    assert len(seen) == len(expected), "a hook is called after it was removed"
 
 
 def gradient_scaler_skips_overflow(subject: Subject) -> None:
+    """Under a scale that changes in each step, unscaled by the scaler or by hand before."""
     values = starts(torch.float32)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    params = parameters(values)
-    optimizer = subject.make(params)
     grads = gradients(values, 4)
-    for i, row in enumerate(grads):
-        scaler.scale(torch.zeros(()))  # makes the scale, as a training loop does
-        for param, grad in zip(params, row, strict=True):
-            param.grad = grad * scaler.get_scale()
-        if i == 2:
-            assert params[0].grad is not None
-            params[0].grad[0, 0] = float("inf")
-        scaler.step(optimizer)
-        scaler.update()
     same = run(subject.plain, values, [grads[0], grads[1], grads[3]])
-    subject.close(params, same, 1e-5, "under a GradScaler that skips one step")
+    for by_hand in (False, True):
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_factor=4.0, growth_interval=1)
+        params = parameters(values)
+        optimizer = subject.make(params)
+        for i, row in enumerate(grads):
+            scaler.scale(torch.zeros(()))  # makes the scale, as a training loop does
+            for param, grad in zip(params, row, strict=True):
+                param.grad = grad * scaler.get_scale()
+            if i == 2:
+                assert params[0].grad is not None
+                params[0].grad[0, 0] = float("inf")
+            if by_hand:
+                scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+        how = "unscaled by hand, " if by_hand else ""
+        subject.close(params, same, 1e-5, f"under a GradScaler, {how}that skips one step")
 
 
 CHECKS = (
-    is_an_optimizer, wrong_parameters_are_refused, groups_have_their_own_options,
-    changed_learning_rate_counts_at_once, tensor_learning_rate,
-    parameters_without_gradient_stand_still, parameters_added_and_frozen, closures,
-    resumes_from_a_checkpoint, checkpoints_are_the_references, copies_go_on_alike,
-    hooks_are_called, gradient_scaler_skips_overflow,
+    is_an_optimizer, wrong_parameters_are_refused, parameters_without_gradient_stand_still,
+    parameters_added_and_frozen, every_gradient_counts, gradients_are_left_alone,
+    storage_may_move, parameter_groups_may_be_edited, closures, hooks_are_called,
+    gradient_scaler_skips_overflow,
 )  # fmt: skip

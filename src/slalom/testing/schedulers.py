@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-from slalom.testing.subject import Subject, gradients, parameters, run, starts
+from slalom.testing.subject import Subject, apart, gradients, parameters, run, starts
 
 STEPS = 50
 
@@ -51,11 +51,16 @@ def _settings(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def every_scheduler(subject: Subject) -> None:
-    """50 steps under each of torch's schedulers equal 50 steps with its rates set by hand."""
+    """50 steps under each of torch's schedulers equal 50 steps with its rates set by hand.
+
+    And they differ from 50 steps at the rate of the first, if lr counts after the first step.
+    """
     known = {*lr_scheduler.__all__, "SWALR"} - {"LRScheduler"}
     assert known <= SCHEDULERS.keys(), f"no check knows {sorted(known - SCHEDULERS.keys())}"
     values = starts(shapes=[(3, 4), (5,)])
     grads = gradients(values, STEPS)
+    kept = subject.kept_rate
+    follows = kept is None or not kept[1]
     for name, schedule in SCHEDULERS.items():
         params = parameters(values)
         optimizer = subject.make(params, lr=0.01)
@@ -70,6 +75,10 @@ def every_scheduler(subject: Subject) -> None:
             scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))
         assert rates == _rates(name), f"under {name} its lr goes another way than torch's SGD's"
         subject.same(params, _by_hand(subject, values, grads, settings), f"under {name}")
+        if follows and len(set(rates)) > 1:
+            flat = _by_hand(subject, values, grads, [settings[0]] * STEPS)
+            differ = all(apart(a, b) for a, b in zip(params, flat, strict=True))
+            assert differ, f"under {name} it goes as with the lr of its first step"
 
 
 def _rates(name: str) -> list[float]:

@@ -19,7 +19,7 @@ Make = Callable[..., Optimizer]
 
 
 class NotApplicable(Exception):  # noqa: N818  (it is no error)
-    """A check that asks for what this optimizer does not offer; it counts as passed."""
+    """Raised by a check that asks for what this optimizer does not offer; its message says what."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,28 @@ class Subject:
             return self.make(params, **extra)
         return self.reference(params, **{**self.reference_options, **extra})
 
+    @property
+    def kept_rate(self) -> tuple[str, bool] | None:
+        """(the state in which it keeps the rate, whether each element's goes its own way), if any.
+
+        In Rprop's ``step_size`` each goes its own way, and what becomes of lr after the first step
+        is not meant to count; in ASGD's ``eta`` a changed lr counts one step later.
+        """
+        values = starts(shapes=[(6, 5)])
+        kept: set[str] | None = None
+        own = False
+        for lr in (0.01, 0.03):
+            params = parameters(values)
+            optimizer = self.make(params, lr=lr)
+            first, *rest = gradients(values, 6)
+            state = optimizer.state
+            walk(optimizer, params, [first])
+            found = {n for n, v in state[params[0]].items() if n != "step" and _near(v, lr)}
+            kept = found if kept is None else kept & found
+            walk(optimizer, params, rest)
+            own = any(len(state[params[0]][n].unique()) > 1 for n in kept)
+        return (min(kept), own) if kept else None
+
     def accepts(self, name: str) -> bool:
         """Whether the class, and the reference if there is one, has an argument of this name."""
         classes = [c for c in (self.optimizer_class, self.reference) if c is not None]
@@ -67,6 +89,17 @@ class Subject:
                 f"{what}: tensor {i} of shape {tuple(a.shape)} is off by {error:.1e} of its "
                 f"largest value, where {tolerance:.0e} is allowed"
             )
+
+
+def _near(value: Any, lr: float) -> bool:
+    """Whether a state holds the rate and nothing else."""
+    return isinstance(value, Tensor) and bool(((value - lr).abs() < 1e-3 * lr).all())
+
+
+def apart(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors differ by more than rounding would explain, in float64."""
+    a, b = wide(a), wide(b)
+    return a.numel() > 0 and bool(((a - b).abs() > 1e-9 * b.abs().max()).any())
 
 
 def wide(tensor: Tensor) -> Tensor:
@@ -115,6 +148,16 @@ def walk(
             param.grad = None if grad is None else grad.detach().clone().to(param.dtype)
         optimizer.step()
     return list(params)
+
+
+def in_two_groups(make: Make, values: Sequence[Tensor]) -> tuple[Optimizer, list[Parameter]]:
+    """An optimizer whose first group has the first two of these values, the second the others."""
+    params = parameters(values)
+    return make([{"params": params[:2]}, {"params": params[2:]}]), params
+
+
+GROUPS = (slice(0, 2), slice(2, None))
+"""The parameters of the groups of :func:`in_two_groups`."""
 
 
 def run(make: Make, values: Sequence[Tensor], grads: Iterable[Sequence[Tensor | None]]) -> Any:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from slalom.train.samples import joined, moved
-
-if TYPE_CHECKING:
-    from slalom.train.task import Task
+from slalom.train.metrics import Metric
+from slalom.train.reduction import Loss, Reduction
+from slalom.train.samples import Samples, joined, moved
 
 CHUNK = 1024
-"""Samples of the validation set that go through the model at a time."""
+"""Samples that go through the model at a time."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +37,31 @@ class Evaluation:
     metric: float
 
 
-def judge(model: nn.Module, task: Task) -> tuple[float, float]:
-    """(mean loss, metric) on the validation set, of a model in the mode it is in.
+def judge(
+    model: nn.Module,
+    data: Samples,
+    loss: Loss,
+    metric: Metric,
+    reduction: Reduction,
+    device: torch.device,
+) -> tuple[float, float]:
+    """(mean loss, metric) on all samples, of a model in the mode it is in.
 
     Of a loss that is neither the mean nor the sum of those of its samples, the mean over chunks of
     :data:`CHUNK` samples.
     """
     outputs, truths, total, weights = [], [], 0.0, 0.0
-    n = task.n_valid
+    n = len(data)
     with torch.no_grad():
         for begin in range(0, n, CHUNK):
-            batch = task.valid.span(begin, begin + CHUNK)
-            inputs, targets = (moved(x, task.device) for x in batch)
+            batch = data.span(begin, begin + CHUNK)
+            inputs, targets = (moved(x, device) for x in batch)
             output = model(inputs)
-            factor, weight = task.reduction.shares(targets, min(CHUNK, n - begin))
+            factor, weight = reduction.shares(targets, min(CHUNK, n - begin))
             if factor:
-                total += factor * task.loss(output, targets).item()
+                total += factor * loss(output, targets).item()
                 weights += weight
             outputs.append(output)
             truths.append(targets)
-        loss = total / weights if weights else math.nan
-        return loss, float(task.metric.measure(joined(outputs), joined(truths), loss))
+        mean = total / weights if weights else math.nan
+        return mean, float(metric.measure(joined(outputs), joined(truths), mean))

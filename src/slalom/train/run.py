@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from slalom.errors import InputError
-from slalom.train import checkpoint
+from slalom.train import atomic
 from slalom.train.batches import Batches
-from slalom.train.evaluation import Evaluation, judge
+from slalom.train.evaluation import Evaluation
 from slalom.train.gradient import full_gradient
-from slalom.train.noise import Noise
+from slalom.train.rng import RandomStream
 from slalom.train.samples import moved
 from slalom.train.task import Task
 
@@ -69,7 +69,7 @@ class Run:
         )
         # another stream than that of the initial parameters, which would go with them otherwise
         noise = int(np.random.SeedSequence((seed, 2)).generate_state(1)[0])
-        self._noise = Noise(noise, task.device, wide=task.train.arrays is None)
+        self._random = RandomStream(noise, task.device, wide=task.train.arrays is None)
         self._parameters = list(self.model.parameters())
         self._summed = task.reduction.kind == "sum"
         self._first_loss: float | None = None
@@ -80,7 +80,7 @@ class Run:
         if self.diverged is not None:
             return math.nan
         losses: list[float] = []
-        with self._noise:
+        with self._random:
             start = time.perf_counter()
             try:
                 for _ in range(steps):
@@ -130,9 +130,9 @@ class Run:
         """Measure the model on the validation set; the run goes on as if this had not been."""
         with (
             self._to_judge(),
-            Noise(self.seed, self.task.device, wide=self.task.valid.arrays is None),
+            RandomStream(self.seed, self.task.device, wide=self.task.valid.arrays is None),
         ):
-            loss, metric = judge(self.model, self.task)
+            loss, metric = self.task.judge(self.model)
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
@@ -161,7 +161,7 @@ class Run:
         """All that a run of the same task, optimizer and seed needs to go on from here."""
         return {
             "kind": self._kind(), "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "noise": self._noise.state(),
+            "optimizer": self.optimizer.state_dict(), "noise": self._random.state(),
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
         }  # fmt: skip
@@ -184,7 +184,7 @@ class Run:
         except (RuntimeError, ValueError, KeyError) as error:
             first = (str(error).splitlines() or [""])[0]
             raise InputError(f"the state is of another model or optimizer: {first}") from error
-        self._noise.set_state(state["noise"])
+        self._random.set_state(state["noise"])
         self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
         self.diverged, self._first_loss = state["diverged"], state["first_loss"]
         self._recent = state["recent"]
@@ -199,8 +199,8 @@ class Run:
 
     def save(self, path: str | Path) -> None:
         """Write the state to a file that is whole or not there, whatever happens meanwhile."""
-        checkpoint.save(Path(path), self.state_dict())
+        atomic.save(Path(path), self.state_dict())
 
     def load(self, path: str | Path) -> None:
         """Go on from a file written by :meth:`save`; :class:`InputError` if it is damaged."""
-        self.load_state_dict(checkpoint.load(Path(path)))
+        self.load_state_dict(atomic.load(Path(path)))

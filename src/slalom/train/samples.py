@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Sized
+from hashlib import blake2b
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 from torch.utils.data import (
     DataLoader,
     Dataset,
     RandomSampler,
     SequentialSampler,
+    Subset,
     TensorDataset,
     default_collate,
 )
@@ -106,10 +109,62 @@ class Samples:
             return inputs[begin:end], targets[begin:end]
         return self.fetch(torch.arange(begin, min(end, self.n)))
 
+    def within(self, other: Samples) -> bool:
+        """Whether all of these samples are among the other's, as far as it can be seen.
+
+        Of tensors and arrays, sample by sample; of datasets, whether they are one, or parts of one
+        by ``torch.utils.data.Subset``. Two datasets are not read to compare them.
+        """
+        few, many = self._tensors(), other._tensors()
+        if few is not None and many is not None:
+            return _among(few, many)
+        (one, chosen), (two, others) = _chosen(self._dataset), _chosen(other._dataset)
+        return one is not None and one is two and set(chosen) <= set(others)
+
+    def _tensors(self) -> tuple[Tensor, Tensor] | None:
+        """All inputs and targets, where they are at hand."""
+        if self.arrays is not None:
+            return self.arrays
+        dataset, chosen = _chosen(self._dataset)
+        if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
+            return None
+        inputs, targets = dataset.tensors
+        return inputs[chosen], targets[chosen]
+
     def _pair(self, batch: Any) -> tuple[Any, Any]:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise InputError(f"a sample of {self.name} must be a pair (input, target)")
         return batch[0], batch[1]
+
+
+def _chosen(dataset: Dataset[Any] | None) -> tuple[Dataset[Any] | None, list[int]]:
+    """(the dataset that it is a part of, the indices of this part)."""
+    if dataset is None:
+        return None, []
+    chosen = list(range(len(cast("Sized", dataset))))
+    while isinstance(dataset, Subset):
+        chosen = [int(dataset.indices[i]) for i in chosen]
+        dataset = dataset.dataset
+    return dataset, chosen
+
+
+def _among(few: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]) -> bool:
+    """Whether each pair of the first is one of the second."""
+    both = list(zip(few, many, strict=True))
+    if any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in both):
+        return False
+    if all(a is b for a, b in both):
+        return True
+    first = [(b == a[0]).reshape(len(b), a[0].numel()).all(1) for a, b in both]
+    if not bool((first[0] & first[1]).any()):  # as it mostly is, and cheaper to see
+        return False
+    return _digests(few) <= _digests(many)
+
+
+def _digests(arrays: tuple[Tensor, Tensor]) -> set[bytes]:
+    rows = [a.reshape(len(a), a[0].numel()).contiguous().cpu() for a in arrays]
+    numbers = [r.view(torch.uint8).numpy() for r in rows]
+    return {blake2b(x.tobytes() + y.tobytes()).digest() for x, y in zip(*numbers, strict=True)}
 
 
 def moved(value: Any, device: torch.device) -> Any:
@@ -128,25 +183,23 @@ def rows(value: Any, n: int, begin: int, end: int) -> Any:
 
 def joined(parts: Sequence[Any]) -> Any:
     """Batches put one after the other into one. Raises ValueError if they are no such thing."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return first if len(parts) == 1 else torch.cat(list(parts))
-    if isinstance(first, dict):
-        return type(first)({k: joined([p[k] for p in parts]) for k in first})
-    if isinstance(first, tuple | list):
-        return _like(first, [joined(p) for p in zip(*parts, strict=True)])
-    if len(parts) > 1:
-        raise ValueError(f"batches of {type(first).__name__} cannot be put together")
-    return first
+
+    def together(first: Any, *others: Any) -> Any:
+        if others and not isinstance(first, Tensor):
+            raise ValueError(f"batches of {type(first).__name__} cannot be put together")
+        return torch.cat([first, *others]) if others else first
+
+    return _mapped(together, *parts)
 
 
-def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    if isinstance(value, dict):
-        return type(value)({k: _mapped(function, v) for k, v in value.items()})
-    if isinstance(value, tuple | list) and not hasattr(value, "to"):
-        return _like(value, [_mapped(function, v) for v in value])
-    return function(value)
+def _mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """The function on the leaves of trees of one shape; what moves as a whole is a leaf."""
 
+    def leaf(first: Any, *more: Any) -> Any:
+        if isinstance(first, dict):  # of a class of its own, which pytree does not look into
+            return type(first)(
+                {k: _mapped(function, first[k], *(m[k] for m in more)) for k in first}
+            )
+        return function(first, *more)
 
-def _like(value: Any, items: list[Any]) -> Any:
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return tree_map(leaf, tree, *others, is_leaf=lambda value: hasattr(value, "to"))

@@ -8,18 +8,19 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slalom.errors import InputError
-from slalom.train.check import check
+from slalom.train.evaluation import judge
 from slalom.train.metrics import METRICS, Metric
-from slalom.train.noise import Noise
 from slalom.train.reduction import Reduction, reduction_of
+from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples, moved
+from slalom.train.sanity import sanity_check
 
 EPOCHS = 30
 """The cap of one run, in epochs, where the task names none."""
@@ -37,8 +38,9 @@ class Task:
             with ``reduction="sum"``).
         train, valid: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or
             a ``DataLoader``, whose batch size is taken.
-        metric: a name (accuracy, error, loss, mse, mae, r2, perplexity) or a function
-            (outputs, targets) -> number of the whole validation set.
+        metric: the name of one of :data:`slalom.train.metrics.METRICS`, such as accuracy, or a
+            function (outputs, targets) -> number of the whole validation set. One that is about
+            classes reads them by :func:`slalom.train.metrics.predicted_classes`.
         target: the value of the metric to reach; None to let the race find one.
         batch_size: samples in an update.
         higher_is_better: whether a larger value of a metric that is a function is better.
@@ -47,6 +49,8 @@ class Task:
         name: what the task is called.
         device: where to train.
         replacement: draw each batch from all samples, instead of every sample once an epoch.
+        held_out: whether ``valid`` is data that is not trained on; by default found out, which
+            can be told of tensors, arrays and of parts of one dataset.
         parameter_groups: model -> what its optimizer is given instead of ``model.parameters()``,
             as in torch: groups with options of their own, or some of the parameters alone.
 
@@ -69,6 +73,7 @@ class Task:
         name: str = "task",
         device: str | torch.device = "cpu",
         replacement: bool = False,
+        held_out: bool | None = None,
         parameter_groups: Callable[[nn.Module], Iterable[Any]] | None = None,
     ):
         if not callable(model):
@@ -85,6 +90,7 @@ class Task:
             loss = copy.deepcopy(loss).to(self.device)  # its class weights
         self.model, self.loss, self.name = model, loss, name
         self.replacement, self.parameter_groups = replacement, parameter_groups
+        self._held_out = held_out
         self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
         self.metric = _metric(metric, higher_is_better)
         self.batch_size = _whole("batch_size", 64 if batch_size is None else batch_size)
@@ -121,6 +127,14 @@ class Task:
         """Whether a larger value of the metric is a better one."""
         return self.metric.higher_is_better
 
+    @cached_property
+    def judged_on(self) -> Literal["held-out data", "the training data"]:
+        """What the metric is measured on, as a report is to say it."""
+        held_out = self._held_out
+        if held_out is None:
+            held_out = not self.valid.within(self.train)
+        return "held-out data" if held_out else "the training data"
+
     def reached(self, value: float) -> bool:
         """Whether this value of the metric is at the target or past it; False without a target."""
         if self.target is None:
@@ -129,7 +143,7 @@ class Task:
 
     def make_model(self, seed: int) -> nn.Module:
         """The untrained model of a seed; the global random numbers stay as they are."""
-        with Noise(seed, self.device):
+        with RandomStream(seed, self.device):
             if isinstance(self.model, nn.Module):
                 made = copy.deepcopy(self.model)
                 for module in made.modules():
@@ -157,12 +171,19 @@ class Task:
             with torch.no_grad():
                 return self.make_model(0).eval()(inputs), targets, n
 
-        with Noise(0, self.device):
+        with RandomStream(0, self.device):
             return reduction_of(self.loss, sample)
+
+    def judge(self, model: nn.Module) -> tuple[float, float]:
+        """(mean loss, metric) on the validation set, of a model in the mode it is in."""
+        return judge(model, self.valid, self.loss, self.metric, self.reduction, self.device)
 
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
-        check(self)
+        sanity_check(
+            lambda: self.make_model(0), self.loss, self.train, self.valid, self.batch_size,
+            self.device, self.judge, self.metric.name,
+        )  # fmt: skip
 
 
 def _metric(metric: Any, higher_is_better: bool | None) -> Metric:

@@ -4,42 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
-from slalom.train.evaluation import judge
-from slalom.train.noise import Noise
-from slalom.train.reduction import CLASSIFYING
+from slalom.train.reduction import CLASSIFYING, Loss
+from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples, moved
 
-if TYPE_CHECKING:
-    from slalom.train.task import Task
 
-
-def check(task: Task) -> None:
+def sanity_check(
+    make_model: Callable[[], nn.Module],
+    loss: Loss,
+    train: Samples,
+    valid: Samples,
+    batch_size: int,
+    device: torch.device,
+    judge: Callable[[nn.Module], tuple[float, float]],
+    metric: str,
+) -> None:
     """Raise :class:`InputError` for what would go wrong in the first steps and evaluations.
 
     Tries a batch of the training set, the smaller one at the end of an epoch, and an evaluation of
-    the untrained model.
+    the untrained model: ``judge`` returns its loss and its metric, of this name.
     """
-    model = task.make_model(0)
-    _check_parameters(model, task.make_model(0))
-    n, m = task.n_train, task.batch_size
-    with Noise(0, task.device):
-        outputs, value = _loss(task, model, task.train, 0, m)
-        _check_classes(task, outputs)
+    model = make_model()
+    _check_parameters(model, make_model())
+    n, m = len(train), batch_size
+
+    def tried(data: Samples, begin: int, end: int) -> tuple[Any, Any]:
+        return _loss(model, loss, device, data, begin, end)
+
+    with RandomStream(0, device):
+        outputs, value = tried(train, 0, m)
+        _check_classes(loss, (train, valid), outputs)
         _check_value(value)
         value.backward()
         if n % m:
-            _loss(task, model, task.train, n - n % m, n)
+            tried(train, n - n % m, n)
         model.eval()
-        outputs, value = _loss(task, model, task.valid, 0, min(m, task.n_valid))
+        outputs, value = tried(valid, 0, min(m, len(valid)))
         _check_shape(value)
-        _check_metric(task, model, outputs)
+        _check_metric(metric, judge, model, valid, outputs)
 
 
 def _check_parameters(model: nn.Module, again: nn.Module) -> None:
@@ -52,16 +61,18 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
         )
 
 
-def _loss(task: Task, model: nn.Module, data: Samples, begin: int, end: int) -> tuple[Any, Any]:
+def _loss(
+    model: nn.Module, loss: Loss, device: torch.device, data: Samples, begin: int, end: int
+) -> tuple[Any, Any]:
     """(outputs, loss) of some samples."""
-    inputs, targets = (moved(x, task.device) for x in data.span(begin, end))
+    inputs, targets = (moved(x, device) for x in data.span(begin, end))
     what = f"{end - begin} sample{'s' * (end - begin > 1)} of {data.name}"
     with _told(f"the model fails on inputs of shape {_shape(inputs)}, {what}"):
         outputs = model(inputs)
     _check_rows(outputs, targets, what)
     about = f"outputs of shape {_shape(outputs)} and targets of shape {_shape(targets)}"
     with _told(f"the loss fails on {about}, {what}"):
-        return outputs, task.loss(outputs, targets)
+        return outputs, loss(outputs, targets)
 
 
 def _check_rows(outputs: Any, targets: Any, what: str) -> None:
@@ -82,16 +93,16 @@ def _check_rows(outputs: Any, targets: Any, what: str) -> None:
         )
 
 
-def _check_classes(task: Task, outputs: Any) -> None:
+def _check_classes(loss: Loss, sets: tuple[Samples, ...], outputs: Any) -> None:
     """Of all samples, not of those tried alone: a rare class may come late."""
-    if not isinstance(task.loss, CLASSIFYING) or not isinstance(outputs, Tensor):
+    if not isinstance(loss, CLASSIFYING) or not isinstance(outputs, Tensor):
         return
     classes = outputs.shape[1] if outputs.dim() > 1 else len(outputs)
-    for data in (task.train, task.valid):
+    for data in sets:
         if data.arrays is None or data.arrays[1].is_floating_point():
             continue
         targets = data.arrays[1]
-        wrong = ((targets < 0) | (targets >= classes)) & (targets != task.loss.ignore_index)
+        wrong = ((targets < 0) | (targets >= classes)) & (targets != loss.ignore_index)
         if wrong.any():
             sample = int(wrong.reshape(len(targets), -1).any(1).nonzero()[0])
             raise InputError(
@@ -118,15 +129,21 @@ def _check_value(value: Any) -> None:
         raise InputError(f"the loss of the untrained model is {value.item()}; check data and model")
 
 
-def _check_metric(task: Task, model: nn.Module, outputs: Any) -> None:
-    targets = task.valid.span(0, 1)[1]
+def _check_metric(
+    metric: str,
+    judge: Callable[[nn.Module], tuple[float, float]],
+    model: nn.Module,
+    valid: Samples,
+    outputs: Any,
+) -> None:
+    targets = valid.span(0, 1)[1]
     about = f"outputs like {_shape(outputs)} and targets like {_shape(targets)}"
-    with _told(f"the metric {task.metric.name} cannot be computed from {about}"):
-        _, metric = judge(model, task)
-    if math.isnan(metric):
+    with _told(f"the metric {metric} cannot be computed from {about}"):
+        _, value = judge(model)
+    if math.isnan(value):
         raise InputError(
-            f"the metric {task.metric.name} of the untrained model is not a number on the "
-            f"{task.n_valid} samples of valid; give more of them, or another metric"
+            f"the metric {metric} of the untrained model is not a number on the "
+            f"{len(valid)} samples of valid; give more of them, or another metric"
         )
 
 

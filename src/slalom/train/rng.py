@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-class Noise:
+class RandomStream:
     """A stream of random numbers that takes the place of the global ones inside ``with``.
 
     The global generators are left as they were found, and the stream goes on where it stopped the

@@ -12,33 +12,33 @@ import time
 import pytest
 import torch
 
-from slalom.train import checkpoint
+from slalom.train import atomic
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])
 def test_a_process_that_dies_while_it_saves_leaves_the_old_file(point, tmp_path):
     path = tmp_path / "c.pt"
-    checkpoint.save(path, {"i": 1})
+    atomic.save(path, {"i": 1})
     code = f"""
         import os, signal
         from pathlib import Path
-        from slalom.train import checkpoint
+        from slalom.train import atomic
         os.{point} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        checkpoint.save(Path({str(path)!r}), {{"i": 2}})
+        atomic.save(Path({str(path)!r}), {{"i": 2}})
     """
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert process.returncode == -signal.SIGKILL
-    assert checkpoint.load(path) == {"i": 1}
+    assert atomic.load(path) == {"i": 1}
 
 
 def test_a_file_is_never_written_over(tmp_path):
     path = tmp_path / "c.pt"
-    checkpoint.save(path, {"i": 1})
+    atomic.save(path, {"i": 1})
     old = path.read_bytes()
     with open(path, "rb") as reader:
-        checkpoint.save(path, {"i": 2})
+        atomic.save(path, {"i": 2})
         assert reader.read() == old
-    assert checkpoint.load(path) == {"i": 2}
+    assert atomic.load(path) == {"i": 2}
     assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
 
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(tmp_path / "c.pt", {"i": 1})
+        atomic.save(tmp_path / "c.pt", {"i": 1})
     assert not list(tmp_path.iterdir())
 
 
@@ -56,10 +56,10 @@ def test_a_file_is_whole_whenever_the_process_dies(tmp_path):
     code = f"""
         import torch
         from pathlib import Path
-        from slalom.train import checkpoint
+        from slalom.train import atomic
         for i in range(10**6):
             state = {{"i": i, "data": torch.full((50_000,), float(i))}}
-            checkpoint.save(Path({str(tmp_path / "c.pt")!r}), state)
+            atomic.save(Path({str(tmp_path / "c.pt")!r}), state)
     """
     for wait in (0.0, 0.01, 0.03, 0.06):
         process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
@@ -69,5 +69,5 @@ def test_a_file_is_whole_whenever_the_process_dies(tmp_path):
         time.sleep(wait)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        state = checkpoint.load(tmp_path / "c.pt")
+        state = atomic.load(tmp_path / "c.pt")
         assert torch.equal(state["data"], torch.full((50_000,), float(state["i"])))
