@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
@@ -76,6 +77,12 @@ class Plan:
         self._counts = Counts(slots)
         self._group_of = np.array([s.group for s in slots], np.intp)
         self._indices = indices
+        # Groups with sparse gradients, which were let in since nothing decays there.
+        self._undecayed = {
+            s.group
+            for s in slots
+            if s.param.grad is not None and s.param.grad.layout != torch.strided
+        }
         self._relied = {
             id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots
         }
@@ -210,6 +217,8 @@ class Plan:
             if look is Look.CHANGED:
                 self._grouped = False
         if any(p().grad is not None for p in self._absent):
+            return Outcome.STALE
+        if any(groups[g].get("weight_decay") for g in self._undecayed):
             return Outcome.STALE
         treatment = self.treatment
         if treatment.measures:
