@@ -17,7 +17,7 @@ ROOT = Path(slalom.__file__).parent
 
 LAYERS = (
     ("cli",), ("bench",), ("", ), ("api",), ("report",), ("racing",), ("tasks",), ("train",),
-    ("optim",), ("kernel", "engine"), ("backends",), ("ir",), ("rules",),
+    ("optim",), ("engine",), ("backends",), ("ir",), ("rules",),
     ("testing",), ("errors", "version"),
 )  # fmt: skip
 """From above to below, by the first name in ``slalom``, which is itself the empty one. An import

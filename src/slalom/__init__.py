@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from slalom import optim, rules
-from slalom.optim.explain import explain
 from slalom.optim.classes import optimizer
+from slalom.optim.explain import explain
 from slalom.optim.release import release
 from slalom.rules.rule import rule
 from slalom.version import __version__

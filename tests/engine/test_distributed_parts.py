@@ -155,7 +155,9 @@ def test_without_machine_code_the_parts_are_updated_too(
     kinds = []
     update = launch._update
     monkeypatch.setattr(
-        launch, "_update", lambda row, tensors, *a, **k: kinds.append(tensors) or update(row, tensors, *a, **k)
+        launch,
+        "_update",
+        lambda row, tensors, *a, **k: kinds.append(tensors) or update(row, tensors, *a, **k),
     )
     start, grad = torch.randn(2, 7, 5, dtype=torch.float64)
     plain, whole = nn.Parameter(start.clone()), nn.Parameter(spread(start, mesh))

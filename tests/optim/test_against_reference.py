@@ -1,8 +1,6 @@
-"""Every rule, compiled and by torch's operations, against itself in float64: any shapes, any hyper-parameters."""
+"""Every rule, compiled and by torch's operations, against itself in float64, on drawn inputs."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import torch

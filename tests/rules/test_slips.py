@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import slalom
-from slalom.optim.optimizer import CHOICES, TREATMENT
+from slalom.optim.rule_optimizer import CHOICES, TREATMENT
 from slalom.rules import RULES, Example, RuleError, rule
 from slalom.rules.signature import OF_CLASSES, OF_GROUPS
 

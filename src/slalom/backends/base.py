@@ -248,9 +248,7 @@ class Backend(ABC):
         """Why this backend cannot serve a slot; None if it can."""
 
     @abstractmethod
-    def prepare(
-        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts
-    ) -> Launch:
+    def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         """A :class:`Launch` of these slots, none of which it refuses."""
 
     def watch(self, groups: Any, states: Any, tensors: Any) -> Any:

@@ -66,7 +66,9 @@ class GeneralLaunch(Launch):
         params = [r() for r in self._params]
         states = [{name: r() for name, r in s.items()} for s in self._states]
         kept = [[r if r is None else r() for r in k] for k in self._kept]
-        tensors = [t for p, s in zip(params, states, strict=True) for t in (p, *s.values())]
+        tensors: list[Any] = [
+            t for p, s in zip(params, states, strict=True) for t in (p, *s.values())
+        ]
         if any(t is None for t in tensors) or list(map(_facts, tensors)) != self._facts:
             return Look.STALE
         if any(r().grad is not None for r in self._absent):

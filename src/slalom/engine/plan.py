@@ -83,12 +83,8 @@ class Plan:
             for s in slots
             if s.param.grad is not None and s.param.grad.layout != torch.strided
         }
-        self._relied = {
-            id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots
-        }
-        self._uncounted = {
-            id(s.param): s.place for s in slots if s.kept[0] is None and s.state
-        }
+        self._relied = {id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots}
+        self._uncounted = {id(s.param): s.place for s in slots if s.kept[0] is None and s.state}
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
         self._parts = LocalParts(pairs) if pairs else None
@@ -128,9 +124,7 @@ class Plan:
         left = list(slots)
         why: dict[int, str] = {}
         for backend in BACKENDS:
-            refused = {
-                s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in left
-            }
+            refused = {s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in left}
             taken = [s for s in left if refused[s.place] is None]
             for s in left:
                 why.setdefault(s.place, refused[s.place] or "")
@@ -223,9 +217,9 @@ class Plan:
         treatment = self.treatment
         if treatment.measures:
             total = self._square_sum(groups)
-            if treatment.on_nonfinite != "propagate" and not math.isfinite(total):
-                if not self._goes_on(groups):
-                    return Outcome.SKIPPED
+            judged = treatment.on_nonfinite != "propagate" and not math.isfinite(total)
+            if judged and not self._goes_on(groups):
+                return Outcome.SKIPPED
             if scale is not None:
                 scale = scale * treatment.factor(total**0.5 * abs(scale))
         late = [treatment.late(scale, group) for group in groups]

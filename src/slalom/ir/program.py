@@ -15,6 +15,7 @@ from slalom.ir.scalars import Scalars, compile_scalars
 from slalom.ir.symbol import ALLOWED, Graph, NotRealError, Symbol
 from slalom.rules.rule import REQUIRED, Rule, RuleError
 
+
 def is_flag(rule: Rule, name: str, value: Any) -> bool:
     """Whether a hyper-parameter is a choice, fixed in a trace, and not a number that may vary."""
     default = rule.hypers.get(name)
@@ -206,7 +207,8 @@ def program_for(
 ) -> Program:
     """The program that serves these hyper-parameters, traced now if there is none yet.
 
-    Those that ``hypers`` lacks have their defaults. ``numbers`` are the present values of ``rule.numbers``.
+    Those that ``hypers`` lacks have their defaults. ``numbers`` are the present values of
+    ``rule.numbers``.
     """
     hypers = {name: hypers.get(name, default) for name, default in rule.hypers.items()}
     values = hypers.values()

@@ -287,7 +287,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     def plan(self) -> Plan:
         """A plan for the parameters and gradients as they are now, which changes nothing."""
         scaled = self._treatment.clip_norm is not None
-        groups = [{**g, "params": [p for p in g["params"] if not is_lazy(p)]} for g in self.param_groups]
+        groups = [
+            {**g, "params": [p for p in g["params"] if not is_lazy(p)]} for g in self.param_groups
+        ]
         with torch.inference_mode(False):
             return self._plan_of(self._slots(groups), groups, scaled)
 

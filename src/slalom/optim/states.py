@@ -112,9 +112,7 @@ class _Ready:
         self.counted = rule.takes_step or (
             treatment.rounding == "stochastic" and param.dtype == torch.bfloat16
         )
-        numbers = [
-            _number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers
-        ]
+        numbers = [_number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers]
         count = _number(own["step"]) if self.counted and "step" in own else 0.0
         if not rule.takes_step:  # not kept in checkpoints: only the first update differs
             there = any(n in own for n in rule.state) and not unmoved(param)
@@ -137,9 +135,8 @@ class _Ready:
 
     def _kept(self, name: str, value: float) -> Tensor:
         there = self.own.get(name)
-        if is_counter(there):  # the user's own perhaps, shared between processes: it stays
-            if read(there) != value:
-                write(there, value)
+        # the user's own perhaps, shared between processes: it stays
+        if there is not None and is_counter(there) and read(there) == value:
             return there
         made = self.pending[name] = self.counters.take(value)
         return made

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from kernels import COUNT, PIECES, Kernel, kernels, run_here, without_nans_bits
 
-import slalom
 from slalom.backends.llvm.compile import assembly_for, object_for
 from slalom.backends.llvm.jit import jit
 

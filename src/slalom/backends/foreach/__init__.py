@@ -18,7 +18,5 @@ class Foreach(Backend):
     def refuses(self, slot: Slot) -> str | None:
         return None
 
-    def prepare(
-        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts
-    ) -> Launch:
+    def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         return ForeachLaunch(slots, absent, counts)

@@ -170,7 +170,7 @@ def _update(
             array = place_of(row.rule, name)
             values = [rounded(v, row.noise, array, places) for v in values]
         if together:
-            torch._foreach_copy_(own, values)
+            torch._foreach_copy_(own, values)  # pyright: ignore[reportPrivateImportUsage]
         else:
             for tensor, value in zip(own, values, strict=True):
                 tensor.copy_(value)

@@ -89,9 +89,7 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
         if own(y, "div") and all(z.is_element for z in y.args):
             absorbed.add(id(y))
             scale, numerator = scaled(y.args[0])
-            return [
-                Operation("addcdiv", node, (x, numerator, y.args[1]), scale, op == "sub")
-            ]
+            return [Operation("addcdiv", node, (x, numerator, y.args[1]), scale, op == "sub")]
         return [Operation("add", node, (x, y), negative=op == "sub")]
     if op == "div" and not args[0].is_element:
         return [Operation("rdiv", node, (args[1], args[0]))]

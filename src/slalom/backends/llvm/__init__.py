@@ -27,9 +27,7 @@ class Llvm(Backend):
             return str(error)
         return _reason(slot)
 
-    def prepare(
-        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts
-    ) -> Launch:
+    def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         from slalom.backends.llvm.launch import LlvmLaunch
 
         return LlvmLaunch(slots, absent, counts)

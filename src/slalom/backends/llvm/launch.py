@@ -72,7 +72,9 @@ class LlvmLaunch(Launch):
         params = [*(s.param for s in slots), *absent]
         self._alive = Alive(kept if holder_offset() else [*kept, *params])
 
-        sizes = [[t.numel() * t.element_size() for t in (s.param, *s.state.values())] for s in slots]
+        sizes = [
+            [t.numel() * t.element_size() for t in (s.param, *s.state.values())] for s in slots
+        ]
         written = _runs((s.param, *s.state.values()) for s in slots)
         in_place = [_readable(s.param, s.param.grad, written) for s in slots]
         dtypes = [

@@ -8,6 +8,7 @@ neither on how the loop is vectorised nor on where threads divide it.
 from __future__ import annotations
 
 import struct
+
 from slalom.backends.rounding import place_of
 from slalom.ir.passes import FUSED
 from slalom.ir.program import Program
@@ -32,8 +33,8 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
     the program touches and must not overlap; ``row`` points to the doubles of
     :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
     widest of the element types, and at least in float; what is stored narrower is rounded once,
-    to nearest. ``fma`` says whether the machine has multiply-adds; ``stochastic``, whether bfloats are
-    rounded by chance, with the random bits that stand in the row behind its scalars.
+    to nearest. ``fma`` says whether the machine has multiply-adds; ``stochastic``, whether bfloats
+    are rounded by chance, with the random bits that stand in the row behind its scalars.
     """
     return _Loop(program, dict(arrays), fma, stochastic).text()
 
