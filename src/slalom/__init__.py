@@ -9,7 +9,7 @@ from slalom import optim, rules
 from slalom.optim.classes import optimizer
 from slalom.optim.explain import explain
 from slalom.optim.release import release
-from slalom.rules.rule import rule
+from slalom.rules.definition import rule
 from slalom.version import __version__
 
 if TYPE_CHECKING:

@@ -158,7 +158,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "what"), OPTIONS, ids=[str(o) for o, _ in OPTIONS])
+@pytest.mark.parametrize(("options", "what"), OPTIONS, ids=[what[:40] for _, what in OPTIONS])
 def test_of_an_option(options, what):
     with pytest.raises(RuleError, match=what) as caught:
         rule(**options)(function(DECLARED))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from slalom.backends.rounding import noise_of
 from slalom.ir.program import Program, program_for
-from slalom.rules.rule import Rule
+from slalom.rules.definition import Rule
 
 
 class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mistake

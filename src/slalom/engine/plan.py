@@ -22,7 +22,7 @@ from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import sharing
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 from slalom.engine.watch import Watch
-from slalom.rules.rule import Rule
+from slalom.rules.definition import Rule
 
 Groups = Sequence[Mapping[str, Any]]
 

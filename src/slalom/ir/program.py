@@ -13,7 +13,7 @@ from slalom.ir.formula import formula, input_name
 from slalom.ir.passes import Body, fuse, hoist
 from slalom.ir.scalars import Scalars, compile_scalars
 from slalom.ir.symbol import ALLOWED, Graph, NotRealError, Symbol
-from slalom.rules.rule import REQUIRED, Rule, RuleError
+from slalom.rules.definition import REQUIRED, Rule, RuleError
 
 
 def is_flag(rule: Rule, name: str, value: Any) -> bool:

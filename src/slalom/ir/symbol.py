@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from slalom.rules import functions
-from slalom.rules.rule import RuleError
+from slalom.rules.definition import RuleError
 
 ALLOWED = (
     "a rule may use + - * / **, comparisons, abs, and sqrt, absolute, sign, maximum, minimum and "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slalom.ir.formula import formulas
 from slalom.ir.program import trace
 from slalom.rules import RULES
-from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 from slalom.engine.distributed import is_distributed
 from slalom.engine.treatment import Treatment
 from slalom.rules.bounds import COMMON
-from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule
 
 _WORDS = {
     "lr": "Invalid learning rate: {value}",

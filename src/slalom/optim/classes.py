@@ -12,7 +12,7 @@ import torch
 
 from slalom.optim.rule_optimizer import CHOICES, TREATMENT, RuleOptimizer
 from slalom.optim.schedule_free import ScheduleFree
-from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from slalom import optim
+from slalom.optim.registered import CLASSES
 from slalom.optim.rule_optimizer import TREATMENT, RuleOptimizer
 from slalom.optim.schedule_free import ScheduleFree
-from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule
 
 
 class Routed(RuleOptimizer):
@@ -101,12 +101,11 @@ class Routed(RuleOptimizer):
         if isinstance(rule, type) and issubclass(rule, RuleOptimizer) and hasattr(rule, "rule"):
             made = rule
         elif isinstance(rule, str):
-            made = self._classes.get(rule) or getattr(optim, rule, None)
+            made = self._classes.get(rule) or CLASSES.get(rule)
         else:
             made = None
         if not (isinstance(made, type) and hasattr(made, "rule")):
-            names = [n for n in optim.__all__ if hasattr(getattr(optim, n), "rule")]
-            near = difflib.get_close_matches(str(rule), names, 1, cutoff=0.4)
+            near = difflib.get_close_matches(str(rule), CLASSES, 1, cutoff=0.4)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"rule={rule!r} names no rule; give each group the name of a class of "

@@ -26,7 +26,7 @@ from slalom.optim import checkpoint
 from slalom.optim.checks import check_fused, check_hypers, check_treatment
 from slalom.optim.differentiable import update_differentiably
 from slalom.optim.states import Slots, make_slots
-from slalom.rules.rule import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule
 from slalom.rules.treated import treated
 
 CHOICES: dict[str, Any] = {

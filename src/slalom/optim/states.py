@@ -18,7 +18,7 @@ from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
 from slalom.optim.spent import Spent
-from slalom.rules.rule import Rule
+from slalom.rules.definition import Rule
 
 States = Mapping[Tensor, dict[str, Any]]
 

@@ -27,7 +27,7 @@ class Family:
     Attributes:
         label: what it is called in the race.
         make: (parameters, **hypers) -> optimizer.
-        space: hyper-parameter -> (low, high), as :attr:`slalom.rules.rule.Rule.search` writes it;
+        space: hyper-parameter -> (low, high), as :attr:`slalom.rules.definition.Rule.search` writes it;
             ``batch_size`` may be among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.

@@ -1,16 +1,16 @@
 """The mathematics: every update rule, written once, and the words a rule is written in.
 
-A rule is a function under :func:`~slalom.rules.rule.rule` in any module of this folder. Nothing
+A rule is a function under :func:`~slalom.rules.definition.rule` in any module of this folder. Nothing
 else names it: it is found in :data:`RULES`, and with it by all that goes through the rules.
 """
 
 import sys
 
 from slalom.rules.caution import cautious
+from slalom.rules.definition import REQUIRED, Rule, RuleError, rule
 from slalom.rules.example import Example
 from slalom.rules.functions import absolute, maximum, minimum, sign, sqrt, where
 from slalom.rules.registry import collect
-from slalom.rules.rule import REQUIRED, Rule, RuleError, rule
 
 RULES: dict[str, Rule] = collect(sys.modules[__name__])
 """Every rule that comes with Slalom, by name, in the order of their papers."""

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Collection
 from typing import Any
 
+from slalom.rules.definition import Rule
 from slalom.rules.example import Example
 from slalom.rules.functions import where
 from slalom.rules.moments import adamw
 from slalom.rules.parts import decay
-from slalom.rules.rule import Rule
 from slalom.rules.signs import lion
 
 

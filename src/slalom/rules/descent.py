@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from slalom.rules.definition import REQUIRED, rule
 from slalom.rules.example import Example
 from slalom.rules.functions import maximum
 from slalom.rules.parts import NESTEROV, regularized
-from slalom.rules.rule import REQUIRED, rule
 
 
 @rule(

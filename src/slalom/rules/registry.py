@@ -6,7 +6,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-from slalom.rules.rule import Rule, RuleError
+from slalom.rules.definition import Rule, RuleError
 
 
 def collect(package: ModuleType) -> dict[str, Rule]:

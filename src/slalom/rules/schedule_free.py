@@ -7,10 +7,10 @@ while training, the state holds ``z``, and :func:`average` gives ``x`` from both
 
 from __future__ import annotations
 
+from slalom.rules.definition import rule
 from slalom.rules.example import Example
 from slalom.rules.functions import Value, minimum, sqrt
 from slalom.rules.parts import regularized
-from slalom.rules.rule import rule
 
 
 @rule(

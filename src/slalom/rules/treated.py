@@ -6,8 +6,8 @@ import copy
 from functools import cache
 from typing import Any
 
+from slalom.rules.definition import REQUIRED, Rule
 from slalom.rules.functions import maximum, minimum
-from slalom.rules.rule import REQUIRED, Rule
 
 SCALE, BOUND, SHRINK = "@grad_scale", "@grad_bound", "@param_shrink"
 """The late hyper-parameters of treated rules. No argument of a rule can have such a name."""

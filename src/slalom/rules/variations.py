@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from slalom.rules.definition import rule
 from slalom.rules.example import Example
 from slalom.rules.functions import maximum, minimum, sqrt
 from slalom.rules.parts import ADAPTIVE, decay, regularized
-from slalom.rules.rule import rule
 
 
 @rule(
