@@ -23,6 +23,7 @@ LAYERS = (
 """From above to below, by the first name in ``slalom``, which is itself the empty one. An import
 leads down, or stays in its part of the house."""
 
+
 def modules() -> dict[str, Path]:
     """Dotted name -> file, of every module of the package."""
     found = {}

@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import make_driver
-
 from slalom.backends.llvm.compile import object_for
 
 CLANG = """\

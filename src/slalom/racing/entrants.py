@@ -15,6 +15,7 @@ from torch import Tensor
 from slalom import optim
 from slalom.errors import InputError
 from slalom.racing.snippet import Recipe, recipe, snippet
+from slalom.rules import RULES
 
 Params = Iterable[Tensor]
 Space = Mapping[str, tuple[float, float]]
@@ -27,8 +28,8 @@ class Family:
     Attributes:
         label: what it is called in the race.
         make: (parameters, **hypers) -> optimizer.
-        space: hyper-parameter -> (low, high), as :attr:`slalom.rules.definition.Rule.search` writes it;
-            ``batch_size`` may be among them.
+        space: hyper-parameter -> (low, high), as ``Rule.search`` writes it; ``batch_size`` may be
+            among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
     """
@@ -99,16 +100,9 @@ def _ours(label: str, name: str, batch_size: Literal["all"] | None = None, **fix
 
 
 FIELD: dict[str, Family] = {
-    f.label: f
-    for f in (
-        Family("BGD", optim.SGD, {"lr": (1e-2, 3.0)}, {}, "all"),
-        _ours("SGD", "SGD"),
-        _ours("Momentum", "Momentum"),
-        _ours("Nesterov", "Momentum", nesterov=True),
-        _ours("AdaGrad", "Adagrad"),
-        _ours("RMSProp", "RMSprop"),
-        _ours("Adam", "Adam"),
-    )
+    label: _ours(label, rule.class_name, **fixed)
+    for rule in RULES.values()
+    for label, fixed in rule.field.items()
 }
 """The classic methods, which race where nobody else is named."""
 
@@ -234,7 +228,7 @@ def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
 
 def _at(name: str, low: float, high: float, share: float) -> float:
     """The value at this share of a range."""
-    if name.partition("[")[0] in NEAR_ONE:
+    if name.partition("[")[0] in NEAR_ONE and high < 1:
         return 1 - _rounded((1 - low) * ((1 - high) / (1 - low)) ** share)
     value = low * (high / low) ** share
     return float(2 ** round(math.log2(value))) if name == "batch_size" else _rounded(value)

@@ -1,7 +1,7 @@
 """The mathematics: every update rule, written once, and the words a rule is written in.
 
-A rule is a function under :func:`~slalom.rules.definition.rule` in any module of this folder. Nothing
-else names it: it is found in :data:`RULES`, and with it by all that goes through the rules.
+A rule is a function under :func:`~slalom.rules.definition.rule` in any module of this folder.
+Nothing else names it: it is found in :data:`RULES`, and with it by all that goes through the rules.
 """
 
 import sys

@@ -1,0 +1,63 @@
+"""Another backend, of some 60 lines, registered before the others: the optimizers go on as they did."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+QUICK = ["test_against_torch.py", "test_routed.py", "test_first_steps.py"]
+"""Files of the optimizer suite that take seconds."""
+
+OTHERS = [
+    "test_against_reference.py", "test_checkpoints.py", "test_clients.py", "test_endurance.py",
+    "test_groups_edited.py", "test_plan_changes.py", "test_sparse.py", "test_states_edited.py",
+    "test_torchs_tools.py", "test_treatment.py",
+]  # fmt: skip
+
+ABOUT_MACHINE_CODE = (
+    "not llvm and not machine_code and not second_way and not reasons and not fork and not special"
+)
+"""Tests that ask which backend served, or how machine code does it, by their names; and of numbers
+at the edge of overflow, which are finite or not with the multiply-adds of a backend."""
+
+
+def run(files: list[str]) -> None:
+    suite = [str(HERE.parent / "optim" / f) for f in files]
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-x", "-p", "foreign", "-p", "no:cacheprovider",
+        "-k", ABOUT_MACHINE_CODE, *suite,
+    ]  # fmt: skip
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore::UserWarning"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_a_part_of_the_suite_passes_through_it():
+    run(QUICK)
+
+
+@pytest.mark.slow
+def test_the_whole_suite_passes_through_it():
+    run(OTHERS)
+
+
+def test_it_is_what_serves():
+    code = (
+        "import torch, foreign, slalom\n"
+        "p = torch.nn.Parameter(torch.ones(3)); o = slalom.optim.Adam([p], lr=0.1)\n"
+        "p.grad = torch.ones(3); o.step(); o.step()\n"
+        "print(foreign.SERVED, slalom.explain(o).rows[0][3], round(p[0].item(), 5))"
+    )
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "['adam', 'adam'] numpy 0.8", done.stderr
