@@ -1,4 +1,4 @@
-"""Another backend, of some 60 lines, registered before the others: the optimizers go on as they did."""
+"""Another backend, registered before the others: the optimizers go on as they did."""
 
 from __future__ import annotations
 
