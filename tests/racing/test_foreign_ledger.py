@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,6 +199,7 @@ def in_a_child(limit: int, out: Path, resume: bool = False) -> str:
     if pid == 0:
         told = "finished"
         try:
+            torch.set_num_threads(1)  # of OpenMP's threads only the parent has more
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             slalom.race(
@@ -217,7 +219,7 @@ def in_a_child(limit: int, out: Path, resume: bool = False) -> str:
         return file.read()
 
 
-@pytest.mark.parametrize("limit", [0, 512, 4096, 20_000, 40_000, 60_000, 80_000])
+@pytest.mark.parametrize("limit", [0, 4096, 40_000, 80_000])
 def test_a_full_disk_is_one_sentence_and_what_is_left_goes_on(limit, tmp_path):
     out = tmp_path / "new" / "race"
     told = in_a_child(limit, out)

@@ -66,6 +66,7 @@ def test_routed_passes_as_the_rule_it_gives():
     assert conformance(RoutedAdam, torch.optim.Adam, quiet=True) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TORCHS)
 def test_torchs_own_pass(name):
     """Adam and its next of kin divide by an epsilon that is 0 in half precision."""

@@ -222,7 +222,9 @@ class LlvmLaunch(Launch):
         grads = [p.grad for p in params]
         for i, grad in enumerate(grads):
             self._grads[i] = None if grad is None else grad._cdata
-        tensors = [t for t in (*params, *grads) if t is not None and t.layout == torch.strided]
+        copied = {i for _, i, _ in self._copies}
+        read = [g for i, g in enumerate(grads) if i not in copied]
+        tensors = [t for t in (*params, *read) if t is not None and t.layout == torch.strided]
         return not any(t.is_neg() or t.is_conj() for t in tensors)
 
     def _now_written(self) -> np.ndarray | None:
