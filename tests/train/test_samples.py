@@ -92,3 +92,11 @@ def test_what_has_no_row_a_sample_stays_whole():
     assert part["x"].shape == (2, 2)
     assert part["weights"] is whole["weights"]
     assert part["name"] == "a"
+
+
+def test_a_container_that_moves_itself_is_left_to_do_so():
+    """A packed sequence keeps its batch sizes on the CPU."""
+    packed = torch.nn.utils.rnn.pack_sequence([torch.zeros(3), torch.zeros(2)])
+    there = moved((packed, torch.zeros(2)), torch.device("meta"))
+    assert there[0].data.is_meta
+    assert not there[0].batch_sizes.is_meta
