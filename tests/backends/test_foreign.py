@@ -21,7 +21,8 @@ OTHERS = [
 ]  # fmt: skip
 
 ABOUT_MACHINE_CODE = (
-    "not llvm and not machine_code and not second_way and not reasons and not fork and not special"
+    "not llvm and not machine_code and not second_way and not reasons and not fork and not special "
+    "and not explanation"
 )
 """Tests that ask which backend served, or how machine code does it, by their names; and of numbers
 at the edge of overflow, which are finite or not with the multiply-adds of a backend."""
