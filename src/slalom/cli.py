@@ -161,10 +161,14 @@ def bench(
     ],
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
     model: Annotated[str | None, typer.Option(help="steps: one of the models.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="steps: llvm or foreach; the first that can otherwise.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
 ) -> None:
     """Measure what the README claims about speed, side by side on this machine."""
     from slalom import optim
+    from slalom.backends import BACKENDS
     from slalom.bench import clip, load, sparse, steps
     from slalom.errors import InputError
 
@@ -178,7 +182,10 @@ def bench(
         raise InputError(f"there is no model {model!r}; there are {', '.join(steps.MODELS)}")
     if rule is not None and rule not in optim.__all__:
         raise InputError(f"slalom.optim has no {rule!r}; it has {', '.join(optim.__all__)}")
-    steps.main(rule, model, rounds)
+    names = [known.name for known in BACKENDS]
+    if backend is not None and backend not in names:
+        raise InputError(f"there is no backend {backend!r}; there are {', '.join(names)}")
+    steps.main(rule, model, rounds, backend)
 
 
 def main() -> None:

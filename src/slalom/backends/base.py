@@ -7,11 +7,12 @@ looks at its tensors in every step, is given the scalars by rows, and updates al
 from __future__ import annotations
 
 import ctypes
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from operator import itemgetter
+from operator import call, itemgetter
 from typing import Any
 
 import numpy as np
@@ -59,18 +60,39 @@ class Slot:
     name: str = "a parameter"
 
 
-class Handle:
-    """Finds a parameter again and does not keep it alive.
+def handles(params: Sequence[Any]) -> Sequence[Any]:
+    """A sequence of objects that keeps none of them alive.
 
-    What a weak reference is for, but that torch.utils.swap_tensors refuses what has one. So it may
-    be called only while a parameter group is known to hold the parameter.
+    What weak references are for, but that torch.utils.swap_tensors refuses what has one. So an
+    item may be taken only while a parameter group is known to hold the parameter.
+    """
+    addresses = (ctypes.c_void_p * len(params))(*map(id, params))
+    return (ctypes.py_object * len(params)).from_buffer(addresses)
+
+
+class Alive:
+    """Whether all of some objects still exist. Keeps none of them alive.
+
+    Attributes:
+        all: False from the moment when the first of them is gone.
     """
 
-    def __init__(self, param: Tensor):
-        self._address = id(param)
+    def __init__(self, objects: Iterable[Any]):
+        alive = [True]
 
-    def __call__(self) -> Any:
-        return ctypes.cast(self._address, ctypes.py_object).value
+        def gone(_: Any) -> None:
+            alive[0] = False
+
+        self._alive = alive
+        self._refs = [weakref.ref(o, gone) for o in objects]
+
+    @property
+    def all(self) -> bool:
+        return self._alive[0]
+
+    def keep(self) -> list[Any]:
+        """All of them, as long as the list is kept; None in place of what is gone."""
+        return list(map(call, self._refs))
 
 
 def is_counter(tensor: Any) -> bool:
@@ -87,14 +109,22 @@ def is_counter(tensor: Any) -> bool:
 _NUMBERS = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 
 
+def number_in(counter: Tensor) -> Any:
+    """Where its number lies: ``value`` can be read and set, whatever modes torch is in.
+
+    To be asked for anew when the tensor comes to lie elsewhere.
+    """
+    return _NUMBERS[counter.dtype].from_address(counter.data_ptr())
+
+
 def read(counter: Tensor) -> float:
-    """Its value, whatever modes torch is in."""
-    return _NUMBERS[counter.dtype].from_address(counter.data_ptr()).value
+    """The number of a counter."""
+    return number_in(counter).value
 
 
 def write(counter: Tensor, value: float) -> float:
-    """Set its value; the value as it is kept, rounded."""
-    at = _NUMBERS[counter.dtype].from_address(counter.data_ptr())
+    """Set the number of a counter; the number as it is kept, rounded."""
+    at = number_in(counter)
     at.value = value
     return at.value
 

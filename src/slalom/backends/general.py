@@ -1,19 +1,35 @@
-"""What every launch has to do but the update itself, asked of torch tensor by tensor."""
+"""What every launch has to do but the update itself, asked of torch's tensors from Python.
+
+A look costs half a microsecond a tensor: torch's accessors are mapped over lists of tensors, and
+whole lists are compared with those of the last step.
+"""
 
 from __future__ import annotations
 
-import weakref
 from abc import abstractmethod
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ctypes import c_float
 from dataclasses import dataclass
+from itertools import count, repeat
+from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot, read, write
+from slalom.backends.base import (
+    Alive,
+    Counts,
+    Launch,
+    Look,
+    Row,
+    Rows,
+    Slot,
+    handles,
+    is_counter,
+    number_in,
+)
 from slalom.backends.layout import span
 
 
@@ -49,59 +65,136 @@ class GeneralLaunch(Launch):
         self.alone = [s.alone for s in slots]
         self.names = [s.name for s in slots]
         self._local = {s.place: i for i, s in enumerate(slots)}
-        self._absent = list(map(Handle, absent))
-        self._params = [Handle(s.param) for s in slots]
-        self._states = [{name: weakref.ref(t) for name, t in s.state.items()} for s in slots]
-        self._kept = [[None if t is None else weakref.ref(t) for t in s.kept] for s in slots]
-        self._kinds = [None if s.param.grad is None else _kind(s.param.grad) for s in slots]
-        self._facts = list(map(_facts, _tensors(slots)))
-        self._written = _Runs(_tensors(slots))
-        # Of each gradient where it was seen last, and whether it lies in what is written.
-        self._seen = [None if s.param.grad is None else _place(s.param.grad) for s in slots]
-        self._lent = [place is not None and place in self._written for place in self._seen]
-        self._now: tuple[list[Any], list[Any], list[dict[str, Any]], list[list[Any]]] | None = None
-        self._rows: list[tuple[Row, list[int]]] = []
+        self._absent = handles(absent)
+        self._params = handles([s.param for s in slots])
+        self._states = Alive(t for s in slots for t in s.state.values())
+        number = count()
+        self._state_at = [{name: next(number) for name in s.state} for s in slots]
+        counters = [
+            (i, j, t) for i, s in enumerate(slots) for j, t in enumerate(s.kept) if t is not None
+        ]
+        self._counters = Alive(t for *_, t in counters)
+        self._counter_at = {(i, j): k for k, (i, j, _) in enumerate(counters)}
+        self._value_at = (  # in the table of counts
+            np.array([slots[i].place for i, *_ in counters], np.intp),
+            np.array([j for _, j, _ in counters], np.intp),
+        )
+        self._numbers: list[Any] = []  # where the numbers of the counters lie
+        self._numbers_lie: Any = None
+        self._then: list[float] = []  # and what they were
+
+        written = [*(s.param for s in slots), *self._states.keep()]
+        self._facts, self._alike = _facts(written), _alike(written)
+        self._lies = _addresses(written)
+        self._written = _Runs(written)
+        # Of each gradient what was seen of it last, and whether it lies in what is written.
+        grads = [s.param.grad for s in slots]
+        present = [i for i, g in enumerate(grads) if g is not None]
+        self._forms: list[Any] = [None] * len(slots)
+        self._reach = np.zeros(len(slots), np.uint64)
+        for i, form in zip(present, _forms([grads[i] for i in present]), strict=True):
+            self._forms[i], self._reach[i] = form, _reach(grads[i])
+        self._grads_alike = _alike([])
+        self._gone: list[bool] = []
+        self._lie: list[int | None] = []
+        self._lent = np.zeros(len(slots), bool)
+        self._lent[present] = self._lies_in_written(
+            present, _addresses([grads[i] for i in present])
+        )
+        self._some_lent = bool(self._lent.any())
+        self._now: tuple[list[Any], list[Any], list[Any]] | None = None
+        self._rows: list[_Assigned] = []
 
     def gather(self) -> Look:
-        params = [r() for r in self._params]
-        states = [{name: r() for name, r in s.items()} for s in self._states]
-        kept = [[r if r is None else r() for r in k] for k in self._kept]
-        tensors: list[Any] = [
-            t for p, s in zip(params, states, strict=True) for t in (p, *s.values())
-        ]
-        if any(t is None for t in tensors) or list(map(_facts, tensors)) != self._facts:
+        if not (self._states.all and self._counters.all):
             return Look.STALE
-        if any(r().grad is not None for r in self._absent):
+        params, states = list(self._params), self._states.keep()
+        written = [*params, *states]
+        if _addresses(written) != self._lies:
             return Look.STALE
-        grads = [p.grad for p in params]
-        found = Look.SAME
-        for i, (grad, known) in enumerate(zip(grads, self._kinds, strict=True)):
-            if grad is None:
-                continue
-            if grad.shape != params[i].shape or _kind(grad) != (known or _ORDINARY):
-                return Look.STALE
-            self._kinds[i] = _kind(grad)
-            if (place := _place(grad)) != self._seen[i]:
-                if (place in self._written) != self._lent[i]:
+        if not self._alike(*written) and _facts(written) != self._facts:
+            return Look.STALE
+        if any(p.grad is not None for p in self._absent):
+            return Look.STALE
+        grads: list[Any] = list(map(_grad, params))
+        looks = self._look_at_gradients(params, grads), self._look_at_counters()
+        if Look.STALE in looks:
+            return Look.STALE
+        if self._some_lent:
+            with torch.no_grad():  # what is written first must not be read as a gradient later
+                grads = [
+                    g.clone() if lent and g is not None else g
+                    for g, lent in zip(grads, self._lent.tolist(), strict=True)
+                ]
+        self._now = params, grads, states
+        return Look.CHANGED if Look.CHANGED in looks else Look.SAME
+
+    def _look_at_gradients(self, params: Sequence[Any], grads: Sequence[Any]) -> Look:
+        found, own, present = Look.SAME, grads, range(len(grads))
+        gone = list(map(is_, grads, repeat(None)))
+        if gone != self._gone:
+            self.counts.present[self.places] = np.logical_not(gone)
+            found, self._gone = Look.CHANGED, gone
+        if whole := not any(gone):
+            alike = self._grads_alike(*grads)
+        else:
+            present = [i for i, absent in enumerate(gone) if not absent]
+            own, alike = [grads[i] for i in present], False
+        if not alike:
+            self._lie = []  # what is seen now counts when all of it was looked at
+            for i, form in zip(present, _forms(own), strict=True):
+                if form == self._forms[i]:
+                    continue
+                known = self._forms[i]
+                if form[:2] != (known[:2] if known else _ORDINARY):
                     return Look.STALE
-                self._seen[i] = place
-        for place, grad, tensors in zip(self.places.tolist(), grads, kept, strict=True):
-            values, present = self.counts.values[place], int(grad is not None)
-            then = values.tolist()[: len(tensors)]
-            now = [v if t is None else read(t) for t, v in zip(tensors, then, strict=True)]
-            if present != self.counts.present[place] or now != then:
-                values[: len(now)], self.counts.present[place] = now, present
+                if grads[i].shape != params[i].shape:
+                    return Look.STALE
+                self._forms[i], self._reach[i] = form, _reach(grads[i])
                 found = Look.CHANGED
-        with torch.no_grad():  # what is written first must not be read as a gradient later
-            grads = [
-                g.clone() if lent and g is not None else g
-                for g, lent in zip(grads, self._lent, strict=True)
-            ]
-        self._now = params, grads, states, kept
+        lie = _addresses(own)
+        if lie != self._lie:
+            if (self._lies_in_written(present, lie) != self._lent[present]).any():
+                return Look.STALE
+            if whole and not alike:
+                self._grads_alike = _alike(grads)
+            self._lie = lie
         return found
 
+    def _look_at_counters(self) -> Look:
+        counters = self._counters.keep()
+        lie = _addresses(counters), list(map(_dtype, counters))
+        if lie != self._numbers_lie:
+            if not all(map(is_counter, counters)):
+                return Look.STALE
+            self._numbers, self._numbers_lie = list(map(number_in, counters)), lie
+        now = list(map(_value, self._numbers))
+        if now == self._then:
+            return Look.SAME
+        self.counts.values[self._value_at], self._then = now, now
+        return Look.CHANGED
+
+    def _lies_in_written(self, slots: Sequence[int], addresses: Sequence[int | None]) -> np.ndarray:
+        begins = np.array([a or 0 for a in addresses], np.uint64)
+        reach = self._reach[slots]
+        return self._written.overlap(begins, begins + reach) & (reach > 0)
+
     def assign(self, rows: Rows) -> None:
-        self._rows = [(row, [self._local[p] for p in places.tolist()]) for row, places in rows]
+        self._rows = [self._assigned(row, places.tolist()) for row, places in rows]
+
+    def _assigned(self, row: Row, places: Sequence[int]) -> _Assigned:
+        assert row.program is not None
+        slots = [self._local[p] for p in places]
+        states = {n: [self._state_at[i][n] for i in slots] for n in row.program.live_state}
+        numbers = range(1 + len(row.rule.numbers))
+        counters = [
+            [at for i in slots if (at := self._counter_at.get((i, j))) is not None] for j in numbers
+        ]
+        return _Assigned(
+            row, slots, np.array(places, np.intp), picker(slots, len(self.places)),
+            {n: picker(own, sum(map(len, self._state_at))) for n, own in states.items()},
+            counters,
+        )  # fmt: skip
 
     def square_sum(self) -> float | Tensor:
         assert self._now is not None
@@ -109,15 +202,14 @@ class GeneralLaunch(Launch):
 
     def run(self, late: Mapping[str, Any]) -> None:
         assert self._now is not None
-        params, grads, states, kept = self._now
-        for row, members in self._rows:
-            assert row.program is not None
+        params, grads, states = self._now
+        for own in self._rows:
             batch = Batch(
-                members, [params[i] for i in members], [grads[i] for i in members],
-                {n: [states[i][n] for i in members] for n in row.program.live_state},
+                own.slots, own.pick(params), own.pick(grads),
+                {n: pick(states) for n, pick in own.pick_states.items()},
             )  # fmt: skip
-            self.update(row, batch)
-            self._count(row, members, [kept[i] for i in members])
+            self.update(own.row, batch)
+            self._count(own)
 
     def let_go(self) -> None:
         self._now = None
@@ -126,12 +218,49 @@ class GeneralLaunch(Launch):
     def update(self, row: Row, batch: Batch) -> None:
         """Update these parameters and their states by ``row.program`` with ``row.values``."""
 
-    def _count(self, row: Row, members: Sequence[int], kept: Sequence[Sequence[Any]]) -> None:
-        new = [row.count + 1, *map(float, row.next_numbers)]
-        for i, tensors in zip(members, kept, strict=True):
-            values = self.counts.values[self.places[i]]
-            for j, (tensor, value) in enumerate(zip(tensors, new, strict=True)):
-                values[j] = value if tensor is None else write(tensor, value)
+    def _count(self, own: _Assigned) -> None:
+        rounded = False
+        for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
+            self.counts.values[own.places, j] = new
+            for at in own.counters[j]:
+                self._numbers[at].value = self._then[at] = new
+            rounded = rounded or (bool(own.counters[j]) and c_float(new).value != new)
+        if rounded:  # a counter has perhaps not kept all of it
+            self._look_at_counters()
+
+
+Pick = Callable[[list[Any]], list[Any]]
+"""Takes some items of a list, as a list."""
+
+
+@dataclass(frozen=True)
+class _Assigned:
+    """A row with the slots that have it.
+
+    Attributes:
+        row: their scalars.
+        slots: their places in the launch.
+        places: their places in the step.
+        pick, pick_states: take what is theirs from a list over all slots, over all states.
+        counters: of the count and each number, which counters keep it.
+    """
+
+    row: Row
+    slots: Sequence[int]
+    places: np.ndarray
+    pick: Pick
+    pick_states: Mapping[str, Pick]
+    counters: Sequence[Sequence[int]]
+
+
+def picker(places: Sequence[int], length: int) -> Pick:
+    """What takes the items at these places from a list of this length."""
+    if places == list(range(length)):
+        return list
+    if len(places) < 2:
+        return lambda items: [items[p] for p in places]
+    get = itemgetter(*places)
+    return lambda items: list(get(items))
 
 
 def square_sum(grads: Iterable[Tensor]) -> float | Tensor:
@@ -154,61 +283,95 @@ def elements(grad: Tensor) -> Tensor:
     return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
 
 
-def _tensors(slots: Iterable[Slot]) -> Iterable[Tensor]:
-    return (t for s in slots for t in (s.param, *s.state.values()))
-
-
-Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
-"""Where a tensor lies: address, shape, strides, bytes of an element."""
-
-
-def _kind(grad: Tensor) -> tuple[type, torch.layout]:
-    """What else of a gradient was looked at before the launch was made."""
-    return type(grad), grad.layout
-
-
-_ORDINARY = Tensor, torch.strided
-"""The kind that needs no more looking at."""
-
-
-def _place(tensor: Tensor) -> Place | None:
-    """None of a tensor without memory of its own, or of another layout."""
-    if tensor.layout != torch.strided:
-        return None
-    try:
-        return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.element_size()
-    except RuntimeError:
-        return None
-
-
 class _Runs:
     """The runs of memory that some tensors lie in, gaps included."""
 
     def __init__(self, tensors: Iterable[Tensor]):
-        spans = [span(t) for t in tensors if _place(t) is not None]
-        self._begins, self._ends = [], []
+        spans = [span(t) for t in tensors if t.layout == torch.strided and _address(t) is not None]
+        begins: list[int] = []
+        ends: list[int] = []
         for begin, end in sorted(s for s in spans if s[0] < s[1]):
-            if self._ends and begin < self._ends[-1]:
-                self._ends[-1] = max(end, self._ends[-1])
+            if ends and begin < ends[-1]:
+                ends[-1] = max(end, ends[-1])
             else:
-                self._begins.append(begin)
-                self._ends.append(end)
+                begins.append(begin)
+                ends.append(end)
+        self._ends = np.array(ends, np.uint64)
+        self._begins = np.array([*begins, 2**64 - 1], np.uint64)
 
-    def __contains__(self, place: Place | None) -> bool:
-        """Whether something at this place shares memory with one of them."""
-        if place is None:
-            return False
-        address, shape, strides, size = place
-        reach = sum(st * (n - 1) for st, n in zip(strides, shape, strict=True))
-        end = address + (reach + 1) * size
-        after = bisect_right(self._ends, address)
-        return 0 not in shape and after < len(self._ends) and self._begins[after] < end
+    def overlap(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Whether each run of memory, of one byte at least, shares some with one of them."""
+        after = np.searchsorted(self._ends, begins, side="right")
+        return self._begins[after] < ends
 
 
-def _facts(tensor: Tensor) -> tuple[Any, ...]:
-    """What a launch relies on: where the elements lie (None without memory), and how."""
+_grad, _dtype, _value = attrgetter("grad"), attrgetter("dtype"), attrgetter("value")
+_layout = attrgetter("layout")
+_kept_as = attrgetter("dtype", "device", "shape")
+
+_ORDINARY = Tensor, torch.strided
+"""The type and layout of a gradient that need no more looking at."""
+
+
+def _facts(tensors: Sequence[Tensor]) -> tuple[list[Any], ...]:
+    """What a launch relies on of what is written, beside where it lies."""
+    return list(map(_kept_as, tensors)), _strides(tensors)
+
+
+def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
+    """Whether the arguments are as these tensors were, by type, dtype, device, shape and strides.
+
+    Asked at once of all, by what torch.compile guards its code with. Yes is certain; no may also
+    be for reasons that do not matter here.
+    """
+    if not tensors:
+        return lambda *_: False
+    whatever = [[None] * t.dim() for t in tensors]
     try:
-        address = tensor.data_ptr()
+        from torch._C._dynamo.guards import TensorGuards
+
+        return TensorGuards(
+            *tensors, dynamic_dims_sizes=whatever, dynamic_dims_strides=whatever
+        ).check
+    except Exception:  # not in this version of torch, or not for such tensors
+        return lambda *_: False
+
+
+def _forms(grads: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """All of gradients but where they lie; the type and the layout stand first."""
+    return list(
+        zip(
+            map(type, grads), map(_layout, grads), map(_kept_as, grads), _strides(grads),
+            strict=True,
+        )
+    )  # fmt: skip
+
+
+def _addresses(tensors: Sequence[Tensor]) -> list[int | None]:
+    """Where tensors lie; None of one without memory of its own."""
+    try:
+        return list(map(Tensor.data_ptr, tensors))
     except RuntimeError:
-        address = None
-    return address, tensor.dtype, tensor.device, tensor.shape, tensor.stride()
+        return list(map(_address, tensors))
+
+
+def _address(tensor: Tensor) -> int | None:
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return None
+
+
+def _strides(tensors: Sequence[Tensor]) -> list[tuple[int, ...] | None]:
+    try:
+        return list(map(Tensor.stride, tensors))
+    except RuntimeError:  # one is not strided
+        return [t.stride() if t.layout == torch.strided else None for t in tensors]
+
+
+def _reach(tensor: Any) -> int:
+    """How many bytes from its first element to behind its last; 0 without memory of its own."""
+    if tensor.layout != torch.strided or _address(tensor) is None:
+        return 0
+    begin, end = span(tensor)
+    return end - begin

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from slalom import optim
+from slalom.backends import using
 from slalom.bench.clock import interleaved
 from slalom.ir.program import trace
 
@@ -59,12 +61,14 @@ class Contest:
         rule: the class and arguments, as called.
         seconds: of one step, of ``slalom`` and each of torch's implementations.
         bandwidth: the bytes the rule must move, a second, as a share of what ``add_`` moves.
+        backend: the one that was to run it; None for the first that can.
     """
 
     rule: str
     model: str
     seconds: dict[str, float]
     bandwidth: float
+    backend: str | None = None
 
     def times(self, other: str) -> float | None:
         """How many times faster than ``other`` Slalom is; None where there is no other."""
@@ -75,6 +79,12 @@ class Contest:
     def shortfall(self) -> str | None:
         """Which bar this contest misses, in words; None if none."""
         torchs = {k: v for k, v in self.seconds.items() if k != "slalom"}
+        if self.backend is not None:
+            gain = self.times(self.backend)
+            slower = gain is not None and gain < 1
+            return (
+                f"slower than torch's {self.backend}: {gain:.2f} times as fast" if slower else None
+            )
         if self.model == LARGE and self.bandwidth < 0.9:
             return f"{self.bandwidth:.0%} of the bandwidth of add_, below 90%"
         if self.model == "300" and (gain := self.times("fused")) and gain < 10:
@@ -100,8 +110,9 @@ def rules() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def contest(
-    name: str, arguments: dict[str, Any], model: str, *, rounds: int, turn: float = 0.02
-) -> Contest:
+    name: str, arguments: dict[str, Any], model: str, *, rounds: int, turn: float = 0.02,
+    backend: str | None = None,
+) -> Contest:  # fmt: skip
     """Time one rule on one model against every implementation that torch has of it."""
     gradients = [torch.randn(s) for s in MODELS[model]]
     ours = getattr(optim, name)
@@ -124,12 +135,13 @@ def contest(
     a, b = torch.zeros(25_000_000), torch.ones(25_000_000)
     if model == LARGE:
         contenders["add_"] = partial(a.add_, b)
-    seconds = interleaved(contenders, rounds=rounds, turn=turn)
+    with nullcontext() if backend is None else using(backend):
+        seconds = interleaved(contenders, rounds=rounds, turn=turn)
     hypers = ours.rule.hypers | arguments
     moved = trace(ours.rule, hypers, step=10, first=False).bytes
     share = moved / 12 * seconds.pop("add_") / seconds["slalom"] if model == LARGE else 0.0
     label = ", ".join([name, *(f"{k}={v}" for k, v in arguments.items() if k != "lr")])
-    return Contest(label, model, seconds, share)
+    return Contest(label, model, seconds, share, backend)
 
 
 def host_cost(rounds: int) -> tuple[float, float]:
@@ -175,8 +187,13 @@ def first_steps(names: Sequence[str]) -> list[tuple[str, float, float]]:
     return list(zip(names, *runs, strict=True))
 
 
-def main(only: str | None = None, model: str | None = None, rounds: int = 15) -> None:
-    """Run the contests and print them: of one class and one model where they are named."""
+def main(
+    only: str | None = None, model: str | None = None, rounds: int = 15, backend: str | None = None
+) -> None:
+    """Run the contests and print them: of one class, one model, one backend where they are named.
+
+    The bar of a backend named after an implementation of torch's (foreach) is that one alone.
+    """
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32; "
           f"median of {rounds} interleaved turns")  # fmt: skip
     contests = []
@@ -187,7 +204,7 @@ def main(only: str | None = None, model: str | None = None, rounds: int = 15) ->
         for name, arguments in rules():
             if only is not None and name != only:
                 continue
-            result = contest(name, arguments, shape, rounds=rounds)
+            result = contest(name, arguments, shape, rounds=rounds, backend=backend)
             contests.append(result)
             gains = (result.times(k) for k in ("default", "foreach", "fused"))
             row = "".join(f"{'-' if g is None else f'{g:.1f}x':>10}" for g in gains)
@@ -195,16 +212,21 @@ def main(only: str | None = None, model: str | None = None, rounds: int = 15) ->
             print(
                 f"  {result.rule:28}{_time(result.seconds['slalom']):>12}{row}{share}", flush=True
             )
+    if backend is None:
+        _tell_host_cost(only, rounds)
+    missed = [c for c in contests if c.shortfall]
+    print(f"\nbelow the bar: {len(missed) or 'nothing'}")
+    for c in missed:
+        print(f"  {c.model}: {c.rule} is {c.shortfall}")
+
+
+def _tell_host_cost(only: str | None, rounds: int) -> None:
     once, each = host_cost(rounds)
     print(f"\nhost cost of a step: {once * 1e6:.1f} us + {each * 1e6:.2f} us a tensor")
     print("\nfirst step of a rule: compiled, and from the cache of an earlier process")
     names = dict.fromkeys(name for name, _ in rules() if only in (None, name))
     for name, cold, warm in first_steps(list(names)):
         print(f"  {name:28}{cold * 1e3:9.0f} ms{warm * 1e3:9.1f} ms")
-    missed = [c for c in contests if c.shortfall]
-    print(f"\nbelow the bar: {len(missed) or 'nothing'}")
-    for c in missed:
-        print(f"  {c.model}: {c.rule} is {c.shortfall}")
 
 
 def _time(seconds: float) -> str:

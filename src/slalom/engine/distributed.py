@@ -7,7 +7,6 @@ update of every process's own part is an update of the whole, and nothing is com
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Handle, Slot
+from slalom.backends.base import Alive, Slot, handles
 
 _local = attrgetter("_local_tensor")
 
@@ -73,22 +72,18 @@ class LocalParts:
     """
 
     def __init__(self, pairs: Sequence[tuple[Slot, Slot]]):
-        self._params = [Handle(slot.param) for slot, _ in pairs]
-        self._tensors = [
-            (Handle(whole) if whole is slot.param else weakref.ref(whole), id(part))
-            for slot, own in pairs
-            for whole, part in zip(
-                (slot.param, *slot.state.values()), (own.param, *own.state.values()), strict=True
-            )
-        ]
+        self._params = handles([slot.param for slot, _ in pairs])
+        self._states = Alive(t for slot, _ in pairs for t in slot.state.values())
+        self._parts = [id(own.param) for _, own in pairs]
+        self._parts += (id(t) for _, own in pairs for t in own.state.values())
 
     def lend(self) -> bool:
         """Give each part its gradient; False if one is not distributed as it was."""
-        for ref, part in self._tensors:
-            whole = ref()
-            if whole is None or id(_local(whole)) != part:
-                return False
-        for param in (p() for p in self._params):
+        if not self._states.all:
+            return False
+        if [id(_local(t)) for t in (*self._params, *self._states.keep())] != self._parts:
+            return False
+        for param in self._params:
             grad = _local_grad(param)
             if grad is None and param.grad is not None:
                 return False
@@ -97,7 +92,7 @@ class LocalParts:
 
     def take_back(self) -> None:
         """Let the gradients go, and tell autograd that the parameters were changed in place."""
-        params = [p() for p in self._params]
+        params = list(self._params)
         for param in params:
             _local(param).grad = None
         increment_version(params)

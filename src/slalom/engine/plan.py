@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Counts, Handle, Launch, Look, Row, Slot, Unavailable
+from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import sharing
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
@@ -104,7 +104,7 @@ class Plan:
         finally:
             if self._parts is not None:
                 self._parts.take_back()
-        self._absent = [] if self._launches else list(map(Handle, absent))
+        self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
         )
@@ -189,28 +189,30 @@ class Plan:
         of one element; None where they are not scaled. Raises :class:`NonFiniteGradientError`
         where the treatment says so, and nothing is changed then.
         """
-        outcome = Outcome.STALE
+        self.last = None
         try:
+            outcome = Outcome.STALE
             if self._parts is None or self._parts.lend():
                 outcome = self._run(groups, scale, before)
-            return outcome
-        finally:
-            self.last = outcome
             if outcome is Outcome.STALE:
                 self._watch = None  # it was looked at in part, and must not serve again
+            self.last = outcome
+            return outcome
+        finally:
             for _, launch in self._launches:
                 launch.let_go()
             if self._parts is not None:
                 self._parts.take_back()
 
     def _run(self, groups: Groups, scale: Any, before: Callable[[], None] | None) -> Outcome:
+        # Whatever exception comes before the end, out of a signal too: the next step sorts anew.
+        grouped, self._grouped = self._grouped, False
         for _, launch in self._launches:
             look = launch.gather()
             if look is Look.STALE:
                 return Outcome.STALE
-            if look is Look.CHANGED:
-                self._grouped = False
-        if any(p().grad is not None for p in self._absent):
+            grouped = grouped and look is Look.SAME
+        if any(p.grad is not None for p in self._absent):
             return Outcome.STALE
         if any(groups[g].get("weight_decay") for g in self._undecayed):
             return Outcome.STALE
@@ -219,23 +221,26 @@ class Plan:
             total = self._square_sum(groups)
             judged = treatment.on_nonfinite != "propagate" and not math.isfinite(total)
             if judged and not self._goes_on(groups):
+                self._grouped = grouped
                 return Outcome.SKIPPED
             if scale is not None:
                 scale = scale * treatment.factor(total**0.5 * abs(scale))
         late = [treatment.late(scale, group) for group in groups]
-        if not self._fill(groups, late):
+        if not self._fill(groups, late, grouped):
             return Outcome.STALE
         if before is not None:
             before()
-        self._grouped = False  # until all are counted: an exception may come between two launches
         for _, launch in self._launches:
             launch.run(late[0] if late else {})
         self._grouped = True
         return Outcome.DONE
 
-    def _fill(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
-        """Compute the scalars of every row; False where a state is missing that they need."""
-        again = not self._grouped
+    def _fill(self, groups: Groups, late: Sequence[Mapping[str, Any]], grouped: bool) -> bool:
+        """Compute the scalars of every row; False where a state is missing that they need.
+
+        ``grouped`` if the slots are in the rows that they were sorted into last.
+        """
+        again = not grouped
         if not again:
             values = self._counts.values
             for row, members in zip(self._rows, self._members, strict=True):
@@ -255,7 +260,6 @@ class Plan:
 
     def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
         """Sort the present slots into rows, by group, step count and numbers."""
-        self._grouped = False
         present = np.flatnonzero(self._counts.present)
         keys = np.column_stack(
             [
@@ -293,7 +297,6 @@ class Plan:
             except Unavailable as error:
                 self.excluded[backend.name] = str(error)
                 return False
-        self._grouped = True
         return True
 
     def _square_sum(self, groups: Groups) -> Any:

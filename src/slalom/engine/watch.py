@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from torch import Tensor
@@ -26,18 +28,26 @@ class Watch:
         relied: Mapping[int, Sequence[str]],
     ):
         self._params = [list(map(id, g["params"])) for g in groups]
-        self._states = {
-            id(p): {n: id(s[n]) for n in relied[id(p)] if n in s}
-            for p, s in states.items()
-            if id(p) in relied
-        }
+        kept: dict[tuple[str, ...], list[int]] = {}  # names -> the parameters whose state has them
+        for param, state in states.items():
+            if names := tuple(n for n in relied.get(id(param), ()) if n in state):
+                kept.setdefault(names, []).append(id(param))
+        self._kept = [(params, itemgetter(*names, names[0])) for names, params in kept.items()]
+        self._values = self._found(states)
+
+    def _found(self, states: Mapping[Tensor, Mapping[str, Any]]) -> list[list[int]]:
+        """Ids of what stands under these names; TypeError or KeyError if something misses."""
+        own: dict[int, Any] = dict(zip(map(id, states), states.values(), strict=True))
+        return [
+            list(map(id, chain.from_iterable(map(values, map(own.get, params)))))
+            for params, values in self._kept
+        ]
 
     def holds(self, groups: Any, states: Any) -> bool:
         """Whether groups and states hold the very objects that they held."""
         if [list(map(id, g["params"])) for g in groups] != self._params:
             return False
-        found = {id(p): s for p, s in states.items()}
-        return all(
-            param in found and all(id(found[param].get(n)) == value for n, value in own.items())
-            for param, own in self._states.items()
-        )
+        try:
+            return self._found(states) == self._values
+        except (KeyError, TypeError):  # a parameter or a name is gone
+            return False

@@ -54,7 +54,8 @@ def adabound(
 
     The bounds close on ``final_lr`` at the pace ``gamma``. Adam's correction of bias is part of
     it, and the root of the step is not, as in the authors' code. Under a schedule give the rate
-    it starts from as ``base_lr``: the bounds then move with ``lr / base_lr``.
+    it starts from as ``base_lr``: the bounds then move with ``lr / base_lr``. At a rate of zero
+    nothing moves.
     """
     beta1, beta2 = betas
     grad = regularized(param, grad, weight_decay, maximize)
@@ -64,7 +65,7 @@ def adabound(
     if amsbound:
         variance = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
     rate = lr * sqrt(1 - beta2**step) / (1 - beta1**step) / (sqrt(variance) + eps)
-    end = final_lr if base_lr is None else final_lr * lr / base_lr
+    end = final_lr * lr / base_lr if base_lr is not None else final_lr if lr != 0 else 0.0
     low, high = end * (1 - 1 / (gamma * step + 1)), end * (1 + 1 / (gamma * step))
     rate = minimum(maximum(rate, low), high)
     return param - rate * exp_avg, exp_avg, exp_avg_sq, max_exp_avg_sq

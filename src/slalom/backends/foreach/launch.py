@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Row, Slot
-from slalom.backends.foreach.evaluate import Lists, evaluate
-from slalom.backends.general import Batch, GeneralLaunch
+from slalom.backends.base import Counts, Row, Rows, Slot
+from slalom.backends.foreach.write import Lists, Written, function_of, within
+from slalom.backends.general import Batch, GeneralLaunch, Pick, picker
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.rounding import place_of, rounded
 
-CHUNK = {"cpu": 1 << 18}
+CHUNK = {"cpu": 1 << 19}
 """Elements that are in work at once on a device, each temporary value of them 4 or 8 bytes."""
 
 CHUNK_ELSEWHERE = 1 << 25
@@ -27,8 +28,9 @@ _ORDINARY = (Tensor, torch.nn.Parameter)
 class ForeachLaunch(GeneralLaunch):
     """Slots updated by the operations of torch, many of them at once.
 
-    In chunks, so that beside what is kept no more memory is taken than a few temporary values
-    (each rule's own number, at most some ten) of :data:`CHUNK` elements: 1 MiB each in float32.
+    In chunks where there are temporary values, so that beside what is kept no more memory is taken
+    than a few of these (each rule's own number, at most some ten) of :data:`CHUNK` elements: 2 MiB
+    each in float32.
     """
 
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
@@ -42,40 +44,146 @@ class ForeachLaunch(GeneralLaunch):
             )
             for s in slots
         ]  # fmt: skip
+        self._parts: dict[Row, list[_Part]] = {}
+
+    def assign(self, rows: Rows) -> None:
+        super().assign(rows)
+        self._parts.clear()
 
     @torch.no_grad()
     def update(self, row: Row, batch: Batch) -> None:
-        assert row.program is not None
         tensors: Lists = {"param": batch.params, "grad": batch.grads, **batch.states}
+        if row not in self._parts:
+            self._parts[row] = self._divided(row, batch, tensors)
+        for part in self._parts[row]:
+            own = {n: part.pick(t) for n, t in tensors.items()}
+            if part.chunks is None:
+                for slot in zip(*own.values(), strict=True):
+                    part.update_slot(dict(zip(own, slot, strict=True)))
+                continue
+            for chunk in part.chunks:
+                if chunk.stop - chunk.start == 1:
+                    part.update_slot({n: t[chunk.start] for n, t in own.items()})
+                else:
+                    part.update({n: t[chunk] for n, t in own.items()})
+
+    def _divided(self, row: Row, batch: Batch, tensors: Lists) -> list[_Part]:
+        """The slots of a row by what can be updated at once."""
         kinds = [
             (self.kinds[i], type(g), g.dtype, g.layout, g.device)
             for i, g in zip(batch.slots, batch.grads, strict=True)
         ]
+        parts = []
         for kind in dict.fromkeys(kinds):
             members = [i for i, k in enumerate(kinds) if k == kind]
-            (by_rows, alone, lazy, *_), of_grad, *_ = kind
-            first = [t[members[0]] for t in tensors.values()]
-            ordinary = of_grad in _ORDINARY and all(type(t) in _ORDINARY for t in first)
-            one_by_one = by_rows or alone or lazy or row.noise is not None
-            if ordinary and not one_by_one:
-                sizes = [self.sizes[batch.slots[i]] for i in members]
-                part = {n: [t[i] for i in members] for n, t in tensors.items()}
-                for chunk in _chunks(part, sizes):
-                    _update(row, chunk)
+            (by_rows, alone, lazy, *_), *_ = kind
+            first = {n: t[members[0]] for n, t in tensors.items()}
+            part = _Part(
+                row, picker(members, len(kinds)), {n: t.dtype for n, t in first.items()},
+                first["param"].device, all(type(t) in _ORDINARY for t in first.values()), by_rows,
+            )  # fmt: skip
+            if part.together and not (by_rows or alone or lazy or row.noise is not None):
+                part.chunks = _chunks([self.sizes[batch.slots[i]] for i in members], part.most)
+            parts.append(part)
+        return parts
+
+
+@dataclass
+class _Part:
+    """Slots of one row whose tensors are of the same kinds.
+
+    Attributes:
+        row: with their program and scalars.
+        pick: takes their tensors from a list over all slots of the row.
+        dtypes, device: of their tensors, by name, and of all of them.
+        together: whether all are plain tensors, which ``torch._foreach_*`` takes.
+        by_rows: whether their gradients touch some of their rows alone.
+        chunks: which of them are in work at once; None if one is after the other.
+        most: elements that are in work at once.
+    """
+
+    row: Row
+    pick: Pick
+    dtypes: Mapping[str, torch.dtype]
+    device: torch.device
+    together: bool
+    by_rows: bool
+    chunks: Sequence[slice] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.row.program is not None
+        self._program = self.row.program
+        real = self.dtypes
+        if self.together:  # complex numbers are worked at as pairs of reals
+            real = {n: d.to_real() if d.is_complex else d for n, d in real.items()}
+        self._widest = reduce(torch.promote_types, real.values(), torch.float32)
+        self._narrow = {n for n, d in real.items() if d != self._widest}
+        # What stays as it is, and is no memory to work in.
+        self._kept = frozenset(real.keys() - set(self._program.writes) - self._narrow)
+        self.most = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
+        if not self._narrow and self._function(()).in_place:
+            self.most = 1 << 62
+
+    def _function(self, late: tuple[int, ...]) -> Written:
+        return function_of(self._program, self._widest, late, self._kept, self.together)
+
+    def update(self, tensors: Lists, places: Tensor | None = None) -> None:
+        """Update tensors in place, lists of them by name.
+
+        Arithmetic is done in the widest of the dtypes, and at least in float32; what is narrower
+        is rounded once, bfloat16 by chance where the row has random bits and the ``places`` are
+        given.
+        """
+        if tensors["grad"][0].layout != torch.strided:
+            tensors["grad"] = [g.to_dense() for g in tensors["grad"]]
+        if self.together and any(d.is_complex for d in self.dtypes.values()):
+            tensors = {n: list(map(_as_reals, own)) for n, own in tensors.items()}
+        wide = tensors
+        if self._narrow:
+            wide = {
+                n: [t.to(self._widest) for t in own] if n in self._narrow else own
+                for n, own in tensors.items()
+            }
+        scalars = within(self.row.values[: len(self._program.scalars)], self._widest)
+        late = tuple(i for i, s in enumerate(scalars) if isinstance(s, Tensor))
+        for name, values in self._function(late).call(wide, scalars).items():
+            own = tensors[name]
+            if values is own:
                 continue
-            for i in members:
-                slot = {n: [t[i]] for n, t in tensors.items()}
-                viewed = {n: own for n, own in slot.items() if _is_lazy(own[0])}
-                slot |= {n: [t.resolve_conj().resolve_neg()] for n, (t,) in viewed.items()}
-                if by_rows:
-                    _update_rows(row, slot)
-                elif ordinary:
-                    for piece, places in _pieces(slot, row.noise is not None):
-                        _update(row, piece, places)
-                else:
-                    _update(row, slot, together=False)
-                for name in viewed.keys() & set(row.program.writes):
-                    viewed[name][0].copy_(slot[name][0])
+            if self.row.noise is not None and places is not None and own[0].dtype == torch.bfloat16:
+                array = place_of(self.row.rule, name)
+                values = [rounded(v, self.row.noise, array, places) for v in values]
+            if self.together:
+                torch._foreach_copy_(own, values)  # pyright: ignore[reportPrivateImportUsage]
+            else:
+                for tensor, value in zip(own, values, strict=True):
+                    tensor.copy_(value)
+
+    def update_slot(self, slot: dict[str, Tensor]) -> None:
+        """Update the tensors of one slot, of whatever kind they are."""
+        viewed = {n: t for n, t in slot.items() if _is_lazy(t)}
+        slot |= {n: t.resolve_conj().resolve_neg() for n, t in viewed.items()}
+        if self.by_rows:
+            self._update_rows(slot)
+        elif self.together:
+            for piece, places in _pieces(slot, self.most, self.row.noise is not None):
+                self.update(piece, places)
+        else:
+            self.update({n: [t] for n, t in slot.items()})
+        for name in viewed.keys() & set(self._program.writes):
+            viewed[name].copy_(slot[name])
+
+    def _update_rows(self, slot: dict[str, Tensor]) -> None:
+        """Update the rows that a sparse gradient touches; the others stay as they are."""
+        param, grad = slot["param"], slot["grad"].coalesce()
+        rows = tuple(grad.indices())
+        touched: Lists = {n: [grad.values() if n == "grad" else t[rows]] for n, t in slot.items()}
+        places = None
+        if self.row.noise is not None:
+            places = torch.arange(param.numel(), device=param.device).view(param.shape)[rows]
+        self.update(touched, places)
+        for name in self._program.writes:
+            slot[name][rows] = touched[name][0]
 
 
 def _is_lazy(tensor: Tensor) -> bool:
@@ -83,109 +191,47 @@ def _is_lazy(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
 
 
-def _chunks(tensors: Lists, sizes: Sequence[int]) -> Iterator[Lists]:
-    """The tensors, or parts of them, in portions of bounded size; all are of one kind."""
-    if tensors["grad"][0].layout != torch.strided:
-        tensors = {**tensors, "grad": [g.to_dense() for g in tensors["grad"]]}
-    most = _most(tensors["param"][0])
+def _as_reals(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _chunks(sizes: Sequence[int], most: int) -> list[slice]:
+    """Neighbours of at most so many elements in all; what is larger has a chunk of its own."""
+    chunks: list[slice] = []
     start = total = 0
-    for i, size in enumerate(sizes):
-        if total + size > most:
-            if i > start:
-                yield {n: t[start:i] for n, t in tensors.items()}
+    for i, size in enumerate([*sizes, most + 1]):
+        if total + size > most and i > start:
+            chunks.append(slice(start, i))
             start, total = i, 0
-            if size > most:
-                for piece, _ in _pieces({n: [t[i]] for n, t in tensors.items()}, False):
-                    yield piece
-                start = i + 1
-                continue
         total += size
-    if start < len(sizes):
-        yield {n: t[start:] for n, t in tensors.items()}
+    return chunks
 
 
-def _pieces(slot: Lists, numbered: bool) -> Iterator[tuple[Lists, Tensor | None]]:
+def _pieces(
+    tensors: dict[str, Tensor], most: int, numbered: bool
+) -> Iterator[tuple[Lists, Tensor | None]]:
     """One slot in pieces of bounded size; with the places of their elements if ``numbered``.
 
     A place is where an element of a dense parameter lies in memory, so that what is drawn for it
     does not depend on the layout, and its number in order for any other.
     """
-    tensors = {n: t for n, (t,) in slot.items()}
     if tensors["grad"].layout != torch.strided:
         tensors["grad"] = tensors["grad"].to_dense()
-    if tensors["param"].is_complex():
-        tensors = {n: torch.view_as_real(t.resolve_conj()) for n, t in tensors.items()}
+    tensors = {n: _as_reals(t) for n, t in tensors.items()}
     param = tensors["param"]
-    most, size = _most(param), param.numel()
+    size = param.numel()
     if size <= most and not numbered:
         yield {n: [t] for n, t in tensors.items()}, None
-    elif is_dense(param) and all(same_layout(param, t) for t in tensors.values()):
-        flat = {n: t.as_strided((size,), (1,)) for n, t in tensors.items()}
-        for start in range(0, size, most):
-            end = min(start + most, size)
-            places = torch.arange(start, end, device=param.device) if numbered else None
-            yield {n: [t[start:end]] for n, t in flat.items()}, places
+        return
+    axis, rows = 0, min(most, size)
+    numbers = torch.arange(size, device=param.device) if numbered else None
+    if is_dense(param) and all(same_layout(param, t) for t in tensors.values()):
+        tensors = {n: t.as_strided((size,), (1,)) for n, t in tensors.items()}
     else:
         axis = max(range(param.dim()), key=lambda a: param.shape[a])
         rows = max(1, most // max(1, size // param.shape[axis]))
-        count = -(-param.shape[axis] // rows)
-        numbers: Sequence[Tensor | None] = [None] * count
-        if numbered:
-            numbers = torch.arange(size, device=param.device).view(param.shape).split(rows, axis)
-        split = {n: t.split(rows, axis) for n, t in tensors.items()}
-        for i in range(count):
-            yield {n: [parts[i]] for n, parts in split.items()}, numbers[i]
-
-
-def _most(param: Tensor) -> int:
-    return CHUNK.get(param.device.type, CHUNK_ELSEWHERE)
-
-
-def _update(
-    row: Row, tensors: Lists, places: Tensor | None = None, *, together: bool = True
-) -> None:
-    """Update tensors of one kind in place.
-
-    Arithmetic is done in the widest of the dtypes, and at least in float32; what is narrower is
-    rounded once, bfloat16 by chance where the row has random bits and the ``places`` are given.
-    """
-    assert row.program is not None
-    if together and tensors["param"][0].is_complex():
-        tensors = {
-            n: [torch.view_as_real(t.resolve_conj()) for t in own] for n, own in tensors.items()
-        }
-    widest = reduce(torch.promote_types, (t[0].dtype for t in tensors.values()), torch.float32)
-    lists: Lists = {
-        n: own if own[0].dtype == widest else [t.to(widest) for t in own]
-        for n, own in tensors.items()
-    }
-    kept = tensors.keys() - set(row.program.writes)  # it stays as it is, and no memory to work in
-    borrowed = {n for n in kept if lists[n] is tensors[n]}
-    results = evaluate(row.program, row.values, lists, borrowed, together)
-    for name, values in results.items():
-        own = tensors[name]
-        if values is own:
-            continue
-        if row.noise is not None and places is not None and own[0].dtype == torch.bfloat16:
-            array = place_of(row.rule, name)
-            values = [rounded(v, row.noise, array, places) for v in values]
-        if together:
-            torch._foreach_copy_(own, values)  # pyright: ignore[reportPrivateImportUsage]
-        else:
-            for tensor, value in zip(own, values, strict=True):
-                tensor.copy_(value)
-
-
-def _update_rows(row: Row, slot: Lists) -> None:
-    """Update the rows that a sparse gradient touches; the others stay as they are."""
-    assert row.program is not None
-    (param,), (grad,) = slot["param"], slot["grad"]
-    grad = grad.coalesce()
-    rows: Any = tuple(grad.indices())
-    touched: Lists = {n: [grad.values() if n == "grad" else t[rows]] for n, (t,) in slot.items()}
-    places = None
-    if row.noise is not None:
-        places = torch.arange(param.numel(), device=param.device).view(param.shape)[rows]
-    _update(row, touched, places)
-    for name in row.program.writes:
-        slot[name][0][rows] = touched[name][0]
+        numbers = None if numbers is None else numbers.view(param.shape)
+    split = {n: t.split(rows, axis) for n, t in tensors.items()}
+    places = repeat(None) if numbers is None else numbers.split(rows, axis)
+    for *own, of_piece in zip(*split.values(), places, strict=False):
+        yield {n: [t] for n, t in zip(split, own, strict=True)}, of_piece

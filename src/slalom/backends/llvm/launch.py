@@ -7,7 +7,6 @@ that updates all and counts the update.
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot
+from slalom.backends.base import Alive, Counts, Launch, Look, Row, Rows, Slot, handles
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.jit import jit
@@ -64,8 +63,8 @@ class LlvmLaunch(Launch):
         n, places = len(slots), self.places
         self._local = np.full(len(counts.values), -1, np.intp)
         self._local[places] = np.arange(n)
-        self._params = [Handle(s.param) for s in slots]
-        self._absent = [Handle(p) for p in absent]
+        self._params = handles([s.param for s in slots])
+        self._absent = handles(absent)
         # Of a parameter all that matters is looked at; one that comes to lie where it lay may
         # take its place.
         kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
@@ -139,14 +138,22 @@ class LlvmLaunch(Launch):
         self._tell_written(written)
         self._address = ctypes.addressof(self._table)
         self._packed: list[tuple[Row, Any, Struct, int]] = []
+        self._sure = True
 
     def gather(self) -> Look:
+        sure, self._sure = self._sure, False
+        look = self._look(sure)
+        self._sure = look is not Look.STALE
+        return look
+
+    def _look(self, sure: bool) -> Look:
+        """See :meth:`gather`; ``sure`` if the last look was seen to its end."""
         if not self._alive.all or not self._copy_gradients():
             return Look.STALE
         if self._driver.asks and not self._ask():
             return Look.STALE
         found = self._driver.gather(self._address)
-        if found > CHANGED:  # MOVED
+        if found > CHANGED or (found >= 0 and not sure):  # MOVED, now or when it was cut short
             written = self._now_written()
             if written is None:
                 return Look.STALE
@@ -187,10 +194,10 @@ class LlvmLaunch(Launch):
             values = row.values
             form.pack_into(buffer, 0, *values[:n], row.noise or 0, *values[n:])
         if "bump_version" in self._driver.asks:
-            increment_version([p() for p in self._params])
+            increment_version(list(self._params))
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
-            tensors = [*self._alive.keep(), *(p() for p in self._params)]
+            tensors = [*self._alive.keep(), *self._params]
             _check(self._driver.run(self._address))
             del grads, tensors
         else:
@@ -200,12 +207,12 @@ class LlvmLaunch(Launch):
         pass
 
     def _keep_gradients(self) -> list[Any]:
-        return [_grad(p()) for p in self._params]
+        return list(map(_grad, self._params))
 
     def _copy_gradients(self) -> bool:
         """Copy the gradients that cannot be read where they lie; False if one is not as it was."""
         for buffer, i, layout in self._copies:
-            grad = self._params[i]().grad
+            grad = self._params[i].grad
             if grad is None:
                 continue
             if grad.layout != layout or type(grad) not in (Tensor, torch.nn.Parameter):
@@ -218,7 +225,7 @@ class LlvmLaunch(Launch):
 
     def _ask(self) -> bool:
         """Find out in Python what this build of torch does not tell; False where it is amiss."""
-        params = [r() for r in (*self._params, *self._absent)]
+        params = [*self._params, *self._absent]
         grads = [p.grad for p in params]
         for i, grad in enumerate(grads):
             self._grads[i] = None if grad is None else grad._cdata
@@ -240,31 +247,6 @@ class LlvmLaunch(Launch):
     def _tell_written(self, written: np.ndarray) -> None:
         self._written = written
         self._table.written, self._table.n_written = written.ctypes.data, len(written)
-
-
-class Alive:
-    """Whether all of some objects still exist. Keeps none of them alive.
-
-    Attributes:
-        all: False from the moment when the first of them is gone.
-    """
-
-    def __init__(self, objects: Iterable[Any]):
-        alive = [True]
-
-        def gone(_: Any) -> None:
-            alive[0] = False
-
-        self._alive = alive
-        self._refs = [weakref.ref(o, gone) for o in objects]
-
-    @property
-    def all(self) -> bool:
-        return self._alive[0]
-
-    def keep(self) -> list[Any]:
-        """All of them, as long as the list is kept."""
-        return [r() for r in self._refs]
 
 
 class _Looks:
