@@ -153,11 +153,11 @@ def test_without_machine_code_the_parts_are_updated_too(
     from slalom.backends.foreach import launch
 
     kinds = []
-    update = launch._update
+    update = launch._Part.update
     monkeypatch.setattr(
-        launch,
-        "_update",
-        lambda row, tensors, *a, **k: kinds.append(tensors) or update(row, tensors, *a, **k),
+        launch._Part,
+        "update",
+        lambda part, tensors, *a: kinds.append(tensors) or update(part, tensors, *a),
     )
     start, grad = torch.randn(2, 7, 5, dtype=torch.float64)
     plain, whole = nn.Parameter(start.clone()), nn.Parameter(spread(start, mesh))

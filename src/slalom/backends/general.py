@@ -326,12 +326,13 @@ def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
     """
     if not tensors:
         return lambda *_: False
-    whatever = [[None] * t.dim() for t in tensors]
     try:
         from torch._C._dynamo.guards import TensorGuards
 
         return TensorGuards(
-            *tensors, dynamic_dims_sizes=whatever, dynamic_dims_strides=whatever
+            *tensors,
+            dynamic_dims_sizes=[list(t.shape) for t in tensors],
+            dynamic_dims_strides=[list(t.stride()) for t in tensors],
         ).check
     except Exception:  # not in this version of torch, or not for such tensors
         return lambda *_: False
