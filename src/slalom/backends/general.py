@@ -114,7 +114,7 @@ class GeneralLaunch(Launch):
             return Look.STALE
         if not self._alike(*written) and _facts(written) != self._facts:
             return Look.STALE
-        if any(p.grad is not None for p in self._absent):
+        if len(self._absent) and any(p.grad is not None for p in self._absent):
             return Look.STALE
         grads: list[Any] = list(map(_grad, params))
         looks = self._look_at_gradients(params, grads), self._look_at_counters()
@@ -162,6 +162,8 @@ class GeneralLaunch(Launch):
         return found
 
     def _look_at_counters(self) -> Look:
+        if not self._counter_at:
+            return Look.SAME
         counters = self._counters.keep()
         lie = _addresses(counters), list(map(_dtype, counters))
         if lie != self._numbers_lie:
@@ -185,13 +187,15 @@ class GeneralLaunch(Launch):
     def _assigned(self, row: Row, places: Sequence[int]) -> _Assigned:
         assert row.program is not None
         slots = [self._local[p] for p in places]
+        together = len(places) == places[-1] - places[0] + 1
+        where = slice(places[0], places[-1] + 1) if together else np.array(places, np.intp)
         states = {n: [self._state_at[i][n] for i in slots] for n in row.program.live_state}
         numbers = range(1 + len(row.rule.numbers))
         counters = [
             [at for i in slots if (at := self._counter_at.get((i, j))) is not None] for j in numbers
         ]
         return _Assigned(
-            row, slots, np.array(places, np.intp), picker(slots, len(self.places)),
+            row, slots, where, picker(slots, len(self.places)),
             {n: picker(own, sum(map(len, self._state_at))) for n, own in states.items()},
             counters,
         )  # fmt: skip
@@ -221,7 +225,7 @@ class GeneralLaunch(Launch):
     def _count(self, own: _Assigned) -> None:
         rounded = False
         for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
-            self.counts.values[own.places, j] = new
+            self.counts.values[own.where, j] = new
             for at in own.counters[j]:
                 self._numbers[at].value = self._then[at] = new
             rounded = rounded or (bool(own.counters[j]) and c_float(new).value != new)
@@ -240,14 +244,14 @@ class _Assigned:
     Attributes:
         row: their scalars.
         slots: their places in the launch.
-        places: their places in the step.
+        where: their places in the step, as an index.
         pick, pick_states: take what is theirs from a list over all slots, over all states.
         counters: of the count and each number, which counters keep it.
     """
 
     row: Row
     slots: Sequence[int]
-    places: np.ndarray
+    where: slice | np.ndarray
     pick: Pick
     pick_states: Mapping[str, Pick]
     counters: Sequence[Sequence[int]]

@@ -212,9 +212,9 @@ class Plan:
             if look is Look.STALE:
                 return Outcome.STALE
             grouped = grouped and look is Look.SAME
-        if any(p.grad is not None for p in self._absent):
+        if len(self._absent) and any(p.grad is not None for p in self._absent):
             return Outcome.STALE
-        if any(groups[g].get("weight_decay") for g in self._undecayed):
+        if self._undecayed and any(groups[g].get("weight_decay") for g in self._undecayed):
             return Outcome.STALE
         treatment = self.treatment
         if treatment.measures:

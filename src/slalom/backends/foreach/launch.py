@@ -50,8 +50,11 @@ class ForeachLaunch(GeneralLaunch):
         super().assign(rows)
         self._parts.clear()
 
-    @torch.no_grad()
     def update(self, row: Row, batch: Batch) -> None:
+        with torch.no_grad():
+            self._update(row, batch)
+
+    def _update(self, row: Row, batch: Batch) -> None:
         tensors: Lists = {"param": batch.params, "grad": batch.grads, **batch.states}
         if row not in self._parts:
             self._parts[row] = self._divided(row, batch, tensors)
