@@ -30,7 +30,7 @@ from slalom.backends.base import (
     is_counter,
     number_in,
 )
-from slalom.backends.layout import span
+from slalom.backends.layout import is_lazy_view, span
 
 
 @dataclass
@@ -146,7 +146,7 @@ class GeneralLaunch(Launch):
                 if form == self._forms[i]:
                     continue
                 known = self._forms[i]
-                if form[:2] != (known[:2] if known else _ORDINARY):
+                if form[0] != (known[0] if known else _ordinary(params[i])):
                     return Look.STALE
                 if grads[i].shape != params[i].shape:
                     return Look.STALE
@@ -220,7 +220,11 @@ class GeneralLaunch(Launch):
 
     @abstractmethod
     def update(self, row: Row, batch: Batch) -> None:
-        """Update these parameters and their states by ``row.program`` with ``row.values``."""
+        """Update these parameters and their states by ``row.program`` with ``row.values``.
+
+        Where they are not written by torch's own operations, autograd is to be told so with
+        :func:`torch.autograd.graph.increment_version`.
+        """
 
     def _count(self, own: _Assigned) -> None:
         rounded = False
@@ -310,16 +314,13 @@ class _Runs:
 
 
 _grad, _dtype, _value = attrgetter("grad"), attrgetter("dtype"), attrgetter("value")
-_layout = attrgetter("layout")
+_shape = attrgetter("shape")
 _kept_as = attrgetter("dtype", "device", "shape")
-
-_ORDINARY = Tensor, torch.strided
-"""The type and layout of a gradient that need no more looking at."""
 
 
 def _facts(tensors: Sequence[Tensor]) -> tuple[list[Any], ...]:
     """What a launch relies on of what is written, beside where it lies."""
-    return list(map(_kept_as, tensors)), _strides(tensors)
+    return list(map(_kept_as, tensors)), _strides(tensors), list(map(is_lazy_view, tensors))
 
 
 def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
@@ -343,13 +344,22 @@ def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
 
 
 def _forms(grads: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """All of gradients but where they lie; the type and the layout stand first."""
-    return list(
-        zip(
-            map(type, grads), map(_layout, grads), map(_kept_as, grads), _strides(grads),
-            strict=True,
-        )
-    )  # fmt: skip
+    """All of gradients but where they lie: their kind, and how the elements lie."""
+    return list(zip(map(_kind, grads), map(_shape, grads), _strides(grads), strict=True))
+
+
+def _kind(grad: Tensor) -> tuple[Any, ...]:
+    """What of a gradient a backend may have asked before the launch was made."""
+    return type(grad), grad.layout, grad.dtype, grad.device, _is_unusual(grad)
+
+
+def _ordinary(param: Tensor) -> tuple[Any, ...]:
+    """The kind that no backend refuses which serves the parameter."""
+    return Tensor, torch.strided, param.dtype, param.device, False
+
+
+def _is_unusual(tensor: Tensor) -> bool:
+    return type(tensor) is Tensor and (is_lazy_view(tensor) or tensor._is_zerotensor())
 
 
 def _addresses(tensors: Sequence[Tensor]) -> list[int | None]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from slalom.backends.base import Counts, Row, Rows, Slot
 from slalom.backends.foreach.write import Lists, Written, function_of, within
 from slalom.backends.general import Batch, GeneralLaunch, Pick, picker
-from slalom.backends.layout import is_dense, same_layout
+from slalom.backends.layout import is_dense, is_lazy_view, same_layout
 from slalom.backends.rounding import place_of, rounded
 
 CHUNK = {"cpu": 1 << 19}
@@ -38,7 +38,7 @@ class ForeachLaunch(GeneralLaunch):
         self.sizes = [s.param.numel() for s in slots]
         self.kinds = [
             (
-                s.by_rows, s.alone, any(map(_is_lazy, (s.param, *s.state.values()))),
+                s.by_rows, s.alone, any(map(is_lazy_view, (s.param, *s.state.values()))),
                 s.param.device,
                 *((type(t) in _ORDINARY, t.dtype) for t in (s.param, *s.state.values())),
             )
@@ -137,7 +137,7 @@ class _Part:
         is rounded once, bfloat16 by chance where the row has random bits and the ``places`` are
         given.
         """
-        if tensors["grad"][0].layout != torch.strided:
+        if self.together and tensors["grad"][0].layout != torch.strided:
             tensors["grad"] = [g.to_dense() for g in tensors["grad"]]
         if self.together and any(d.is_complex for d in self.dtypes.values()):
             tensors = {n: list(map(_as_reals, own)) for n, own in tensors.items()}
@@ -164,7 +164,7 @@ class _Part:
 
     def update_slot(self, slot: dict[str, Tensor]) -> None:
         """Update the tensors of one slot, of whatever kind they are."""
-        viewed = {n: t for n, t in slot.items() if _is_lazy(t)}
+        viewed = {n: t for n, t in slot.items() if is_lazy_view(t)}
         slot |= {n: t.resolve_conj().resolve_neg() for n, t in viewed.items()}
         if self.by_rows:
             self._update_rows(slot)
@@ -187,11 +187,6 @@ class _Part:
         self.update(touched, places)
         for name in self._program.writes:
             slot[name][rows] = touched[name][0]
-
-
-def _is_lazy(tensor: Tensor) -> bool:
-    """Whether its memory holds the negative or the conjugate of what it stands for."""
-    return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
 
 
 def _as_reals(tensor: Tensor) -> Tensor:
