@@ -12,8 +12,12 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
+from slalom.optim.registered import CLASSES
 
 NAN = float("nan")
+
+OF_EARLIER_RATES = {"ASGD", "Momentum", "Rprop"}
+"""Rules that by definition move on with what they kept of earlier rates."""
 
 
 def sgd(**options):
@@ -215,3 +219,35 @@ def test_a_backward_in_evaluation_mode_moves_nothing_that_is_released(name):
     model(torch.ones(2, 3)).sum().backward()
     optimizer.step()
     assert not torch.equal(before["weight"], model.weight)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_a_parameter_of_inference_mode_is_refused_before_anything_is_changed(backend):
+    first = Parameter(torch.ones(3))
+    with torch.inference_mode():
+        second = Parameter(torch.ones(3))
+        second.grad = torch.ones(3)
+    first.grad = torch.ones(3)
+    optimizer = slalom.optim.SGD([first, second], lr=0.1)
+    with using(backend), pytest.raises(RuntimeError, match="made in inference mode"):
+        optimizer.step()
+    assert first.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", sorted(CLASSES.keys() - OF_EARLIER_RATES))
+def test_at_a_rate_of_zero_nothing_moves(name, decay, backend):
+    """torch.distributed.checkpoint makes such a step when it saves."""
+    made = CLASSES[name]
+    options = {"weight_decay": decay} if "weight_decay" in made.rule.hypers else {}
+    param = Parameter(torch.linspace(-1, 1, 7))
+    with using(backend):
+        optimizer = made([param], lr=0.01, **options)
+        for number in range(3):
+            param.grad = torch.linspace(-1, 2, 7) * (number + 1)
+            optimizer.step()
+        before = param.detach().clone()
+        optimizer.param_groups[0]["lr"] = 0.0
+        optimizer.step()
+    assert torch.equal(param, before)

@@ -38,7 +38,7 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
     """Raise :class:`RefusedTensorError` where updating a parameter in place has no meaning.
 
     That is where it holds integers, where it has no memory of its own, where two of its elements
-    are one, and where its gradient is a shifted view of it.
+    are one, where it belongs to inference mode, and where its gradient is a shifted view of it.
     """
     if param.layout not in (torch.strided, torch.jagged):
         raise RefusedTensorError(
@@ -53,6 +53,11 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
     if param._is_zerotensor():
         raise RefusedTensorError(
             f"{name} is a ZeroTensor, which has no memory that could be updated; clone() it"
+        )
+    if param.is_inference() and not torch.is_inference_mode_enabled():
+        raise RefusedTensorError(
+            f"{name} was made in inference mode, and is not to be updated outside of it; make the "
+            "model outside of torch.inference_mode()"
         )
     if not (param.is_floating_point() or param.is_complex()):
         raise RefusedTensorError(
