@@ -245,7 +245,11 @@ class Backend(ABC):
 
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:
-        """Why this backend cannot serve a slot; None if it can."""
+        """Why this backend cannot serve a slot; None if it can.
+
+        Asked anew when a gradient comes of another type, layout, dtype or device, or as another
+        kind of view, and when anything of the other tensors is other than it was.
+        """
 
     @abstractmethod
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:

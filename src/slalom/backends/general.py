@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import Counts, Handle, Launch, Look, Row, Rows, Slot, read, write
-from slalom.backends.layout import span
+from slalom.backends.layout import is_lazy_view, span
 
 
 @dataclass
@@ -78,9 +78,10 @@ class GeneralLaunch(Launch):
         for i, (grad, known) in enumerate(zip(grads, self._kinds, strict=True)):
             if grad is None:
                 continue
-            if grad.shape != params[i].shape or _kind(grad) != (known or _ORDINARY):
+            kind = _kind(grad)
+            if grad.shape != params[i].shape or kind != (known or _ordinary(params[i])):
                 return Look.STALE
-            self._kinds[i] = _kind(grad)
+            self._kinds[i] = kind
             if (place := _place(grad)) != self._seen[i]:
                 if (place in self._written) != self._lent[i]:
                     return Look.STALE
@@ -124,7 +125,11 @@ class GeneralLaunch(Launch):
 
     @abstractmethod
     def update(self, row: Row, batch: Batch) -> None:
-        """Update these parameters and their states by ``row.program`` with ``row.values``."""
+        """Update these parameters and their states by ``row.program`` with ``row.values``.
+
+        Where they are not written by torch's own operations, autograd is to be told so with
+        :func:`torch.autograd.graph.increment_version`.
+        """
 
     def _count(self, row: Row, members: Sequence[int], kept: Sequence[Sequence[Any]]) -> None:
         new = [row.count + 1, *map(float, row.next_numbers)]
@@ -162,13 +167,15 @@ Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
 """Where a tensor lies: address, shape, strides, bytes of an element."""
 
 
-def _kind(grad: Tensor) -> tuple[type, torch.layout]:
-    """What else of a gradient was looked at before the launch was made."""
-    return type(grad), grad.layout
+def _kind(grad: Tensor) -> tuple[Any, ...]:
+    """What else of a gradient a backend may have asked before the launch was made."""
+    unusual = type(grad) is Tensor and (is_lazy_view(grad) or grad._is_zerotensor())
+    return type(grad), grad.layout, grad.dtype, grad.device, unusual
 
 
-_ORDINARY = Tensor, torch.strided
-"""The kind that needs no more looking at."""
+def _ordinary(param: Tensor) -> tuple[Any, ...]:
+    """The kind that no backend refuses which serves the parameter."""
+    return Tensor, torch.strided, param.dtype, param.device, False
 
 
 def _place(tensor: Tensor) -> Place | None:
@@ -211,4 +218,5 @@ def _facts(tensor: Tensor) -> tuple[Any, ...]:
         address = tensor.data_ptr()
     except RuntimeError:
         address = None
-    return address, tensor.dtype, tensor.device, tensor.shape, tensor.stride()
+    lazy = is_lazy_view(tensor)
+    return address, tensor.dtype, tensor.device, tensor.shape, tensor.stride(), lazy

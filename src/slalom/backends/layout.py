@@ -24,6 +24,11 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
     )
 
 
+def is_lazy_view(tensor: Tensor) -> bool:
+    """Whether its memory holds the negative or the conjugate of what it stands for."""
+    return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
+
+
 def like(model: Tensor, values: Tensor) -> Tensor:
     """``values``, of any layout or dtype it may have, in the memory layout of ``model``."""
     values = values if values.layout == torch.strided else values.to_dense()

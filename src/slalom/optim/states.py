@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
-from slalom.backends.layout import like, same_layout
+from slalom.backends.layout import is_lazy_view, like, same_layout
 from slalom.engine.memory import check, check_states, plain
 from slalom.engine.plan import name_of
 from slalom.engine.treatment import Treatment
@@ -149,7 +149,7 @@ class _Ready:
             made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
             return made
         check_state(name, there, param)
-        fits = plain(there) and same_layout(param, there) and not _is_lazy_view(there)
+        fits = plain(there) and same_layout(param, there) and not is_lazy_view(there)
         if there.is_inference() and not param.is_inference():  # torch would not write to it
             fits = False
         if plain(param) and not fits and _ordinary(there):
@@ -159,11 +159,6 @@ class _Ready:
 
 def _number(value: Any) -> float:
     return read(value) if is_counter(value) else float(value)
-
-
-def _is_lazy_view(tensor: Tensor) -> bool:
-    """Whether its memory holds other numbers than it stands for: the negative, the conjugate."""
-    return tensor.is_neg() or tensor.is_conj()
 
 
 def _ordinary(tensor: Tensor) -> bool:

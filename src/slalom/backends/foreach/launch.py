@@ -12,7 +12,7 @@ from torch import Tensor
 from slalom.backends.base import Counts, Row, Slot
 from slalom.backends.foreach.evaluate import Lists, evaluate
 from slalom.backends.general import Batch, GeneralLaunch
-from slalom.backends.layout import is_dense, same_layout
+from slalom.backends.layout import is_dense, is_lazy_view, same_layout
 from slalom.backends.rounding import place_of, rounded
 
 CHUNK = {"cpu": 1 << 18}
@@ -36,7 +36,7 @@ class ForeachLaunch(GeneralLaunch):
         self.sizes = [s.param.numel() for s in slots]
         self.kinds = [
             (
-                s.by_rows, s.alone, any(map(_is_lazy, (s.param, *s.state.values()))),
+                s.by_rows, s.alone, any(map(is_lazy_view, (s.param, *s.state.values()))),
                 s.param.device,
                 *((type(t) in _ORDINARY, t.dtype) for t in (s.param, *s.state.values())),
             )
@@ -65,7 +65,7 @@ class ForeachLaunch(GeneralLaunch):
                 continue
             for i in members:
                 slot = {n: [t[i]] for n, t in tensors.items()}
-                viewed = {n: own for n, own in slot.items() if _is_lazy(own[0])}
+                viewed = {n: own for n, own in slot.items() if is_lazy_view(own[0])}
                 slot |= {n: [t.resolve_conj().resolve_neg()] for n, (t,) in viewed.items()}
                 if by_rows:
                     _update_rows(row, slot)
@@ -76,11 +76,6 @@ class ForeachLaunch(GeneralLaunch):
                     _update(row, slot, together=False)
                 for name in viewed.keys() & set(row.program.writes):
                     viewed[name][0].copy_(slot[name][0])
-
-
-def _is_lazy(tensor: Tensor) -> bool:
-    """Whether its memory holds the negative or the conjugate of what it stands for."""
-    return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
 
 
 def _chunks(tensors: Lists, sizes: Sequence[int]) -> Iterator[Lists]:
