@@ -1,20 +1,29 @@
-"""What every test shares: a cache of its own, threads as they were, hypothesis without a clock."""
+"""What the tests share: a cache of code, one thread unless more are asked for, no clock."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ["SLALOM_CACHE"] = tempfile.mkdtemp(prefix="slalom-test-")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Two threads of torch's beside another process on as many cores wait for each other most of the
+time: a test of threads asks for them."""
 
 settings.register_profile(
     "slalom", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True,
     derandomize="CI" in os.environ,  # a change is judged by the same examples every time
 )  # fmt: skip
 settings.load_profile("slalom")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of those they work for
+        os.environ["SLALOM_CACHE"] = cache = tempfile.mkdtemp(prefix="slalom-test-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)

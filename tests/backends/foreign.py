@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from slalom.backends import BACKENDS
 from slalom.backends.base import Backend, Counts, Row, Slot
@@ -53,6 +54,7 @@ class NumpyLaunch(GeneralLaunch):
                 results = {name: np.copy(value(s)) for name, s in body.outputs.items()}
                 for name, result in results.items():
                     given[name][...] = result
+        increment_version(batch.params)
 
 
 class Numpy(Backend):

@@ -16,20 +16,21 @@ QUICK = ["test_against_torch.py", "test_routed.py", "test_first_steps.py"]
 
 OTHERS = [
     "test_against_reference.py", "test_checkpoints.py", "test_clients.py", "test_endurance.py",
-    "test_groups_edited.py", "test_plan_changes.py", "test_sparse.py", "test_states_edited.py",
-    "test_torchs_tools.py", "test_treatment.py",
+    "test_groups_edited.py", "test_plan_changes.py", "test_release.py", "test_sparse.py",
+    "test_states_edited.py", "test_torchs_tools.py", "test_treatment.py",
 ]  # fmt: skip
+"""The others that are about more than machine code."""
 
 ABOUT_MACHINE_CODE = (
-    "not llvm and not machine_code and not second_way and not reasons and not fork and not special "
-    "and not explanation and not whatever_interrupts"
+    "not llvm and not foreach and not machine_code and not second_way and not reasons "
+    "and not fork and not special and not explanation and not whatever_interrupts"
 )
 """Tests that ask which backend served, or how machine code does it, by their names; of numbers at
 the edge of overflow, which are finite or not with the multiply-adds of a backend; and of exceptions
 out of signals: an update in several calls can be cut short, as torch's can."""
 
 
-def run(files: list[str]) -> None:
+def run(*files: str) -> None:
     suite = [str(HERE.parent / "optim" / f) for f in files]
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "foreign", "-p", "no:cacheprovider",
@@ -37,17 +38,18 @@ def run(files: list[str]) -> None:
     ]  # fmt: skip
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore::UserWarning"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def test_a_part_of_the_suite_passes_through_it():
-    run(QUICK)
+    run(*QUICK)
 
 
 @pytest.mark.slow
-def test_the_whole_suite_passes_through_it():
-    run(OTHERS)
+@pytest.mark.parametrize("file", OTHERS)
+def test_the_others_pass_through_it(file):
+    run(file)
 
 
 def test_it_is_what_serves():

@@ -1,12 +1,127 @@
-"""What a launch sees of tensors that changed since the last step."""
+"""What a backend refused, or was not asked about, it never gets, whatever comes between steps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
-from slalom.backends import general
+import slalom
+from slalom.backends import BACKENDS, general, using
+from slalom.backends.base import Backend
+from slalom.backends.foreach.launch import ForeachLaunch
+
+
+class Picky(Backend):
+    """Takes what is plain, and notes of all that it is given whether it was."""
+
+    name = "picky"
+
+    def __init__(self) -> None:
+        self.given: list[bool] = []
+
+    def refuses(self, slot):
+        tensors = [t for t in (slot.param, slot.param.grad, *slot.state.values()) if t is not None]
+        return None if all(map(is_plain, tensors)) else "it is not plain"
+
+    def prepare(self, slots, absent, counts):
+        backend = self
+
+        class Launch(ForeachLaunch):
+            def update(self, row, batch):
+                for tensors in (batch.params, batch.grads, *batch.states.values()):
+                    backend.given += map(is_plain, tensors)
+                super().update(row, batch)
+
+        return Launch(slots, absent, counts)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    usual = type(tensor) in (Tensor, Parameter) and tensor.layout == torch.strided
+    return usual and tensor.dtype in (torch.float32, torch.complex64) and not (
+        tensor.is_neg() or tensor.is_conj() or tensor._is_zerotensor()
+    )  # fmt: skip
+
+
+class Own(Tensor):
+    pass
+
+
+GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "negated": torch._neg_view,
+    "conjugated": torch.conj,
+    "sparse": lambda g: g.to_sparse(),
+    "without memory": lambda g: torch._efficientzerotensor(g.shape, dtype=g.dtype),
+    "of another dtype": lambda g: g.to(torch.complex128 if g.is_complex() else torch.bfloat16),
+    "of a subclass": lambda g: g.as_subclass(Own),
+}
+
+
+@pytest.fixture
+def picky(monkeypatch: pytest.MonkeyPatch) -> Picky:
+    made = Picky()
+    monkeypatch.setattr("slalom.engine.plan.BACKENDS", [made, *BACKENDS])
+    return made
+
+
+def trained(library: Any, change: Callable[[Tensor], Tensor], dtype: torch.dtype) -> list[Tensor]:
+    params = [Parameter(torch.arange(1.0, 7.0).to(dtype).view(2, 3)) for _ in range(2)]
+    params[0].grad_dtype = None
+    optimizer = library.SGD(params, lr=0.5, momentum=0.9)
+    path = []
+    for number in range(5):
+        for param in params:
+            grad = torch.full((2, 3), 1 + 2j if dtype.is_complex else 1.0 + number, dtype=dtype)
+            param.grad = change(grad) if number in (2, 3) and param is params[0] else grad
+        optimizer.step()
+        path += [p.detach().clone() for p in params]
+    return path
+
+
+@pytest.mark.parametrize("kind", GRADIENTS)
+def test_a_gradient_of_another_kind_is_asked_about(kind: str, picky: Picky) -> None:
+    dtype = torch.complex64 if kind == "conjugated" else torch.float32
+    got = trained(slalom.optim, GRADIENTS[kind], dtype)
+    assert all(picky.given)
+    assert len(picky.given) >= 3 * 7  # the other parameter's five updates, and two before
+    for a, b in zip(got, trained(torch.optim, GRADIENTS[kind], dtype), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", GRADIENTS)
+def test_the_first_gradient_of_a_parameter_is_asked_about(kind: str, picky: Picky) -> None:
+    """Where the parameter had none when the launch was made."""
+    dtype = torch.complex64 if kind == "conjugated" else torch.float32
+    params = [Parameter(torch.ones(2, 3, dtype=dtype)) for _ in range(2)]
+    params[0].grad_dtype = None
+    optimizer = slalom.optim.SGD([{"params": [p]} for p in params], lr=0.5, momentum=0.9)
+    grad = torch.ones(2, 3, dtype=dtype)
+    for first in (grad, None, GRADIENTS[kind](grad)):
+        params[0].grad, params[1].grad = first, grad
+        if first is None:
+            optimizer.param_groups.reverse()
+        optimizer.step()
+    assert picky.given == [True] * 3 * 4
+
+
+@pytest.mark.parametrize("what", ["parameter", "state"])
+def test_what_becomes_a_view_is_asked_about(what: str, picky: Picky) -> None:
+    """At the same address, with the same strides."""
+    param = Parameter(torch.ones(2, 3))
+    optimizer = slalom.optim.SGD([param], lr=0.5, momentum=0.5)
+    for number in range(3):
+        param.grad = torch.ones(2, 3)
+        if number == 1:
+            tensor = param if what == "parameter" else optimizer.state[param]["momentum_buffer"]
+            tensor.data = torch._neg_view(tensor.data)
+        optimizer.step()
+    assert all(picky.given)
+    assert len(picky.given) >= 3
+
 
 CHANGES = {
     "shape": lambda t: t.view(4, 3),
@@ -31,9 +146,6 @@ def test_the_quick_look_sees_every_change(what):
 
 
 def test_a_torch_without_the_quick_look_is_served_too(monkeypatch):
-    import slalom
-    from slalom.backends import using
-
     def steps():
         torch.manual_seed(0)
         params = [Parameter(torch.randn(3, 4)) for _ in range(2)]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from edits import Change, Edits, Side
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.nn import Parameter
 
 import slalom
@@ -18,195 +18,176 @@ import slalom
 SHAPE = (3, 2)
 
 
-class Side:
-    """One library's optimizer, the parameters it was given and those it may be given yet."""
+class Pool(Side):
+    """An optimizer of two groups, and a parameter that it may be given yet."""
 
     def __init__(self, make: Callable[..., torch.optim.Optimizer], options: dict[str, Any]):
         numbers = torch.Generator().manual_seed(1)
-        self.pool = [
+        self.params = [
             Parameter(torch.randn(SHAPE, generator=numbers, dtype=torch.float64)) for _ in range(6)
         ]
-        self.optimizer = make([{"params": self.pool[:3]}, {"params": self.pool[3:5]}], **options)
+        self.optimizer = make(
+            [{"params": self.params[:3]}, {"params": self.params[3:5]}], **options
+        )
 
     @property
     def groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups
 
     def step(self, number: int) -> None:
-        for i, param in enumerate(self.pool):
+        for i, param in enumerate(self.params):
             gradients = torch.Generator().manual_seed(100 * number + i)
             late = i == 2 and number < 2
             grad = torch.randn(SHAPE, generator=gradients, dtype=torch.float64)
             param.grad = None if late else grad
         self.optimizer.step()
 
-    def seen(self) -> dict[str, torch.Tensor]:
-        """All parameters and all that is kept for them."""
-        found = {}
-        for i, param in enumerate(self.pool):
-            found[f"{i}"] = param.detach().clone()
-            for name, value in self.optimizer.state.get(param, {}).items():
-                if value is not None:
-                    found[f"{i} {name}"] = torch.as_tensor(value).clone()
-        return found
+
+EDITS = Edits()
 
 
-Edit = Callable[[Side, int, int], None]
-EDITS: dict[str, Edit] = {}
-
-
-def edit(function: Edit) -> Edit:
-    EDITS[function.__name__] = function
-    return function
-
-
-def group_of(side: Side, i: int) -> dict[str, Any]:
+def group_of(side: Pool, i: int) -> dict[str, Any]:
     return side.groups[i % len(side.groups)]
 
 
-@edit
-def nothing(side: Side, i: int, j: int) -> None:
-    pass
-
-
-@edit
-def copy_a_group(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def copy_a_group(side: Pool, i: int, j: int) -> None:
     side.groups[i % len(side.groups)] = dict(group_of(side, i))
 
 
-@edit
-def give_a_copy_another_rate(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def give_a_copy_another_rate(side: Pool, i: int, j: int) -> None:
     side.groups[i % len(side.groups)] = {**group_of(side, i), "lr": 0.01 * j}
 
 
-@edit
-def change_the_rate(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def change_the_rate(side: Pool, i: int, j: int) -> None:
     group_of(side, i)["lr"] = 0.01 * j
 
 
-@edit
-def give_a_tensor_as_rate(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def give_a_tensor_as_rate(side: Pool, i: int, j: int) -> None:
     group_of(side, i)["lr"] = torch.tensor(0.01 * j, dtype=torch.float64)
 
 
-@edit
-def change_the_list_of_groups(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def change_the_list_of_groups(side: Pool, i: int, j: int) -> None:
     side.optimizer.param_groups = list(side.groups)
 
 
-@edit
-def keep_a_part_of_the_groups(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def keep_a_part_of_the_groups(side: Pool, i: int, j: int) -> None:
     side.optimizer.param_groups = [dict(group_of(side, i))]
 
 
-@edit
-def pop_a_group(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def pop_a_group(side: Pool, i: int, j: int) -> None:
     side.groups.pop(i % len(side.groups))
 
 
-@edit
-def clear_the_groups(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def clear_the_groups(side: Pool, i: int, j: int) -> None:
     side.groups.clear()
 
 
-@edit
-def empty_a_group(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def empty_a_group(side: Pool, i: int, j: int) -> None:
     group_of(side, i)["params"].clear()
 
 
-@edit
-def exchange_groups(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def exchange_groups(side: Pool, i: int, j: int) -> None:
     side.groups.append(side.groups.pop(0))
 
 
-@edit
-def append_a_group(side: Side, i: int, j: int) -> None:
-    unused = [p for p in side.pool if all(p is not q for g in side.groups for q in g["params"])]
+@EDITS.add
+def append_a_group(side: Pool, i: int, j: int) -> None:
+    unused = [p for p in side.params if all(p is not q for g in side.groups for q in g["params"])]
     side.groups.append({**group_of(side, i), "params": unused})
 
 
-@edit
-def add_a_group(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def add_a_group(side: Pool, i: int, j: int) -> None:
     extra = Parameter(torch.full(SHAPE, float(j), dtype=torch.float64))
-    side.pool.append(extra)
+    side.params.append(extra)
     side.optimizer.add_param_group({"params": [extra], "lr": 0.02})
 
 
-@edit
-def mention_a_group_twice(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def mention_a_group_twice(side: Pool, i: int, j: int) -> None:
     side.groups.append({**group_of(side, i), "lr": 0.03})
 
 
-@edit
-def mention_a_parameter_twice(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def mention_a_parameter_twice(side: Pool, i: int, j: int) -> None:
     params = group_of(side, i)["params"]
     params += params[:1]
 
 
-@edit
-def change_the_list_of_parameters(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def change_the_list_of_parameters(side: Pool, i: int, j: int) -> None:
     group_of(side, i)["params"] = group_of(side, i)["params"][::-1]
 
 
-@edit
-def take_a_parameter_out(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def take_a_parameter_out(side: Pool, i: int, j: int) -> None:
     del group_of(side, i)["params"][j : j + 1]
 
 
-@edit
-def replace_a_parameter(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_a_parameter(side: Pool, i: int, j: int) -> None:
     new = Parameter(torch.full(SHAPE, 0.5, dtype=torch.float64))
     group_of(side, i)["params"][j : j + 1] = [new]
-    side.pool.append(new)
+    side.params.append(new)
 
 
-@edit
-def replace_a_parameter_in_the_pool(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_a_parameter_in_the_pool(side: Pool, i: int, j: int) -> None:
     """The old one is freed, and what is made next may lie where it lay."""
-    old = side.pool[j]
+    old = side.params[j]
     side.optimizer.state.pop(old, None)
     new = Parameter(old.detach().clone())
     for group in side.groups:
         group["params"] = [new if p is old else p for p in group["params"]]
-    side.pool[j] = new
+    side.params[j] = new
 
 
-@edit
-def move_a_parameter(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def move_a_parameter(side: Pool, i: int, j: int) -> None:
     params = group_of(side, i)["params"]
     if params:
         group_of(side, i + 1)["params"].append(params.pop(j % len(params)))
 
 
-@edit
-def exchange_parameters(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def exchange_parameters(side: Pool, i: int, j: int) -> None:
     a, b = group_of(side, i)["params"], group_of(side, i + 1)["params"]
     if a and b:
         a[0], b[-1] = b[-1], a[0]
 
 
-@edit
-def swap_tensors(side: Side, i: int, j: int) -> None:
-    a, b = side.pool[i], side.pool[-1 - j % 2]
+@EDITS.add
+def swap_tensors(side: Pool, i: int, j: int) -> None:
+    a, b = side.params[i], side.params[-1 - j % 2]
     if a is not b:
         a.grad = b.grad = None
         torch.utils.swap_tensors(a, b)
 
 
-@edit
-def copy_it_all(side: Side, i: int, j: int) -> None:
-    side.pool, side.optimizer = copy.deepcopy((side.pool, side.optimizer))
+@EDITS.add
+def copy_it_all(side: Pool, i: int, j: int) -> None:
+    side.params, side.optimizer = copy.deepcopy((side.params, side.optimizer))
 
 
-@edit
-def send_it_all(side: Side, i: int, j: int) -> None:
-    side.pool, side.optimizer = pickle.loads(pickle.dumps((side.pool, side.optimizer)))
+@EDITS.add
+def send_it_all(side: Pool, i: int, j: int) -> None:
+    side.params, side.optimizer = pickle.loads(pickle.dumps((side.params, side.optimizer)))
 
 
-@edit
-def go_back_to_a_checkpoint(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def go_back_to_a_checkpoint(side: Pool, i: int, j: int) -> None:
     mentioned = {id(p) for group in side.groups for p in group["params"]}
-    for param in side.pool:  # or torch cannot tell whose state it is
+    for param in side.params:  # or torch cannot tell whose state it is
         if id(param) not in mentioned:
             side.optimizer.state.pop(param, None)
     saved = copy.deepcopy(side.optimizer.state_dict())
@@ -224,10 +205,6 @@ PAIRS = {
     "NAdam": (torch.optim.NAdam, slalom.optim.NAdam, {"lr": 0.05}),
     "Routed": (torch.optim.Adam, routed, {"lr": 0.05}),
 }
-CHANGES = st.lists(
-    st.tuples(st.sampled_from(sorted(EDITS)), st.integers(0, 2), st.integers(0, 2)),
-    min_size=1, max_size=6,
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -262,23 +239,10 @@ def test_released_parameters_follow_the_groups(name):
     torch.testing.assert_close(seen[1], seen[0], rtol=1e-11, atol=1e-12)
 
 
-def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
+def compare(name: str, changes: list[Change]) -> None:
     torch.set_default_dtype(torch.float64)  # in which the numbers of NAdam are kept then
     torchs, ours, options = PAIRS[name]
-    torch_options = {**options, "foreach": False}
-    sides = Side(torchs, torch_options), Side(ours, options)
-    for number, (change, i, j) in enumerate([("nothing", 0, 0), *changes, ("nothing", 0, 0)]):
-        for side in sides:
-            if side.groups:
-                EDITS[change](side, i, j)
-            side.step(number)
-        expected, got = (side.seen() for side in sides)
-        assert got.keys() == expected.keys(), f"after {change}"
-        for what, value in expected.items():
-            torch.testing.assert_close(
-                got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
-            )  # fmt: skip
+    EDITS.compare(Pool(torchs, {**options, "foreach": False}), Pool(ours, options), changes)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -292,6 +256,6 @@ def test_after_one_edit(name, change):
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
 @settings(max_examples=15)
-@given(changes=CHANGES)
+@given(changes=EDITS.several())
 def test_after_any_edits(name, changes):
     compare(name, changes)

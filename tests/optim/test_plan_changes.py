@@ -269,7 +269,15 @@ def test_two_parameters_in_one_memory():
             expected = base.clone()
         else:
             assert torch.equal(base, expected)
-            assert all("overlaps" in row[4] for row in slalom.explain(optimizer).rows)
+
+
+def test_the_explanation_of_two_parameters_in_one_memory():
+    base = torch.zeros(6)
+    optimizer = slalom.optim.SGD([torch.nn.Parameter(base[:4]), torch.nn.Parameter(base[2:])])
+    for p in params_of(optimizer):
+        p.grad = torch.ones(4)
+    optimizer.step()
+    assert all("overlaps" in row[4] for row in slalom.explain(optimizer).rows)
 
 
 def test_dtypes_and_layouts_that_machine_code_does_not_know():
@@ -309,6 +317,7 @@ def test_two_optimizers_and_two_threads():
             optimizer.step()
         out[i] = p.detach()
 
+    torch.set_num_threads(2)
     alone, together = {}, {}
     for i in range(3):
         train(alone, i)

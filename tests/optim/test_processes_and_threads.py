@@ -177,6 +177,7 @@ def test_python_threads_with_a_model_each():
 
     makes = [slalom.optimizer(unheard_of), slalom.optim.Adam, slalom.optim.SGD] * 2
     assert HELD < 1_100_000
+    torch.set_num_threads(2)
     start = threading.Barrier(len(makes))
 
     def train(i: int, out: dict[int, list[Tensor]], together: bool) -> None:

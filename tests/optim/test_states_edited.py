@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from edits import Change, Edits, Side
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -21,8 +21,8 @@ from slalom.backends import using
 SHAPE = (4, 3)
 
 
-class Side:
-    """One library's optimizer over four parameters, which edits may reach into."""
+class Four(Side):
+    """An optimizer of four parameters, which edits may reach into."""
 
     def __init__(self, make: Callable[..., torch.optim.Optimizer], options: dict[str, Any]):
         numbers = torch.Generator().manual_seed(1)
@@ -43,88 +43,68 @@ class Side:
             param.grad = None if i in self.silent else grad
         self.optimizer.step()
 
-    def seen(self) -> dict[str, Tensor]:
-        found = {}
-        for i, param in enumerate(self.params):
-            found[f"{i}"] = param.detach().clone()
-            for name, value in self.optimizer.state.get(param, {}).items():
-                if value is not None:
-                    found[f"{i} {name}"] = torch.as_tensor(value).clone()
-        return found
+
+EDITS = Edits()
 
 
-Edit = Callable[[Side, int, int], None]
-EDITS: dict[str, Edit] = {}
-
-
-def edit(function: Edit) -> Edit:
-    EDITS[function.__name__] = function
-    return function
-
-
-@edit
-def nothing(side: Side, i: int, j: int) -> None:
-    pass
-
-
-@edit
-def replace_all_that_is_kept(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_all_that_is_kept(side: Four, i: int, j: int) -> None:
     for name, value in side.tensors(i).items():
         side.of(i)[name] = value.clone()
 
 
-@edit
-def replace_states_by_halves(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_states_by_halves(side: Four, i: int, j: int) -> None:
     for name, value in side.tensors(i).items():
         if name != "step":
             side.of(i)[name] = value * 0.5
 
 
-@edit
-def replace_data(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_data(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         value.data = value.data.clone()
 
 
-@edit
-def replace_data_and_count_on(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_data_and_count_on(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         value.data = value.data.clone() + (value.dim() == 0)
 
 
-@edit
-def change_in_place(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def change_in_place(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         value.mul_(2.0)
 
 
-@edit
-def zero_in_place(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def zero_in_place(side: Four, i: int, j: int) -> None:
     for name, value in side.tensors(i).items():
         if value.dim() or name == "step":
             value.zero_()
 
 
-@edit
-def share(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def share(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         value.share_memory_()
 
 
-@edit
-def share_the_parameter(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def share_the_parameter(side: Four, i: int, j: int) -> None:
     side.params[i].data.share_memory_()
 
 
-@edit
-def lay_states_out_differently(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def lay_states_out_differently(side: Four, i: int, j: int) -> None:
     for name, value in side.tensors(i).items():
         if value.dim() == 2:
             side.of(i)[name] = value.t().contiguous().t()
 
 
-@edit
-def take_states_from_a_wider_tensor(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def take_states_from_a_wider_tensor(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         if value.dim() == 2:
             wide = torch.zeros(*value.shape, 2)
@@ -132,103 +112,103 @@ def take_states_from_a_wider_tensor(side: Side, i: int, j: int) -> None:
             value.data = wide[..., 0]
 
 
-@edit
-def set_other_storages(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def set_other_storages(side: Four, i: int, j: int) -> None:
     for value in side.tensors(i).values():
         value.set_(value.clone())
 
 
-@edit
-def set_another_storage_of_the_parameter(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def set_another_storage_of_the_parameter(side: Four, i: int, j: int) -> None:
     with torch.no_grad():
         side.params[i].set_(side.params[i].clone() + 1)
 
 
-@edit
-def count_in_another_dtype(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def count_in_another_dtype(side: Four, i: int, j: int) -> None:
     if "step" in side.of(i):
         dtype = (torch.float32, torch.float64, torch.int64)[j]
         side.of(i)["step"] = side.of(i)["step"].to(dtype)
 
 
-@edit
-def exchange_states(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def exchange_states(side: Four, i: int, j: int) -> None:
     state = side.optimizer.state
     a, b = side.params[i], side.params[j]
     state[a], state[b] = state[b], state[a]
 
 
-@edit
-def forget_one(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def forget_one(side: Four, i: int, j: int) -> None:
     side.optimizer.state.pop(side.params[i], None)
 
 
-@edit
-def clear_one(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def clear_one(side: Four, i: int, j: int) -> None:
     side.of(i).clear()
 
 
-@edit
-def replace_the_dict_of_one(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_the_dict_of_one(side: Four, i: int, j: int) -> None:
     side.optimizer.state[side.params[i]] = dict(reversed(side.of(i).items()))
 
 
-@edit
-def forget_all(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def forget_all(side: Four, i: int, j: int) -> None:
     side.optimizer.state.clear()
 
 
-@edit
-def replace_all_dicts(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def replace_all_dicts(side: Four, i: int, j: int) -> None:
     side.optimizer.state = collections.defaultdict(dict)
 
 
-@edit
-def copy_the_outer_dict(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def copy_the_outer_dict(side: Four, i: int, j: int) -> None:
     side.optimizer.state = collections.defaultdict(dict, side.optimizer.state)
 
 
-@edit
-def keep_something_more(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def keep_something_more(side: Four, i: int, j: int) -> None:
     side.of(i)[f"seen{j}"] = float(j)
 
 
-@edit
-def let_parameters_overlap(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def let_parameters_overlap(side: Four, i: int, j: int) -> None:
     side.params[i].data = side.params[j].data
 
 
-@edit
-def let_parameters_overlap_in_part(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def let_parameters_overlap_in_part(side: Four, i: int, j: int) -> None:
     if i != j:
         memory = torch.arange(18.0)
         side.params[i].data, side.params[j].data = memory[:12].view(4, 3), memory[6:].view(4, 3)
 
 
-@edit
-def let_states_be_one(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def let_states_be_one(side: Four, i: int, j: int) -> None:
     for name, value in side.tensors(i).items():
         if value.dim() == 2 and name in side.of(j):
             side.of(j)[name] = value
 
 
-@edit
-def transpose_the_memory_of_a_parameter(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def transpose_the_memory_of_a_parameter(side: Four, i: int, j: int) -> None:
     side.params[i].data = side.params[i].data.t().contiguous().t()
 
 
-@edit
-def freeze(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def freeze(side: Four, i: int, j: int) -> None:
     side.params[i].requires_grad_(not side.params[i].requires_grad)
 
 
-@edit
-def send_other_gradients(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def send_other_gradients(side: Four, i: int, j: int) -> None:
     side.silent ^= {i, 3}
 
 
-@edit
-def send_no_gradients(side: Side, i: int, j: int) -> None:
+@EDITS.add
+def send_no_gradients(side: Four, i: int, j: int) -> None:
     side.silent = set() if side.silent == {0, 1, 2, 3} else {0, 1, 2, 3}
 
 
@@ -238,31 +218,13 @@ PAIRS: dict[str, dict[str, Any]] = {
     "NAdam": {"lr": 0.05},
     "RMSprop": {"lr": 0.02, "momentum": 0.5, "centered": True},
 }
-MANY = sorted(EDITS.keys() - {"let_states_be_one"})  # one state of two is two when laid out anew
-CHANGES = st.lists(
-    st.tuples(st.sampled_from(MANY), st.integers(0, 2), st.integers(0, 2)),
-    min_size=1, max_size=6,
-)  # fmt: skip
 
 
-def compare(name: str, changes: list[tuple[str, int, int]]) -> None:
+def compare(name: str, changes: list[Change]) -> None:
     torch.set_default_dtype(torch.float64)
     options = PAIRS[name]
-    sides = (
-        Side(getattr(torch.optim, name), {**options, "foreach": False}),
-        Side(getattr(slalom.optim, name), options),
-    )
-    for number, (change, i, j) in enumerate([("nothing", 0, 0), *changes, ("nothing", 0, 0)]):
-        for side in sides:
-            EDITS[change](side, i, j)
-            side.step(number)
-        expected, got = (side.seen() for side in sides)
-        assert got.keys() == expected.keys(), f"after {change}"
-        for what, value in expected.items():
-            torch.testing.assert_close(
-                got[what].double(), value.double(), rtol=1e-11, atol=1e-12,
-                msg=lambda text, at=f"{what} after {change}": f"{at}: {text}",
-            )  # fmt: skip
+    torchs = Four(getattr(torch.optim, name), {**options, "foreach": False})
+    EDITS.compare(torchs, Four(getattr(slalom.optim, name), options), changes)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -277,7 +239,7 @@ def test_after_one_edit(name, change, backend):
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.filterwarnings("ignore:.*without machine code")
 @settings(max_examples=15)
-@given(changes=CHANGES)
+@given(changes=EDITS.several(but="let_states_be_one"))  # which are two when laid out anew
 def test_after_any_edits(name, changes):
     compare(name, changes)
 
@@ -286,7 +248,7 @@ def test_after_any_edits(name, changes):
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
 def test_what_is_cleared_is_freed_at_once(name, backend):
     with using(backend):
-        side = Side(getattr(slalom.optim, name), PAIRS[name])
+        side = Four(getattr(slalom.optim, name), PAIRS[name])
         for number in range(3):
             side.step(number)
     kept = [weakref.ref(t) for i in range(3) for t in side.tensors(i).values()]
@@ -306,7 +268,7 @@ def test_what_is_cleared_is_freed_at_once(name, backend):
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
 def test_what_users_keep_beside_makes_no_new_plan(backend):
     with using(backend):
-        side = Side(slalom.optim.Adam, {})
+        side = Four(slalom.optim.Adam, {})
         side.step(0)
         plan = side.optimizer._plan
         for number in range(1, 4):
@@ -317,9 +279,9 @@ def test_what_users_keep_beside_makes_no_new_plan(backend):
             assert side.optimizer._plan is plan
 
 
-def test_what_comes_between_makes_no_new_plan():
+def test_what_comes_between_makes_no_new_plan_of_machine_code():
     """Gradients that come and go, and other memory of the parameters, are seen in each step."""
-    side = Side(slalom.optim.Adam, {})
+    side = Four(slalom.optim.Adam, {})
     side.silent = set()
     side.step(0)
     plan = side.optimizer._plan
@@ -402,7 +364,7 @@ def test_a_parameter_of_another_dtype_or_shape_is_seen(backend):
 def test_a_gradient_of_another_shape_is_refused_and_nothing_changes(backend, layout, shape):
     """A stale gradient, which must not be spread over the parameter."""
     with using(backend):
-        side = Side(slalom.optim.SGD, {"momentum": 0.9})
+        side = Four(slalom.optim.SGD, {"momentum": 0.9})
         for number in range(2):
             side.step(number)
         param = side.params[1]
@@ -421,7 +383,7 @@ def test_a_gradient_of_another_shape_is_refused_and_nothing_changes(backend, lay
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
 def test_a_state_of_another_shape_is_refused_and_nothing_changes(backend):
     with using(backend):
-        side = Side(slalom.optim.Adam, {})
+        side = Four(slalom.optim.Adam, {})
         side.step(0)
         side.of(1)["exp_avg"].data = torch.zeros(3, 4)
         before = side.seen()

@@ -280,7 +280,7 @@ def test_parameters_and_gradients_that_are_views_of_one_memory(name, options):
             optimizer.step()
         ends.append([flat])
         if len(ends) == 1:
-            assert {row[3] for row in slalom.explain(optimizer).rows} == {"llvm"}
+            assert {row[4] for row in slalom.explain(optimizer).rows} == {"compiled"}
     assert_alike(ends)
 
 

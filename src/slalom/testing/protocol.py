@@ -144,18 +144,18 @@ def gradients_are_left_alone(subject: Subject) -> None:
 
 def storage_may_move(subject: Subject) -> None:
     """Parameters and states may get another memory between steps, as ``module.to`` gives it."""
-    values = starts()
-    grads = gradients(values, 6)
-    params = parameters(values)
-    optimizer = subject.make(params)
-    for row in grads:
-        walk(optimizer, params, [row])
+
+    def move(optimizer: Optimizer, params: list[Parameter]) -> None:
         for param in params:
             param.data = param.detach().clone()
             for state in optimizer.state.get(param, {}).values():
                 if isinstance(state, Tensor):
                     state.data = state.detach().clone()
-    subject.close(params, run(subject.make, values, grads), 0.0, "moved to other memory")
+
+    values = starts()
+    grads = gradients(values, 6)
+    moved = run(subject.make, values, grads, before=move)
+    subject.close(moved, run(subject.make, values, grads), 0.0, "moved to other memory")
 
 
 def parameter_groups_may_be_edited(subject: Subject) -> None:

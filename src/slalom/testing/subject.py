@@ -160,7 +160,19 @@ GROUPS = (slice(0, 2), slice(2, None))
 """The parameters of the groups of :func:`in_two_groups`."""
 
 
-def run(make: Make, values: Sequence[Tensor], grads: Iterable[Sequence[Tensor | None]]) -> Any:
-    """The parameters after training from ``values`` on these gradients."""
+def run(
+    make: Make,
+    values: Sequence[Tensor],
+    grads: Iterable[Sequence[Tensor | None]],
+    before: Callable[[Optimizer, list[Parameter]], Any] = lambda optimizer, params: None,
+) -> list[Parameter]:
+    """The parameters after training from ``values`` on these gradients.
+
+    ``before`` is called before each step.
+    """
     params = parameters(values)
-    return walk(make(params), params, grads)
+    optimizer = make(params)
+    for row in grads:
+        before(optimizer, params)
+        walk(optimizer, params, [row])
+    return params

@@ -36,8 +36,9 @@ class Task:
             that loads them keeps them.
         loss: (output, target) -> one number, the mean over the batch (or an ``nn`` loss, also
             with ``reduction="sum"``).
-        train, valid: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or
-            a ``DataLoader``, whose batch size is taken.
+        train: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or a
+            ``DataLoader``, whose batch size is taken.
+        valid: the same, of what is evaluated.
         metric: the name of one of :data:`slalom.train.metrics.METRICS`, such as accuracy, or a
             function (outputs, targets) -> number of the whole validation set. One that is about
             classes reads them by :func:`slalom.train.metrics.predicted_classes`.
