@@ -67,7 +67,8 @@ def handles(params: Sequence[Any]) -> Sequence[Any]:
     item may be taken only while a parameter group is known to hold the parameter.
     """
     addresses = (ctypes.c_void_p * len(params))(*map(id, params))
-    return (ctypes.py_object * len(params)).from_buffer(addresses)
+    objects: Any = (ctypes.py_object * len(params)).from_buffer(addresses)
+    return objects
 
 
 class Alive:

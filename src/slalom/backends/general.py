@@ -88,7 +88,7 @@ class GeneralLaunch(Launch):
         self._lies = _addresses(written)
         self._written = _Runs(written)
         # Of each gradient what was seen of it last, and whether it lies in what is written.
-        grads = [s.param.grad for s in slots]
+        grads: list[Any] = [s.param.grad for s in slots]
         present = [i for i, g in enumerate(grads) if g is not None]
         self._forms: list[Any] = [None] * len(slots)
         self._reach = np.zeros(len(slots), np.uint64)
@@ -334,11 +334,10 @@ def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
     try:
         from torch._C._dynamo.guards import TensorGuards
 
-        return TensorGuards(
-            *tensors,
-            dynamic_dims_sizes=[list(t.shape) for t in tensors],
-            dynamic_dims_strides=[list(t.stride()) for t in tensors],
-        ).check
+        shapes: Any = [list(t.shape) for t in tensors]
+        strides: Any = [list(t.stride()) for t in tensors]
+        guards = TensorGuards(*tensors, dynamic_dims_sizes=shapes, dynamic_dims_strides=strides)
+        return guards.check
     except Exception:  # not in this version of torch, or not for such tensors
         return lambda *_: False
 

@@ -36,10 +36,10 @@ class Watch:
         self._values = self._found(states)
 
     def _found(self, states: Mapping[Tensor, Mapping[str, Any]]) -> list[list[int]]:
-        """Ids of what stands under these names; TypeError or KeyError if something misses."""
+        """Ids of what stands under these names; KeyError if something misses."""
         own: dict[int, Any] = dict(zip(map(id, states), states.values(), strict=True))
         return [
-            list(map(id, chain.from_iterable(map(values, map(own.get, params)))))
+            list(map(id, chain.from_iterable(map(values, map(own.__getitem__, params)))))
             for params, values in self._kept
         ]
 
@@ -49,5 +49,5 @@ class Watch:
             return False
         try:
             return self._found(states) == self._values
-        except (KeyError, TypeError):  # a parameter or a name is gone
+        except KeyError:  # a parameter or a name is gone
             return False

@@ -116,7 +116,7 @@ class _Writer:
         name, (first, *rest) = operation.name, operation.operands
         x, sign = self.names[id(first)], "-" if operation.negative else ""
         scale = None if operation.scale is None else self.text(operation.scale)
-        if scale is not None and id(operation.scale) in self.late:
+        if operation.scale is not None and id(operation.scale) in self.late:
             # torch takes a factor only as a number
             product, _ = self.call("mul", False, self.names[id(rest[0])], [operation.scale])
             self.in_place = False
