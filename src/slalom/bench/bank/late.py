@@ -1,0 +1,64 @@
+"""Late bloomers: whoever is best in the end first throws the loss up."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slalom.bench.bank._entry import banked
+from slalom.bench.bank._parts import cut, mlp, one_number
+from slalom.train import Task
+
+
+class Start(nn.Module):
+    """A linear function that starts at weights near the given ones."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        super().__init__()
+        near = torch.from_numpy(weights.astype(np.float32))
+        self.weight = nn.Parameter(near + 0.02 * torch.randn(len(near)))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Values (n, 1) of rows (n, d)."""
+        return (rows @ self.weight)[:, None]
+
+
+@banked("late bloomer: steep directions are right at first")
+def far_and_flat(name: str) -> Task:
+    """Eight steep directions start where they should be, and four flat ones far from it.
+
+    Large rates throw the steep ones out, and are the only ones to come far enough along the flat.
+    """
+    chance = np.random.default_rng(0)
+    rows = chance.standard_normal((384, 12)) * np.array([1.0] * 8 + [0.01] * 4)
+    goal = np.array([1.0] * 8 + [100.0, -90.0, 110.0, -95.0])
+    values = rows @ goal
+    start = np.array([1.0] * 8 + [0.0] * 4)
+    train, valid = cut(rows, values, 256)
+    return Task(
+        lambda: Start(start), one_number, train, valid, "loss", 0.15, 16, max_steps=1000,
+        eval_every=6, name=name,
+    )  # fmt: skip
+
+
+def _high(module: nn.Sequential) -> nn.Sequential:
+    """With a last layer that begins at a tenth of the usual, as wide networks are started."""
+    last = module[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight *= 0.1
+    return module
+
+
+@banked("late bloomer: an offset to be unlearnt")
+def high_offset(name: str) -> Task:
+    """Values around ten: what is good for the offset upsets the rest."""
+    chance = np.random.default_rng(0)
+    inputs = chance.standard_normal((512, 6))
+    values = 10 + np.sin(2 * inputs[:, 0]) + inputs[:, 1] * inputs[:, 2]
+    train, valid = cut(inputs, values, 384)
+    return Task(
+        lambda: _high(mlp(6, 32, 1)), one_number, train, valid, "loss", 0.5, 16, max_steps=1000,
+        eval_every=6, name=name,
+    )  # fmt: skip
