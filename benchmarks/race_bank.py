@@ -7,7 +7,8 @@ ended at any time and goes on where it stopped. ``race_bank.py --show [TASK ...]
 import sys
 from pathlib import Path
 
-from slalom.bench.record import record, show
+from slalom.bench.kinds import show
+from slalom.bench.record import record
 
 if __name__ == "__main__":
     folder, names = Path(__file__).parent / "bank", sys.argv[1:]

@@ -12,13 +12,14 @@ is nearly as good as the rule's best, the gaps beside it are filled, until neigh
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from slalom.bench.need import Need
+from slalom.bench.race import SUFFIX, capped
+from slalom.bench import lanes
 from slalom.bench.bank import BANK, load
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
@@ -28,9 +29,6 @@ from slalom.racing.runner import History, Request
 from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS
 from slalom.train import Task
-
-SUFFIX = ".json.xz"
-"""Of the file of a task."""
 
 SEEDS = 8
 
@@ -49,6 +47,12 @@ GOOD = 1.25
 FARTHEST = 6
 """Steps of the first grid, at most, by which the grid grows past one of its edges."""
 
+LANES = 96
+"""Runs side by side at most."""
+
+ROOM = 1 << 15
+"""Samples in one pass through a stacked model, at most, so that their memory is bounded."""
+
 PAUSE = 20.0
 """Seconds of recording after which what is there is written."""
 
@@ -61,11 +65,8 @@ class Recorder:
     """
 
     def __init__(self, task: Task, path: Path, *, seeds: int = SEEDS, cap: int | None = None):
-        self.task, self.path, self.seeds = task, path, seeds
+        self.task, self.path, self.seeds = capped(task, cap), path, seeds
         self._part = path.with_name(path.name + ".part")
-        if cap is not None and cap < task.max_steps:
-            self.task = copy.copy(task)
-            self.task.max_steps = cap
         terms = Terms.of(self.task)
         found = next((p for p in (path, self._part) if p.exists()), None)
         self.bank = Bank.load(found) if found else Bank(terms)
@@ -74,7 +75,7 @@ class Recorder:
                 f"{found} is of {self.bank.terms}, and the task of {terms}; remove the file to "
                 "record it anew"
             )
-        self._trainer = Trainer(self.task)
+        self._stacked = lanes.stacks(self.task)
         self._saved = time.monotonic()
 
     def record(self, field: Iterable[Family] = FIELD.values()) -> Bank:
@@ -83,8 +84,7 @@ class Recorder:
             return self.bank
         for family in field:
             while missing := self._missing(family):
-                for rate, seed in missing:
-                    self._run(family, rate, seed)
+                self._train(family, missing)
         self.bank.save(self.path)
         self._part.unlink(missing_ok=True)
         return self.bank
@@ -115,16 +115,28 @@ class Recorder:
         losses = sorted(loss if math.isfinite(loss) else math.inf for loss in losses)
         return Need.of(self.task, lane, histories).expected, losses[len(losses) // 2]
 
-    def _run(self, family: Family, rate: float, seed: int) -> None:
-        entrant = Entrant(0, family, {"lr": rate})
-        lane = Lane.of(self.task, entrant)
-        request = Request(entrant, seed, self.bank.terms.until(lane), lane.every)
-        ((_, history),) = self._trainer.advance([request])
-        self._trainer.forget(entrant, seed)
-        self.bank.histories.setdefault((family.label, rate), []).append(history)
-        if time.monotonic() - self._saved > PAUSE:
-            self.bank.save(self._part)
-            self._saved = time.monotonic()
+    def _train(self, family: Family, missing: Sequence[tuple[float, int]]) -> None:
+        """Train so many as go side by side, and keep them."""
+        entrants = {rate: Entrant(i, family, {"lr": rate}) for i, (rate, _) in enumerate(missing)}
+        lane = Lane.of(self.task, next(iter(entrants.values())))
+        until = self.bank.terms.until(lane)
+        runs = [(entrants[rate], seed) for rate, seed in missing]
+        for i in range(0, len(runs), n := max(1, min(LANES, ROOM // lane.batch))):
+            part = runs[i : i + n]
+            found = lanes.train(self.task, part, until) if self._stacked else self._alone(part, until)
+            for (entrant, _), history in zip(part, found, strict=True):
+                self.bank.histories.setdefault((family.label, entrant.hypers["lr"]), []).append(history)
+            if time.monotonic() - self._saved > PAUSE:
+                self.bank.save(self._part)
+                self._saved = time.monotonic()
+
+    def _alone(self, runs: Sequence[tuple[Entrant, int]], until: int) -> Iterator[History]:
+        trainer = Trainer(self.task)
+        for entrant, seed in runs:
+            lane = Lane.of(self.task, entrant)
+            ((_, history),) = trainer.advance([Request(entrant, seed, until, lane.every)])
+            trainer.forget(entrant, seed)
+            yield history
 
 
 def coarse(family: Family) -> list[float]:
@@ -175,6 +187,3 @@ def record(folder: Path, names: Iterable[str] = ()) -> None:
             f"{time.monotonic() - begun:.0f} s",
             flush=True,
         )
-
-
-def show(folder: Path, names: Iterable[str] = ()) -> None: ...

@@ -48,8 +48,8 @@ def logistic_1e4(name: str) -> Task:
     rows, weights = _rotated(512, 12, 1e4, 1)
     data = rows.astype(np.float32), (rows @ weights > 0).astype(np.int64)
     return Task(
-        lambda: nn.Linear(12, 2), nn.CrossEntropyLoss(), data, data, "loss", 0.2, 32,
-        max_steps=800, eval_every=5, name=name,
+        lambda: nn.Linear(12, 2), nn.CrossEntropyLoss(), data, data, "loss", 0.15, 32,
+        max_steps=400, eval_every=4, name=name,
     )  # fmt: skip
 
 
@@ -63,16 +63,15 @@ def rare_words(name: str) -> Task:
     labels = (logits > np.median(logits)).astype(np.int64)
     return Task(
         lambda: nn.Linear(300, 2), nn.CrossEntropyLoss(), (inputs[:700], labels[:700]),
-        (inputs[700:], labels[700:]), "accuracy", 0.85, 16, max_steps=800, eval_every=5, name=name,
+        (inputs[700:], labels[700:]), "accuracy", 0.85, 16, max_steps=300, eval_every=2, name=name,
     )  # fmt: skip
 
 
 def _scaled(name: str, inputs: float, outputs: float, target: float, max_steps: int) -> Task:
-    """A plane with a wave across it, in units that are no good ones; the target is in good ones."""
+    """A plane in units that are no good ones, with errors of 0.1; the target is in good ones."""
     chance = np.random.default_rng(0)
-    rows = chance.standard_normal((384, 8)) * np.geomspace(1, 0.3, 8)
-    values = rows @ (chance.choice([-1.0, 1.0], 8) / np.geomspace(1, 0.3, 8))
-    values += 0.3 * np.sin(3 * rows[:, 0])
+    rows, weights = _rotated(384, 8, 100.0, 2)
+    values = rows @ weights + 0.1 * chance.standard_normal(384)
     x, y = (inputs * rows).astype(np.float32), (outputs * values).astype(np.float32)
     return Task(
         lambda: nn.Linear(8, 1, bias=False), one_number, (x[:256], y[:256]), (x[256:], y[256:]),
@@ -83,10 +82,10 @@ def _scaled(name: str, inputs: float, outputs: float, target: float, max_steps: 
 @banked("best rate outside its range: faint inputs")
 def faint_inputs(name: str) -> Task:
     """Inputs of 0.1: gradient descent must go a hundred times as fast as usual."""
-    return _scaled(name, 0.1, 1.0, 0.08, 400)
+    return _scaled(name, 0.1, 1.0, 0.02, 600)
 
 
 @banked("best rate outside its range: loud inputs")
 def loud_inputs(name: str) -> Task:
     """Inputs and outputs of 20: gradient descent must go four hundred times as slowly as usual."""
-    return _scaled(name, 20.0, 20.0, 0.08, 400)
+    return _scaled(name, 20.0, 20.0, 0.02, 600)

@@ -37,8 +37,8 @@ def far_and_flat(name: str) -> Task:
     start = np.array([1.0] * 8 + [0.0] * 4)
     train, valid = cut(rows, values, 256)
     return Task(
-        lambda: Start(start), one_number, train, valid, "loss", 0.15, 16, max_steps=1000,
-        eval_every=6, name=name,
+        lambda: Start(start), one_number, train, valid, "loss", 0.15, 16, max_steps=720,
+        eval_every=5, name=name,
     )  # fmt: skip
 
 

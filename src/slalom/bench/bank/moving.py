@@ -37,13 +37,13 @@ class Turning(nn.Module):
 
 @banked("non-stationary: the inputs turn")
 def turning_classes(name: str) -> Task:
-    """Four classes by quadrant and a third axis, which turn once in 1200 updates."""
+    """Four classes by quadrant and a third axis, which turn once in 250 updates."""
     rows = np.random.default_rng(0).standard_normal((768, 4))
     labels = (rows[:, 0] * rows[:, 1] + rows[:, 2] > 0).astype(int)
     train, valid = cut(rows, labels, 512)
     return Task(
-        lambda: Turning(mlp(4, 24, 2), 2 * math.pi / 1200), nn.CrossEntropyLoss(), train, valid,
-        "accuracy", 0.87, 32, max_steps=1000, eval_every=6, name=name,
+        lambda: Turning(mlp(4, 24, 2), 2 * math.pi / 250), nn.CrossEntropyLoss(), train, valid,
+        "accuracy", 0.9, 32, max_steps=160, eval_every=1, name=name,
     )  # fmt: skip
 
 

@@ -70,5 +70,5 @@ def deep_tanh(name: str) -> Task:
     train, valid = cut(inputs, values, 384)
     return Task(
         lambda: mlp(4, *[8] * 8, 1, between=nn.Tanh), one_number, train, valid, "loss", 0.1, 16,
-        max_steps=800, eval_every=5, name=name,
+        max_steps=360, eval_every=3, name=name,
     )  # fmt: skip

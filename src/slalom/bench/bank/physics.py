@@ -67,7 +67,7 @@ def poisson(name: str) -> Task:
     inside = [x, 0 * x, 0 * x, 1 + 0 * x, -(np.pi**2) / 4 * np.sin(np.pi * x)]
     return _task(
         name, inside, [[-1, 3, 0, 0, 0], [1, 3, 0, 0, 0]], target=0.02, batch_size=32,
-        max_steps=1200, eval_every=8,
+        max_steps=260, eval_every=2,
     )  # fmt: skip
 
 
@@ -78,5 +78,5 @@ def oscillator(name: str) -> Task:
     inside = [x, 3 + 0 * x, 0 * x, 1 / 3 + 0 * x, 0 * x]
     return _task(
         name, inside, [[0, 2, 0, 0, 2], [0, 0, 1, 0, 0]], target=0.03, batch_size=32,
-        max_steps=1600, eval_every=10,
+        max_steps=480, eval_every=4,
     )  # fmt: skip
