@@ -1,4 +1,4 @@
-"""A table of the bank: what each task asks of a search, so that its kind can be seen in its runs."""
+"""A table of the bank: what each task asks of a search, and that it is what it says it is."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ early: share of settings with a lower loss than it at an eighth of its way
 then, rule by rule: the best rate, what it needs, and the seeds that arrive (* outside its range)"""
 
 
-def show(
-    folder: Path, names: Iterable[str] = (), write: Callable[[str], None] = print
-) -> None:
+def show(folder: Path, names: Iterable[str] = (), write: Callable[[str], None] = print) -> None:
     """Write the table, for all recorded tasks or for those named."""
     write(EXPLAINED)
     for task, bank in banked(folder, tuple(names)):
@@ -89,7 +87,7 @@ def _ways(task: Task, runs: Iterable[History]) -> list[list[float]]:
 
 
 def waiting(task: Task, run: History) -> float:
-    """The share of a run's way to the target before it has moved for good by :data:`MOVED` of it."""
+    """The share of a run's way before it has for good done :data:`MOVED` of what it has to do."""
     ((first, *rest),) = _ways(task, [run])
     assert task.target is not None
     moved = [(m - first) / (task.target - first) if task.target != first else 1.0 for m in rest]

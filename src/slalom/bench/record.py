@@ -5,22 +5,25 @@ as many evaluations beyond it as holding takes; a setting that never arrives is 
 every seed. So a replayed race is never in want of a run, as long as it ends where the task does.
 
 The learning rates begin as a coarse grid over the range that a rule declares and beyond it by
-:data:`BEYOND` on both sides. Where the best of them lies at an edge, the grid grows; where a setting
-is nearly as good as the rule's best, the gaps beside it are filled, until neighbours lie within
-:data:`STEP` of one another. What is best is judged on all the seeds (:class:`slalom.bench.need.Need`).
+:data:`BEYOND` on both sides. Where the best of them lies at an edge, the grid grows; where a
+setting is nearly as good as the rule's best, the gaps beside it are filled, until neighbours lie
+within :data:`STEP` of one another. What is best is judged on all the seeds, by the expected work
+with restarts (:mod:`slalom.bench.need`). Runs are trained side by side where the model allows it
+(:mod:`slalom.bench.lanes`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from slalom.bench.need import Need
-from slalom.bench.race import SUFFIX, capped
 from slalom.bench import lanes
 from slalom.bench.bank import BANK, load
+from slalom.bench.need import Need
+from slalom.bench.race import SUFFIX, capped
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
@@ -47,10 +50,7 @@ GOOD = 1.25
 FARTHEST = 6
 """Steps of the first grid, at most, by which the grid grows past one of its edges."""
 
-LANES = 96
-"""Runs side by side at most."""
-
-ROOM = 1 << 15
+ROOM = 1 << 16
 """Samples in one pass through a stacked model, at most, so that their memory is bounded."""
 
 PAUSE = 20.0
@@ -89,54 +89,43 @@ class Recorder:
         self._part.unlink(missing_ok=True)
         return self.bank
 
-    def _missing(self, family: Family) -> list[tuple[float, int]]:
+    def _missing(self, family: Family) -> list[float]:
+        """The learning rates that are to be recorded next."""
         own = self.bank.rates(family.label)
-        wanted = sorted({*own, *coarse(family)})
-        if set(wanted) <= set(own) and self._whole(family.label, own):
-            needs = [self._need(family, rate) for rate in own]
-            wanted = refined(own, needs, (coarse(family)[0], coarse(family)[-1]))
-        return [
-            (rate, seed)
-            for rate in wanted
-            for seed in range(len(self._of(family.label, rate)), self.seeds)
-        ]
-
-    def _whole(self, label: str, rates: Sequence[float]) -> bool:
-        return all(len(self._of(label, rate)) >= self.seeds for rate in rates)
-
-    def _of(self, label: str, rate: float) -> list[History]:
-        return self.bank.histories.get((label, rate), [])
+        first = coarse(family)
+        if not set(first) <= set(own):
+            return sorted({*first} - {*own})
+        needs = [self._need(family, rate) for rate in own]
+        return sorted({*refined(own, needs, (first[0], first[-1]))} - {*own})
 
     def _need(self, family: Family, rate: float) -> tuple[float, float]:
         """(expected work, lowest loss): what learning rates of a rule are ranked by."""
-        histories = self._of(family.label, rate)
+        histories = self.bank.histories[family.label, rate]
         lane = Lane.of(self.task, Entrant(0, family, {"lr": rate}))
         losses = [min((e.valid_loss for e in h.evaluations), default=math.inf) for h in histories]
         losses = sorted(loss if math.isfinite(loss) else math.inf for loss in losses)
         return Need.of(self.task, lane, histories).expected, losses[len(losses) // 2]
 
-    def _train(self, family: Family, missing: Sequence[tuple[float, int]]) -> None:
+    def _train(self, family: Family, rates: Sequence[float]) -> None:
         """Train so many as go side by side, and keep them."""
-        entrants = {rate: Entrant(i, family, {"lr": rate}) for i, (rate, _) in enumerate(missing)}
-        lane = Lane.of(self.task, next(iter(entrants.values())))
-        until = self.bank.terms.until(lane)
-        runs = [(entrants[rate], seed) for rate, seed in missing]
-        for i in range(0, len(runs), n := max(1, min(LANES, ROOM // lane.batch))):
-            part = runs[i : i + n]
-            found = lanes.train(self.task, part, until) if self._stacked else self._alone(part, until)
-            for (entrant, _), history in zip(part, found, strict=True):
-                self.bank.histories.setdefault((family.label, entrant.hypers["lr"]), []).append(history)
+        lane = Lane.of(self.task, Entrant(0, family, {}))
+        until, many = self.bank.terms.until(lane), max(1, ROOM // (lane.batch * self.seeds))
+        for i in range(0, len(rates), many):
+            entrants = [Entrant(0, family, {"lr": rate}) for rate in rates[i : i + many]]
+            if self._stacked:
+                found = lanes.train(self.task, entrants, range(self.seeds), until)
+            else:
+                found = [self._alone(entrant, until) for entrant in entrants]
+            for entrant, histories in zip(entrants, found, strict=True):
+                self.bank.histories[family.label, entrant.hypers["lr"]] = histories
             if time.monotonic() - self._saved > PAUSE:
                 self.bank.save(self._part)
                 self._saved = time.monotonic()
 
-    def _alone(self, runs: Sequence[tuple[Entrant, int]], until: int) -> Iterator[History]:
-        trainer = Trainer(self.task)
-        for entrant, seed in runs:
-            lane = Lane.of(self.task, entrant)
-            ((_, history),) = trainer.advance([Request(entrant, seed, until, lane.every)])
-            trainer.forget(entrant, seed)
-            yield history
+    def _alone(self, entrant: Entrant, until: int) -> list[History]:
+        trainer, lane = Trainer(self.task), Lane.of(self.task, entrant)
+        requests = (Request(entrant, seed, until, lane.every) for seed in range(self.seeds))
+        return [history for r in requests for _, history in trainer.advance([r])]
 
 
 def coarse(family: Family) -> list[float]:
@@ -158,7 +147,7 @@ def refined(
     further = {0: rates[0] / step, len(rates) - 1: rates[-1] * step}.get(best, 0.0)
     reach = step ** (FARTHEST + 0.5)
     added = [_rounded(further)] if edges[0] / reach < further < edges[1] * reach else []
-    for i, (low, high) in enumerate(zip(rates[:-1], rates[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(rates)):
         good = min(needs[i][0], needs[i + 1][0]) <= GOOD * needs[best][0] < math.inf
         parts = math.ceil(math.log(high / low) / math.log(STEP) - 0.01)
         if good and parts > 1:

@@ -178,7 +178,11 @@ def race_cost(task: Task, bank: Bank, seed: int) -> float:
     """What the whole race needs, finals and all."""
     with tempfile.TemporaryDirectory() as folder:
         result = slalom.race(
-            task, seed=seed, baseline=None, out=Path(folder) / "race", runner=replayer(task, bank, seed)
+            task,
+            seed=seed,
+            baseline=None,
+            out=Path(folder) / "race",
+            runner=replayer(task, bank, seed),
         )
     if result.winner is None or result.cost.runs is None:
         return math.inf

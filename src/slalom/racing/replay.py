@@ -215,7 +215,9 @@ class Replayer(Runner):
 def _evaluations(columns: list[list[float | None] | None]) -> tuple[Evaluation, ...]:
     steps, samples, train, valid, metric = columns
     found, step, seen = [], 0, 0
-    rows = zip(steps or (), samples or (), train or (), valid or (), metric or valid or (), strict=True)
+    rows = zip(
+        steps or (), samples or (), train or (), valid or (), metric or valid or (), strict=True
+    )
     for more, taken, *judged in rows:
         step, seen = step + int(more or 0), seen + int(taken or 0)
         found.append(Evaluation(step, seen, 0.0, *(math.nan if v is None else v for v in judged)))

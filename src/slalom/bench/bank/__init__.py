@@ -1,10 +1,9 @@
 """Tasks of many kinds on which the search of a race is judged; users see those of slalom.tasks.
 
-Each function here that is marked by :func:`banked` is a task, called like the function, with dashes.
-To add one, write it into the module of its kind, or into a new module: they are all read.
-All of them are small, so that every setting of every classic rule can be recorded on several seeds.
-A task's ``max_steps`` is about four times what its best setting typically needs, and the horizon to
-which its runs are recorded.
+Each function here that is marked by ``banked`` is a task, called like the function, with dashes. To
+add one, write it into the module of its kind, or into a new module: they are all read. All of them
+are small, so that every setting of every classic rule can be recorded on several seeds. A task's
+``max_steps`` is some four times what its best setting needs, and the horizon of the recording.
 """
 
 from __future__ import annotations

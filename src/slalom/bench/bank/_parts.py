@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 def mlp(*sizes: int, between: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
     """A multi-layer perceptron of these sizes, with ``between()`` between its layers."""
     layers: list[nn.Module] = []
-    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+    for n, m in pairwise(sizes):
         layers += [nn.Linear(n, m), between()]
     return nn.Sequential(*layers[:-1])
 
@@ -40,4 +41,4 @@ def digits() -> Pair:
     from sklearn.datasets import load_digits
 
     inputs, classes = load_digits(return_X_y=True)
-    return inputs / 16, classes
+    return np.asarray(inputs) / 16, np.asarray(classes)

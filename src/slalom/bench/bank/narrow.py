@@ -39,7 +39,7 @@ def ring(name: str) -> Task:
 
 @banked("plateau: a rest halfway")
 def wave(name: str) -> Task:
-    """A sine from -240 to 240 degrees by four hidden units: all come to rest on half of it for a while."""
+    """A sine from -240 to 240 degrees by four hidden units, which rest on half of it first."""
     x = np.linspace(-1, 1, 128)[:, None]
     data = x.astype(np.float32), np.sin(4 * np.pi / 3 * x[:, 0]).astype(np.float32)
     return Task(

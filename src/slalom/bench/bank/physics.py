@@ -1,4 +1,4 @@
-"""Differential equations solved by a network (Raissi et al. 2019), their second derivatives exact."""
+"""Differential equations solved by a network (Raissi et al. 2019), second derivatives exact."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Curve(nn.Module):
                 slope = 1 - u * u
                 second = slope * (second - 2 * u * first * first)
                 first = slope * first
-            weight = layer.weight.T
+            weight = layer.get_parameter("weight").T
             u, first, second = layer(u), first @ weight, second @ weight
         return torch.cat([u, first, second], 1)
 

@@ -27,8 +27,8 @@ def small_cnn(name: str) -> Task:
         )  # fmt: skip
 
     return Task(
-        model, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.93, 16, max_steps=800,
-        eval_every=6, name=name,
+        model, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.92, 16, max_steps=480,
+        eval_every=5, name=name,
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def small_rnn(name: str) -> Task:
     train, valid = cut(*digits(), 1200)
     valid = valid[0][:200], valid[1][:200]
     return Task(
-        Reader, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.85, 16, max_steps=700,
+        Reader, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.85, 16, max_steps=640,
         eval_every=6, name=name,
     )  # fmt: skip
 
@@ -81,8 +81,8 @@ def small_attention(name: str) -> Task:
     train, valid = cut(*digits(), 1200)
     valid = valid[0][:200], valid[1][:200]
     return Task(
-        Attentive, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.8, 16, max_steps=1600,
-        eval_every=10, name=name,
+        Attentive, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.8, 16, max_steps=900,
+        eval_every=9, name=name,
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def digits_code(name: str) -> Task:
     train, valid = images[:600], images[600:]
     return Task(
         lambda: mlp(64, 32, 8, 32, 64), nn.MSELoss(), (train, train), (valid, valid), "loss",
-        0.042, 16, max_steps=1600, eval_every=12, name=name,
+        0.045, 16, max_steps=800, eval_every=8, name=name,
     )  # fmt: skip
 
 
