@@ -137,7 +137,8 @@ def test_a_recording_of_another_task_is_refused(recorded):
 @pytest.mark.parametrize("label", FIELD)
 def test_runs_side_by_side_are_those_of_a_trainer(label):
     task = small_task(max_steps=40)
-    rates = [FIELD[label].space["lr"][0], FIELD[label].space["lr"][1]]
+    low, high = FIELD[label].space["lr"]
+    rates = [low, math.sqrt(low * high)]  # larger ones blow the rounding up
     entrants = [Entrant(0, FIELD[label], {"lr": rate}) for rate in rates]
     until = Lane.of(task, entrants[0]).until(40)
     for entrant, histories in zip(
@@ -156,10 +157,9 @@ def test_runs_side_by_side_are_those_of_a_trainer(label):
 
 def test_a_run_that_diverges_beside_others_ends_as_alone():
     task = small_task(max_steps=40, metric="loss", target=0.01)
-    task.loss = nn.MultiMarginLoss(p=2)
-    entrants = [Entrant(0, FIELD["SGD"], {"lr": rate}) for rate in (0.1, 1e4)]
+    entrants = [Entrant(0, FIELD["SGD"], {"lr": rate}) for rate in (0.1, 1e6)]
     (fine, _), (blown, _) = lanes.train(task, entrants, [0, 1], 40)
-    alone = answer(Trainer(task), request(task, "SGD", 1e4, 0, 40))
+    alone = answer(Trainer(task), request(task, "SGD", 1e6, 0, 40))
     assert (blown.ended, blown.step) == (alone.ended, alone.step) == (Status.DIVERGED, alone.step)
     assert fine.ended is None
     assert fine.step == 40
@@ -275,7 +275,9 @@ def test_races_deal_other_seeds_to_their_heats():
 def test_a_replay_answers_what_a_run_would(recorded):
     task, path, bank = recorded
     runner = Replayer(task, Bank.load(path))
-    for (label, rate), _ in bank.histories.items():
+    tame = [key for key in bank.histories if key[1] < 0.3]
+    assert {label for label, _ in tame} == {"SGD", "BGD"}
+    for label, rate in tame:
         for seed, work in ((0, 20), (2, 60)):
             asked = request(task, label, rate, seed, work)
             trained, replayed = answer(Trainer(task), asked), answer(runner, asked)
@@ -306,7 +308,7 @@ def test_a_harder_target_than_was_recorded_is_not_made_up(recorded):
     task, _, bank = recorded
     harder = small_task(max_steps=60, target=1.01)
     runner = Replayer(harder, bank)
-    rate = next(r for r in bank.rates("SGD") if bank.histories["SGD", r][0].crossing(task))
+    rate = next(r for r in bank.rates("SGD") if bank.histories["SGD", r][0].step < 60)
     with pytest.raises(InputError, match="record it further"):
         answer(runner, request(harder, "SGD", rate, 0, 60))
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -23,17 +22,15 @@ def mlp(*sizes: int, between: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequentia
 def cut(inputs: np.ndarray, targets: np.ndarray, n: int, seed: int = 0) -> tuple[Pair, Pair]:
     """The samples in a random order, the first ``n`` for training and the rest for validation.
 
-    Floating-point numbers become float32, whole ones int64.
+    Floating-point numbers become float32, whole ones int64; targets that are one number a sample
+    become (n, 1).
     """
+    if targets.ndim == 1 and targets.dtype.kind == "f":
+        targets = targets[:, None]
     order = np.random.default_rng(seed).permutation(len(inputs))
     whole = [a.astype(np.int64 if a.dtype.kind in "iub" else np.float32) for a in (inputs, targets)]
     first, rest = ((whole[0][i], whole[1][i]) for i in (order[:n], order[n:]))
     return first, rest
-
-
-def one_number(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean squared error of outputs (n, 1) and targets (n,)."""
-    return torch.square(outputs.squeeze(1) - targets).mean()
 
 
 def digits() -> Pair:

@@ -6,7 +6,6 @@ import numpy as np
 from torch import nn
 
 from slalom.bench.bank._entry import banked
-from slalom.bench.bank._parts import one_number
 from slalom.train import Task
 
 
@@ -23,9 +22,9 @@ def _rotated(n: int, dimensions: int, condition: float, seed: int) -> tuple[np.n
 def _least_squares(name: str, condition: float, target: float, max_steps: int, every: int) -> Task:
     rows, weights = _rotated(256, 12, condition, 0)
     values = rows @ weights
-    data = rows.astype(np.float32), (values / values.std()).astype(np.float32)
+    data = rows.astype(np.float32), (values / values.std()).astype(np.float32)[:, None]
     return Task(
-        lambda: nn.Linear(12, 1, bias=False), one_number, data, data, "loss", target, 32,
+        lambda: nn.Linear(12, 1, bias=False), nn.MSELoss(), data, data, "loss", target, 32,
         max_steps=max_steps, eval_every=every, name=name,
     )  # fmt: skip
 
@@ -72,9 +71,9 @@ def _scaled(name: str, inputs: float, outputs: float, target: float, max_steps: 
     chance = np.random.default_rng(0)
     rows, weights = _rotated(384, 8, 100.0, 2)
     values = rows @ weights + 0.1 * chance.standard_normal(384)
-    x, y = (inputs * rows).astype(np.float32), (outputs * values).astype(np.float32)
+    x, y = (inputs * rows).astype(np.float32), (outputs * values).astype(np.float32)[:, None]
     return Task(
-        lambda: nn.Linear(8, 1, bias=False), one_number, (x[:256], y[:256]), (x[256:], y[256:]),
+        lambda: nn.Linear(8, 1, bias=False), nn.MSELoss(), (x[:256], y[:256]), (x[256:], y[256:]),
         "loss", outputs**2 * target, 16, max_steps=max_steps, eval_every=3, name=name,
     )  # fmt: skip
 

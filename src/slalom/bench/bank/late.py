@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.bench.bank._entry import banked
-from slalom.bench.bank._parts import cut, mlp, one_number
+from slalom.bench.bank._parts import cut, mlp
 from slalom.train import Task
 
 
@@ -37,7 +37,7 @@ def far_and_flat(name: str) -> Task:
     start = np.array([1.0] * 8 + [0.0] * 4)
     train, valid = cut(rows, values, 256)
     return Task(
-        lambda: Start(start), one_number, train, valid, "loss", 0.15, 16, max_steps=720,
+        lambda: Start(start), nn.MSELoss(), train, valid, "loss", 0.15, 16, max_steps=720,
         eval_every=5, name=name,
     )  # fmt: skip
 
@@ -59,6 +59,6 @@ def high_offset(name: str) -> Task:
     values = 10 + np.sin(2 * inputs[:, 0]) + inputs[:, 1] * inputs[:, 2]
     train, valid = cut(inputs, values, 384)
     return Task(
-        lambda: _high(mlp(6, 32, 1)), one_number, train, valid, "loss", 0.5, 16, max_steps=1000,
+        lambda: _high(mlp(6, 32, 1)), nn.MSELoss(), train, valid, "loss", 0.5, 16, max_steps=1000,
         eval_every=6, name=name,
     )  # fmt: skip

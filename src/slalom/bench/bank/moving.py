@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.bench.bank._entry import banked
-from slalom.bench.bank._parts import cut, mlp, one_number
+from slalom.bench.bank._parts import cut, mlp
 from slalom.train import Task
 
 
@@ -73,6 +73,6 @@ def walking_goal(name: str) -> Task:
     values = rows @ chance.standard_normal(8) + 0.1 * chance.standard_normal(512)
     train, valid = cut(rows, values, 384)
     return Task(
-        Following, one_number, train, valid, "loss", 0.014, 16, max_steps=400, eval_every=4,
+        Following, nn.MSELoss(), train, valid, "loss", 0.014, 16, max_steps=400, eval_every=4,
         name=name,
     )  # fmt: skip

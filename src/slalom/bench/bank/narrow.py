@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from slalom.bench.bank._entry import banked
-from slalom.bench.bank._parts import cut, mlp, one_number
+from slalom.bench.bank._parts import cut, mlp
 from slalom.train import Task
 
 
@@ -41,9 +41,9 @@ def ring(name: str) -> Task:
 def wave(name: str) -> Task:
     """A sine from -240 to 240 degrees by four hidden units, which rest on half of it first."""
     x = np.linspace(-1, 1, 128)[:, None]
-    data = x.astype(np.float32), np.sin(4 * np.pi / 3 * x[:, 0]).astype(np.float32)
+    data = x.astype(np.float32), np.sin(4 * np.pi / 3 * x).astype(np.float32)
     return Task(
-        lambda: mlp(1, 4, 1, between=nn.Tanh), one_number, data, data, "loss", 0.02, 16,
+        lambda: mlp(1, 4, 1, between=nn.Tanh), nn.MSELoss(), data, data, "loss", 0.02, 16,
         max_steps=800, eval_every=6, name=name,
     )  # fmt: skip
 
@@ -69,6 +69,6 @@ def deep_tanh(name: str) -> Task:
     values = np.tanh(inputs[:, 0] + inputs[:, 1]) - inputs[:, 2] / 2
     train, valid = cut(inputs, values, 384)
     return Task(
-        lambda: mlp(4, *[8] * 8, 1, between=nn.Tanh), one_number, train, valid, "loss", 0.1, 16,
+        lambda: mlp(4, *[8] * 8, 1, between=nn.Tanh), nn.MSELoss(), train, valid, "loss", 0.1, 16,
         max_steps=360, eval_every=3, name=name,
     )  # fmt: skip

@@ -32,8 +32,8 @@ class Curve(nn.Module):
                 slope = 1 - u * u
                 second = slope * (second - 2 * u * first * first)
                 first = slope * first
-            weight = layer.get_parameter("weight").T
-            u, first, second = layer(u), first @ weight, second @ weight
+            weight: Any = layer.weight
+            u, first, second = layer(u), first @ weight.T, second @ weight.T
         return torch.cat([u, first, second], 1)
 
 

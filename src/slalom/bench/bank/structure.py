@@ -107,8 +107,8 @@ class Factors(nn.Module):
             nn.init.normal_(table.weight, std=0.3)
 
     def forward(self, places: Tensor) -> Tensor:
-        """Entries (n,) at places (n, 2)."""
-        return (self.rows(places[:, 0]) * self.columns(places[:, 1])).sum(1)
+        """Entries (n, 1) at places (n, 2)."""
+        return (self.rows(places[:, 0]) * self.columns(places[:, 1])).sum(1, keepdim=True)
 
 
 @banked("embeddings: matrix factorisation")
