@@ -305,7 +305,7 @@ def test_a_replay_says_what_it_cannot_answer(recorded):
 
 
 def test_a_harder_target_than_was_recorded_is_not_made_up(recorded):
-    task, _, bank = recorded
+    _, _, bank = recorded
     harder = small_task(max_steps=60, target=1.01)
     runner = Replayer(harder, bank)
     rate = next(r for r in bank.rates("SGD") if bank.histories["SGD", r][0].step < 60)

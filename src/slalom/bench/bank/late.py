@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.bench.bank._entry import banked
-from slalom.bench.bank._parts import cut, mlp
+from slalom.bench.bank._parts import cut
 from slalom.train import Task
 
 
@@ -39,26 +39,4 @@ def far_and_flat(name: str) -> Task:
     return Task(
         lambda: Start(start), nn.MSELoss(), train, valid, "loss", 0.15, 16, max_steps=720,
         eval_every=5, name=name,
-    )  # fmt: skip
-
-
-def _high(module: nn.Sequential) -> nn.Sequential:
-    """With a last layer that begins at a tenth of the usual, as wide networks are started."""
-    last = module[-1]
-    assert isinstance(last, nn.Linear)
-    with torch.no_grad():
-        last.weight *= 0.1
-    return module
-
-
-@banked("late bloomer: an offset to be unlearnt")
-def high_offset(name: str) -> Task:
-    """Values around ten: what is good for the offset upsets the rest."""
-    chance = np.random.default_rng(0)
-    inputs = chance.standard_normal((512, 6))
-    values = 10 + np.sin(2 * inputs[:, 0]) + inputs[:, 1] * inputs[:, 2]
-    train, valid = cut(inputs, values, 384)
-    return Task(
-        lambda: _high(mlp(6, 32, 1)), nn.MSELoss(), train, valid, "loss", 0.5, 16, max_steps=1000,
-        eval_every=6, name=name,
     )  # fmt: skip
