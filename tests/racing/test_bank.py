@@ -378,7 +378,7 @@ def test_the_faster_is_found():
 @pytest.mark.slow
 def test_heats_find_it_cheaper_than_tuners_do():
     """One task of benchmarks/race_tuners.py."""
-    ((task, bank),) = banked(BANK, ["digits"])
+    ((task, bank),) = banked(BANK, ["few-digits"])
     heats, optuna, asha = (
         statistics.median(cost(task, bank, seed) for seed in range(5))
         for cost in (tuners.heats_cost, tuners.optuna_cost, tuners.asha_cost)
