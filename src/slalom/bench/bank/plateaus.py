@@ -85,7 +85,7 @@ class Lookup(nn.Module):
         return self.out((seen[:, :, None] * values).sum(1))
 
 
-@banked("plateau: attention")
+@banked("attention: a lookup")
 def lookup(name: str) -> Task:
     """The value of the key that is asked for, among eight pairs."""
     chance = np.random.default_rng(0)
