@@ -1,10 +1,18 @@
-"""Record the curves that ``benchmarks/race_cost.py`` replays: ``race_bank.py [TASK ...]``."""
+"""The recorded runs that races are judged on.
+
+``race_bank.py [TASK ...]`` records what is not there yet, of all tasks or of those named; it may be
+ended at any time and goes on where it stopped. ``race_bank.py --show [TASK ...]`` prints a table.
+"""
 
 import sys
 from pathlib import Path
 
-from slalom.bench.race import record
-from slalom.tasks import TASKS
+from slalom.bench.kinds import show
+from slalom.bench.record import record
 
 if __name__ == "__main__":
-    record(Path(__file__).parent / "bank", sys.argv[1:] or TASKS)
+    folder, names = Path(__file__).parent / "bank", sys.argv[1:]
+    if "--show" in names:
+        show(folder, [name for name in names if name != "--show"])
+    else:
+        record(folder, names)

@@ -2,64 +2,74 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import slalom
+from slalom.bench.bank import load
+from slalom.bench.need import Need
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant
-from slalom.racing.replay import Bank, Key, Replayer
-from slalom.tasks import TASKS, load
+from slalom.racing.race import FRESH
+from slalom.racing.replay import Bank, Draw, Key, Replayer
 from slalom.train import Task
 
-GRID: dict[str, tuple[int, int]] = {
-    "digits-cnn": (12, 6),
-    "digits-rnn": (12, 6),
-    "stdlib-chars": (10, 5),
-}
-"""Learning rates of each method and seeds recorded of a task; (16, 10) where it is not named."""
+SUFFIX = ".json.xz"
+"""How the file of a task's bank ends."""
 
 
-def record(folder: Path, names: Iterable[str] = TASKS) -> None:
-    """Train what the bank holds: every classic method at a grid of learning rates."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        path = folder / f"{name}.json.gz"
-        rates, seeds = GRID.get(name, (16, 10))
-        Bank.record(load(name), list(FIELD.values()), rates, seeds).save(path)
-        print(f"{path}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
+def banked(folder: Path, names: Iterable[str] = ()) -> Iterator[tuple[Task, Bank]]:
+    """Every recorded task (or those named) with its bank; its cap is that of the recording."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        name = path.name.removesuffix(SUFFIX)
+        if not names or name in names:
+            bank = Bank.load(path)
+            yield capped(load(name), bank.terms.cap), bank
+
+
+def capped(task: Task, cap: int | None) -> Task:
+    """The task, or a copy that ends at a lower cap."""
+    if cap is None or cap >= task.max_steps:
+        return task
+    task = copy.copy(task)
+    task.max_steps = cap
+    return task
+
+
+def need(task: Task, bank: Bank, key: Key) -> Need:
+    """What the runs of one setting need."""
+    return Need.of(task, Lane.of(task, Entrant(0, FIELD[key[0]], {})), bank.histories[key])
 
 
 def needs(task: Task, bank: Bank) -> dict[Key, float]:
-    """Each setting of the grid -> the work it typically needs to the target, over its seeds.
+    """Each recorded setting -> the work it is expected to need to the target, over all its seeds.
 
-    The geometric mean; the median where some runs do not arrive, which is what the race's own
-    verdict goes by.
+    With restarts, so that it is a number as soon as one run arrives: see :class:`Need`.
     """
-    found: dict[Key, float] = {}
-    for key, histories in bank.histories.items():
-        lane = Lane.of(task, Entrant(0, FIELD[key[0]], {}))
-        crossings = [t.crossing(task) for t in histories]
-        works = [lane.work(c) if c else math.inf for c in crossings]
-        arrived = all(map(math.isfinite, works))
-        found[key] = statistics.geometric_mean(works) if arrived else statistics.median(works)
-    return found
+    return {key: need(task, bank, key).expected for key in bank.histories}
+
+
+def replayer(task: Task, bank: Bank, seed: int) -> Replayer:
+    """What answers one race from the bank; its heats and its finals have seeds of their own."""
+    return Replayer(task, bank, Draw(bank.seeds, seed, final=lambda s: s >= FRESH))
 
 
 def replay(task: Task, bank: Bank, seed: int) -> tuple[float, float]:
     """One race from the bank: what its search cost, and the regret of its choice.
 
-    The cost is in runs of the winner to the target; the regret is what the winner typically needs,
-    over what the best setting of the whole grid does. Infinite where nobody won.
+    The cost is in runs of the winner to the target; the regret is what the winner is expected to
+    need, over what the best of all recorded settings is. Infinite where nobody won.
     """
     with tempfile.TemporaryDirectory() as folder:
         result = slalom.race(
-            task, seed=seed, baseline=None, out=Path(folder) / "race", runner=Replayer(task, bank)
-        )
+            task, seed=seed, baseline=None, out=Path(folder) / "race",
+            runner=replayer(task, bank, seed),
+        )  # fmt: skip
     if result.winner is None or result.cost.search_runs is None:
         return math.inf, math.inf
     grid = needs(task, bank)
@@ -89,22 +99,27 @@ class Worth:
         """The 90th percentile of the regrets."""
         return sorted(self.regrets)[math.ceil(0.9 * len(self.regrets)) - 1]
 
+    @property
+    def worst(self) -> float:
+        """The largest regret."""
+        return max(self.regrets)
+
     def __str__(self) -> str:
         return (
             f"search {self.cost:5.1f} winning runs, regret {self.regret:.2f}, "
-            f"90th percentile {self.ninth:.2f}"
+            f"90th percentile {self.ninth:.2f}, worst {self.worst:.2f}"
         )
 
 
-def replays(folder: Path, seeds: int = 10, show: Callable[[str], None] = print) -> Worth:
+def replays(
+    folder: Path, seeds: int = 10, show: Callable[[str], None] = print, names: Iterable[str] = ()
+) -> Worth:
     """Races of every task in the bank, from ``seeds`` seeds each; shows each task's figures."""
     costs: list[float] = []
     regrets: list[float] = []
-    for path in sorted(folder.glob("*.json.gz")):
-        name = path.name.removesuffix(".json.gz")
-        task, bank = load(name), Bank.load(path)
+    for task, bank in banked(folder, names):
         found = Worth(*map(list, zip(*(replay(task, bank, s) for s in range(seeds)), strict=True)))
-        show(f"{name:13} {found}")
+        show(f"{task.name:17} {found}")
         costs += found.costs
         regrets += found.regrets
     return Worth(costs, regrets)
@@ -112,7 +127,7 @@ def replays(folder: Path, seeds: int = 10, show: Callable[[str], None] = print) 
 
 def main(folder: Path = Path("benchmarks/bank")) -> None:
     """Print the search's cost in winning runs and the regret, by task and in all."""
-    print(f"{'all':13} {replays(folder)}  (bars: 10, 1.15, 1.3)")
+    print(f"{'all':17} {replays(folder)}  (bars: 10, 1.15, 1.3)")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import slalom
-from slalom.bench.race import needs
+from slalom.bench.race import banked, needs, replayer
 from slalom.racing.bracket import Heats, Lane
 from slalom.racing.entrants import FIELD, Entrant, Family, points
 from slalom.racing.race import FINALISTS
-from slalom.racing.replay import Bank, Replayer
+from slalom.racing.replay import Bank
 from slalom.racing.runner import History
-from slalom.tasks import load
 from slalom.train import Task
 
 WITHIN = 1.15
@@ -163,7 +162,7 @@ def heats_cost(task: Task, bank: Bank, seed: int) -> float:
     for family in FIELD.values():
         for hypers in points({"lr": family.space["lr"]}, 6, seed):
             enter(family, hypers)
-    heats = Heats(task, list(entrants), Replayer(task, bank), seed)
+    heats = Heats(task, list(entrants), replayer(task, bank, seed), seed)
     heats.run()
     heats.search(enter, FINALISTS)
     leaders, grid = heats.leaders(1), needs(task, bank)
@@ -179,7 +178,11 @@ def race_cost(task: Task, bank: Bank, seed: int) -> float:
     """What the whole race needs, finals and all."""
     with tempfile.TemporaryDirectory() as folder:
         result = slalom.race(
-            task, seed=seed, baseline=None, out=Path(folder) / "race", runner=Replayer(task, bank)
+            task,
+            seed=seed,
+            baseline=None,
+            out=Path(folder) / "race",
+            runner=replayer(task, bank, seed),
         )
     if result.winner is None or result.cost.runs is None:
         return math.inf
@@ -199,15 +202,13 @@ def main(folder: Path = Path("benchmarks/bank"), seeds: int = 10) -> None:
     }  # fmt: skip
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     print(f"cost to be within {WITHIN} of the best, in its runs; median (found, of {seeds} seeds)")
-    for path in sorted(folder.glob("*.json.gz")):
-        name = path.name.removesuffix(".json.gz")
-        task, bank = load(name), Bank.load(path)
+    for task, bank in banked(folder):
         for kind, cost in kinds.items():
             costs = [cost(task, bank, seed) for seed in range(seeds)]
             found[kind] += costs
-            print(f"{name:13} {kind:21} {_told(costs)}", flush=True)
+            print(f"{task.name:17} {kind:21} {_told(costs)}", flush=True)
     for kind, costs in found.items():
-        print(f"{'all':13} {kind:21} {_told(costs)}")
+        print(f"{'all':17} {kind:21} {_told(costs)}")
 
 
 def _told(costs: list[float]) -> str:

@@ -11,13 +11,11 @@ from pathlib import Path
 import torch
 
 import slalom
-from slalom.bench.race import needs
+from slalom.bench.race import banked, needs
 from slalom.racing.bracket import Lane
 from slalom.racing.entrants import FIELD, Entrant
-from slalom.racing.replay import Bank
 from slalom.racing.result import Result
 from slalom.racing.runner import HOLD, History, Request, Runner
-from slalom.tasks import load
 from slalom.train import Evaluation, Task
 
 RACES = 200
@@ -75,8 +73,7 @@ def one_race(task: Task, works: Sequence[float], factor: float, seed: int) -> Re
 def called(folder: Path, factor: float, races: int = RACES) -> float:
     """The share of races that call "this" the winner (of two equals: either), over all tasks."""
     fields = []
-    for path in sorted(folder.glob("*.json.gz")):
-        task, bank = load(path.name.removesuffix(".json.gz")), Bank.load(path)
+    for task, bank in banked(folder):
         grid = needs(task, bank)
         best = min(grid, key=lambda key: grid[key])
         lane = Lane.of(task, Entrant(0, FIELD[best[0]], {}))

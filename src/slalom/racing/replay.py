@@ -2,152 +2,231 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import math
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from slalom.errors import InputError
 from slalom.racing.bracket import Lane
-from slalom.racing.entrants import Entrant, Family
-from slalom.racing.runner import History, Request, Runner
+from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.racing.status import Status
-from slalom.racing.trainer import Trainer
-from slalom.train import Evaluation, Task
+from slalom.train import Evaluation, Task, atomic
 
-VERSION = 1
-
-LIMIT = 2.5
-"""Runs are recorded to so many times the work that the best needs: later ones win nothing."""
-
-FIRST = 3
-"""Seeds on which every setting is recorded."""
-
-HOPELESS = 3.0
-"""A setting that needs so many times the best's work on each is recorded on no further seed."""
-
+VERSION = 2
 
 Key = tuple[str, float]
 """A setting: family and learning rate."""
 
 
-class Bank:
-    """Recorded runs of one task: each family at a grid of learning rates, on some seeds.
-
-    Attributes:
-        histories: (family, learning rate) -> the runs on seeds 0, 1, 2, ..., as a
-            :class:`slalom.racing.runner.Trainer` tells of them.
+@dataclass(frozen=True)
+class Terms:
+    """What recorded runs are of: equal terms, equal runs. ``cap`` is the horizon, in work: each
+    run was recorded to there and :data:`HOLD` evaluations on, unless it crossed and held or ended.
     """
 
-    def __init__(self, histories: dict[Key, list[History]]):
-        self.histories = histories
+    name: str
+    metric: str
+    target: float | None
+    batch_size: int
+    n_train: int
+    n_valid: int
+    eval_every: int
+    cap: int
 
     @classmethod
-    def record(cls, task: Task, field: Sequence[Family], rates: int, seeds: int) -> Bank:
-        """Train every family at so many learning rates, evenly over its range and a bit beyond."""
-        trainer, bank = Trainer(task), cls({})
-        middle = sorted(range(rates), key=lambda i: abs(i - 0.6 * rates))  # likely to be good
-        entrants = [
-            Entrant(number, family, {"lr": _rate(family, i / (rates - 1))})
-            for i in middle
-            for number, family in enumerate(sorted(field, key=lambda f: f.batch_size == "all"))
-        ]
-        needed: dict[Key, float] = {}
-        for seed in range(seeds):
-            best = math.inf
-            for entrant in entrants:
-                key = entrant.family.label, entrant.hypers["lr"]
-                lane = Lane.of(task, entrant)
-                least = min(needed.values(), default=math.inf)
-                if seed >= FIRST and needed[key] > HOPELESS * least:
-                    continue
-                until = lane.until(min(LIMIT * min(best, 2 * least), task.max_steps))
-                ((_, history),) = trainer.advance([Request(entrant, seed, until, lane.every)])
-                trainer.forget(entrant, seed)
-                bank.histories.setdefault(key, []).append(history)
-                crossing = history.crossing(task)
-                work = lane.work(crossing) if crossing else math.inf
-                needed[key] = min(needed.get(key, math.inf), work)
-                best = min(best, work)
-        return bank
+    def of(cls, task: Task) -> Terms:
+        """The terms of a task."""
+        return cls(
+            task.name, task.metric.name, task.target, task.batch_size, task.n_train, task.n_valid,
+            task.eval_every, task.max_steps,
+        )  # fmt: skip
+
+    def until(self, lane: Lane) -> int:
+        """The updates to which the runs of an entrant are recorded."""
+        return lane.until(self.cap) + HOLD * lane.every
+
+
+class Bank:
+    """Recorded runs of one task: each family at learning rates of its own, on seeds 0, 1, 2, ...
+
+    Attributes:
+        terms: what they are runs of.
+        histories: (family, learning rate) -> the runs in the order of their seeds, as a
+            :class:`slalom.racing.runner.Runner` tells of them.
+    """
+
+    def __init__(self, terms: Terms, histories: dict[Key, list[History]] | None = None):
+        self.terms = terms
+        self.histories: dict[Key, list[History]] = {} if histories is None else histories
 
     def save(self, path: Path) -> None:
-        """Write the bank, compressed, its numbers to five digits and without seconds."""
+        """Write the bank, compressed, whole or not at all.
+
+        Losses of batches have three digits, what decides has four: more only where it would come
+        to lie on the other side of the target.
+        """
         runs = [
-            [*key, [[t.ended, _columns(t.evaluations)] for t in histories]]
+            [*key, [[t.ended, self._columns(t.evaluations)] for t in histories]]
             for key, histories in self.histories.items()
         ]
-        text = json.dumps({"version": VERSION, "runs": runs}, separators=(",", ":"))
-        path.write_bytes(gzip.compress(text.encode(), mtime=0))
+        content = {"version": VERSION, "terms": asdict(self.terms), "runs": runs}
+        text = json.dumps(content, separators=(",", ":"))
+        with atomic.whole(path) as file:
+            file.write(lzma.compress(text.encode()))
 
     @classmethod
     def load(cls, path: Path) -> Bank:
         """Read a bank. Raises :class:`InputError` if it is of another version."""
-        content = json.loads(gzip.decompress(path.read_bytes()))
+        content = json.loads(lzma.decompress(path.read_bytes()))
         if content["version"] != VERSION:
             raise InputError(f"{path} is a bank of version {content['version']}, not {VERSION}")
         return cls(
+            Terms(**content["terms"]),
             {
                 (family, rate): [
                     History(_evaluations(c), ended and Status(ended)) for ended, c in histories
                 ]
                 for family, rate, histories in content["runs"]
-            }
+            },
         )
 
+    @property
+    def seeds(self) -> int:
+        """Seeds that every setting is recorded on."""
+        return min(map(len, self.histories.values()), default=0)
+
+    def rates(self, family: str) -> list[float]:
+        """The recorded learning rates of a family, in order."""
+        return sorted(rate for label, rate in self.histories if label == family)
+
     def nearest(self, family: str, rate: float) -> Key:
-        """The recorded setting of this family nearest to a learning rate, in ratio."""
-        own = [key for key in self.histories if key[0] == family]
-        return min(own, key=lambda key: abs(math.log(key[1] / rate)))
+        """The recorded setting of this family nearest to a learning rate, in ratio.
+
+        Raises :class:`InputError` where the family is not recorded.
+        """
+        own = self.rates(family)
+        if not own:
+            raise InputError(f"the bank of {self.terms.name} holds no runs of {family}")
+        return family, min(own, key=lambda r: abs(math.log(r / rate)))
+
+    def _columns(self, evaluations: Sequence[Evaluation]) -> list[list[float | None] | None]:
+        steps = _differences([e.step for e in evaluations])
+        samples = _differences([e.samples for e in evaluations])
+        train = [_number(e.train_loss, 3) for e in evaluations]
+        valid = [self._judged(e.valid_loss) for e in evaluations]
+        metric = [self._judged(e.metric) for e in evaluations]
+        return [steps, samples, train, valid, None if metric == valid else metric]
+
+    def _judged(self, value: float) -> float | None:
+        """To four digits, if the target does not come in between."""
+        short, target = _number(value, 4), self.terms.target
+        if short is None or target is None:
+            return short
+        same = (value >= target, value <= target) == (short >= target, short <= target)
+        return short if same else value
+
+
+class Draw:
+    """Which recorded seed stands for a seed of a race.
+
+    The recorded seeds are all the seeds that there are, and what a setting typically needs is its
+    need over all of them. The seeds of the heats are dealt without repetition, in an order drawn
+    by the number of the race, as long as half of the recorded ones are left; those of the finals
+    are drawn with repetition from the rest, the same for every setting, so that pairs stay pairs.
+    So the heats' luck is nothing that the finals confirm.
+
+    Args:
+        seeds: how many are recorded.
+        race: the race's number.
+        final: whether a seed is one of the finals.
+    """
+
+    def __init__(self, seeds: int, race: int, final: Callable[[int], bool]):
+        self._race, self._final = race, final
+        self._order = random.Random(f"order {race}").sample(range(seeds), seeds)
+        self._heats: dict[int, int] = {}
+        self._finals: dict[int, int] = {}
+
+    def __call__(self, seed: int) -> int:
+        if self._final(seed):
+            if seed not in self._finals:
+                dealt = self._heats.values()
+                rest = [recorded for recorded in self._order if recorded not in dealt]
+                self._finals[seed] = random.Random(f"final {self._race} {seed}").choice(rest)
+            return self._finals[seed]
+        most = max(1, len(self._order) // 2)
+        return self._heats.setdefault(seed, self._order[len(self._heats) % most])
 
 
 class Replayer(Runner):
     """A runner that answers from a bank: with a run at the nearest learning rate it has.
 
-    A setting that has fewer seeds than asked for gives those it has again. A run asked for beyond
-    what is recorded counts as dropped.
+    Args:
+        task: whose runs are recorded; its target may be another, where the runs go that far.
+        bank: of the task.
+        draw: seed -> recorded seed; by default seeds repeat when the recorded ones are used up.
+
+    Raises :class:`InputError` for what the bank cannot answer: another task, other evaluations or
+    batches, hyper-parameters beside the learning rate, and updates beyond those recorded.
     """
 
-    def __init__(self, task: Task, bank: Bank):
+    def __init__(self, task: Task, bank: Bank, draw: Callable[[int], int] | None = None):
         super().__init__(task)
         self._bank = bank
+        self._draw = draw or (lambda seed: seed % bank.seeds)
+        for name, theirs in asdict(bank.terms).items():
+            ours = asdict(Terms.of(task))[name]
+            if name not in ("target", "cap") and ours != theirs:
+                raise InputError(
+                    f"the bank is of {bank.terms.name} with {name} {theirs!r}, and the task has "
+                    f"{ours!r}; record it again"
+                )
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         for request in requests:
-            entrant = request.entrant
-            key = self._bank.nearest(entrant.family.label, entrant.hypers["lr"])
-            histories = self._bank.histories[key]
-            history = histories[request.seed % len(histories)]
-            known = tuple(e for e in history.evaluations if e.step <= request.until)
-            if history.step >= request.until:
-                yield request, History(known)
-            else:
-                over = None if history.crossing(self.task) else history.ended or Status.DROPPED
-                yield request, History(known, over)
+            yield request, self._known(request)
+
+    def _known(self, request: Request) -> History:
+        entrant, lane = request.entrant, Lane.of(self.task, request.entrant)
+        if set(entrant.hypers) != {"lr"} or entrant.batch_size not in (None, "all"):
+            raise InputError(f"{entrant.label} is not recorded: only learning rates are")
+        if request.every != lane.every or request.until % lane.every:
+            raise InputError(
+                f"{entrant.label} is recorded every {lane.every} updates, and asked for every "
+                f"{request.every} up to {request.until}"
+            )
+        key = self._bank.nearest(entrant.family.label, entrant.hypers["lr"])
+        history = self._bank.histories[key][self._draw(request.seed)]
+        known = History(tuple(e for e in history.evaluations if e.step <= request.until))
+        if history.step >= request.until or known.crossing(self.task):
+            return known
+        if history.ended is None:
+            raise InputError(
+                f"{key[0]}(lr={key[1]:g}) is recorded for {history.step} updates, and asked for "
+                f"up to {request.until}; record it further, or let the task end sooner"
+            )
+        return History(known.evaluations, history.ended, history.reason)
 
 
-def _rate(family: Family, share: float) -> float:
-    low, high = family.space["lr"]
-    return float(f"{low / 2 * (4 * high / low) ** share:.3g}")
-
-
-def _columns(evaluations: Sequence[Evaluation]) -> list[list[float | int | None]]:
-    rows = [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in evaluations]
-    step, samples, *rest = zip(*rows, strict=True) if rows else ((),) * 5
-    return [list(step), list(samples), *([_short(v) for v in column] for column in rest)]
-
-
-def _evaluations(columns: list[list[float | None]]) -> tuple[Evaluation, ...]:
-    return tuple(
-        Evaluation(int(step or 0), int(samples or 0), 0.0, *map(_number, rest))
-        for step, samples, *rest in zip(*columns, strict=True)
+def _evaluations(columns: list[list[float | None] | None]) -> tuple[Evaluation, ...]:
+    steps, samples, train, valid, metric = columns
+    found, step, seen = [], 0, 0
+    rows = zip(
+        steps or (), samples or (), train or (), valid or (), metric or valid or (), strict=True
     )
+    for more, taken, *judged in rows:
+        step, seen = step + int(more or 0), seen + int(taken or 0)
+        found.append(Evaluation(step, seen, 0.0, *(math.nan if v is None else v for v in judged)))
+    return tuple(found)
 
 
-def _short(value: float) -> float | None:
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+def _differences(counts: Sequence[int]) -> list[float | None]:
+    return [after - before for before, after in zip([0, *counts], counts, strict=False)]
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _number(value: float, digits: int) -> float | None:
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
