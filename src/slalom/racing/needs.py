@@ -21,11 +21,17 @@ class Run:
         arrived: whether it reached the target.
         stride: the work between two of its evaluations; what it needed lies within one of
             ``work``. 0 where it is known exactly.
+
+    Raises :class:`ValueError` if ``work`` is no finite number above 0.
     """
 
     work: float
     arrived: bool = True
     stride: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.work < math.inf:
+            raise ValueError(f"the work of a run is {self.work}; it must be finite and above 0")
 
 
 Runs = Mapping[int, Run]

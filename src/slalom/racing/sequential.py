@@ -12,6 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from slalom.errors import InputError
 from slalom.racing.needs import Runs, log_ratio
 from slalom.racing.signflip import Array, chance, decided, scores
 
@@ -32,6 +33,8 @@ class Design:
             nobody arrives; and those of a finalist without rivals.
         far: differences of this many times and more count alike, so that a run may be stopped
             when it has taken so many times what the leader did on its seed.
+
+    Raises :class:`InputError` for what is no such number.
     """
 
     error: float = 0.04
@@ -41,6 +44,21 @@ class Design:
     hope: float = 0.01
     patience: int = 10
     far: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("error", "doubt", "hope"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
+        for name in ("seeds", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it is at least 1")
+        for name in ("equal", "far"):
+            if not getattr(self, name) > 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it is above 1")
+
+
+STANDARD = Design()
+"""What a race's finals are judged by."""
 
 
 class Call(StrEnum):
@@ -116,7 +134,7 @@ class Judgement:
         return None if self.tied else self.leader
 
 
-def judge(finalists: Mapping[str, Runs], design: Design = Design()) -> Judgement:
+def judge(finalists: Mapping[str, Runs], design: Design = STANDARD) -> Judgement:
     """What is known of finalists after the runs that there are.
 
     The seeds are looked at one after the other, in ascending order, as if they had come so; what

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,10 @@ FLIPS = 2 ** (EXACT - 1)
 
 EARLY = 0.8
 """The power of the share of looks made by which the error is spent: below 1, sooner than evenly."""
+
+SMALL = 0.9
+"""A score below this share of what a single look would ask for decides nothing, and no paths are
+counted for it. With few pairs the most that there can be lies a little below the normal limit."""
 
 
 def ranks(sizes: Array) -> Array:
@@ -100,17 +105,14 @@ def decided(differences: Array, level: float, looks: int) -> tuple[int, int]:
     (0, 0) while it has not decided.
     """
     z = scores(differences)
-    if not (np.abs(z) > LEAST).any():
+    large = np.abs(z) > SMALL * NormalDist().inv_cdf(1 - level / 2)
+    if not large.any():
         return 0, 0
     signed = ranks(np.abs(differences)) @ np.nan_to_num(np.sign(differences))
     for look, limit in enumerate(limits(differences, level, looks)):
-        if abs(signed[look]) >= limit and abs(z[look]) > LEAST:
+        if abs(signed[look]) >= limit and large[look]:
             return look + 1, int(np.sign(signed[look]))
     return 0, 0
-
-
-LEAST = 1.9
-"""A score below which nothing is ever decided, so that paths need not be counted for it."""
 
 
 def chance(differences: Array, looks: int, *, finest: float = 1e-4) -> float:
@@ -119,16 +121,14 @@ def chance(differences: Array, looks: int, *, finest: float = 1e-4) -> float:
     At least ``finest``; 1 where no level would do. Valid whenever one stops: under fair signs it
     comes below any p with a chance of p at most, however often one looks.
     """
-    if not decided(differences, 1.0, looks)[0]:
-        return 1.0
-    low, high = np.log(finest), 0.0
+    low, high = math.log(finest), 0.0
     for _ in range(16):
         middle = (low + high) / 2
-        if decided(differences, float(np.exp(middle)), looks)[0]:
+        if decided(differences, math.exp(middle), looks)[0]:
             high = middle
         else:
             low = middle
-    return float(np.exp(high))
+    return math.exp(high)
 
 
 @lru_cache(maxsize=8)
