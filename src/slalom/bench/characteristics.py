@@ -172,8 +172,8 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         f"flips, looked at after every seed, {design.seeds} at most, with an error of "
         f"{design.error:.0%} over all rivals and looks (`slalom.racing.sequential`). What the "
         f"fastest needs is {BASE:.0f} steps, seen every {STRIDE:.0f}. The noise is the standard "
-        "deviation of the logarithm of the ratio of two equals: normal (smooth), exponential (skewed), or Student's "
-        "t with 3 degrees of freedom (heavy).",
+        "deviation of the logarithm of the ratio of two equals: normal (smooth), exponential "
+        "(skewed), or Student's t with 3 degrees of freedom (heavy).",
         "",
         f"![Found, and seeds used, by the true ratio]({picture})",
         "",

@@ -88,7 +88,7 @@ class Finding:
     seeds: int
     level: float
     score: float
-    logs: tuple[float, ...] = field(repr=False)
+    logs: tuple[float, ...] = field(repr=False, compare=False)
     _looks: int = field(repr=False)
 
     @cached_property
