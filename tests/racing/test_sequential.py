@@ -103,8 +103,9 @@ def test_two_equals_may_be_given_in_any_order():
     for seed in range(20):
         drawn = SMOOTH.finals((1.0, 1.0), 50, seed)
         turned = dict(reversed(drawn.items()))
-        one, other = judge(drawn), judge(turned)
-        assert (one.winner, one.seeds) == (other.winner, other.seeds)
+        for design in (STANDARD, Design(equal=1.0001)):
+            one, other = judge(drawn, design), judge(turned, design)
+            assert (one.winner, one.seeds) == (other.winner, other.seeds)
 
 
 def test_the_plainly_faster_wins_after_eight_seeds():
@@ -113,6 +114,18 @@ def test_the_plainly_faster_wins_after_eight_seeds():
     finding = found.findings["a"]
     assert (finding.call, finding.against, finding.seeds) == (Call.SLOWER, "b", 8)
     assert finding.level == pytest.approx(0.04)
+
+
+def test_the_error_is_shared_out_among_those_who_are_left():
+    """2 error / (r (m - 1)): of three 0.08 / 6; with one out, 0.08 / 4."""
+    generator = np.random.default_rng(0)
+    a, b = generator.uniform(10, 30, (2, 12))
+    finals = {"a": of(*a[:5]), "b": of(*b[:5]), "c": of(*np.full(5, 100.0))}
+    first = judge(finals)
+    assert [f.level for f in first.findings.values()] == [pytest.approx(0.08 / 6)] * 2
+    found = judge({"a": of(*a), "b": of(*b), "c": of(*np.full(12, 100.0))})
+    levels = {f.call: f.level for f in found.findings.values()}
+    assert levels == {Call.SLOWER: pytest.approx(0.08 / 6), Call.UNDECIDED: pytest.approx(0.08 / 4)}
 
 
 def test_seven_seeds_decide_nothing_and_say_who_goes_on():
@@ -193,19 +206,25 @@ def test_the_last_seed_ends_it():
     design = Design(seeds=12, hope=1e-9, equal=1.0001)
     found = judge(SMOOTH.finals((1.0, 1.05), 50, 1), design)
     assert (found.seeds, found.over, found.winner) == (12, True, None)
+    few = Design(seeds=5)
+    assert judge(SMOOTH.finals((1.0, 1.0), 50, 1), few).over
+    assert judge({"a": of(*[10.0] * 50)}, few).over
 
 
 def test_runs_may_be_stopped_at_the_far_ratio():
-    """What is stopped at twice what the leader took is judged as what went on to its end."""
+    """What is stopped at twice what the other took is judged as what went on to its end."""
+    far = STANDARD.far
     for seed in range(10):
-        whole = SMOOTH.finals((1.0, 2.2), 50, seed)
-        stopped = {"0": whole["0"], "1": dict(whole["1"])}
-        for s, run in stopped["1"].items():
-            cap = STANDARD.far * stopped["0"][s].work
-            if run.work > cap:
-                stopped["1"][s] = Run(cap, False, run.stride)
-        one, other = judge(whole), judge(stopped)
-        assert (one.winner, one.seeds) == (other.winner, other.seeds) == ("0", one.seeds)
+        whole = Noise("skewed", 1.0).finals((1.0, 1.2), 20, seed)
+        stopped: Finals = {"0": {}, "1": {}}
+        for s in range(20):
+            cap = far * min(runs_of[s].work for runs_of in whole.values())
+            for name, runs_of in whole.items():
+                run = runs_of[s]
+                stopped[name][s] = Run(cap, False, run.stride) if run.work >= cap else run
+        assert any(not r.arrived for r in stopped["1"].values())
+        (one,), (other,) = (judge(x).findings.values() for x in (whole, stopped))
+        assert (one.score, one.seeds, one.call) == (other.score, other.seeds, other.call)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ def test_what_comes_later_changes_nothing_before(differences, first):
         assert decided(values, 0.1, 50) == (when, sign)
 
 
+def test_the_paths_that_are_drawn_stay_the_same_when_there_are_more():
+    values = np.random.default_rng(0).standard_normal(50)
+    assert list(limits(values[:30], 0.04, 50)) == list(limits(values, 0.04, 50))[:30]
+
+
 @settings(max_examples=50, deadline=None)
 @given(DIFFERENCES)
 def test_names_may_be_swapped_and_differences_stretched(differences):

@@ -55,9 +55,11 @@ def log_ratio(slow: Run, fast: Run) -> float:
     """
     if slow.arrived and fast.arrived:
         apart = slow.work - fast.work
-        if (apart < slow.stride if apart > 0 else -apart < fast.stride) or not apart:
+        if abs(apart) < (slow if apart > 0 else fast).stride or not apart:
             return 0.0
-        return math.log(slow.work / fast.work)
+        more, less = max(slow.work, fast.work), min(slow.work, fast.work)
+        # equal ratios are to have equal logarithms, whoever is the slower and whatever the unit
+        return math.copysign(round(math.log(more / less), 12), apart)
     if fast.arrived and slow.work >= fast.work:
         return math.inf
     if slow.arrived and fast.work >= slow.work:

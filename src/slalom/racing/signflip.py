@@ -83,7 +83,7 @@ def limits(differences: Array, level: float, looks: int) -> Iterator[float]:
     """
     telling = np.abs(differences) > 0
     columns = ranks(np.abs(differences))[:, telling].astype(np.float32)
-    signs = _signs(max(EXACT, len(differences)))[: columns.shape[1]]
+    signs = _signs(64 * (len(differences) // 64 + 1))[: columns.shape[1]]
     crossed, spent = np.zeros(FLIPS, bool), 0
     for look in range(len(columns)):
         if look % AHEAD == 0:
