@@ -1,0 +1,151 @@
+"""How many times more one entrant needs than another, told so that stopping early is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from slalom.racing.needs import Runs, log_ratio
+from slalom.racing.sequential import STANDARD, Call, Design, Judgement
+from slalom.racing.signflip import Array, limits
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How many times more one entrant needs than another.
+
+    Attributes:
+        value: above 1 where the other needs less; never infinite or NaN.
+        low, high: of the interval. 0 or infinite for a side that stopped runs leave open.
+        seeds: pairs that it rests on; those of which nobody arrived tell nothing and are left out.
+        stopped: of these, where one of the two never arrived.
+        bound: "at least" or "at most", where stopped runs let no more be said of the value.
+        level: the chance that the interval holds the true ratio, all looks together.
+        method: how it was made, in words.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+    stopped: int
+    bound: str
+    level: float
+    method: str
+
+    def __str__(self) -> str:
+        interval = f"{self.low:.2f} " + (
+            f"to {self.high:.2f}" if self.high < math.inf else "or more"
+        )
+        return f"{self.bound} {self.value:.2f} ({interval})".strip()
+
+
+def estimates(
+    finalists: Mapping[str, Runs], judgement: Judgement, design: Design = STANDARD
+) -> dict[str, Estimate]:
+    """Every other finalist over the leader, on the seeds by which they were judged."""
+    found: dict[str, Estimate] = {}
+    for name, finding in judgement.findings.items():
+        fast, slow = finalists[judgement.leader or name], finalists[name]
+        judged = sorted(slow.keys() & fast.keys())[: finding.seeds]
+        slow = {seed: slow[seed] for seed in judged}
+        slower = finding.call == Call.SLOWER and finding.against == judgement.leader
+        found[name] = estimate(slow, fast, finding.level, design.seeds, slower=slower)
+    return found
+
+
+def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool = False) -> Estimate:
+    """``slow`` over ``fast``, on the seeds that both have.
+
+    The value is the median of the means of all two logarithms (Hodges & Lehmann 1963), which
+    belongs to the signed rank. Where the test has found ``slower``, it is drawn towards 1 by the
+    share 1 / t^2 (after James & Stein 1961), since who is found early is found on lucky seeds.
+    ``benchmarks/race_verdict.py`` shows what is told of which true ratio.
+
+    The interval holds what the sequential test does not reject, at its last look that could have
+    rejected anything (a repeated confidence interval; Jennison & Turnbull 1989). So it keeps its
+    level however often one looks and whenever one stops. With too few pairs for that it reaches
+    from the least to the largest ratio seen, and ``level`` is the one which that has at one look.
+
+    A run that never arrived counts as one that needs more than it had taken when it was stopped.
+
+    Args:
+        slow, fast: seed -> run.
+        level: the chance that the interval misses: a finding's ``level``.
+        looks: over which that is spent: the design's ``seeds``.
+        slower: whether the test found ``slow`` to be so; the interval then ends at 1.
+
+    Raises :class:`ValueError` if the two share no seed.
+    """
+    shared = sorted(slow.keys() & fast.keys())
+    if not shared:
+        raise ValueError("the two have no seed in common; run both on the same seeds")
+    pairs = [(slow[s], fast[s]) for s in shared]
+    logs = np.array([log_ratio(*pair) for pair in pairs])
+    told = ~np.isnan(logs)
+    n, stopped = int(told.sum()), int(np.isinf(logs).sum())
+    if not n:
+        return Estimate(1.0, 0.0, math.inf, 0, 0, "", 1.0, "no pair of which a run arrived")
+    # as if stopped runs had arrived when they were stopped; then at the least, and at the most
+    seen = np.array([math.log(s.work / f.work) for s, f in pairs])
+    seen = np.where(np.isfinite(logs), logs, seen)
+    below, above = np.where(logs == -np.inf, logs, seen), np.where(logs == np.inf, logs, seen)
+    value = _median(seen[told])
+    bound = _BOUNDS[_median(above[told]) > value, _median(below[told]) < value]
+    method = f"signed rank over {n} seeds, paired, all looks together"
+    if slower and value and not bound:
+        error = float(seen[told].std()) / math.sqrt(n - 1)
+        value *= max(0.0, 1 - (error / value) ** 2)
+        method += "; drawn towards 1, since it was stopped for being large"
+    found = _interval(logs, below, above, level, looks)
+    if found is None:
+        method = f"the range over {n} seeds, too few for more"
+        level = 2.0 ** (1 - n)
+        found = float(below[told].min()), float(above[told].max())
+    low = max(found[0], 0.0) if slower else found[0]
+    high = max(found[1], low)
+    value = min(max(value, low), high)
+    return Estimate(
+        math.exp(value), math.exp(low), math.exp(high), n, stopped, bound, 1 - level, method
+    )
+
+
+_BOUNDS = {
+    (False, False): "",
+    (True, False): "at least",
+    (False, True): "at most",
+    (True, True): "about",
+}
+"""What may be said of a value that stopped runs could raise, and could lower."""
+
+
+def _interval(
+    logs: Array, below: Array, above: Array, level: float, looks: int
+) -> tuple[float, float] | None:
+    """The shifts that are not rejected, at the last look that could have; None if none could."""
+    told = ~np.isnan(logs)
+    # a tie is none once it is shifted, so it has a rank here: the least
+    sizes = np.where(told, np.maximum(np.abs(logs), np.finfo(float).tiny), np.nan)
+    needed = np.array(list(limits(sizes, level, looks)))
+    pairs = np.cumsum(told)
+    could = np.flatnonzero(needed <= pairs * (pairs + 1))
+    if not len(could):
+        return None
+    look = could[-1]
+    first = told & (np.arange(len(logs)) <= look)
+    # means above a shift, that many or more of which reject it
+    count = math.ceil((pairs[look] * (pairs[look] + 1) / 2 + needed[look] / 2) / 2)
+    return float(_means(below[first])[-count]), float(_means(above[first])[count - 1])
+
+
+def _means(values: Array) -> Array:
+    """The means of all two values, and each by itself, sorted (Walsh averages)."""
+    i, j = np.triu_indices(len(values))
+    return np.sort((values[i] + values[j]) / 2)
+
+
+def _median(values: Array) -> float:
+    return float(np.median(_means(values)))
