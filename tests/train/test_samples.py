@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slalom.train import samples
 from slalom.train.samples import joined, moved, rows
 
 Pair = namedtuple("Pair", ["one", "two"])
@@ -100,3 +101,11 @@ def test_a_container_that_moves_itself_is_left_to_do_so():
     there = moved((packed, torch.zeros(2)), torch.device("meta"))
     assert there[0].data.is_meta
     assert not there[0].batch_sizes.is_meta
+
+
+def test_data_in_any_memory_is_compared_by_its_numbers():
+    """A column of one number a row counts as contiguous whatever its stride."""
+    column = torch.arange(4.0).expand(1, 4).T
+    targets = torch.ones(1).expand(4)
+    assert samples._among((column, targets), (column.clone(), torch.ones(4)))
+    assert not samples._among((column, targets), (column.flip(0)[:3], torch.ones(3)))

@@ -162,7 +162,11 @@ def _among(few: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]) -> bool:
 
 
 def _digests(arrays: tuple[Tensor, Tensor]) -> set[bytes]:
-    rows = [a.reshape(len(a), a[0].numel()).contiguous().cpu() for a in arrays]
+    # A copy, since a row of one number counts as contiguous with any stride.
+    rows = [
+        a.reshape(len(a), a[0].numel()).cpu().clone(memory_format=torch.contiguous_format)
+        for a in arrays
+    ]
     numbers = [r.view(torch.uint8).numpy() for r in rows]
     return {blake2b(x.tobytes() + y.tobytes()).digest() for x, y in zip(*numbers, strict=True)}
 
