@@ -160,3 +160,46 @@ def test_a_torch_without_the_quick_look_is_served_too(monkeypatch):
     expected = steps()
     monkeypatch.setattr(general, "_alike", lambda tensors: lambda *_: False)
     assert torch.equal(steps(), expected)
+
+
+def test_counters_of_two_dtypes_are_counted_apart():
+    """The narrower one stands still at 2**24, as torch's does."""
+    params = [Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = slalom.optim.Adam(params, lr=0.1)
+    with using("foreach"):
+        for number in range(6):
+            for param in params:
+                param.grad = torch.ones(2)
+            optimizer.step()
+            if number == 0:
+                for param, dtype in zip(params, (torch.float32, torch.float64), strict=True):
+                    optimizer.state[param]["step"] = torch.tensor(2.0**24 - 1, dtype=dtype)
+    assert [optimizer.state[p]["step"].item() for p in params] == [2**24, 2**24 + 4]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "Adam"])
+def test_a_sparse_gradient_of_one_number(name):
+    def stepped(sparse):
+        param = Parameter(torch.tensor(1.0))
+        optimizer = getattr(slalom.optim, name)([param], lr=0.1)
+        for number in range(3):
+            param.grad = torch.tensor(2.0)
+            if sparse and number:
+                indices = torch.zeros(0, 1, dtype=torch.long)
+                param.grad = torch.sparse_coo_tensor(indices, torch.tensor([2.0]), ())
+            optimizer.step()
+        return param.item()
+
+    assert stepped(True) == pytest.approx(stepped(False), rel=1e-6)
+
+
+def test_rounding_draws_the_same_bits_for_a_gradient_of_another_layout():
+    def stepped(backend):
+        torch.manual_seed(0)
+        param = Parameter(torch.randn(7, 5).bfloat16().t())
+        param.grad = torch.randn(5, 7).bfloat16()
+        with using(backend):
+            slalom.optim.SGD([param], lr=0.01, rounding="stochastic").step()
+        return param.detach()
+
+    assert torch.equal(stepped("llvm"), stepped("foreach"))

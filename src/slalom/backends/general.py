@@ -6,6 +6,7 @@ whole lists are compared with those of the last step.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_float
@@ -227,14 +228,13 @@ class GeneralLaunch(Launch):
         """
 
     def _count(self, own: _Assigned) -> None:
-        rounded = False
         for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
             self.counts.values[own.where, j] = new
+            # Where a counter has perhaps not kept all of it, the next look finds a change.
+            exact = c_float(new).value == new
             for at in own.counters[j]:
-                self._numbers[at].value = self._then[at] = new
-            rounded = rounded or (bool(own.counters[j]) and c_float(new).value != new)
-        if rounded:  # a counter has perhaps not kept all of it
-            self._look_at_counters()
+                self._numbers[at].value = new
+                self._then[at] = new if exact else math.nan
 
 
 Pick = Callable[[list[Any]], list[Any]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from slalom.backends.base import Counts, Row, Rows, Slot
 from slalom.backends.foreach.write import Lists, Written, function_of, within
 from slalom.backends.general import Batch, GeneralLaunch, Pick, picker
-from slalom.backends.layout import is_dense, is_lazy_view, same_layout
+from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
 from slalom.backends.rounding import place_of, rounded
 
 CHUNK = {"cpu": 1 << 19}
@@ -166,7 +166,7 @@ class _Part:
         """Update the tensors of one slot, of whatever kind they are."""
         viewed = {n: t for n, t in slot.items() if is_lazy_view(t)}
         slot |= {n: t.resolve_conj().resolve_neg() for n, t in viewed.items()}
-        if self.by_rows:
+        if self.by_rows and slot["grad"].sparse_dim():
             self._update_rows(slot)
         elif self.together:
             for piece, places in _pieces(slot, self.most, self.row.noise is not None):
@@ -217,6 +217,8 @@ def _pieces(
         tensors["grad"] = tensors["grad"].to_dense()
     tensors = {n: _as_reals(t) for n, t in tensors.items()}
     param = tensors["param"]
+    if numbered and is_dense(param) and not same_layout(param, tensors["grad"]):
+        tensors["grad"] = like(param, tensors["grad"])
     size = param.numel()
     if size <= most and not numbered:
         yield {n: [t] for n, t in tensors.items()}, None
