@@ -9,7 +9,6 @@ import resource
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import checkpoints
 from slalom.racing.result import Result
 from slalom.report.page import page
-from small import ENTRANTS, small_task
+from small import ENTRANTS, changed, small_task
 from small import META as SMALL
 
 
@@ -36,15 +35,6 @@ def race(out: Path, **more: Any) -> RaceResult:
     return slalom.race(
         small_task(), entrants=ENTRANTS, points_each=4, seeds=3, out=out, **more
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def changed(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database of a ledger, to be changed by any means."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA ignore_check_constraints = ON")
-        yield db
-        db.commit()
 
 
 def shown(folder: Path) -> None:
@@ -66,7 +56,7 @@ def test_a_value_of_another_type_is_one_sentence_or_shown(raced, tmp_path_factor
     folder = tmp_path_factory.mktemp("meta")
     shutil.copy(raced.path / "ledger.sqlite", folder)
     with changed(folder / "ledger.sqlite") as db:
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, 0)", (key, json.dumps(value)))
     if META[key](value):
         shown(folder)
     else:
@@ -163,33 +153,41 @@ def test_only_checkpoints_are_removed_and_through_no_link(tmp_path):
             pass
 
 
+def killed(folder: Path, note: str = "in the log") -> None:
+    """Leave a ledger as a race does that is killed: half of it in its log, and the lock free."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Ledger(folder / "ledger.sqlite").note(note)
+        finally:
+            os._exit(9)
+    os.waitpid(pid, 0)
+    assert (folder / "ledger.sqlite-wal").stat().st_size
+    assert (folder / "ledger.sqlite-lock").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
 @pytest.mark.parametrize("state", ["finished", "killed"])
-def test_a_race_is_read_where_nothing_may_be_written(state, raced, tmp_path, monkeypatch):
-    """As on a disk that is mounted to be read; a killed race has half of it in its log."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    shutil.copy(raced.path / "ledger.sqlite", folder)
-    db = sqlite3.connect(folder / "ledger.sqlite")
+def test_a_race_is_read_and_nothing_is_written(state, raced, tmp_path, monkeypatch):
+    """Wherever it lies, as on a disk that is mounted to be read."""
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
     if state == "killed":
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("INSERT INTO note VALUES ('in the log')")
-        db.commit()
-        shutil.copytree(folder, tmp_path / "copy", ignore=lambda *_: ["ledger.sqlite-shm"])
-        folder = tmp_path / "copy"
-    db.close()
-    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+        killed(tmp_path)
+    before = contents(tmp_path)
     connect = sqlite3.connect
 
     def guarded(path: Any, **more: Any) -> sqlite3.Connection:
-        assert "immutable=1" in str(path) or str(folder) not in str(path), path
+        assert "immutable=1" in str(path) or str(tmp_path) not in str(path), path
         return connect(path, **more)
 
-    monkeypatch.setattr(ledgers.os, "access", lambda path, mode: False)
     monkeypatch.setattr(ledgers.sqlite3, "connect", guarded)
-    result = Result(folder)
+    result = Result(tmp_path)
     assert result.verdict == raced.verdict
     assert ("in the log" in result.notes) == (state == "killed")
-    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 def in_a_child(limit: int, out: Path, resume: bool = False) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import shlex
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from slalom.racing.entrants import families
 from slalom.racing.options import USUAL, Options
 from slalom.racing.snippet import written
 from slalom.train import Run
-from small import small_task
+from small import changed, small_task
 
 
 class Mine(torch.optim.SGD):
@@ -132,9 +130,8 @@ def test_a_ledger_is_not_believed_what_to_call(tmp_path: Path) -> None:
         out=tmp_path,
     )  # fmt: skip
     for name in ("os.system", "torch.optim.lr_scheduler", "slalom.optim.optimizer", "__class__"):
-        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as db:
+        with changed(tmp_path / "ledger.sqlite") as db:
             db.execute("UPDATE entrant SET optimizer = ?", [name])
-            db.commit()
         winner = RaceResult(tmp_path).winner
         assert winner is not None
         with pytest.raises(InputError, match="a ledger alone cannot make"):

@@ -247,7 +247,8 @@ class Result:
         columns = ("step", "samples", "seconds", "train_loss", "valid_loss", "metric")
         frames = [
             pd.DataFrame({name: getattr(c, name) for name in columns}).assign(
-                label=c.label, rule=c.rule, seed=c.seed, stage=c.stage, status=c.status, **c.hypers
+                **dict(c.hypers)
+                | {n: getattr(c, n) for n in ("label", "rule", "seed", "stage", "status")}
             )
             for c in self.curves
         ]
