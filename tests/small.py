@@ -39,7 +39,7 @@ META = {
     "points_each": 4, "metric": "accuracy", "higher_is_better": True, "batch_size": 16,
     "n_train": 192, "n_valid": 64, "max_steps": 400, "entrants": ["Adam"], "search": ["lr"],
     "batch_sizes": None, "baseline": None, "parameters": 110, "first_losses": ["0.7", "0.7"],
-    "asked_target": 0.95, "eval_every": 5, "replacement": False, "device": "cpu",
+    "goal": 0.95, "eval_every": 5, "replacement": False, "device": "cpu",
     "runtime": {"torch": "2"}, "fingerprints": {"loss": "00"},
     "target": 0.95, "finished": False, "elapsed": None, "versions": {"slalom": "0"},
     "created": "2026-01-01T00:00:00+00:00", "again": "slalom race small",

@@ -158,7 +158,7 @@ def _id(value: Any) -> bool:
 META: Mapping[str, Test] = {
     "id": _id, "task": _text, "spec": _or_none(_text), "seed": _whole(0), "seeds": _whole(1),
     "points_each": _whole(1), "metric": _text, "higher_is_better": _flag,
-    "asked_target": _or_none(_number), "batch_size": _whole(1), "n_train": _whole(1),
+    "goal": _or_none(_number), "batch_size": _whole(1), "n_train": _whole(1),
     "n_valid": _whole(1), "max_steps": _whole(1), "eval_every": _whole(1), "replacement": _flag,
     "device": _text, "entrants": _list(_text), "search": lambda v: v == "all" or _list(_text)(v),
     "batch_sizes": _or_none(_list(_whole(1))), "baseline": _or_none(_text),
@@ -182,8 +182,8 @@ def faults(db: sqlite3.Connection) -> str:
     if made != set(STATEMENTS):
         return "its tables are not those of a ledger"
     (sound,) = db.execute("PRAGMA quick_check").fetchone()
-    if sound != "ok":
-        return sound
+    if sound != "ok":  # a headline, and a line for each finding
+        return sound.partition("***\n")[2].partition("\n")[0] or sound
     return _faults_of_rows(db) or _faults_of_entrants(db) or _faults_of_meta(db)
 
 

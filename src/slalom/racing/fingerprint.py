@@ -181,7 +181,7 @@ class _Walk:
 
     def _class(self, made: type) -> None:
         self._all(f"class {made.__qualname__}", made.__bases__)
-        inherited = {_unhooked(getattr(base, "step", None)) for base in made.__bases__}
+        inherited = [_unhooked(getattr(base, "step", None)) for base in made.__bases__]
         for name, member in sorted(vars(made).items()):
             member = _unhooked(member)
             if name in UNSAID or (name == "step" and member in inherited):
@@ -206,21 +206,21 @@ class _Walk:
             if isinstance(part, Iterator):
                 part = list(part)
             elif isinstance(part, dict):
-                part = {n: v for n, v in part.items() if not _is_cached(type(value), n)}
+                part = {n: v for n, v in part.items() if not _is_cached(type(value), n)} or None
             self.add(part)
 
 
 UNSAID = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__abstractmethods__",
-    "_abc_impl", "__firstlineno__", "__static_attributes__", "_backward_cls",
+    "_abc_impl", "__firstlineno__", "__static_attributes__", "__slotnames__", "_backward_cls",
 }  # fmt: skip
 """Members of classes that say nothing of what these do, or change as they are used."""
 
 
 def _unhooked(member: Any) -> Any:
     """A method as it was before torch put its profiler around it, as it does with ``step``."""
-    return member.__wrapped__ if getattr(member, "hooked", False) else member
+    return getattr(member, "__wrapped__", member) if getattr(member, "hooked", False) else member
 
 
 def _is_cached(owner: type, name: Any) -> bool:

@@ -92,7 +92,7 @@ class Options:
         return {
             "task": task.name, "seed": self.seed, "seeds": self.seeds,
             "points_each": self.points_each, "metric": task.metric.name,
-            "higher_is_better": task.higher_is_better, "asked_target": task.target,
+            "higher_is_better": task.higher_is_better, "goal": task.target,
             "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
             "max_steps": task.max_steps, "eval_every": task.eval_every,
             "replacement": task.replacement, "device": task.device.type,

@@ -146,7 +146,7 @@ def _gone_on_with(folder: Path, task: Task, options: Options) -> Ledger:
     for part in sorted(theirs_of.keys() | ours_of.keys()):
         if theirs_of.get(part) != ours_of.get(part):
             raise InputError(
-                f"{folder} is a race with another {part} than this one, whatever it is called; "
+                f"{folder} differs from this race in its {part}, whatever that is called; "
                 "resume it as it was begun"
             )
     return Ledger(folder / "ledger.sqlite")
