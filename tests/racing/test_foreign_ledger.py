@@ -190,6 +190,142 @@ def test_a_race_is_read_and_nothing_is_written(state, raced, tmp_path, monkeypat
     assert contents(tmp_path) == before
 
 
+SHOWN = [
+    ("entrant", "family"), ("entrant", "label"), ("entrant", "hypers"), ("entrant", "snippet"),
+    ("entrant", "optimizer"), ("run", "reason"), ("note", "text"),
+]  # fmt: skip
+HIDING = ["\x1b[2J", "\u202e", "\r", "\x9b1m", "\u2066"]
+
+
+@pytest.mark.parametrize(("table", "column"), SHOWN)
+def test_no_control_character_is_read_from_a_row(table, column, raced, tmp_path):
+    for hides in HIDING:
+        shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+        value = json.dumps({f"lr{hides}": 0.1}) if column == "hypers" else f"x{hides}y"
+        with changed(tmp_path / "ledger.sqlite") as db:
+            if table == "note":
+                db.execute("INSERT INTO note VALUES (?, 0)", [value])
+            else:
+                db.execute(f"UPDATE {table} SET {column} = ?", [value])
+        with pytest.raises(InputError, match="is damaged: ") as caught:
+            Result(tmp_path)
+        assert str(caught.value).isprintable()
+
+
+TEXTS = [
+    ("task", "x{}"), ("metric", "x{}"), ("created", "x{}"), ("again", "x{}"), ("spec", "x{}"),
+    ("entrants", ["x{}"]), ("versions", {"x{}": "1"}), ("versions", {"torch": "x{}"}),
+    ("baseline", "x{}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "text"), TEXTS)
+def test_no_control_character_is_read_of_a_race(key, text, raced, tmp_path):
+    for hides in HIDING:
+        shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+        value = json.dumps(text).replace("{}", json.dumps(hides)[1:-1])
+        with changed(tmp_path / "ledger.sqlite") as db:
+            db.execute("UPDATE meta SET value = ? WHERE key = ?", [value, key])
+        with pytest.raises(InputError, match=f"is damaged: its {key} is") as caught:
+            Result(tmp_path)
+        assert str(caught.value).isprintable()
+
+
+def test_a_key_that_no_race_has(raced, tmp_path):
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("INSERT INTO meta VALUES ('__class__', '1', 0)")
+    with pytest.raises(InputError, match="it says its __class__, which no race has"):
+        Result(tmp_path)
+
+
+def test_names_of_folders_are_listed_as_text(raced, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "a\x1b[31m\u202e\nb"
+    folder.mkdir()
+    shutil.copy(raced.path / "ledger.sqlite", folder)
+    (tmp_path / "c\x1b").mkdir()
+    (tmp_path / "c\x1b" / "ledger.sqlite").write_text("no ledger")
+    monkeypatch.setattr(sys, "argv", ["slalom", "races", str(tmp_path)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    one, two = capsys.readouterr().out.splitlines()
+    assert "a\\x1b[31m\\u202e\\nb" in one
+    assert raced.verdict.text in one
+    assert one.isprintable()
+    assert two.isprintable()
+
+
+@pytest.mark.parametrize("name", ["label", "step", "self", "lr[0]", "__class__"])
+def test_hyper_parameters_of_any_name_are_shown(name, raced, tmp_path):
+    pytest.importorskip("pandas", reason="pandas is needed for data frames")
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("UPDATE entrant SET hypers = ?", [json.dumps({name: 0.5})])
+    shown(tmp_path)
+    assert set(Result(tmp_path).to_dataframe()["label"]) == {c.label for c in raced.curves}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"lr": "x"}, {"lr": -1.0}, {"params": 1}, {"unheard": 1}, {"lr": {"dict": []}}]
+)
+def test_arguments_that_a_class_does_not_take_are_a_sentence(arguments, raced, tmp_path):
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("UPDATE entrant SET arguments = ?", [json.dumps(arguments)])
+    winner = Result(tmp_path).winner
+    assert winner is not None
+    with pytest.raises(InputError, match=r"slalom.optim.\w+ takes no \{"):
+        winner.optimizer([torch.nn.Parameter(torch.zeros(2))])
+
+
+@pytest.mark.parametrize("way", ["read", "resumed", "raced anew"])
+def test_a_journal_that_names_other_files_is_not_played(way, raced, tmp_path):
+    """SQLite removes the file that it names, once it has played it back."""
+    thesis = tmp_path / "thesis.txt"
+    (tmp_path / "race").mkdir()
+    path = tmp_path / "race" / "ledger.sqlite"
+    shutil.copy(raced.path / "ledger.sqlite", path)
+    thesis.write_text("years of work")
+    crafted_journal(path, thesis)
+    with contextlib.closing(sqlite3.connect(path)) as db:  # it is one that does
+        db.execute("SELECT * FROM meta").fetchall()
+    assert not thesis.exists()
+    thesis.write_text("years of work")
+    crafted_journal(path, thesis)
+    if way == "raced anew":
+        path.unlink()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"ledger\.sqlite-journal is not of a race; remove it"):
+        race(path.parent, resume=way == "resumed") if way != "read" else Result(path.parent)
+    assert contents(tmp_path) == before
+
+
+def crafted_journal(database: Path, victim: Path) -> None:
+    """Put a journal beside a database that SQLite plays back, to remove the victim at its end."""
+    content, nonce = database.read_bytes(), 7
+    size = int.from_bytes(content[16:18], "big")
+    page, name = content[:size], str(victim).encode()
+
+    def numbers(*values: int) -> bytes:
+        return b"".join((value % 2**32).to_bytes(4, "big") for value in values)
+
+    head = ledgers.SUPER + numbers(1, nonce, len(content) // size, 512, size)
+    check = nonce + sum(page[i] for i in range(size - 200, 0, -200))
+    record = numbers(1) + page + numbers(check)
+    end = numbers(2**30 // size + 1) + name + numbers(len(name), sum(name)) + ledgers.SUPER
+    journal = database.with_name(f"{database.name}-journal")
+    journal.write_bytes(head.ljust(512, b"\0") + record + end)
+
+
+def test_a_link_to_another_ledger_is_not_gone_on_with(raced, tmp_path):
+    shutil.copytree(raced.path, tmp_path / "theirs")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "ledger.sqlite").symlink_to(tmp_path / "theirs" / "ledger.sqlite")
+    with pytest.raises(InputError, match=r"is a link; go on with the race where its ledger lies"):
+        race(tmp_path / "mine", resume=True)
+    assert Result(tmp_path / "mine").verdict == raced.verdict
+
+
 def in_a_child(limit: int, out: Path, resume: bool = False) -> str:
     """What comes of a race where no file may grow beyond so many bytes."""
     reader, writer = os.pipe()

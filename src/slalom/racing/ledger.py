@@ -122,6 +122,8 @@ class Ledger:
             if (application, version) == (APPLICATION, VERSION):
                 fault = faults(self._db)
         except (sqlite3.Error, ValueError) as error:  # ValueError: text that is none
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_FAULT_OF_ITS_OWN:
+                raise
             raise InputError(f"{path} cannot be read as a ledger: {error}") from error
         if application != APPLICATION:
             raise InputError(f"{path} is a database, but not a ledger of Slalom")
@@ -305,6 +307,14 @@ class Ledger:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
 
+
+NO_FAULT_OF_ITS_OWN = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+}
+"""What SQLite says of a disk that is full or fails, and not of a file."""
 
 SUPER = bytes.fromhex("d9d505f920a163d7")
 """The end of a journal that names another file, which SQLite would remove; ours name none."""

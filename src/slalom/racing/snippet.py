@@ -17,8 +17,8 @@ from torch import Tensor
 from slalom import optim
 from slalom.errors import InputError
 
-PUBLIC = {"slalom.optim": optim, "torch.optim": torch.optim}
-"""Where everyone finds classes: those that a record alone can name."""
+PUBLIC = {"torch.optim": torch.optim, "slalom.optim": optim}
+"""Where everyone finds classes: those that a record alone can name. What both have is torch's."""
 
 
 @dataclass(frozen=True)
