@@ -184,11 +184,14 @@ def faults(db: sqlite3.Connection) -> str:
     (sound,) = db.execute("PRAGMA quick_check").fetchone()
     if sound != "ok":  # a headline, and a line for each finding
         return sound.partition("***\n")[2].partition("\n")[0] or sound
-    return _faults_of_rows(db) or _faults_of_entrants(db) or _faults_of_meta(db)
-
-
-def _faults_of_rows(db: sqlite3.Connection) -> str:
     sums: list[int] = []
+    fault = _faults_of_rows(db, sums) or _faults_of_entrants(db) or _faults_of_meta(db)
+    if not fault and db.execute("SELECT * FROM seal").fetchall() != [(len(sums), sum(sums))]:
+        return "rows that it held are missing"
+    return fault
+
+
+def _faults_of_rows(db: sqlite3.Connection, sums: list[int]) -> str:
     with closing(sqlite3.connect(":memory:")) as lawful:  # quick_check passes over constraints
         lawful.executescript(f"PRAGMA foreign_keys = ON; {SCHEMA}")
         for table in TABLES:
@@ -202,8 +205,6 @@ def _faults_of_rows(db: sqlite3.Connection) -> str:
                 return f"a row of its table {table} is none: {error}"
             except _FaultError as fault:
                 return str(fault)
-    if db.execute("SELECT * FROM seal").fetchall() != [(len(sums), sum(sums))]:
-        return "rows that it held are missing"
     return ""
 
 
