@@ -18,7 +18,7 @@ ROOT = Path(slalom.__file__).parent
 LAYERS = (
     ("cli",), ("bench",), ("", ), ("api",), ("report",), ("racing",), ("tasks",), ("train",),
     ("optim",), ("engine",), ("backends",), ("ir",), ("rules",),
-    ("testing",), ("errors", "version"),
+    ("testing",), ("errors",), ("plain", "version"),
 )  # fmt: skip
 """From above to below, by the first name in ``slalom``, which is itself the empty one. An import
 leads down, or stays in its part of the house."""

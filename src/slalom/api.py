@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slalom.racing import events
+from slalom.racing.interrupts import interrupted_once
 from slalom.racing.options import USUAL, Options
 from slalom.racing.race import Race, Watch, hired
 from slalom.racing.recorded import opened
@@ -90,7 +91,8 @@ def race(
     )  # fmt: skip
     options.check(task)
     task.check()
-    with contextlib.closing(runner or hired(task, workers, engine, address)) as trainer:
+    trainer = runner or hired(task, workers, engine, address)
+    with interrupted_once(), contextlib.closing(trainer):
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, watch)

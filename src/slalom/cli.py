@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,10 +62,11 @@ def race(
 ) -> None:
     """Race optimizers on a task: which reaches its target soonest?"""
     from slalom import api
+    from slalom.racing.interrupts import interrupted_once
     from slalom.report.live import Live
     from slalom.report.table import print_result
 
-    with Live(quiet=quiet or as_json) as live:
+    with interrupted_once(), Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(
                 task, entrants=entrants.split(",") if entrants else None, points_each=points,
@@ -115,6 +117,7 @@ def races(
 ) -> None:
     """List past races: when, which task, what came out."""
     from slalom.errors import InputError
+    from slalom.plain import plain
     from slalom.racing.result import Result
 
     if not folder.is_dir():
@@ -122,11 +125,12 @@ def races(
     for ledger in sorted(folder.glob("*/ledger.sqlite")):
         try:
             result = Result(ledger.parent)
-            print(f"{ledger.parent}  {result.meta['created']}  {result.verdict.text}")
+            told = f"{result.meta['created']}  {result.verdict.text}"
         except InputError as error:
-            print(f"{ledger.parent}  {error}")
+            told = str(error)
         except Exception as error:  # whatever is wrong with one, the others are listed
-            print(f"{ledger.parent}  cannot be read: {type(error).__name__}: {error}")
+            told = f"cannot be read: {type(error).__name__}: {error}"
+        print(plain(f"{ledger.parent}  {told}"))
 
 
 @app.command()
@@ -197,8 +201,11 @@ def main() -> None:
     except InputError as error:
         print(f"slalom: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = 130 if isinstance(end, KeyboardInterrupt) else end.code
+        if code == 130:  # all is told, and what is left is Python's own end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import resource
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from slalom.racing.ledger import Ledger
 from slalom.racing.recorded import checkpoints
 from slalom.racing.result import Result
 from slalom.report.page import page
-from small import ENTRANTS, small_task
+from small import ENTRANTS, changed, small_task
 from small import META as SMALL
 
 
@@ -36,15 +35,6 @@ def race(out: Path, **more: Any) -> RaceResult:
     return slalom.race(
         small_task(), entrants=ENTRANTS, points_each=4, seeds=3, out=out, **more
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def changed(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database of a ledger, to be changed by any means."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA ignore_check_constraints = ON")
-        yield db
-        db.commit()
 
 
 def shown(folder: Path) -> None:
@@ -66,7 +56,7 @@ def test_a_value_of_another_type_is_one_sentence_or_shown(raced, tmp_path_factor
     folder = tmp_path_factory.mktemp("meta")
     shutil.copy(raced.path / "ledger.sqlite", folder)
     with changed(folder / "ledger.sqlite") as db:
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, 0)", (key, json.dumps(value)))
     if META[key](value):
         shown(folder)
     else:
@@ -163,33 +153,177 @@ def test_only_checkpoints_are_removed_and_through_no_link(tmp_path):
             pass
 
 
+def killed(folder: Path, note: str = "in the log") -> None:
+    """Leave a ledger as a race does that is killed: half of it in its log, and the lock free."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Ledger(folder / "ledger.sqlite").note(note)
+        finally:
+            os._exit(9)
+    os.waitpid(pid, 0)
+    assert (folder / "ledger.sqlite-wal").stat().st_size
+    assert (folder / "ledger.sqlite-lock").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
 @pytest.mark.parametrize("state", ["finished", "killed"])
-def test_a_race_is_read_where_nothing_may_be_written(state, raced, tmp_path, monkeypatch):
-    """As on a disk that is mounted to be read; a killed race has half of it in its log."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    shutil.copy(raced.path / "ledger.sqlite", folder)
-    db = sqlite3.connect(folder / "ledger.sqlite")
+def test_a_race_is_read_and_nothing_is_written(state, raced, tmp_path, monkeypatch):
+    """Wherever it lies, as on a disk that is mounted to be read."""
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
     if state == "killed":
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("INSERT INTO note VALUES ('in the log')")
-        db.commit()
-        shutil.copytree(folder, tmp_path / "copy", ignore=lambda *_: ["ledger.sqlite-shm"])
-        folder = tmp_path / "copy"
-    db.close()
-    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+        killed(tmp_path)
+    before = contents(tmp_path)
     connect = sqlite3.connect
 
     def guarded(path: Any, **more: Any) -> sqlite3.Connection:
-        assert "immutable=1" in str(path) or str(folder) not in str(path), path
+        assert "immutable=1" in str(path) or str(tmp_path) not in str(path), path
         return connect(path, **more)
 
-    monkeypatch.setattr(ledgers.os, "access", lambda path, mode: False)
     monkeypatch.setattr(ledgers.sqlite3, "connect", guarded)
-    result = Result(folder)
+    result = Result(tmp_path)
     assert result.verdict == raced.verdict
     assert ("in the log" in result.notes) == (state == "killed")
-    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    assert contents(tmp_path) == before
+
+
+SHOWN = [
+    ("entrant", "family"), ("entrant", "label"), ("entrant", "hypers"), ("entrant", "snippet"),
+    ("entrant", "optimizer"), ("run", "reason"), ("note", "text"),
+]  # fmt: skip
+HIDING = ["\x1b[2J", "\u202e", "\r", "\x9b1m", "\u2066"]
+
+
+@pytest.mark.parametrize(("table", "column"), SHOWN)
+def test_no_control_character_is_read_from_a_row(table, column, raced, tmp_path):
+    for hides in HIDING:
+        shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+        value = json.dumps({f"lr{hides}": 0.1}) if column == "hypers" else f"x{hides}y"
+        with changed(tmp_path / "ledger.sqlite") as db:
+            if table == "note":
+                db.execute("INSERT INTO note VALUES (?, 0)", [value])
+            else:
+                db.execute(f"UPDATE {table} SET {column} = ?", [value])
+        with pytest.raises(InputError, match="is damaged: ") as caught:
+            Result(tmp_path)
+        assert str(caught.value).isprintable()
+
+
+TEXTS = [
+    ("task", "x{}"), ("metric", "x{}"), ("created", "x{}"), ("again", "x{}"), ("spec", "x{}"),
+    ("entrants", ["x{}"]), ("versions", {"x{}": "1"}), ("versions", {"torch": "x{}"}),
+    ("baseline", "x{}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "text"), TEXTS)
+def test_no_control_character_is_read_of_a_race(key, text, raced, tmp_path):
+    for hides in HIDING:
+        shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+        value = json.dumps(text).replace("{}", json.dumps(hides)[1:-1])
+        with changed(tmp_path / "ledger.sqlite") as db:
+            db.execute("UPDATE meta SET value = ? WHERE key = ?", [value, key])
+        with pytest.raises(InputError, match=f"is damaged: its {key} is") as caught:
+            Result(tmp_path)
+        assert str(caught.value).isprintable()
+
+
+def test_a_key_that_no_race_has(raced, tmp_path):
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("INSERT INTO meta VALUES ('__class__', '1', 0)")
+    with pytest.raises(InputError, match="it says its __class__, which no race has"):
+        Result(tmp_path)
+
+
+def test_names_of_folders_are_listed_as_text(raced, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "a\x1b[31m\u202e\nb"
+    folder.mkdir()
+    shutil.copy(raced.path / "ledger.sqlite", folder)
+    (tmp_path / "c\x1b").mkdir()
+    (tmp_path / "c\x1b" / "ledger.sqlite").write_text("no ledger")
+    monkeypatch.setattr(sys, "argv", ["slalom", "races", str(tmp_path)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    one, two = capsys.readouterr().out.splitlines()
+    assert "a\\x1b[31m\\u202e\\nb" in one
+    assert raced.verdict.text in one
+    assert one.isprintable()
+    assert two.isprintable()
+
+
+@pytest.mark.parametrize("name", ["label", "step", "self", "lr[0]", "__class__"])
+def test_hyper_parameters_of_any_name_are_shown(name, raced, tmp_path):
+    pytest.importorskip("pandas", reason="pandas is needed for data frames")
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("UPDATE entrant SET hypers = ?", [json.dumps({name: 0.5})])
+    shown(tmp_path)
+    assert set(Result(tmp_path).to_dataframe()["label"]) == {c.label for c in raced.curves}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"lr": "x"}, {"lr": -1.0}, {"params": 1}, {"unheard": 1}, {"lr": {"dict": []}}]
+)
+def test_arguments_that_a_class_does_not_take_are_a_sentence(arguments, raced, tmp_path):
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("UPDATE entrant SET arguments = ?", [json.dumps(arguments)])
+    winner = Result(tmp_path).winner
+    assert winner is not None
+    with pytest.raises(InputError, match=r"slalom.optim.\w+ takes no \{"):
+        winner.optimizer([torch.nn.Parameter(torch.zeros(2))])
+
+
+@pytest.mark.parametrize("way", ["read", "resumed", "raced anew"])
+def test_a_journal_that_names_other_files_is_not_played(way, raced, tmp_path):
+    """SQLite removes the file that it names, once it has played it back."""
+    thesis = tmp_path / "thesis.txt"
+    (tmp_path / "race").mkdir()
+    path = tmp_path / "race" / "ledger.sqlite"
+    shutil.copy(raced.path / "ledger.sqlite", path)
+    thesis.write_text("years of work")
+    crafted_journal(path, thesis)
+    with contextlib.closing(sqlite3.connect(path)) as db:  # it is one that does
+        db.execute("SELECT * FROM meta").fetchall()
+    assert not thesis.exists()
+    thesis.write_text("years of work")
+    crafted_journal(path, thesis)
+    if way == "raced anew":
+        path.unlink()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"ledger\.sqlite-journal is not of a race; remove it"):
+        race(path.parent, resume=way == "resumed") if way != "read" else Result(path.parent)
+    assert contents(tmp_path) == before
+
+
+def crafted_journal(database: Path, victim: Path) -> None:
+    """Put a journal beside a database that SQLite plays back, to remove the victim at its end."""
+    content, nonce = database.read_bytes(), 7
+    size = int.from_bytes(content[16:18], "big")
+    page, name = content[:size], str(victim).encode()
+
+    def numbers(*values: int) -> bytes:
+        return b"".join((value % 2**32).to_bytes(4, "big") for value in values)
+
+    head = ledgers.SUPER + numbers(1, nonce, len(content) // size, 512, size)
+    check = nonce + sum(page[i] for i in range(size - 200, 0, -200))
+    record = numbers(1) + page + numbers(check)
+    end = numbers(2**30 // size + 1) + name + numbers(len(name), sum(name)) + ledgers.SUPER
+    journal = database.with_name(f"{database.name}-journal")
+    journal.write_bytes(head.ljust(512, b"\0") + record + end)
+
+
+def test_a_link_to_another_ledger_is_not_gone_on_with(raced, tmp_path):
+    shutil.copytree(raced.path, tmp_path / "theirs")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "ledger.sqlite").symlink_to(tmp_path / "theirs" / "ledger.sqlite")
+    with pytest.raises(InputError, match=r"is a link; go on with the race where its ledger lies"):
+        race(tmp_path / "mine", resume=True)
+    assert Result(tmp_path / "mine").verdict == raced.verdict
 
 
 def in_a_child(limit: int, out: Path, resume: bool = False) -> str:

@@ -174,16 +174,19 @@ def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, raced: Result) 
 
 @needs_proc
 @pytest.mark.slow
+@pytest.mark.parametrize("presses", [1, 100])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_ends_cleanly(file: Path, workers: str) -> None:
-    """As a terminal sends it: to the race and its workers."""
+def test_ctrl_c_ends_cleanly(file: Path, workers: str, presses: int) -> None:
+    """As a terminal sends it: to the race and its workers; however often it is pressed."""
     out = file.parent / "race"
     process = start(file, out, "--workers", workers)
     while evaluations(out / "ledger.sqlite") < 20:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     below = children(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(presses):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.005)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout.startswith("The race was interrupted before anyone had won it.")

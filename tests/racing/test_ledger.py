@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import math
 import os
 import random
 import sqlite3
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from slalom.errors import InputError
+from slalom.racing.content import TABLES
 from slalom.racing.entrants import Entrant, families
 from slalom.racing.ledger import Ledger
 from slalom.racing.runner import History
 from slalom.train import Evaluation
-from small import META
+from small import META, changed
 
 ENTRANT = Entrant(0, families(["Adam"])[0], {"lr": 0.01})
 
@@ -74,7 +80,7 @@ def test_another_version_is_refused_and_left_alone(ledger):
         db.execute("PRAGMA user_version=99")
     db.close()
     before = ledger.path.read_bytes()
-    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 2"):
+    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 3"):
         Ledger(ledger.path)
     assert ledger.path.read_bytes() == before
 
@@ -142,39 +148,136 @@ def test_another_entrant_by_the_same_number_is_refused(ledger):
         ledger.enter(other, 64)
 
 
-def test_whatever_bytes_are_damaged_it_is_one_clear_error(tmp_path):
-    """Or none, where a number became another, which nobody sees; but never a crash or a write."""
+def test_what_was_trained_is_kept_where_less_of_it_decides(ledger):
+    """A race with a target that it found decides on the beginnings of runs that it knows whole."""
+    ledger.enter(ENTRANT, 64)
+    ledger.record(ENTRANT, 0, "heat", "not reached", history(6), None)
+    short = history(6).evaluations[:3]
+    ledger.record(ENTRANT, 0, "heat", "reached", History(short), short[1])
+    assert len(ledger.history(0, 0).evaluations) == 6
+    (run,) = ledger.rows("SELECT * FROM run")
+    assert (run["status"], run["steps"], run["steps_to_target"]) == ("reached", 6, 2)
+
+
+def test_a_finished_race_has_no_run_under_way(ledger):
+    ledger.enter(ENTRANT, 64)
+    for seed, status in enumerate(("running", "reached", "running")):
+        ledger.record(ENTRANT, seed, "heat", status, history(3), None)
+    ledger.set(finished=False)
+    assert [r["status"] for r in ledger.rows("SELECT status FROM run")].count("running") == 2
+    ledger.set(finished=True)
+    found = [r["status"] for r in ledger.rows("SELECT status FROM run ORDER BY seed")]
+    assert found == ["dropped", "reached", "dropped"]
+    ledger.close()
+    with changed(ledger.path) as db:
+        db.execute("UPDATE run SET status = 'running' WHERE seed = 1")
+    with pytest.raises(InputError, match="is damaged: it is finished, and runs of it are not"):
+        Ledger(ledger.path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("finished", 1), ("target", float("inf")), ("id", "x")])
+def test_what_would_not_be_read_is_not_written(key, value, ledger):
+    before = ledger.meta
+    with pytest.raises(ValueError, match=f"no ledger keeps .* as its {key}"):
+        ledger.set(elapsed=1.0, **{key: value})
+    assert ledger.meta == before
+    with pytest.raises(KeyError):
+        ledger.set(unheard_of=1)
+
+
+def test_text_of_anybodys_is_written_out(ledger):
+    ledger.enter(ENTRANT, 64)
+    ended = history(2, ended="failed", reason="ValueError: \x1b[31m\ud800 red")
+    ledger.record(ENTRANT, 0, "heat", "failed", ended, None)
+    ledger.note("it said \x1b]0;title\x07")
+    ledger.note("it said \x1b]0;title\x07")
+    ledger.close()
+    again = Ledger(ledger.path, read_only=True)
+    assert again.history(0, 0).reason == "ValueError: \\x1b[31m\\ud800 red"
+    notes = [row["text"] for row in again.rows("SELECT text FROM note")]
+    assert notes == ["it said \\x1b]0;title\\x07"]
+    again.close()
+
+
+NUMBERS = st.floats() | st.floats(width=16) | st.integers(-9, 9)
+
+
+@given(numbers=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_every_number_is_read_as_it_was_written(numbers, tmp_path_factory):
+    """Or as None, where it is none: so its checksum holds."""
+    path = tmp_path_factory.mktemp("numbers") / "ledger.sqlite"
+    written = History(tuple(Evaluation(i + 1, i, 0.5, *row) for i, row in enumerate(numbers)))
+    with contextlib.closing(Ledger(path, create=META)) as ledger:
+        ledger.enter(ENTRANT, 64)
+        ledger.record(ENTRANT, 0, "heat", "reached", written, None)
+    with contextlib.closing(Ledger(path, read_only=True)) as ledger:
+        for e, row in zip(ledger.history(0, 0).evaluations, numbers, strict=True):
+            for found, given_ in zip((e.train_loss, e.valid_loss, e.metric), row, strict=True):
+                assert found == given_ or (math.isnan(found) and math.isnan(given_))
+
+
+ROWS = ["note", "timing", "evaluation WHERE step = 2", "run WHERE seed = 1", "meta", "entrant"]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("what", ["DELETE FROM", "twice"])
+def test_no_row_goes_missing_or_comes_twice(rows, what, ledger):
+    ledger.enter(ENTRANT, 64)
+    for seed in range(3):
+        ledger.record(ENTRANT, seed, "heat", "dropped", history(3), None)
+    ledger.note("one")
+    ledger.time([0], [[0.1, 0.2]])
+    ledger.time([0], [[0.1, 0.3]])
+    ledger.close()
+    Ledger(ledger.path).close()
+    with contextlib.closing(sqlite3.connect(ledger.path)) as db:
+        if what == "twice":
+            if not rows.startswith("timing"):
+                return  # a key forbids it
+            db.execute("INSERT INTO timing SELECT * FROM timing")
+        else:
+            db.execute(f"{what} {rows}")
+        db.commit()
+    told = r"is damaged: (rows that it held are missing|it does not|a row of its)"
+    with pytest.raises(InputError, match=told):
+        Ledger(ledger.path)
+
+
+def test_whatever_is_damaged_is_refused_or_changes_nothing(tmp_path):
+    """Single bits, single bytes, whole sectors, and the end of the file."""
     ledger = Ledger(tmp_path / "ledger.sqlite", create=META)
     ledger.enter(ENTRANT, 64)
     for seed in range(20):
-        ledger.record(ENTRANT, seed, "heat", "running", history(30), None)
+        ledger.record(ENTRANT, seed, "heat", "dropped", history(30), None)
     ledger.note("a sentence")
+    ledger.set(finished=True)
     ledger.close()
     content = ledger.path.read_bytes()
+
+    def held(path: Path) -> list[Any]:
+        with contextlib.closing(Ledger(path, read_only=True)) as found:
+            return [list(found.rows(f"SELECT * FROM {table}")) for table in TABLES]
+
+    whole = held(ledger.path)
     chance = random.Random(0)
-    refused = 0
-    for i in range(200):
+    path, refused = tmp_path / "damaged.sqlite", 0
+    for i in range(300):
         damaged = bytearray(content)
-        if i % 4 == 0:
+        if i % 6 == 0:
             del damaged[chance.randrange(len(damaged)) :]
-        elif i % 4 == 1:
+        elif i % 6 == 1:
             at = chance.randrange(len(damaged))
             damaged[at : at + 512] = chance.randbytes(len(damaged[at : at + 512]))
+        elif i % 6 == 2:
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         else:
-            for _ in range((1, 30)[i % 4 - 2]):
-                damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        path = tmp_path / f"{i}.sqlite"
+            bit = chance.randrange(8 * (200 if i % 6 == 3 else len(damaged)))
+            damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            found = Ledger(path)
+            assert held(path) == whole
         except InputError:
             refused += 1
-            assert path.read_bytes() == damaged
-            continue
-        for table in ("meta", "entrant", "run", "evaluation", "note"):
-            for row in found.rows(f"SELECT * FROM {table}"):
-                json.dumps(row)
-        for seed in range(20):
-            found.history(0, seed)
-        found.close()
-    assert refused > 100
+        assert path.read_bytes() == damaged
+    assert refused > 150

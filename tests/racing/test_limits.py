@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.trainer import Runs, Trainer
 from slalom.report.table import bill
 from slalom.train import Evaluation
-from small import ENTRANTS, small_task
+from small import ENTRANTS, changed, small_task
 
 
 def test_a_final_may_take_four_times_what_the_heats_best_took(tmp_path: Path) -> None:
@@ -75,12 +73,11 @@ def test_the_race_pays_after_what_it_cost_over_what_it_saves(raced: Result, tmp_
         one = raced.standings[0].samples_to_target
         assert one
         base = max(1, round(one * usual))
-        with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        with changed(folder / "ledger.sqlite") as db:
             db.execute(
                 "UPDATE run SET samples_to_target = ?, steps_to_target = 1, seconds_to_target = 1 "
                 "WHERE stage = 'baseline'", [base],
             )  # fmt: skip
-            db.commit()
         result = Result(folder)
         expected = math.ceil(result.cost.samples / (base - one)) if pays else None
         assert result.cost.pays_after == expected

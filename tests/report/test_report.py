@@ -110,8 +110,10 @@ def test_progress_on_a_terminal_is_a_table(tmp_path):
         live(events.Started("t", 4, "accuracy", 0.9, tmp_path))
         for i in range(40):
             live(events.Moved(f"Adam(lr={i})", 0, "heat", "running", 10, 0.5, None, None))
+        live(events.Moved("[red]of the user's[/]", 0, "heat", "reached", 10, 0.5, 10, 0.1))
     assert "\x1b[" in out.getvalue()
-    assert "and 24 more" in out.getvalue()
+    assert "[red]of the user's[/]" in out.getvalue()
+    assert "and 25 more" in out.getvalue()
 
 
 def test_quiet_is_quiet(tmp_path):

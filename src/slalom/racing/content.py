@@ -1,7 +1,7 @@
 """What a ledger holds: its tables, and how one that holds something else is told from it.
 
 A ledger may come from elsewhere. What is read from one is looked at here first: nothing after this
-needs to ask whether a value is there and of its kind.
+needs to ask whether a value is there, of its kind, as it was written, and fit to be shown.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cache
+from typing import Any, NamedTuple
 
+from slalom.plain import unprintable
+from slalom.racing.entrants import HYPER
+from slalom.racing.snippet import Recipe
 from slalom.racing.status import Stage, Status
 
 
@@ -21,11 +27,13 @@ def _one_of(words: type[Stage] | type[Status]) -> str:
 
 
 SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE entrant (
     number INTEGER PRIMARY KEY, family TEXT NOT NULL, label TEXT NOT NULL, hypers TEXT NOT NULL,
     batch INTEGER NOT NULL CHECK (batch > 0), snippet TEXT NOT NULL,
-    optimizer TEXT, arguments TEXT NOT NULL
+    optimizer TEXT, arguments TEXT NOT NULL, checksum INTEGER NOT NULL
 );
 CREATE TABLE run (
     entrant INTEGER NOT NULL REFERENCES entrant, seed INTEGER NOT NULL,
@@ -37,6 +45,7 @@ CREATE TABLE run (
     steps_to_target INTEGER CHECK (steps_to_target > 0),
     samples_to_target INTEGER CHECK (samples_to_target > 0),
     seconds_to_target REAL CHECK (seconds_to_target BETWEEN 0 AND 1e300),
+    checksum INTEGER NOT NULL,
     CHECK ((steps_to_target IS NULL) = (samples_to_target IS NULL)),
     CHECK ((steps_to_target IS NULL) = (seconds_to_target IS NULL)),
     PRIMARY KEY (entrant, seed)
@@ -45,27 +54,76 @@ CREATE TABLE evaluation (
     entrant INTEGER NOT NULL, seed INTEGER NOT NULL, step INTEGER NOT NULL CHECK (step >= 0),
     samples INTEGER NOT NULL CHECK (samples >= 0),
     seconds REAL NOT NULL CHECK (seconds BETWEEN 0 AND 1e300),
-    train_loss REAL, valid_loss REAL, metric REAL,
-    PRIMARY KEY (entrant, seed, step)
+    train_loss REAL, valid_loss REAL, metric REAL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (entrant, seed, step),
+    FOREIGN KEY (entrant, seed) REFERENCES run
 ) WITHOUT ROWID;
 CREATE TABLE timing (
     entrant INTEGER NOT NULL REFERENCES entrant, round INTEGER NOT NULL,
-    seconds REAL NOT NULL CHECK (seconds BETWEEN 0 AND 1e300)
+    seconds REAL NOT NULL CHECK (seconds BETWEEN 0 AND 1e300), checksum INTEGER NOT NULL
 );
-CREATE TABLE note (text TEXT NOT NULL UNIQUE);
+CREATE TABLE note (text TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL);
+CREATE TABLE seal (rows INTEGER NOT NULL, sum INTEGER NOT NULL);
 """
 """Not-a-number is kept as NULL. ``timing.seconds`` are those of one update.
 
-``entrant.optimizer`` and ``arguments`` are a :class:`slalom.racing.snippet.Recipe`.
+``entrant.optimizer`` and ``arguments`` are a :class:`slalom.racing.snippet.Recipe`. The last column
+of a row is its :func:`checksum`; the only row of ``seal`` tells how many rows there are in all, and
+the sum of their checksums, so that none can go missing.
 """
 
-TABLES = [s.strip() for s in re.split(r";\n(?=CREATE|$)", SCHEMA) if s.strip()]
+STATEMENTS = [s.strip() for s in re.split(r";\n(?=CREATE|$)", SCHEMA) if s.strip()]
+TABLES = ("meta", "entrant", "run", "evaluation", "timing", "note")
+"""Those whose rows are sealed; each before those that refer to it."""
+
+KINDS = {"INTEGER": int, "REAL": float, "TEXT": str}
+
+
+class Column(NamedTuple):
+    """A column: its name, the type of what is read from it, and whether there may be nothing."""
+
+    name: str
+    kind: type
+    empty: bool
+
+
+@cache
+def columns(table: str) -> tuple[Column, ...]:
+    """The columns of a table, but for the checksum."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        found = db.execute(f"PRAGMA table_info({table})").fetchall()
+    return tuple(
+        Column(name, KINDS[kind], not (needed or key))
+        for _, name, kind, needed, _, key in found
+        if name != "checksum"
+    )
+
+
+def sealed(table: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """A row as it is kept and will be read, its checksum at its end."""
+    row = tuple(
+        _kept(column.kind, value) for column, value in zip(columns(table), values, strict=True)
+    )
+    return (*row, checksum(table, row))
+
+
+def _kept(kind: type, value: Any) -> Any:
+    if value is None or value != value:
+        return None
+    return kind(value) + 0.0 if kind is float else kind(value)  # SQLite knows no -0.0
+
+
+def checksum(table: str, row: Sequence[Any]) -> int:
+    """The checksum of a row, which tells a row that was damaged: a number below 2^32."""
+    return zlib.crc32(repr((table, *row)).encode())
+
 
 Test = Callable[[Any], bool]
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and not unprintable(value)
 
 
 def _flag(value: Any) -> bool:
@@ -89,7 +147,7 @@ def _list(test: Test) -> Test:
 
 
 def _dict(test: Test) -> Test:
-    return lambda value: isinstance(value, dict) and all(map(test, value.values()))
+    return lambda v: isinstance(v, dict) and all(map(_text, v)) and all(map(test, v.values()))
 
 
 def _id(value: Any) -> bool:
@@ -100,10 +158,12 @@ def _id(value: Any) -> bool:
 META: Mapping[str, Test] = {
     "id": _id, "task": _text, "spec": _or_none(_text), "seed": _whole(0), "seeds": _whole(1),
     "points_each": _whole(1), "metric": _text, "higher_is_better": _flag,
-    "batch_size": _whole(1), "n_train": _whole(1), "n_valid": _whole(1), "max_steps": _whole(1),
-    "entrants": _list(_text), "search": lambda v: v == "all" or _list(_text)(v),
+    "goal": _or_none(_number), "batch_size": _whole(1), "n_train": _whole(1),
+    "n_valid": _whole(1), "max_steps": _whole(1), "eval_every": _whole(1), "replacement": _flag,
+    "device": _text, "entrants": _list(_text), "search": lambda v: v == "all" or _list(_text)(v),
     "batch_sizes": _or_none(_list(_whole(1))), "baseline": _or_none(_text),
-    "parameters": _whole(0), "first_losses": _list(_text), "target": _or_none(_number),
+    "parameters": _whole(0), "runtime": _dict(_text), "fingerprints": _dict(_text),
+    "first_losses": _list(_text), "target": _or_none(_number),
     "finished": _flag, "elapsed": _or_none(_number), "versions": _dict(_text), "created": _text,
     "again": _text, "validates_on_train": _flag, "interrupted": _flag, "timed": _flag,
 }  # fmt: skip
@@ -118,37 +178,74 @@ def faults(db: sqlite3.Connection) -> str:
 
     Raises ``sqlite3.Error`` or ValueError for what cannot be read at all.
     """
-    tables = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master") if sql}
-    if tables != set(TABLES):
+    made = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master") if sql}
+    if made != set(STATEMENTS):
         return "its tables are not those of a ledger"
     (sound,) = db.execute("PRAGMA quick_check").fetchone()
-    if sound != "ok":
-        return sound
-    return _faults_of_rows(db) or _faults_of_meta(db)
+    if sound != "ok":  # a headline, and a line for each finding
+        return sound.partition("***\n")[2].partition("\n")[0] or sound
+    sums: list[int] = []
+    fault = _faults_of_rows(db, sums) or _faults_of_entrants(db) or _faults_of_meta(db)
+    if not fault and db.execute("SELECT * FROM seal").fetchall() != [(len(sums), sum(sums))]:
+        return "rows that it held are missing"
+    return fault
 
 
-def _faults_of_rows(db: sqlite3.Connection) -> str:
-    lawful = sqlite3.connect(":memory:")  # quick_check passes over constraints in some files
-    lawful.executescript(SCHEMA)
-    for table in ("meta", "entrant", "run", "evaluation", "timing", "note"):
-        rows = db.execute(f"SELECT * FROM {table}")
-        places = ", ".join("?" * len(rows.description))
+def _faults_of_rows(db: sqlite3.Connection, sums: list[int]) -> str:
+    with closing(sqlite3.connect(":memory:")) as lawful:  # quick_check passes over constraints
+        lawful.executescript(f"PRAGMA foreign_keys = ON; {SCHEMA}")
+        for table in TABLES:
+            places = ", ".join("?" * (len(columns(table)) + 1))
+            rows = db.execute(f"SELECT * FROM {table}")
+            try:
+                lawful.executemany(
+                    f"INSERT INTO {table} VALUES ({places})", _read(table, rows, sums)
+                )
+            except sqlite3.IntegrityError as error:
+                return f"a row of its table {table} is none: {error}"
+            except _FaultError as fault:
+                return str(fault)
+    return ""
+
+
+class _FaultError(Exception):
+    """What is wrong with a row."""
+
+
+def _read(
+    table: str, rows: Iterator[tuple[Any, ...]], sums: list[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, if they are as they were written; adds their checksums to ``sums``."""
+    kept = columns(table)
+    for row in rows:
+        *values, found = row
+        for column, value in zip(kept, values, strict=True):
+            if type(value) is not column.kind and not (column.empty and value is None):
+                raise _FaultError(
+                    f"{column.name} in its table {table} holds something else than "
+                    f"{column.kind.__name__}"
+                )
+            shown = value or ""
+            if column.name == "snippet":
+                shown = shown.replace("\n", "")
+            if column.kind is str and unprintable(shown):
+                raise _FaultError(f"{column.name} in its table {table} holds control characters")
+        if found != checksum(table, values):
+            raise _FaultError(f"a row of its table {table} is not as it was written")
+        sums.append(found)
+        yield row
+
+
+def _faults_of_entrants(db: sqlite3.Connection) -> str:
+    entrants = db.execute("SELECT number, hypers, optimizer, arguments FROM entrant")
+    for number, hypers, optimizer, arguments in entrants:
+        found = _json(hypers)
+        if not _dict(_number)(found) or not all(map(HYPER.fullmatch, found)):
+            return f"the hyper-parameters of entrant {number} are {_short(hypers)}"
         try:
-            lawful.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
-        except sqlite3.IntegrityError as error:
-            return f"a row of its table {table} is none: {error}"
-        for _, column, declared, needed, _, key in db.execute(f"PRAGMA table_info({table})"):
-            kinds = f"'{declared.lower()}'" if needed or key else f"'{declared.lower()}', 'null'"
-            wrong = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ({kinds})"
-            if db.execute(wrong).fetchone():
-                return f"{column} in its table {table} holds something else than {declared.lower()}"
-    if db.execute("PRAGMA foreign_key_check").fetchone():
-        return "it has runs of nobody"
-    for number, hypers, arguments in db.execute("SELECT number, hypers, arguments FROM entrant"):
-        if not _dict(_number)(_json(hypers)):
-            return f"the hyper-parameters of entrant {number} are {hypers}"
-        if not _dict(lambda value: True)(_json(arguments)):
-            return f"the arguments of entrant {number} are {arguments}"
+            Recipe.read(optimizer, arguments)
+        except (ValueError, TypeError, RecursionError):
+            return f"the arguments of entrant {number} are {_short(arguments)}"
     return ""
 
 
@@ -158,8 +255,17 @@ def _faults_of_meta(db: sqlite3.Connection) -> str:
         if key not in found and key not in LATER:
             return f"it does not say its {key}"
         if key in found and not test(found[key]):
-            return f"its {key} is {json.dumps(found[key])}"
+            return f"its {key} is {_short(json.dumps(found[key]))}"
+    for key in found.keys() - META.keys():
+        return f"it says its {key}, which no race has"
+    running = db.execute("SELECT 1 FROM run WHERE status = ?", (str(Status.RUNNING),))
+    if found["finished"] and running.fetchone():
+        return "it is finished, and runs of it are not"
     return ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _json(text: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from slalom import optim
 from slalom.errors import InputError
+from slalom.plain import unprintable
 from slalom.racing.snippet import Recipe, recipe, snippet
 from slalom.rules import RULES
 
@@ -150,7 +152,7 @@ def _searched(
 
 def _named(entrants: Any) -> list[Family]:
     named = entrants.items() if isinstance(entrants, Mapping) else ((None, e) for e in entrants)
-    found = [_family(label, given) for label, given in named]
+    found = [_checked(_family(label, given)) for label, given in named]
     labels = [f.label for f in found]
     if not found:
         raise InputError("entrants is empty; name at least one")
@@ -190,11 +192,31 @@ def _family(label: str | None, given: Any) -> Family:
     if space is None and isinstance(given, type):
         rule = getattr(given, "rule", None) or getattr(getattr(optim, name, None), "rule", None)
         space = dict(rule.search) if rule is not None else {"lr": (1e-4, 1.0)}
-    for hyper, bounds in (space or {}).items():
-        if len(bounds) != 2 or not 0 < bounds[0] < bounds[1]:
-            raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
     make: Any = given
     return Family(label or name, make, space or {})
+
+
+HYPER = re.compile(r"[^\W\d]\w*(\[\d+\])?")
+"""The name of a hyper-parameter, or of one of several: ``lr``, ``betas[1]``."""
+
+
+def _checked(family: Family) -> Family:
+    """The family, if all that the record of a race says of it can be shown as it is."""
+    if not isinstance(family.label, str) or not family.label or unprintable(family.label):
+        raise InputError(f"an entrant is called {family.label!r}; a name must be text that shows")
+    if not isinstance(family.space, Mapping):
+        raise InputError(
+            f"the search space of {family.label} is {family.space!r}; it must be a mapping, as in "
+            '{"lr": (1e-4, 1e-1)}'
+        )
+    for hyper, bounds in family.space.items():
+        if not isinstance(hyper, str) or not HYPER.fullmatch(hyper):
+            raise InputError(
+                f"{family.label} is searched in {hyper!r}, which is no argument's name"
+            )
+        if len(bounds) != 2 or not 0 < bounds[0] < bounds[1] < math.inf:
+            raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
+    return family
 
 
 NEAR_ONE = ("momentum", "alpha", "rho", "betas")

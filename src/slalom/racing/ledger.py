@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from slalom.errors import InputError
-from slalom.racing.content import SCHEMA, faults
+from slalom.plain import plain
+from slalom.racing.content import META, SCHEMA, columns, faults, sealed
 from slalom.racing.entrants import Entrant
+from slalom.racing.lock import Lock, raced
 from slalom.racing.runner import History
 from slalom.racing.snippet import Recipe
 from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
 
 APPLICATION = 0x534C414C  # "SLAL"
-VERSION = 2
+VERSION = 3
 
 
 class Ledger:
@@ -44,29 +46,36 @@ class Ledger:
         self, path: Path, *, create: Mapping[str, Any] | None = None, read_only: bool = False
     ):
         self.path = path
-        if create is not None:
+        self._check_files(create is not None, read_only)
+        self._lock = None if read_only else Lock(path)
+        try:
+            self._check_files(create is not None, read_only)  # who had the lock may have made it
+            if create is not None:
+                self._make(create)
+            try:
+                self._open(read_only)
+            except BaseException:
+                if create is not None:
+                    _remove(path)
+                raise
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    def _check_files(self, create: bool, read_only: bool) -> None:
+        """Raise InputError for what is there, or is not, or came with it and is not of a race."""
+        path = self.path
+        if create:
             if path.exists():
                 raise InputError(f"{path} exists already; choose another folder, or resume it")
-            self._make(create)
-        if not path.is_file():
+        elif not path.is_file():
             raise InputError(f"there is no ledger {path}")
-        try:
-            self._db = _to_read(path) if read_only else sqlite3.connect(path, isolation_level=None)
-            try:
-                self._check()
-                if not read_only:
-                    with self._written():
-                        self._db.execute("PRAGMA journal_mode=WAL")
-                        self._db.execute("PRAGMA synchronous=NORMAL")
-            except BaseException:
-                self._db.close()
-                raise
-        except BaseException as error:
-            if create is not None:
-                _remove(path)
-            if isinstance(error, sqlite3.Error):
-                raise InputError(f"{path} cannot be opened: {error}") from error
-            raise
+        if path.is_symlink() and not read_only:
+            raise InputError(f"{path} is a link; go on with the race where its ledger lies")
+        journal = _beside(path, "journal")
+        if journal.is_symlink() or _end(journal, len(SUPER)) == SUPER:
+            raise InputError(f"{journal} is not of a race; remove it")
 
     def _make(self, meta: Mapping[str, Any]) -> None:
         """Make it beside its place, in one file that is on the disk before it is renamed."""
@@ -75,11 +84,12 @@ class Ledger:
             self._db = sqlite3.connect(temporary, isolation_level=None)
             with contextlib.closing(self._db):
                 self._db.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; "
-                    f"PRAGMA user_version={VERSION};"
+                    f"BEGIN; {SCHEMA} INSERT INTO seal VALUES (0, 0); COMMIT; "
+                    f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};"
                 )
-                self._put(meta)
-                self._db.execute("COMMIT")
+                with self._together():
+                    self._put_meta(meta)
+                self._db.execute("PRAGMA journal_mode=WAL")
             os.replace(temporary, self.path)
         except sqlite3.Error as error:
             _remove(temporary)
@@ -87,6 +97,21 @@ class Ledger:
         except BaseException:
             _remove(temporary)
             raise
+
+    def _open(self, read_only: bool) -> None:
+        path = self.path
+        try:
+            self._db = _to_read(path) if read_only else sqlite3.connect(path, isolation_level=None)
+            try:
+                self._db.execute("PRAGMA trusted_schema=OFF")
+                self._check()
+                if not read_only:
+                    self._db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                self._db.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(f"{path} cannot be opened: {error}") from error
 
     def _check(self) -> None:
         path = self.path
@@ -97,6 +122,8 @@ class Ledger:
             if (application, version) == (APPLICATION, VERSION):
                 fault = faults(self._db)
         except (sqlite3.Error, ValueError) as error:  # ValueError: text that is none
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_FAULT_OF_ITS_OWN:
+                raise
             raise InputError(f"{path} cannot be read as a ledger: {error}") from error
         if application != APPLICATION:
             raise InputError(f"{path} is a database, but not a ledger of Slalom")
@@ -110,15 +137,34 @@ class Ledger:
     def close(self) -> None:
         """Write all to the one file and let go of it."""
         self._db.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def set(self, **values: Any) -> None:
-        """Put values, as JSON, into the table ``meta``."""
-        with self._transaction():
-            self._put(values)
+        """Put values, as JSON, into the table ``meta``: those of :data:`~.content.META`.
 
-    def _put(self, values: Mapping[str, Any]) -> None:
-        rows = [(key, json.dumps(value)) for key, value in values.items()]
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        Runs that a finished race did not go on with were dropped.
+        """
+        with self._transaction():
+            self._put_meta(values)
+            if values.get("finished"):
+                self._drop_running()
+
+    def _put_meta(self, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            if not META[key](value):
+                raise ValueError(f"no ledger keeps {value!r} as its {key}")
+            self._put("meta", {"key": key}, json.dumps(value))
+
+    def _drop_running(self) -> None:
+        names = [column.name for column in columns("run")]
+        running = self._db.execute(
+            f"SELECT {', '.join(names)} FROM run WHERE status = ?", (str(Status.RUNNING),)
+        ).fetchall()
+        for row in running:
+            run = dict(zip(names, row, strict=True)) | {"status": Status.DROPPED}
+            key = {name: run.pop(name) for name in ("entrant", "seed")}
+            self._put("run", key, *run.values())
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -132,14 +178,15 @@ class Ledger:
         other ranges, or another baseline.
         """
         recipe = entrant.recipe
-        row = (
+        row = sealed("entrant", (
             entrant.number, entrant.family.label, entrant.label, json.dumps(dict(entrant.hypers)),
-            batch, entrant.snippet(parameters), recipe.name, json.dumps(recipe.arguments),
-        )  # fmt: skip
-        with self._written():
-            self._db.execute("INSERT OR IGNORE INTO entrant VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            batch, entrant.snippet(parameters), recipe.name, recipe.arguments_as_json(),
+        ))  # fmt: skip
         found = self._db.execute("SELECT * FROM entrant WHERE number = ?", row[:1]).fetchone()
-        if found != row:
+        if found is None:
+            with self._transaction():
+                self._put("entrant", {"number": row[0]}, *row[1:-1])
+        elif found != row:
             raise InputError(
                 f"{self.path} is a race with {found[2]} ({found[5]!r}) where this one has {row[2]} "
                 f"({row[5]!r}); resume it as it was begun"
@@ -147,53 +194,51 @@ class Ledger:
 
     def recipe(self, number: int) -> Recipe:
         """How the optimizer of an entrant was made, as far as that is on record."""
-        name, arguments = self._db.execute(
-            "SELECT optimizer, arguments FROM entrant WHERE number = ?", (number,)
-        ).fetchone()
-        known = json.loads(arguments).items()
-        return Recipe(name, {n: tuple(v) if isinstance(v, list) else v for n, v in known})
+        return Recipe.read(
+            *self._db.execute(
+                "SELECT optimizer, arguments FROM entrant WHERE number = ?", (number,)
+            ).fetchone()
+        )
 
     def record(
         self, entrant: Entrant, seed: int, stage: Stage, status: Status, history: History,
         crossing: Evaluation | None,
     ) -> None:  # fmt: skip
-        """Record all that is known of a run, in one transaction."""
+        """Record what has become of a run, and all that is known of it, in one transaction.
+
+        Evaluations are only ever added: what was trained is kept where a shorter history decided.
+        """
+        key = {"entrant": entrant.number, "seed": seed}
+        known = self.history(entrant.number, seed)
+        new = history.evaluations[len(known.evaluations) :]
+        if len(history.evaluations) < len(known.evaluations):
+            history = known
         last = history.evaluations[-1] if history.evaluations else None
         counts = (last.step, last.samples, last.seconds) if last else (0, 0, 0.0)
         reached = (
             (crossing.step, crossing.samples, crossing.seconds) if crossing else (None, None, None)
         )
-        key = entrant.number, seed
         with self._transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*key, stage, status, history.reason, history.ended, *counts, *reached),
-            )
-            self._db.executemany(
-                "INSERT OR IGNORE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (*key, e.step, e.samples, e.seconds, e.train_loss, e.valid_loss, e.metric)
-                    for e in history.evaluations
-                ],
-            )
+            told = plain(history.reason), history.ended
+            self._put("run", key, stage, status, *told, *counts, *reached)
+            for e in new:
+                losses = e.train_loss, e.valid_loss, e.metric
+                self._put("evaluation", key | {"step": e.step}, e.samples, e.seconds, *losses)
 
     def time(self, numbers: list[int], rounds: list[list[float]]) -> None:
         """Record seconds an update: for each entrant, of each round."""
         with self._transaction():
-            self._db.execute("DELETE FROM timing")
-            self._db.executemany(
-                "INSERT INTO timing VALUES (?, ?, ?)",
-                [
-                    (n, i, s)
-                    for n, series in zip(numbers, rounds, strict=True)
-                    for i, s in enumerate(series)
-                ],
-            )
+            self._take("timing", {})
+            for number, series in zip(numbers, rounds, strict=True):
+                for i, seconds in enumerate(series):
+                    self._put("timing", {"entrant": number, "round": i}, seconds)
 
     def note(self, text: str) -> None:
-        """Record a sentence that people should read, once."""
-        with self._written():
-            self._db.execute("INSERT OR IGNORE INTO note VALUES (?)", (text,))
+        """Record a sentence that people should read, once; control characters are written out."""
+        text = plain(text)
+        if not self._db.execute("SELECT 1 FROM note WHERE text = ?", (text,)).fetchone():
+            with self._transaction():
+                self._put("note", {"text": text})
 
     def history(self, number: int, seed: int) -> History:
         """What is known of a run; an empty history if nothing."""
@@ -218,11 +263,31 @@ class Ledger:
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
 
+    def _put(self, table: str, key: Mapping[str, Any], *values: Any) -> None:
+        """Write a row, in place of the one with this key: its first columns."""
+        row = sealed(table, (*key.values(), *values))
+        self._take(table, key)
+        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        self._change(1, row[-1])
+
+    def _take(self, table: str, key: Mapping[str, Any]) -> None:
+        """Remove the rows that hold these values."""
+        where = " AND ".join(f"{name} = ?" for name in key) or "1"
+        values = list(key.values())
+        found = self._db.execute(f"SELECT checksum FROM {table} WHERE {where}", values).fetchall()
+        if found:
+            self._db.execute(f"DELETE FROM {table} WHERE {where}", values)
+            self._change(-len(found), -sum(checksum for (checksum,) in found))
+
+    def _change(self, rows: int, checksums: int) -> None:
+        self._changed = self._changed[0] + rows, self._changed[1] + checksums
+
     @contextlib.contextmanager
-    def _written(self) -> Iterator[None]:
-        """What SQLite cannot write, as a sentence."""
+    def _transaction(self) -> Iterator[None]:
+        """All that is written in the block, or nothing of it; what SQLite cannot, as a sentence."""
         try:
-            yield
+            with self._together():
+                yield
         except sqlite3.Error as error:
             raise InputError(
                 f"{self.path} cannot be written: {error}; what it holds is whole, and the race can "
@@ -230,33 +295,61 @@ class Ledger:
             ) from error
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that is written in the block, or nothing of it."""
-        with self._written():
-            self._db.execute("BEGIN")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
+    def _together(self) -> Iterator[None]:
+        self._changed = 0, 0
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("UPDATE seal SET rows = rows + ?, sum = sum + ?", self._changed)
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+
+
+NO_FAULT_OF_ITS_OWN = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+}
+"""What SQLite says of a disk that is full or fails, and not of a file."""
+
+SUPER = bytes.fromhex("d9d505f920a163d7")
+"""The end of a journal that names another file, which SQLite would remove; ours name none."""
+
+
+def _beside(path: Path, what: str) -> Path:
+    """A file that SQLite puts beside a database."""
+    return path.with_name(f"{path.name}-{what}")
+
+
+def _end(path: Path, length: int) -> bytes:
+    """The last bytes of a file; none of what is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - length))
+        return file.read()
 
 
 def _to_read(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing, wherever the file lies.
+    """A connection that changes nothing, wherever the file lies.
 
-    SQLite writes beside the file to read one whose log was not merged into it yet, as that of a
-    race which is under way or was killed; where it may not, a copy is read. Any other is whole.
+    SQLite would put its log into the ledger of a race that was killed, or write beside it to read
+    it; so a copy of such a one is read. One that is being raced is read as SQLite does it, and any
+    other is whole.
     """
-    log = path.with_name(f"{path.name}-wal")
-    if not (log.is_file() and log.stat().st_size):
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    logs = [_beside(path, what) for what in ("wal", "journal")]
+    logs = [log for log in logs if log.is_file() and log.stat().st_size]
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not logs:
+        return sqlite3.connect(f"{uri}&immutable=1", isolation_level=None, uri=True)
+    if raced(path):
         return sqlite3.connect(uri, isolation_level=None, uri=True)
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, isolation_level=None)
     with tempfile.TemporaryDirectory(prefix="slalom-") as folder:
-        for file in (path, log):
+        for file in (path, *logs):
             shutil.copyfile(file, Path(folder, file.name))
         copied = sqlite3.connect(Path(folder, path.name), isolation_level=None)
         with contextlib.closing(copied):
@@ -267,5 +360,5 @@ def _to_read(path: Path) -> sqlite3.Connection:
 
 def _remove(path: Path) -> None:
     """A database and all that SQLite puts beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+    for file in (path, *(_beside(path, what) for what in ("wal", "shm", "journal"))):
+        file.unlink(missing_ok=True)

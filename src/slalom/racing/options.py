@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 
 from slalom.errors import InputError
+from slalom.plain import unprintable
 from slalom.racing.entrants import Family, families
+from slalom.racing.fingerprint import fingerprint, fingerprint_of
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
 from slalom.train import Task
+from slalom.version import __version__
 
 USUAL = "Adam(lr=1e-3)"
 """What a race is compared with where the user says nothing."""
@@ -58,6 +62,9 @@ class Options:
 
     def check(self, task: Task) -> None:
         """Raise :class:`InputError` for what does not go with the task."""
+        for what, name in (("name", task.name), ("metric's name", task.metric.name)):
+            if not isinstance(name, str) or unprintable(name):
+                raise InputError(f"the task's {what} is {name!r}; it must be text that shows")
         if self.batch_sizes is None:
             return
         sizes = list(self.batch_sizes)
@@ -67,18 +74,39 @@ class Options:
                 f"try, between 1 and the {task.n_train} training samples"
             )
 
-    def record(self, task: Task, spec: str | None) -> dict[str, Any]:
-        """What a race must have in common with another to be gone on with as that one."""
+    def record(self, task: Task) -> dict[str, Any]:
+        """What a race is: all that another must have in common with it to go on with it.
+
+        ``fingerprints`` are of what has no short name; see :mod:`slalom.racing.fingerprint`.
+        """
+        usual = self.usual
+        parts = {
+            "metric": task.metric, "loss": task.loss, "parameter groups": task.parameter_groups,
+            "model": (task.model, task.make_model(self.seed)),
+            "baseline": usual and (usual.make, usual.fixed),
+            **{f"entrant {f.label}": (f.make, f.space, f.fixed, f.batch_size) for f in self.field},
+        }  # fmt: skip
+        fingerprints = {name: fingerprint(part) for name, part in parts.items()}
+        fingerprints["training data"] = fingerprint_of(task.train)
+        fingerprints["validation data"] = fingerprint_of(task.valid)
         return {
-            "task": task.name, "spec": spec, "seed": self.seed, "seeds": self.seeds,
+            "task": task.name, "seed": self.seed, "seeds": self.seeds,
             "points_each": self.points_each, "metric": task.metric.name,
-            "higher_is_better": task.higher_is_better, "batch_size": task.batch_size,
-            "n_train": task.n_train, "n_valid": task.n_valid, "max_steps": task.max_steps,
+            "higher_is_better": task.higher_is_better, "goal": task.target,
+            "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
+            "max_steps": task.max_steps, "eval_every": task.eval_every,
+            "replacement": task.replacement, "device": task.device.type,
+            "validates_on_train": task.judged_on == "the training data",
             "entrants": [f.label for f in self.field],
             "search": self.search if self.search == "all" else list(self.search),
             "batch_sizes": self.batch_sizes and list(self.batch_sizes),
-            "baseline": self.usual and called(self.usual.make),
+            "baseline": usual and called(usual.make),
             "parameters": sum(p.numel() for p in task.make_model(self.seed).parameters()),
+            "runtime": {
+                "python": sys.implementation.cache_tag, "torch": torch.__version__,
+                "slalom": __version__,
+            },
+            "fingerprints": fingerprints,
         }  # fmt: skip
 
     def again(self, spec: str | None) -> str:

@@ -218,8 +218,7 @@ class Race:
     def _record(self, contender: Contender, seed: int, stage: Stage) -> None:
         history, entrant = contender.history, contender.entrant
         crossing = history.crossing(self.task)
-        if len(history.evaluations) >= len(self.ledger.history(entrant.number, seed).evaluations):
-            self.ledger.record(entrant, seed, stage, contender.status, history, crossing)
+        self.ledger.record(entrant, seed, stage, contender.status, history, crossing)
         if contender.status == Status.FAILED:
             self.ledger.note(f"{entrant.label} failed: {history.reason}")
         # those that were dropped may be asked for again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,25 @@ class RayCrew(Crew):
 
 def _check_address(address: str | None) -> None:
     """Raise InputError if nobody answers there; Ray itself goes on asking for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host:
-        try:
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except (OSError, ValueError) as error:
-            raise InputError(f"there is no Ray cluster at {address}: {error}") from error
+    if address in (None, "auto", "local"):
+        return
+    found = ADDRESS.fullmatch(address.removeprefix("ray://"))
+    if found is None or int(found["port"]) > 65535:
+        raise InputError(
+            f"the address of a Ray cluster is {address!r}; it must be HOST:PORT, as in "
+            "10.0.0.1:6379 or [::1]:6379, or auto"
+        )
+    try:
+        host = found["six"] or found["host"]
+        socket.create_connection((host, int(found["port"])), timeout=10).close()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"there is no Ray cluster at {address}: {error}") from error
+
+
+ADDRESS = re.compile(
+    r"(\[(?P<six>[0-9A-Fa-f:.]+(%\w+)?)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>\d{1,5})"
+)
+"""Host and port; a host with colons of its own, as IPv6 has them, in brackets."""
 
 
 class _Actor:

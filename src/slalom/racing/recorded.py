@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import platform
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from slalom.errors import InputError
+from slalom.plain import plain
 from slalom.racing.ledger import Ledger
 from slalom.racing.options import Options
 from slalom.racing.runner import History, Request, Runner
@@ -64,18 +66,14 @@ def opened(
 ) -> Ledger:
     """The ledger of a race, made, or gone on with if it is of the same task and options.
 
-    Where it cannot be made, nothing is left behind.
+    Where it cannot be made, nothing is left behind; where it differs, nothing is written.
     """
-    ours = options.record(task, spec)
-    ours["first_losses"] = _first_losses(task, options.seed)
     if resume:
         if out is None:
             raise InputError("resume needs out (--out), the folder of the race to go on with")
-        return _gone_on_with(Path(out), ours)
+        return _gone_on_with(Path(out), task, options)
+    ours = _identity(task, options)
     now = datetime.now().astimezone()
-    name = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
-    folder = Path(out) if out else Path("races") / f"{name}-{now:%Y%m%d-%H%M%S}"
-    made = [f for f in (folder, *folder.parents) if not f.exists()]
     versions = {
         "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
@@ -83,28 +81,72 @@ def opened(
     theirs = {
         "id": secrets.token_hex(8), "target": task.target, "finished": False, "elapsed": None,
         "versions": versions, "created": now.isoformat(timespec="seconds"),
-        "again": options.again(spec), "validates_on_train": task.judged_on == "the training data",
+        "spec": spec and plain(spec), "again": plain(options.again(spec)),
     }  # fmt: skip
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    name = re.sub(r"[^\w.-]+", "-", task.name)[:NAME].strip(".-") or "task"
+    with _folder(Path(out) if out else None, f"{name}-{now:%Y%m%d-%H%M%S}") as folder:
         return Ledger(folder / "ledger.sqlite", create=ours | theirs)
-    except BaseException:
+
+
+NAME = 60
+"""Characters of a task's name that its folder is called by, at most."""
+
+
+@contextlib.contextmanager
+def _folder(out: Path | None, name: str) -> Iterator[Path]:
+    """A folder for a race: ``out``, or one in ``races`` by this name that nobody else has.
+
+    What was made of it is removed again where the block raises.
+    """
+    chosen = [out] if out else (Path("races", name + more) for more in _more())
+    made: list[Path] = []
+    try:
+        for folder in chosen:
+            made = [f for f in (folder, *folder.parents) if not f.exists()]
+            try:
+                folder.mkdir(parents=True, exist_ok=out is not None)
+            except FileExistsError:
+                if out is not None:
+                    raise
+            else:
+                yield folder
+                return
+    except BaseException as error:
         with contextlib.suppress(OSError):  # one is not there, or others put something into it
             for made_here in made:
                 made_here.rmdir()
+        if isinstance(error, OSError):
+            raise InputError(
+                f"the folder {out or Path('races', name)} cannot be made: {error.strerror}"
+            ) from error
         raise
 
 
-def _gone_on_with(folder: Path, ours: Mapping[str, Any]) -> Ledger:
+def _more() -> Iterator[str]:
+    """What is put behind a name that is taken: two races may begin in one second."""
+    yield ""
+    yield from (f"-{i}" for i in itertools.count(2))
+
+
+def _identity(task: Task, options: Options) -> dict[str, Any]:
+    return options.record(task) | {"first_losses": _first_losses(task, options.seed)}
+
+
+def _gone_on_with(folder: Path, task: Task, options: Options) -> Ledger:
     with contextlib.closing(Ledger(folder / "ledger.sqlite", read_only=True)) as ledger:
         before = ledger.meta
+    ours = _identity(task, options)
+    theirs_of, ours_of = before["fingerprints"], ours.pop("fingerprints")
     for name, value in ours.items():
         if before[name] != value:
             raise InputError(
                 f"{folder} is a race with {name} {before[name]!r}, and this one has {value!r}; "
+                "resume it as it was begun"
+            )
+    for part in sorted(theirs_of.keys() | ours_of.keys()):
+        if theirs_of.get(part) != ours_of.get(part):
+            raise InputError(
+                f"{folder} differs from this race in its {part}, whatever that is called; "
                 "resume it as it was begun"
             )
     return Ledger(folder / "ledger.sqlite")

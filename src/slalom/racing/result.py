@@ -245,12 +245,9 @@ class Result:
         import pandas as pd
 
         columns = ("step", "samples", "seconds", "train_loss", "valid_loss", "metric")
-        frames = [
-            pd.DataFrame({name: getattr(c, name) for name in columns}).assign(
-                label=c.label, rule=c.rule, seed=c.seed, stage=c.stage, status=c.status, **c.hypers
-            )
-            for c in self.curves
-        ]
+        names = (*columns, "label", "rule", "seed", "stage", "status")
+        known = [{name: getattr(c, name) for name in names} for c in self.curves]
+        frames = [pd.DataFrame(k | c.hypers | k) for k, c in zip(known, self.curves, strict=True)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
     def to_json(self) -> dict[str, Any]:

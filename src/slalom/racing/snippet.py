@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -16,8 +17,8 @@ from torch import Tensor
 from slalom import optim
 from slalom.errors import InputError
 
-PUBLIC = {"slalom.optim": optim, "torch.optim": torch.optim}
-"""Where everyone finds classes: those that a record alone can name."""
+PUBLIC = {"torch.optim": torch.optim, "slalom.optim": optim}
+"""Where everyone finds classes: those that a record alone can name. What both have is torch's."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,25 @@ class Recipe:
                 f"a ledger alone cannot make {self.name or 'what has no name of its own'}; write "
                 "what snippet() says, where it can be imported"
             )
-        return made(params, **self.arguments)
+        try:
+            return made(params, **self.arguments)
+        except Exception as error:
+            raise InputError(f"{self.name} takes no {dict(self.arguments)}: {error}") from error
+
+    def arguments_as_json(self) -> str:
+        """The arguments as text, from which :meth:`read` has the very same."""
+        return json.dumps({name: _as_json(value) for name, value in self.arguments.items()})
+
+    @classmethod
+    def read(cls, name: str | None, arguments: str) -> Recipe:
+        """The recipe of this name with the arguments that :meth:`arguments_as_json` wrote.
+
+        Raises ValueError for what it does not write.
+        """
+        found = json.loads(arguments)
+        if not isinstance(found, dict):
+            raise ValueError("arguments are no object")
+        return cls(name, {n: _from_json(value) for n, value in found.items()})
 
 
 def recipe(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe:
@@ -76,6 +95,29 @@ def snippet(
     if own:
         first.append(f"# {' and '.join(own)}: your own, with which {label!r} raced")
     return "\n".join([*first, f"optimizer = {name or stand_in(make)}({parameters}{options}){note}"])
+
+
+def _as_json(value: Any) -> Any:
+    """What can be written, with the kinds that JSON lacks by their names."""
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_as_json(v) for v in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_as_json(k), _as_json(v)] for k, v in value.items()]}
+    return _plain(value)
+
+
+def _from_json(value: Any) -> Any:
+    match value:
+        case {"tuple": [*parts]}:
+            return tuple(map(_from_json, parts))
+        case {"list": [*parts]}:
+            return list(map(_from_json, parts))
+        case {"dict": [*pairs]}:
+            return {_from_json(k): _from_json(v) for k, v in pairs}
+        case None | bool() | int() | float() | str():
+            return value
+    raise ValueError(f"no argument is written as {value!r}")
 
 
 def called(make: Callable[..., Any]) -> str:

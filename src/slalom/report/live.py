@@ -94,7 +94,7 @@ class Live:
         for row in rows[:ROWS]:
             metric = "" if math.isnan(row.metric) else f"{row.metric:.4f}"
             step = row.steps_to_target if row.steps_to_target is not None else row.step
-            table.add_row(row.label, row.status, f"{step:,}", metric)
+            table.add_row(Text(row.label), row.status, f"{step:,}", metric)
         more = len(rows) - ROWS
         foot = f"... and {more} more" if more > 0 else ""
         head = f"{time.monotonic() - self._start:.0f} s  {self._stage}{self._left()}"
