@@ -92,6 +92,12 @@ def test_a_chance_lies_within_its_interval(arrived, missed):
     assert found.high - found.low < 1 or arrived + missed == 0
 
 
+def test_none_of_many_leaves_the_chance_open_to_nothing():
+    for n in range(1, 200):
+        assert chance_to_arrive(of(*[None] * n)).low == 0
+        assert chance_to_arrive(of(*[10] * n)).high == 1
+
+
 def test_restarts_pay_for_the_runs_that_failed():
     assert with_restarts(of(20, None, 40, None, cap=100)) == (20 + 100 + 40 + 100) / 2
     assert with_restarts(of(20, 40)) == 30
