@@ -44,6 +44,22 @@ def test_eight_alike_are_the_first_to_have_an_interval_of_the_test():
     assert seven.level == 1 - 2**-6
 
 
+def test_more_pairs_make_it_narrower():
+    generator = np.random.default_rng(0)
+    ratios = 1.3 * np.exp(generator.normal(0, 0.3, 40))
+    found = told(of(*10 * ratios), of(*[10] * 40))
+    assert ratios.min() < 1 < found.low < 1.3 < found.high < 1.6 < ratios.max()
+
+
+def test_who_was_found_slower_is_not_told_to_be_perhaps_faster():
+    """Stopped runs are known to be slower, and not by how much: the test asks for no more."""
+    slow = {s: Run(20, False) if s < 14 else Run(20) for s in range(16)}
+    fast = of(*[20] * 14, 25, 25)
+    assert told(slow, fast).low < 1
+    assert judge({"slow": slow, "fast": fast}).winner == "fast"
+    assert estimate(slow, fast, 0.04, 50, slower=True).low == 1
+
+
 def test_the_same_on_every_seed_is_told_as_it_is():
     found = told(of(*[40] * 10), of(*[20] * 10))
     assert str(found) == "2.00 (2.00 to 2.00)"

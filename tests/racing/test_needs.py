@@ -87,7 +87,15 @@ def test_a_chance_lies_within_its_interval(arrived, missed):
     assert 0 <= found.low <= found.value <= found.high <= 1
     more = chance_to_arrive(of(*[10] * (arrived + 1), *[None] * missed))
     assert more.low >= found.low
+    assert (found.low == 0) == (arrived == 0)
+    assert (found.high == 1) == (missed == 0)
     assert found.high - found.low < 1 or arrived + missed == 0
+
+
+def test_none_of_many_leaves_the_chance_open_to_nothing():
+    for n in range(1, 200):
+        assert chance_to_arrive(of(*[None] * n)).low == 0
+        assert chance_to_arrive(of(*[10] * n)).high == 1
 
 
 def test_restarts_pay_for_the_runs_that_failed():
@@ -123,6 +131,7 @@ def test_finalists_within_one_evaluation_are_told():
     assert one_evaluation_apart([near, of(60, 60, 200, stride=10)])
     assert not one_evaluation_apart([near, of(80, 90, 70, stride=10)])
     assert not one_evaluation_apart([near, of(None, None, 70, stride=10)])
+    assert not one_evaluation_apart([of(None, None, stride=10)] * 2)
     assert not one_evaluation_apart([near, near, of(90, 90, 90, stride=10)])
     assert not one_evaluation_apart([near])
     assert not one_evaluation_apart([near, {}])

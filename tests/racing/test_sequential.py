@@ -108,6 +108,16 @@ def test_two_equals_may_be_given_in_any_order():
             assert (one.winner, one.seeds) == (other.winner, other.seeds)
 
 
+def test_seeds_are_looked_at_in_their_order():
+    seeds = [3 * 7**i for i in range(12)]
+    drawn = SMOOTH.finals((1.0, 1.2), 12, 0)
+    finals = {n: dict(zip(seeds, of.values(), strict=True)) for n, of in drawn.items()}
+    backwards = {n: dict(reversed(of.items())) for n, of in finals.items()}
+    expected = judge(drawn).findings
+    for found in (judge(finals).findings, judge(backwards).findings):
+        assert [f.logs for f in found.values()] == [f.logs for f in expected.values()]
+
+
 def test_the_plainly_faster_wins_after_eight_seeds():
     found = judge({"a": of(*range(20, 32)), "b": of(*range(10, 22))})
     assert (found.winner, found.seeds, found.running) == ("b", 8, ())

@@ -87,7 +87,7 @@ def test_what_comes_later_changes_nothing_before(differences, first):
 
 
 def test_the_paths_that_are_drawn_stay_the_same_when_there_are_more():
-    values = np.random.default_rng(0).standard_normal(50)
+    values = np.random.default_rng(0).standard_normal(80)
     assert list(limits(values[:30], 0.04, 50)) == list(limits(values, 0.04, 50))[:30]
 
 

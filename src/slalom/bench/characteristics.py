@@ -239,7 +239,7 @@ def draw(cells: Cells, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4), layout="constrained")
     for noise in (n for n, f in cells if f == (1.0, 1.0)):
         found = [cells[noise, (1.0, r)] for r in RATIOS]
         shares = [found[0].wrong, *(c.found for c in found[1:])]
@@ -255,7 +255,7 @@ def draw(cells: Cells, path: Path) -> None:
         axis.minorticks_off()
         axis.set_xlabel("true ratio")
         axis.set_ylim(0)
-    right.legend(fontsize="small")
+    right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 

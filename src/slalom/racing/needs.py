@@ -114,7 +114,7 @@ def typical(of: Runs) -> float:
     The mean of the two in the middle, where both are known.
     """
     works = [r.work if r.arrived else math.inf for r in of.values()]
-    if works and math.isfinite(max(works)) and min(works) > 0:
+    if works and math.isfinite(max(works)):
         return statistics.geometric_mean(works)
     return statistics.median(works) if works else math.inf
 
