@@ -203,3 +203,49 @@ def test_rounding_draws_the_same_bits_for_a_gradient_of_another_layout():
         return param.detach()
 
     assert torch.equal(stepped("llvm"), stepped("foreach"))
+
+
+def test_what_two_launches_share_is_kept_apart():
+    """Machine code serves the dense parameter, torch's operations the one with gaps."""
+
+    def stepped(*names, overlap):
+        memory = torch.ones(8)
+        gaps, dense = Parameter(memory[::2]), Parameter(torch.ones(4))
+        with using(*names):
+            optimizer = slalom.optim.SGD([gaps, dense], lr=0.1, momentum=0.5, weight_decay=0.5)
+            for number in range(4):
+                gaps.grad, dense.grad = torch.ones(4), torch.full((4,), 2.0)
+                if number == 2 and overlap:
+                    dense.data = memory[:4]
+                if number > 1 and not overlap:
+                    gaps.grad = dense.data
+                if number == 3 and not overlap:
+                    gaps.grad = optimizer.state[dense]["momentum_buffer"]
+                optimizer.step()
+        return torch.cat([gaps.detach(), dense.detach()])
+
+    for overlap in (True, False):
+        expected = stepped("foreach", overlap=overlap)
+        torch.testing.assert_close(
+            stepped("llvm", "foreach", overlap=overlap), expected, rtol=1e-6, atol=0
+        )
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_numbers_kept_in_two_dtypes_are_rounded_apart(backend):
+    params = [Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(2)]
+    theirs = [Parameter(p.detach().clone()) for p in params]
+    ours = slalom.optim.NAdam(params), torch.optim.NAdam(theirs, foreach=False)
+    with using(backend):
+        for number in range(20):
+            for own, optimizer in zip((params, theirs), ours, strict=True):
+                for param in own:
+                    param.grad = torch.ones(2, dtype=torch.float64)
+                optimizer.step()
+                if number == 0:
+                    for param, dtype in zip(own, (torch.float32, torch.float64), strict=True):
+                        half = torch.tensor(0.5, dtype=dtype)
+                        optimizer.state[param]["mu_product"] = half
+    for p, q in zip(params, theirs, strict=True):
+        mine, other = (o.state[x]["mu_product"].item() for o, x in zip(ours, (p, q), strict=True))
+        assert mine == pytest.approx(other, rel=1e-14)

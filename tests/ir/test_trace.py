@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import slalom
+from slalom.backends import using
 from slalom.ir.formula import formulas
 from slalom.ir.program import program_for, programs, trace
 from slalom.rules import RULES, RuleError, maximum, minimum, rule, sign, sqrt, where
@@ -235,3 +236,40 @@ def lambda_named(name, signature):
     namespace: dict = {}
     exec(f"def {name}({signature}): return param", namespace)
     return namespace[name]
+
+
+MASKS = {
+    "number last": lambda g, lr: (g > 0) & (lr > 0.05),
+    "number first": lambda g, lr: (lr > 0.05) & (g > 0),
+    "or": lambda g, lr: (g > 0) | (lr > 0.05),
+    "two numbers": lambda g, lr: (g > 0) & ((lr > 0) & (lr < 0.05)),
+    "not a number": lambda g, lr: (g > 0) & ~(g > 1) | (lr > 0.5),
+}
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+@pytest.mark.parametrize("lr", [0.01, 0.1])
+@pytest.mark.parametrize("mask", MASKS)
+def test_conditions_of_tensors_and_numbers_are_joined(mask, lr, backend):
+    @slalom.rule
+    def masked(param, grad, *, lr=0.1):
+        return param - where(MASKS[mask](grad, lr), lr, 0.5 * lr) * grad
+
+    start, grad = torch.ones(4), torch.tensor([-1.0, 0.5, 1.0, 2.0])
+    rate = torch.tensor(lr)  # with which & means what it means for tensors
+    kept = MASKS[mask](grad, rate)
+    expected = start - torch.where(kept, rate, 0.5 * rate) * grad
+    param = torch.nn.Parameter(start.clone())
+    param.grad = grad
+    with using(backend):
+        slalom.optimizer(masked)([param], lr=lr).step()
+    torch.testing.assert_close(param.detach(), expected)
+
+
+def test_what_is_no_condition_is_not_joined():
+    @slalom.rule
+    def joined(param, grad, *, lr=0.1):
+        return param - lr * where(grad & (grad > 0), grad, 0)
+
+    with pytest.raises(RuleError, match="is not a comparison"):
+        trace(joined, {})

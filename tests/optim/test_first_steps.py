@@ -251,3 +251,117 @@ def test_at_a_rate_of_zero_nothing_moves(name, decay, backend):
         optimizer.param_groups[0]["lr"] = 0.0
         optimizer.step()
     assert torch.equal(param, before)
+
+
+def differences(param, grad, previous, change, *, first, lr=0.1, beta=0.5):
+    """A state of it comes to life in the second update."""
+    if not first:
+        change = beta * change + grad - previous
+        return param - lr * (grad + change), grad, change
+    return param - lr * grad, grad, change
+
+
+def started_warm(param, grad, start, slow, *, first, lr=0.1):
+    """Its first update has another state than the later ones."""
+    if first:
+        return param - lr * grad, start + grad, slow
+    return param - lr * (grad + slow), start, 0.5 * slow + grad
+
+
+def late_state(param, grad, slow, *, first, lr=0.1):
+    """Its first update has no state at all."""
+    if first:
+        return param - 0.5 * lr * grad, slow
+    return param - lr * (grad + slow), 0.5 * slow + grad
+
+
+def careful(param, grad, *, first, lr=0.1):
+    """It never has one."""
+    return param - (0.1 * lr if first else lr) * grad
+
+
+@pytest.mark.parametrize("way", ["llvm", "foreach", "differentiable"])
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("function", [differences, started_warm, late_state, careful])
+def test_the_first_update_is_the_first_alone(function, edited, way):
+    own = slalom.optimizer(slalom.rule(function))
+    arguments = own.rule.arguments
+    plain, states = torch.zeros(3, dtype=torch.float64), [torch.zeros(3).double()] * len(arguments)
+    param = Parameter(torch.zeros(3, dtype=torch.float64))
+    param.requires_grad_(way != "differentiable")
+    with using("llvm" if way == "differentiable" else way, "foreach"):
+        optimizer = own([param], differentiable=way == "differentiable")
+        for number in range(4):
+            grad = torch.arange(1.0, 4.0, dtype=torch.float64) * 2**number
+            param.grad = grad.clone()
+            if edited:
+                optimizer.param_groups[0]["params"] = [param]
+            optimizer.step()
+            result = function(plain, grad, *states, first=number == 0)
+            plain, *states = result if arguments else [result]
+    torch.testing.assert_close(param.detach(), plain, rtol=1e-12, atol=0)
+
+
+def test_sgd_keeps_no_count():
+    """Its first update is told by the buffer, as torch's."""
+    for options in ({}, {"momentum": 0.9}):
+        param = Parameter(torch.ones(3))
+        param.grad = torch.ones(3)
+        optimizer = slalom.optim.SGD([param], lr=0.1, **options)
+        optimizer.step()
+        assert "step" not in optimizer.state[param]
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("lr", "0.1", "lr is '0.1'; it must be a number"),
+        ("lr", None, "lr is None; it must be a number"),
+        ("betas", (0.5,), r"Adam takes 2 betas, not \(0.5,\)"),
+        ("betas", 0.5, "Adam takes 2 betas, not 0.5"),
+    ],
+)
+def test_an_option_that_is_none_is_named_and_nothing_changes(name, value, error, backend):
+    param = Parameter(torch.ones(3))
+    param.grad = torch.ones(3)
+    with using(backend):
+        optimizer = slalom.optim.Adam([param], lr=0.1)
+        optimizer.step()
+        before, optimizer.param_groups[0][name] = param.tolist(), value
+        with pytest.raises((TypeError, ValueError), match=error):
+            optimizer.step()
+    assert param.tolist() == before
+    assert optimizer.state[param]["step"] == 1
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_a_rate_is_one_number_in_whatever_tensor(backend):
+    param = Parameter(torch.ones(3))
+    with using(backend):
+        optimizer = slalom.optim.SGD([param], lr=torch.tensor([0.25]))
+        for rate in (torch.tensor([0.5]), torch.tensor(0.125)):
+            param.grad = torch.ones(3)
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] = rate
+    assert param.tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_memory_freed_for_a_while_is_left_alone(backend):
+    """As sharded training does with parameters that have no gradient."""
+    params = [Parameter(torch.ones(4)) for _ in range(2)]
+    with using(backend):
+        optimizer = slalom.optim.Adam(params, lr=0.1)
+        for number in range(4):
+            for param in params:
+                param.grad = torch.ones(4)
+            if number in (1, 2):
+                params[0].untyped_storage().resize_(0)
+                params[0].grad = None
+            elif number == 3:
+                params[0].untyped_storage().resize_(16)
+                params[0].data.fill_(1.0)
+            optimizer.step()
+    assert [optimizer.state[p]["step"].item() for p in params] == [2, 4]
+    torch.testing.assert_close(params[0].detach(), torch.full((4,), 0.9), rtol=0.02, atol=0)

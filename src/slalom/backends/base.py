@@ -148,16 +148,24 @@ class Counts:
         values: float64 of shape (slots, 1 + most numbers): the counts, and behind them the
             numbers, as last read or written.
         present: int64 of shape (slots,): whether the slot has a gradient in this step.
+        wide: int64 of shape (slots,): which of its values are kept in float64, as bits. What is
+            kept otherwise is rounded otherwise, so slots of one row have this in common too.
     """
 
     def __init__(self, slots: Sequence[Slot]):
         width = max((len(s.kept) for s in slots), default=1)
         self.values = np.zeros((len(slots), width))
         self.present = np.zeros(len(slots), np.int64)
+        self.wide = np.array([_wide(slot) for slot in slots], np.int64)
         for i, slot in enumerate(slots):
             self.values[i, : len(slot.kept)] = [
                 slot.count if t is None else read(t) for t in slot.kept
             ]
+
+
+def _wide(slot: Slot) -> int:
+    wide = [t is None or t.dtype == torch.float64 for t in slot.kept]
+    return sum(w << i for i, w in enumerate(wide))
 
 
 class Row:
@@ -241,6 +249,14 @@ class Launch(ABC):
     @abstractmethod
     def gather(self) -> Look:
         """Look at every tensor, and put down which gradients and counts there are."""
+
+    @abstractmethod
+    def written(self) -> np.ndarray:
+        """The memory that it writes, as gathered; see :func:`slalom.backends.layout.merged`."""
+
+    @abstractmethod
+    def read(self) -> np.ndarray:
+        """The memory of gradients that are read where they lie: uint64 of shape (gradients, 2)."""
 
     @abstractmethod
     def square_sum(self) -> float | Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ctypes import c_float
 from dataclasses import dataclass
 from itertools import count, repeat
@@ -31,7 +31,7 @@ from slalom.backends.base import (
     is_counter,
     number_in,
 )
-from slalom.backends.layout import is_lazy_view, span
+from slalom.backends.layout import is_lazy_view, meet, merged, span
 
 
 @dataclass
@@ -80,6 +80,7 @@ class GeneralLaunch(Launch):
             np.array([slots[i].place for i, *_ in counters], np.intp),
             np.array([j for _, j, _ in counters], np.intp),
         )
+        self._counter_dtypes = [t.dtype for *_, t in counters]
         self._numbers: list[Any] = []  # where the numbers of the counters lie
         self._numbers_lie: Any = None
         self._then: list[float] = []  # and what they were
@@ -87,7 +88,7 @@ class GeneralLaunch(Launch):
         written = [*(s.param for s in slots), *self._states.keep()]
         self._facts, self._alike = _facts(written), _alike(written)
         self._lies = _addresses(written)
-        self._written = _Runs(written)
+        self._written = merged(_spans(written))
         # Of each gradient what was seen of it last, and whether it lies in what is written.
         grads: list[Any] = [s.param.grad for s in slots]
         present = [i for i, g in enumerate(grads) if g is not None]
@@ -168,7 +169,7 @@ class GeneralLaunch(Launch):
         counters = self._counters.keep()
         lie = _addresses(counters), list(map(_dtype, counters))
         if lie != self._numbers_lie:
-            if not all(map(is_counter, counters)):
+            if lie[1] != self._counter_dtypes or not all(map(is_counter, counters)):
                 return Look.STALE
             self._numbers, self._numbers_lie = list(map(number_in, counters)), lie
         now = list(map(_value, self._numbers))
@@ -178,9 +179,18 @@ class GeneralLaunch(Launch):
         return Look.CHANGED
 
     def _lies_in_written(self, slots: Sequence[int], addresses: Sequence[int | None]) -> np.ndarray:
+        return meet(self._written, self._runs(slots, addresses))
+
+    def _runs(self, slots: Sequence[int], addresses: Sequence[int | None]) -> np.ndarray:
         begins = np.array([a or 0 for a in addresses], np.uint64)
-        reach = self._reach[slots]
-        return self._written.overlap(begins, begins + reach) & (reach > 0)
+        return np.column_stack([begins, begins + self._reach[slots]])
+
+    def written(self) -> np.ndarray:
+        return self._written
+
+    def read(self) -> np.ndarray:
+        present = [i for i, gone in enumerate(self._gone) if not gone]
+        return self._runs(present, self._lie)[~self._lent[present]]
 
     def assign(self, rows: Rows) -> None:
         self._rows = [self._assigned(row, places.tolist()) for row, places in rows]
@@ -205,15 +215,21 @@ class GeneralLaunch(Launch):
         assert self._now is not None
         return square_sum(g for g in self._now[1] if g is not None)
 
-    def run(self, late: Mapping[str, Any]) -> None:
+    def batches(self) -> Iterator[tuple[Row, Batch]]:
+        """Every row with what it is to update, as gathered."""
+        return ((own.row, self._batch(own)) for own in self._rows)
+
+    def _batch(self, own: _Assigned) -> Batch:
         assert self._now is not None
         params, grads, states = self._now
+        return Batch(
+            own.slots, own.pick(params), own.pick(grads),
+            {n: pick(states) for n, pick in own.pick_states.items()},
+        )  # fmt: skip
+
+    def run(self, late: Mapping[str, Any]) -> None:
         for own in self._rows:
-            batch = Batch(
-                own.slots, own.pick(params), own.pick(grads),
-                {n: pick(states) for n, pick in own.pick_states.items()},
-            )  # fmt: skip
-            self.update(own.row, batch)
+            self.update(own.row, self._batch(own))
             self._count(own)
 
     def let_go(self) -> None:
@@ -291,28 +307,6 @@ def elements(grad: Tensor) -> Tensor:
     return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
 
 
-class _Runs:
-    """The runs of memory that some tensors lie in, gaps included."""
-
-    def __init__(self, tensors: Iterable[Tensor]):
-        spans = [span(t) for t in tensors if t.layout == torch.strided and _address(t) is not None]
-        begins: list[int] = []
-        ends: list[int] = []
-        for begin, end in sorted(s for s in spans if s[0] < s[1]):
-            if ends and begin < ends[-1]:
-                ends[-1] = max(end, ends[-1])
-            else:
-                begins.append(begin)
-                ends.append(end)
-        self._ends = np.array(ends, np.uint64)
-        self._begins = np.array([*begins, 2**64 - 1], np.uint64)
-
-    def overlap(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Whether each run of memory, of one byte at least, shares some with one of them."""
-        after = np.searchsorted(self._ends, begins, side="right")
-        return self._begins[after] < ends
-
-
 _grad, _dtype, _value = attrgetter("grad"), attrgetter("dtype"), attrgetter("value")
 _shape = attrgetter("shape")
 _kept_as = attrgetter("dtype", "device", "shape")
@@ -374,6 +368,11 @@ def _address(tensor: Tensor) -> int | None:
         return tensor.data_ptr()
     except RuntimeError:
         return None
+
+
+def _spans(tensors: Iterable[Tensor]) -> list[tuple[int, int]]:
+    """The memory of those that have some of their own."""
+    return [span(t) for t in tensors if t.layout == torch.strided and _address(t) is not None]
 
 
 def _strides(tensors: Sequence[Tensor]) -> list[tuple[int, ...] | None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +49,24 @@ def overlapping(spans: list[tuple[int, int]]) -> set[int]:
         if stop > end:
             end, owner = stop, i
     return found
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> np.ndarray:
+    """The runs of memory that spans cover together: uint64 of shape (runs, 2), sorted and apart."""
+    runs: list[list[int]] = []
+    for begin, end in sorted(s for s in spans if s[0] < s[1]):
+        if runs and begin < runs[-1][1]:
+            runs[-1][1] = max(end, runs[-1][1])
+        else:
+            runs.append([begin, end])
+    return np.array(runs, np.uint64).reshape(-1, 2)
+
+
+def meet(runs: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Of each span (rows of uint64) whether it shares memory with one of these (:func:`merged`)."""
+    after = np.searchsorted(runs[:, 1], spans[:, 0], side="right")
+    begins = np.append(runs[:, 0], np.uint64(2**64 - 1))[after]
+    return (begins < spans[:, 1]) & (spans[:, 0] < spans[:, 1])
 
 
 def span(tensor: Tensor) -> tuple[int, int]:

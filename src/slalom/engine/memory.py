@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from slalom.backends.base import RefusedTensorError, Slot
-from slalom.backends.layout import is_dense, overlapping, same_layout, span
+from slalom.backends.layout import is_dense, meet, merged, overlapping, same_layout, span
 
 
 def plain(tensor: Tensor | None) -> bool:
@@ -23,6 +24,11 @@ def plain(tensor: Tensor | None) -> bool:
     )
 
 
+def is_freed(tensor: Tensor) -> bool:
+    """Whether its memory was given back for a while, as sharded training does."""
+    return plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
+
+
 def sharing(slots: Sequence[Slot]) -> set[int]:
     """Places of the slots whose parameter or states share memory with those of another slot."""
     spans, owners = [], []
@@ -32,6 +38,21 @@ def sharing(slots: Sequence[Slot]) -> set[int]:
                 spans.append(span(tensor))
                 owners.append(slot.place)
     return {owners[i] for i in overlapping(spans)}
+
+
+def lending(slots: Sequence[Slot]) -> set[int]:
+    """Places of the slots whose gradient lies in the memory of another slot, and of that one."""
+    owned = [(span(t), s.place) for s in slots for t in (s.param, *s.state.values()) if plain(t)]
+    read = [(span(g), s.place) for s in slots if (g := s.param.grad) is not None and plain(g)]
+    if not read or not owned:
+        return set()
+    spans = np.array([s for s, _ in read], np.uint64)
+    found: set[int] = set()
+    for i in np.flatnonzero(meet(merged(s for s, _ in owned), spans)).tolist():
+        (begin, end), place = read[i]
+        others = {p for (b, e), p in owned if p != place and b < end and begin < e and b < e}
+        found |= others | {place} if others else set()
+    return found
 
 
 def check(param: Tensor, grad: Tensor | None, name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from itertools import chain
+from itertools import chain, permutations
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from slalom.backends import BACKENDS
 from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
+from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
-from slalom.engine.memory import sharing
+from slalom.engine.memory import lending, sharing
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 from slalom.engine.watch import Watch
 from slalom.rules.definition import Rule
@@ -88,8 +89,14 @@ class Plan:
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
         self._parts = LocalParts(pairs) if pairs else None
-        tangled = sharing(own)
-        own = [_alone(s) if s.place in tangled else s for s in own]
+        self._launches: list[tuple[Backend, Launch]] = []
+        if self._parts is not None:
+            self._parts.lend()
+        try:
+            own = self._placed(own, absent)
+        finally:
+            if self._parts is not None:
+                self._parts.take_back()
         self._chance = np.array([treatment.rounds(s) for s in own], bool)
         # What is rounded by chance, or has to wait for another, has a row of its own.
         self._single = self._chance | np.array([s.alone for s in own], bool)
@@ -97,13 +104,6 @@ class Plan:
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
         self._set_of = np.array([numbers[names] for names in sets], np.intp)
-        if self._parts is not None:
-            self._parts.lend()
-        try:
-            self._launches, self.served = self._place(own, absent)
-        finally:
-            if self._parts is not None:
-                self._parts.take_back()
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
@@ -114,6 +114,17 @@ class Plan:
         self._members: list[np.ndarray] = []
         self._grouped = False
         self._watch: Any = None
+
+    def _placed(self, slots: Sequence[Slot], absent: Sequence[Tensor]) -> Sequence[Slot]:
+        """Make the launches; the slots as they are in them."""
+        tangled = sharing(slots)
+        own = [_alone(s) if s.place in tangled else s for s in slots]
+        self._launches, self.served = self._place(own, absent)
+        if len(self._launches) > 1 and (tangled := lending(slots)):
+            # One launch copies first what it reads and writes; two know nothing of each other.
+            own = [_alone(s) if s.place in tangled else s for s in own]
+            self._launches, self.served = self._place(own, absent)
+        return own
 
     def _place(
         self, slots: Sequence[Slot], absent: Sequence[Tensor]
@@ -212,6 +223,8 @@ class Plan:
             if look is Look.STALE:
                 return Outcome.STALE
             grouped = grouped and look is Look.SAME
+        if len(self._launches) > 1 and self._crossed():
+            return Outcome.STALE
         if len(self._absent) and any(p.grad is not None for p in self._absent):
             return Outcome.STALE
         if self._undecayed and any(groups[g].get("weight_decay") for g in self._undecayed):
@@ -234,6 +247,15 @@ class Plan:
             launch.run(late[0] if late else {})
         self._grouped = True
         return Outcome.DONE
+
+    def _crossed(self) -> bool:
+        """Whether a launch writes what another reads or writes; a new plan makes one of them."""
+        launches = [launch for _, launch in self._launches]
+        return any(
+            meet(one.written(), spans).any()
+            for one, other in permutations(launches, 2)
+            for spans in (other.read(), other.written())
+        )
 
     def _fill(self, groups: Groups, late: Sequence[Mapping[str, Any]], grouped: bool) -> bool:
         """Compute the scalars of every row; False where a state is missing that they need.
@@ -265,6 +287,7 @@ class Plan:
             [
                 self._group_of[present],
                 np.where(self._single[present], present, -1),
+                self._counts.wide[present],
                 self._counts.values[present],
             ]
         )
@@ -272,7 +295,7 @@ class Plan:
         members: list[np.ndarray] = []
         known = {row.group: row.program for row in self._rows}
         for key, places in _sorted_out(keys, present):
-            group, _, count, *numbers = key
+            group, _, _, count, *numbers = key
             rule = self._rules[int(group)]
             row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
             row.program = known.get(row.group)

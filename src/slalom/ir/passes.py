@@ -52,6 +52,18 @@ def ordered(roots: Iterable[Symbol]) -> Iterator[Symbol]:
             stack.extend((a, False) for a in reversed(node.args) if isinstance(a, Symbol))
 
 
+def structure(outputs: Mapping[str, Symbol]) -> tuple[Any, ...]:
+    """What two graphs have in common where they compute the same in the same way."""
+    numbers: dict[int, int] = {}
+    nodes: list[tuple[Any, ...]] = []
+    for node in ordered(outputs.values()):
+        nodes.append(
+            (node.op, *(numbers[id(a)] if isinstance(a, Symbol) else repr(a) for a in node.args))
+        )
+        numbers[id(node)] = len(nodes)
+    return (*nodes, *((name, numbers[id(s)]) for name, s in outputs.items()))
+
+
 def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
     """The same values with less work per element: scalar factors are gathered and hoisted.
 

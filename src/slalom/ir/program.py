@@ -32,6 +32,8 @@ def length(value: Any) -> int | None:
     """How many numbers a hyper-parameter is: of any sequence its length, None of one number."""
     if isinstance(value, tuple | list):
         return len(value)
+    if getattr(value, "ndim", None) == 1 and hasattr(value, "numel") and value.numel() == 1:
+        return None  # a tensor of one number, with or without an axis
     if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
         return None
     return len(value)
@@ -154,7 +156,9 @@ def trace(
         value = hypers.get(name, default)
         if is_flag(rule, name, value):
             flags[name] = keywords[name] = value
-        elif length(value) is not None:
+            continue
+        _check_kind(rule, name, value)
+        if length(value) is not None:
             shapes[name] = length(value)
             keywords[name] = tuple(
                 graph.leaf("number", f"{name}[{i}]", float(v)) for i, v in enumerate(value)
@@ -194,6 +198,18 @@ def trace(
     outputs = hoist({n: symbol for n, symbol in source.items() if n not in rule.numbers})
     after = tuple(symbols[n] for n in rule.numbers)
     return Program(rule, source, outputs, after, flags, tuple(graph.guards), shapes)
+
+
+def _check_kind(rule: Rule, name: str, value: Any) -> None:
+    """Raise TypeError or ValueError for what is no number where one is due, or too few of them."""
+    default, n = rule.hypers[name], length(value)
+    if isinstance(default, tuple) and n != len(default):
+        raise ValueError(f"{rule.class_name} takes {len(default)} {name}, not {value!r}")
+    for number in [value] if n is None else value:
+        if not _is_number(number):
+            raise TypeError(
+                f"{name} is {value!r}; it must be {'a number' if n is None else 'numbers'}"
+            )
 
 
 @cache

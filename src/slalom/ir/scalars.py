@@ -56,10 +56,12 @@ def compile_scalars(
     for name, length in shapes.items():
         own, convert = names[name], "number" if name in late else "float"
         if length is None:
+            lines.append(f"    if {own}.__class__ is str: return None")  # float would read it
             lines.append(f"    {own} = {convert}({own})")
             inputs[name] = own
         else:
             parts = [f"{own}_{i}" for i in range(length)]
+            lines.append(f"    if len({own}) != {length}: return None")
             if parts:
                 lines.append(f"    {', '.join(parts)}, = map({convert}, {own})")
             inputs |= {f"{name}[{i}]": part for i, part in enumerate(parts)}

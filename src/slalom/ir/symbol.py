@@ -16,8 +16,9 @@ from slalom.rules import functions
 from slalom.rules.definition import RuleError
 
 ALLOWED = (
-    "a rule may use + - * / **, comparisons, abs, and sqrt, absolute, sign, maximum, minimum and "
-    "where of slalom.rules; it may branch on hyper-parameters and on step, not on tensors"
+    "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
+    "maximum, minimum and where of slalom.rules; it may branch on hyper-parameters and on step, "
+    "not on tensors"
 )
 
 SCALAR_OPS: dict[str, Callable[..., Any]] = {
@@ -112,6 +113,10 @@ def evaluate(op: str, *numbers: Any) -> Any:
     return value
 
 
+def _is_element(value: Any) -> bool:
+    return isinstance(value, Symbol) and value.is_element
+
+
 class Symbol:
     """One node: an operation and its operands; see the module's text."""
 
@@ -177,14 +182,36 @@ class Symbol:
     __truediv__, __rtruediv__ = _binary("div"), _binary("div", swapped=True)
     __gt__, __ge__, __lt__, __le__ = map(_binary, ("gt", "ge", "lt", "le"))
     __eq__, __ne__ = _binary("eq"), _binary("ne")
-    __and__, __or__ = _binary("and"), _binary("or")
+
+    def _logical(op: str) -> Callable[..., Any]:  # type: ignore[misc]  # noqa: N805
+        def method(self: Symbol, other: Any) -> Any:
+            if not isinstance(other, Symbol | bool):
+                return NotImplemented
+            masks: list[Any] = [s for s in (self, other) if _is_element(s)]
+            if not all(s.is_mask for s in masks):
+                raise RuleError("it joins by & or | what is not a comparison")
+            # A condition of numbers is decided in the trace, as one that the rule branches on.
+            known = [bool(s) for s in (self, other) if not _is_element(s)]
+            if (op == "or") in known or not masks:
+                return (any if op == "or" else all)(known)
+            return masks[0] if known else self.graph.make(op, *masks)
+
+        return method
+
+    __and__ = __rand__ = _logical("and")
+    __or__ = __ror__ = _logical("or")
     maximum, minimum = _binary("maximum"), _binary("minimum")
     __hash__ = object.__hash__
 
     def _unary(op: str) -> Callable[..., Any]:  # type: ignore[misc]  # noqa: N805
         return lambda self: self.graph.make(op, self)
 
-    __neg__, __abs__, __invert__ = map(_unary, ("neg", "abs", "not"))
+    def __invert__(self) -> Any:
+        if self.is_element and not self.is_mask:
+            raise RuleError("it turns by ~ what is not a comparison")
+        return self.graph.make("not", self) if self.is_element else not self
+
+    __neg__, __abs__ = map(_unary, ("neg", "abs"))
     sqrt, sign, abs = map(_unary, ("sqrt", "sign", "abs"))
 
     def where(self, a: Any, b: Any) -> Any:

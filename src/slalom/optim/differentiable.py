@@ -15,6 +15,7 @@ from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
 from slalom.optim.spent import Spent
+from slalom.optim.states import first_is_lost
 from slalom.rules.definition import Rule
 from slalom.rules.treated import treated
 
@@ -101,15 +102,14 @@ class _Update:
             if n in own:
                 check_state(n, own[n], param)
         self.count = _number(own.get("step", 0.0))
-        self.first = self.count == 0
-        if not rule.takes_step:
-            self.first = not any(n in own for n in rule.state)
+        self.first = self.count == 0 and (rule.takes_step or not any(n in own for n in rule.state))
         late = treatment.late(scale, group)
         self.hypers = {n: {**group, **late}.get(n, d) for n, d in self.rule.hypers.items()}
         values = {n: _scalar(v, detached=True) for n, v in self.hypers.items()}
         numbers = [_number(own.get(n, rule.start(n, values))) for n in rule.numbers]
         # says which rule and option it is where a scalar is no real number
         program_for(self.rule, values, self.count + 1, self.first, *numbers)
+        self.counted = rule.takes_step or first_is_lost(self.rule, values, *numbers)
 
     def make(self, state: dict[str, Any]) -> None:
         """Update the parameter and its ``state``."""
@@ -138,7 +138,7 @@ class _Update:
             elif after is not now:
                 state[name] = _like(after, before, touched)
         param.copy_(_like(moved, param, touched))
-        if rule.takes_step:
+        if self.counted:
             _count(state, self.count + 1)
 
     def _start(self, name: str, hypers: Mapping[str, Any]) -> Tensor:

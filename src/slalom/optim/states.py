@@ -12,9 +12,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_lazy_view, like, same_layout
-from slalom.engine.memory import check, check_states, plain
+from slalom.engine.memory import check, check_states, is_freed, plain
 from slalom.engine.plan import name_of
 from slalom.engine.treatment import Treatment
+from slalom.ir.passes import structure
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
 from slalom.optim.spent import Spent
@@ -29,7 +30,7 @@ class Slots:
 
     Attributes:
         slots: those that are updated when they have a gradient.
-        absent: those that have neither a gradient nor the states for one.
+        absent: those that have no gradient, nor the states for one or memory of their own.
         indices: of each slot the place of its parameter among all of the optimizer.
         pending: parameter and states that are made and not in the optimizer yet. They are put
             there when the update is certain, so that a step which is refused, skipped or only
@@ -66,7 +67,7 @@ def make_slots(
     """
     found = Slots()
     counters = _Counters()
-    live: dict[Any, tuple[str, ...]] = {}  # of the programs found so far
+    live: dict[Any, Any] = {}  # what is known of the programs found so far
     for number, group in enumerate(groups):
         rule = rule_of(group)
         for place, param in enumerate(group["params"]):
@@ -81,7 +82,7 @@ def make_slots(
                 check_sparse(rule, group, treatment)
             own = {n: v for n, v in states.get(param, {}).items() if v is not None}
             one = _Ready(rule, group, param, own, treatment, counters, unmoved, live)
-            if grad is None and one.missing and not all_of_them:
+            if grad is None and (one.missing or is_freed(param)) and not all_of_them:
                 found.absent.append(param)
                 continue
             state, kept, count = one.make()
@@ -99,30 +100,42 @@ def make_slots(
     return found
 
 
+def first_is_lost(rule: Rule, options: Mapping[str, Any], *numbers: float) -> bool:
+    """Whether the first update differs from others and leaves no state by which to tell.
+
+    Its updates are counted then, for a rule that does not ask for their count.
+    """
+    if rule.takes_step or not rule.takes_first:
+        return False
+    first, later = (program_for(rule, options, 1 + n, n == 0, *numbers) for n in (0, 1))
+    return not first.live_state and structure(first.outputs) != structure(later.outputs)
+
+
 class _Ready:
     """The state of one parameter, found or made."""
 
     def __init__(
         self, rule: Rule, group: Mapping[str, Any], param: Tensor, own: dict[str, Any],
         treatment: Treatment, counters: _Counters, unmoved: Callable[[Tensor], bool],
-        live: dict[Any, tuple[str, ...]],
+        live: dict[Any, Any],
     ):  # fmt: skip
         self.rule, self.group, self.param, self.own = rule, group, param, own
         self.counters, self.pending = counters, {}
-        self.counted = rule.takes_step or (
-            treatment.rounding == "stochastic" and param.dtype == torch.bfloat16
-        )
         numbers = [_number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers]
+        key = id(group), *numbers
+        if key not in live:
+            live[key] = first_is_lost(rule, group, *numbers)
+        self.counted = rule.takes_step or live[key] or (
+            treatment.rounding == "stochastic" and param.dtype == torch.bfloat16
+        )  # fmt: skip
         count = _number(own["step"]) if self.counted and "step" in own else 0.0
-        if not rule.takes_step:  # not kept in checkpoints: only the first update differs
+        if not rule.takes_step:  # where it is not kept, the states tell of the first update
             there = any(n in own for n in rule.state) and not unmoved(param)
             count = max(count, float(there))
         key = id(group), count, *numbers
         if key not in live:
             live[key] = program_for(rule, group, count + 1, count == 0, *numbers).live_state
         self.live = live[key]
-        if not rule.takes_step and any(n not in own for n in self.live):
-            count = 0.0  # as torch does when the buffers come later than the first step
         self.count, self.numbers = count, numbers
         names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = any(n not in own for n in names)

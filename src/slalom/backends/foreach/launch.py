@@ -48,16 +48,15 @@ class ForeachLaunch(GeneralLaunch):
 
     def assign(self, rows: Rows) -> None:
         super().assign(rows)
-        self._parts.clear()
+        # Here and not in the update, so that what is refused is refused before anything is changed.
+        self._parts = {row: self._divided(row, batch) for row, batch in self.batches()}
 
     def update(self, row: Row, batch: Batch) -> None:
         with torch.no_grad():
             self._update(row, batch)
 
     def _update(self, row: Row, batch: Batch) -> None:
-        tensors: Lists = {"param": batch.params, "grad": batch.grads, **batch.states}
-        if row not in self._parts:
-            self._parts[row] = self._divided(row, batch, tensors)
+        tensors = _lists(batch)
         for part in self._parts[row]:
             own = {n: part.pick(t) for n, t in tensors.items()}
             if part.chunks is None:
@@ -70,8 +69,9 @@ class ForeachLaunch(GeneralLaunch):
                 else:
                     part.update({n: t[chunk] for n, t in own.items()})
 
-    def _divided(self, row: Row, batch: Batch, tensors: Lists) -> list[_Part]:
+    def _divided(self, row: Row, batch: Batch) -> list[_Part]:
         """The slots of a row by what can be updated at once."""
+        tensors = _lists(batch)
         kinds = [
             (self.kinds[i], type(g), g.dtype, g.layout, g.device)
             for i, g in zip(batch.slots, batch.grads, strict=True)
@@ -89,6 +89,10 @@ class ForeachLaunch(GeneralLaunch):
                 part.chunks = _chunks([self.sizes[batch.slots[i]] for i in members], part.most)
             parts.append(part)
         return parts
+
+
+def _lists(batch: Batch) -> Lists:
+    return {"param": batch.params, "grad": batch.grads, **batch.states}
 
 
 @dataclass
@@ -124,7 +128,7 @@ class _Part:
         # What stays as it is, and is no memory to work in.
         self._kept = frozenset(real.keys() - set(self._program.writes) - self._narrow)
         self.most = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
-        if not self._narrow and self._function(()).in_place:
+        if self._function(()).in_place and not self._narrow:
             self.most = 1 << 62
 
     def _function(self, late: tuple[int, ...]) -> Written:

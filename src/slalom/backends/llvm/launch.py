@@ -165,6 +165,16 @@ class LlvmLaunch(Launch):
             found = found & CHANGED | again
         return Look.STALE if found < 0 else Look.CHANGED if found & CHANGED else Look.SAME
 
+    def written(self) -> np.ndarray:
+        return self._written
+
+    def read(self) -> np.ndarray:
+        own = self._segments[:-1]
+        begins = self._arrays[self._first_array + 1]
+        spans = np.column_stack([begins, begins + own["bytes"].astype(np.uint64)])
+        here = (self.counts.present[self.places] != 0) & (own["copied"] == 0)
+        return spans[here]
+
     def assign(self, rows: Rows) -> None:
         self._packed = []
         table = self._segments
