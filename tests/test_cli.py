@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import served
 from small import INTERRUPTIBLE
 
 FILE = """
@@ -27,10 +28,15 @@ mine = slalom.Task(
 QUICK = ["--entrants", "sgd,adam", "--points", "3", "--seeds", "3"]
 
 
-def slalom(*arguments: str, cwd=None, **options) -> subprocess.CompletedProcess[str]:
+def slalom(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    return served.Started(served.slalom, *arguments, cwd=cwd).ended()
+
+
+def in_a_new_python(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    """As :func:`slalom`, where nothing was imported before."""
     return subprocess.run(
         [sys.executable, "-m", "slalom.cli", *arguments], capture_output=True, text=True,
-        cwd=cwd, timeout=300, check=False, **options,
+        cwd=cwd, timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -45,7 +51,7 @@ def file(tmp_path):
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     (folder / "mine.py").write_text(FILE.format(target=0.9, steps=300))
-    result = slalom("race", "mine.py", *QUICK, cwd=folder)
+    result = in_a_new_python("race", "mine.py", *QUICK, cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -66,7 +72,7 @@ def test_its_page_is_drawn_again(done, tmp_path):
     (race,) = (folder / "races").iterdir()
     before = (race / "report.html").read_text()
     (race / "report.html").unlink()
-    result = slalom("report", str(race))
+    result = in_a_new_python("report", str(race))
     assert result.returncode == 0
     assert (race / "report.html").read_text() == before
     again = slalom("report", str(race / "ledger.sqlite"), "--out", str(tmp_path / "page.html"))
@@ -76,7 +82,7 @@ def test_its_page_is_drawn_again(done, tmp_path):
 
 def test_past_races_are_listed(done):
     folder, _ = done
-    result = slalom("races", cwd=folder)
+    result = in_a_new_python("races", cwd=folder)
     assert result.returncode == 0
     assert "accuracy 0.9" in result.stdout
 
@@ -193,7 +199,7 @@ def test_the_version_is_told():
 def test_rules_lists_all():
     from slalom.rules import RULES
 
-    result = slalom("rules")
+    result = in_a_new_python("rules")
     assert result.returncode == 0
     for name in RULES:
         assert f"\n{name}\n" in f"\n{result.stdout}"

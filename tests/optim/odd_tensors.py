@@ -1,6 +1,6 @@
 """Try one kind of tensor after another in a process that it may end; prints a line for each.
 
-``python odd_tensors.py BACKEND``: name, then ``same`` where the result was torch's, else the
+:func:`main` prints the name, then ``same`` where the result was torch's, else the
 error's class and text, then ``changed`` if anything was different after an error.
 """
 
@@ -360,7 +360,3 @@ def main(backend: str) -> None:
             print(said, torchs, sep="\t", flush=True)
     sys.stdout.flush()
     os._exit(0)  # without waiting for anybody's threads
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

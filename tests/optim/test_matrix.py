@@ -122,9 +122,11 @@ def random(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
 
 
 def train(
-    name: str, layout: Layout, dtype: torch.dtype, resume=not_at_all
+    name: str, layout: Layout, dtype: torch.dtype, resume=not_at_all, threads: int = 1
 ) -> tuple[list[Tensor], set[str], Tensor]:
     """Three steps, whatever happens in the middle, three steps; a second parameter stays plain.
+
+    The steps run on so many threads, and all else on one, which is quicker beside other processes.
 
     The values of the parameters and their states, the backends that served the first parameter,
     and the first parameter itself.
@@ -141,7 +143,9 @@ def train(
             optimizer, params = resume(optimizer, params, layout.later or layout.param)
         params[0].grad = layout.grad(random(layout.shape, dtype, 10 + i))
         params[1].grad = random(SHAPE, dtype, 20 + i)
+        torch.set_num_threads(threads)
         optimizer.step()
+        torch.set_num_threads(1)
         backends.add(slalom.explain(optimizer).rows[0][3])
     states = [t for p in params for t in optimizer.state[p].values()]
     return [*(p.detach() for p in params), *states], backends, params[0].detach()
@@ -159,10 +163,7 @@ def expected(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tens
 @cache
 def compiled(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
     """Machine code on contiguous tensors, uninterrupted, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     values, backends, _ = train(name, Layout(shape=shape), dtype)
-    torch.set_num_threads(threads)
     assert backends == {"llvm"}
     return values
 
@@ -178,8 +179,7 @@ def real(tensor: Tensor) -> Tensor:
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("name", RULES)
 def test_every_cell(name, layout, dtype, threads, resume):
-    torch.set_num_threads(threads)
-    got, backends, param = train(name, layout, dtype, resume)
+    got, backends, param = train(name, layout, dtype, resume, threads)
     reference = expected(name, layout.shape, dtype)
     assert len(got) == len(reference)
     for a, b in zip(got, reference, strict=True):

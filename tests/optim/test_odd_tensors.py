@@ -6,14 +6,12 @@ gradients also ``later``, when a step with an ordinary one has been made.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
+import odd_tensors
 import pytest
 
-SCRIPT = Path(__file__).with_name("odd_tensors.py")
+from served import Started
 
 SERVED = (
     *("gradient " + kind for kind in (
@@ -65,9 +63,7 @@ REFUSED |= {
 @cache
 def found(backend: str) -> dict[str, str]:
     """Name -> ``same`` or what was said, of every kind that was tried."""
-    run = subprocess.run(
-        [sys.executable, SCRIPT, backend], capture_output=True, text=True, timeout=240
-    )
+    run = Started(odd_tensors.main, backend).ended()
     lines = [line.split("\t") for line in run.stdout.splitlines()]
     assert run.returncode == 0, f"ended with {run.returncode} at {lines[-1:]}\n{run.stderr}"
     return {name: said for name, said, *_ in lines}

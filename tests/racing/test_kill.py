@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -19,8 +18,8 @@ from typing import Any
 
 import pytest
 
+import served
 import slalom
-from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing import stopwatch, trainer
 from slalom.racing.crew import Processes
@@ -38,10 +37,6 @@ HEATS = 60
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="finds a race's workers in /proc"
 )
-
-SERVED = multiprocessing.get_context("forkserver")
-SERVED.set_forkserver_preload(["slalom.cli", "slalom.api"])
-"""Commands start in milliseconds there, and inherit no threads."""
 
 
 @pytest.fixture
@@ -62,14 +57,13 @@ def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def command(dear: float, *arguments: str) -> None:
-    """What ``slalom`` does, in a process of :data:`SERVED`, with less time at the clock.
+    """What ``slalom`` does, with less time at the clock.
 
     ``dear`` is how many seconds of training a checkpoint is worth.
     """
     stopwatch.TURN = 0.01
     trainer.DEAR, trainer.SHARE = dear, 1e-9
-    sys.argv = ["slalom", *arguments]
-    main()
+    served.slalom(*arguments)
 
 
 def evaluations(ledger: Path) -> int:
@@ -106,7 +100,7 @@ def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
             begun = (out / "ledger.sqlite").exists()
             more = ["--resume"] if begun else []
             arguments = (chance.choice([0, 10]), "race", str(file), *COMMAND, "--out", str(out))
-            process = SERVED.Process(target=command, args=(*arguments, *more))
+            process = served.SERVED.Process(target=command, args=(*arguments, *more))
             process.start()
             if killed == moments:
                 process.join()

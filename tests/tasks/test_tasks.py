@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import served
 import slalom
 from slalom import tasks
 from slalom.errors import InputError
@@ -132,8 +133,7 @@ def test_a_file_may_import_its_neighbours_and_be_called_like_a_library(tmp_path,
 def test_only_the_task_that_is_made_is_imported():
     code = "import sys, slalom.tasks; print([m for m in sys.modules if 'slalom.tasks.' in m])"
     code += "; print('sklearn' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split("\n")[:2] == ["[]", "False"]
+    assert served.printed(code).split("\n")[:2] == ["[]", "False"]
 
 
 SHUTTLE = """

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 
 import pytest
 import torch
 
+from served import Started
 from slalom.train import atomic
 
 
@@ -26,8 +25,8 @@ def test_a_process_that_dies_while_it_saves_leaves_the_old_file(point, tmp_path)
         os.{point} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         atomic.save(Path({str(path)!r}), {{"i": 2}})
     """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
-    assert process.returncode == -signal.SIGKILL
+    ended = Started(exec, textwrap.dedent(code), {}).ended()
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert atomic.load(path) == {"i": 1}
 
 
@@ -62,12 +61,13 @@ def test_a_file_is_whole_whenever_the_process_dies(tmp_path):
             atomic.save(Path({str(tmp_path / "c.pt")!r}), state)
     """
     for wait in (0.0, 0.01, 0.03, 0.06):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
+        (tmp_path / "c.pt").unlink(missing_ok=True)
+        started = Started(exec, textwrap.dedent(code), {})
         while not (tmp_path / "c.pt").exists():
-            time.sleep(0.01)
-            assert process.poll() is None
+            time.sleep(0.001)
+            assert started.process.is_alive()
         time.sleep(wait)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        started.process.kill()
+        assert started.ended().returncode == -signal.SIGKILL
         state = atomic.load(tmp_path / "c.pt")
         assert torch.equal(state["data"], torch.full((50_000,), float(state["i"])))

@@ -1,4 +1,4 @@
-"""A process with the compiler and without torch, which takes a second to import."""
+"""A process with the compiler and without torch, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import sys
 import textwrap
 
 import slalom
+from slalom import backends
+from slalom.backends import llvm
 
-_START = f"""
+START = f"""
 import ctypes, os, sys, types
-package = types.ModuleType("slalom")
-package.__path__ = {list(slalom.__path__)!r}
-sys.modules["slalom"] = package
+for name, at in {[(p.__name__, list(p.__path__)) for p in (slalom, backends, llvm)]!r}:
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = at
+base = sys.modules["slalom.backends.base"] = types.ModuleType("slalom.backends.base")
+base.Unavailable = type("Unavailable", (RuntimeError,), {{}})
 
 def text(number, name="answer"):
     return f"define i64 @{{name}}() {{{{\\n  ret i64 {{number}}\\n}}}}"
@@ -29,7 +33,7 @@ def run(code: str, *, timeout: float = 60, **env: str | None) -> subprocess.Comp
     """Run this code; a variable of the environment that is None is taken away."""
     merged = {**os.environ, **env}
     return subprocess.run(
-        [sys.executable, "-c", _START + textwrap.dedent(code)],
+        [sys.executable, "-c", START + textwrap.dedent(code)],
         env={k: v for k, v in merged.items() if v is not None},
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bare_process import printed
+from bare_process import START, printed
 
 from slalom.backends.llvm import cache
 from slalom.backends.llvm.cache import Cache, chosen
@@ -289,10 +289,7 @@ def test_where_files_have_no_owner_the_users_profile_is_trusted(monkeypatch, tmp
 
 def test_writers_at_once(folder):
     """None sees another's half-written file, and none leaves one."""
-    code = f"""
-import sys, types
-package = types.ModuleType("slalom"); package.__path__ = {[str(Path(cache.__file__).parents[2])]!r}
-sys.modules["slalom"] = package
+    code = f"""{START}
 from pathlib import Path
 from slalom.backends.llvm.cache import Cache
 for i in range(200):

@@ -48,6 +48,12 @@ define i64 @other() {{
 """
 
 
+def test_a_bare_process_has_the_compiler_alone():
+    """Or most of what is below would take minutes."""
+    asked = "print(call(*jit().compile(text(7), 'answer')), 'torch' in sys.modules)"
+    assert printed("from slalom.backends.llvm.jit import jit\n" + asked) == ["7 False"]
+
+
 def test_equal_names_in_two_texts_never_meet():
     found = [jit().compile(adds(k), "update", "other") for k in (1, 10, 100)]
     assert [call(update, 5) for update, _ in found] == [6, 15, 105]

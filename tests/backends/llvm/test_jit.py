@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 import torch
 
 import slalom
+from served import Started
 from slalom.backends.llvm import driver, torch_c
 
 STEP = """
@@ -41,44 +40,49 @@ def expected():
     return p.detach()
 
 
-def run(code: str, cache: Path, expected, before: str = "") -> list[str]:
-    code = before + textwrap.dedent(code).replace(
+def start(cache: Path, expected, before: str = "") -> Started:
+    code = before + textwrap.dedent(STEP).replace(
         "p.tolist() == EXPECTED", f"torch.allclose(p, torch.tensor({expected.tolist()}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "SLALOM_CACHE": str(cache)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return Started(exec, code, {}, env={"SLALOM_CACHE": str(cache)})
+
+
+def end(started: Started) -> list[str]:
+    done = started.ended()
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().split("|")
 
 
+def run(cache: Path, expected, before: str = "") -> list[str]:
+    return end(start(cache, expected, before))
+
+
 def test_code_is_kept_and_used_again(tmp_path, expected):
-    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+    assert run(tmp_path, expected) == ["llvm", "True", "0"]
     kept = {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
     assert kept
-    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+    assert run(tmp_path, expected) == ["llvm", "True", "0"]
     assert {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()} == kept
 
 
 def test_damaged_code_is_made_again(tmp_path, expected):
-    run(STEP, tmp_path, expected)
+    run(tmp_path, expected)
     for file in tmp_path.iterdir():
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 0xFF
         file.write_bytes(bytes(content[: -(len(content) // 3)]))
-    assert run(STEP, tmp_path, expected) == ["llvm", "True", "0"]
+    assert run(tmp_path, expected) == ["llvm", "True", "0"]
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, expected):
     blocked = tmp_path / "a file"
     blocked.write_text("")
-    assert run(STEP, blocked / "below", expected) == ["llvm", "True", "0"]
+    assert run(blocked / "below", expected) == ["llvm", "True", "0"]
 
 
 def test_without_llvmlite(tmp_path, expected):
     hidden = "import sys; sys.modules['llvmlite'] = None\n"
-    backend, right, warnings, said = run(STEP, tmp_path, expected, hidden)
+    backend, right, warnings, said = run(tmp_path, expected, hidden)
     assert (backend, right, warnings) == ("foreach", "True", "1")
     assert "Adam runs without machine code, and slower: llvmlite cannot be imported" in said
 
@@ -90,7 +94,7 @@ def test_where_the_system_forbids_executable_memory(tmp_path, expected):
         "import torch, ctypes, sys\n"
         "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): print('unsupported'); sys.exit()\n"
     )
-    result = run(STEP, tmp_path, expected, forbid)
+    result = run(tmp_path, expected, forbid)
     if result == ["unsupported"]:
         pytest.skip("this kernel cannot forbid it")
     backend, right, warnings, said = result
@@ -152,11 +156,6 @@ def test_without_what_some_platforms_name_otherwise(monkeypatch, missing):
 
 def test_several_processes_at_once(tmp_path, expected):
     """They all compile into one empty cache; none sees another's half-written file."""
-    code = textwrap.dedent(STEP).replace("p.tolist() == EXPECTED", "True")
-    env = {**os.environ, "SLALOM_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    assert [w.communicate(timeout=120)[0].strip() for w in workers] == ["llvm|True|0"] * 4
+    workers = [start(tmp_path, expected) for _ in range(4)]
+    assert list(map(end, workers)) == [["llvm", "True", "0"]] * 4
     assert not [f for f in tmp_path.iterdir() if f.suffix == ".tmp"]
