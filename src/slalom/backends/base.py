@@ -206,13 +206,9 @@ class Row:
             own = self._own(options)
         except KeyError:  # what a group leaves out has its default
             own = [options.get(n, default) for n, default in self._defaults.items()]
-        values = self.program.row(
-            self.count + 1,
-            self.count == 0,
-            *own,
-            *(late[name] for name in self.rule.late),
-            *self.numbers,
-        )
+        if late:
+            own = [*own, *(late[name] for name in self.rule.late)]
+        values = self.program.row(self.count + 1, self.count == 0, *own, *self.numbers)
         if values is None:
             return False
         self.values = values

@@ -111,7 +111,9 @@ class Plan:
         grads = (s.param.grad for s in slots)
         self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
         self._rows: list[Row] = []
-        self._members: list[np.ndarray] = []
+        self._firsts: list[int] = []  # of each row the place of one of its slots
+        self._draws = False
+        self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
         self._watch: Any = None
 
@@ -238,7 +240,9 @@ class Plan:
                 return Outcome.SKIPPED
             if scale is not None:
                 scale = scale * treatment.factor(total**0.5 * abs(scale))
-        late = [treatment.late(scale, group) for group in groups]
+        late = self._without_late
+        if late is None:
+            late = [treatment.late(scale, group) for group in groups]
         if not self._fill(groups, late, grouped):
             return Outcome.STALE
         if before is not None:
@@ -265,9 +269,12 @@ class Plan:
         again = not grouped
         if not again:
             values = self._counts.values
-            for row, members in zip(self._rows, self._members, strict=True):
-                row.count, *numbers = values[members[0]].tolist()
-                row.numbers = numbers[: len(row.numbers)]
+            for row, first in zip(self._rows, self._firsts, strict=True):
+                if row.numbers:
+                    row.count, *numbers = values[first].tolist()
+                    row.numbers = numbers[: len(row.numbers)]
+                else:
+                    row.count = values.item(first, 0)
                 if not row.fill(groups[row.group], late[row.group]):
                     if self._sparse:  # other options: whether they allow that is not for here
                         return False
@@ -275,9 +282,10 @@ class Plan:
                     break
         if again and not self._regroup(groups, late):
             return False
-        for row, members in zip(self._rows, self._members, strict=True):
-            if row.noise is not None:
-                row.draw(self.treatment.rounding_seed, self._indices[members[0]])
+        if self._draws:
+            for row, first in zip(self._rows, self._firsts, strict=True):
+                if row.noise is not None:
+                    row.draw(self.treatment.rounding_seed, self._indices[first])
         return True
 
     def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
@@ -310,7 +318,8 @@ class Plan:
             row.noise = 0 if self._chance[places[0]] else None
             rows.append(row)
             members.append(places)
-        self._rows, self._members = rows, members
+        self._rows, self._firsts = rows, [int(places[0]) for places in members]
+        self._draws = any(row.noise is not None for row in rows)
         for backend, launch in self._launches:
             of_launch = list(zip(rows, members, strict=True))
             if len(self._launches) > 1:

@@ -6,7 +6,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 from slalom.ir.formula import formula, input_name
@@ -108,18 +108,10 @@ class Program:
         them is no real number.
         """
         rule = self.rule
-        run = compile_scalars(
+        return compile_scalars(
             list(rule.hypers), rule.late, rule.numbers, self.flags, self.shapes, self.guards,
-            [*self.scalars, *self.numbers],
+            [*self.scalars, *self.numbers], partial(RuleValueError, rule),
         )  # fmt: skip
-
-        def row(step: float, first: bool, *values: Any) -> Scalars | None:
-            try:
-                return run(step, first, *values)
-            except NotRealError as error:
-                raise RuleValueError(rule, error) from error
-
-        return row
 
 
 class RuleValueError(ValueError):

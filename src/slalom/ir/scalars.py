@@ -34,13 +34,14 @@ def compile_scalars(
     shapes: Mapping[str, int | None],
     guards: Sequence[tuple[Symbol, bool]],
     results: Sequence[Symbol],
+    refuse: Callable[[NotRealError], Exception] = lambda error: error,
 ) -> Callable[..., Scalars | None]:
     """``f(step, first, *hypers, *numbers)``: the values of ``results``.
 
     None where a flag or a guard does not hold, so that another program has to serve. Hyper-
     parameters may be anything that ``float`` takes; those of ``late`` may also be tensors of
-    another device, and what is computed of them then stays there. Raises
-    :class:`slalom.ir.symbol.NotRealError` where a scalar is no real number.
+    another device, and what is computed of them then stays there. Where a scalar is no real
+    number, raises what ``refuse`` makes of the :class:`slalom.ir.symbol.NotRealError`.
     """
     lines = [f"def row({', '.join(_arguments(hypers, numbers))}):"]
     names = {name: f"h{i}" for i, name in enumerate(hypers)}
@@ -114,7 +115,10 @@ def compile_scalars(
                 return made(float=np.float64)(np.float64(step), first, *values)
         except ValueError:
             arguments = zip(_arguments(hypers, numbers), (step, first, *values), strict=True)
-            _find_unreal([c for c, _ in guards] + list(results), inputs, dict(arguments))
+            try:
+                _find_unreal([c for c, _ in guards] + list(results), inputs, dict(arguments))
+            except NotRealError as error:
+                raise refuse(error) from error
             raise
 
     return row

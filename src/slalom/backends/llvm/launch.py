@@ -148,7 +148,7 @@ class LlvmLaunch(Launch):
 
     def _look(self, sure: bool) -> Look:
         """See :meth:`gather`; ``sure`` if the last look was seen to its end."""
-        if not self._alive.all or not self._copy_gradients():
+        if not self._alive.all or (self._copies and not self._copy_gradients()):
             return Look.STALE
         if self._driver.asks and not self._ask():
             return Look.STALE
