@@ -125,6 +125,12 @@ def test_other_values_are_told(one: Any, other: Any) -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
+def test_strides_do_not_matter() -> None:
+    """Torch calls a row of one number contiguous, whatever its stride."""
+    for view in (TENSOR[2].expand(1), TENSOR[2:3].as_strided((1, 1), (0, 5)), TENSOR[::2]):
+        assert fingerprint(view) == fingerprint(torch.tensor(view.tolist()))
+
+
 def rule(**hypers: Any) -> Any:
     beta = hypers["beta"]
 

@@ -157,7 +157,9 @@ class _Walk:
     def _tensor(self, value: Tensor) -> None:
         self._put("tensor", str(value.dtype), str(tuple(value.shape)), str(value.requires_grad))
         try:
-            plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+            plain = value.detach().cpu().resolve_conj().resolve_neg()
+            # a copy, since one number counts as contiguous with any stride
+            plain = plain.clone(memory_format=torch.contiguous_format).reshape(-1)
             self._put(plain.view(torch.uint8).numpy().data)
         except Exception:  # it is sparse, quantised, or has no memory
             self._object(value)

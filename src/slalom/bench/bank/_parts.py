@@ -19,9 +19,12 @@ def mlp(*sizes: int, between: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequentia
     return nn.Sequential(*layers[:-1])
 
 
-def cut(inputs: np.ndarray, targets: np.ndarray, n: int, seed: int = 0) -> tuple[Pair, Pair]:
+def cut(
+    inputs: np.ndarray, targets: np.ndarray, n: int, judges: int | None = None, seed: int = 0
+) -> tuple[Pair, Pair]:
     """The samples in a random order, the first ``n`` for training and the rest for validation.
 
+    Of the rest the first ``judges``, if that is given.
     Floating-point numbers become float32, whole ones int64; targets that are one number a sample
     become (n, 1).
     """
@@ -29,7 +32,7 @@ def cut(inputs: np.ndarray, targets: np.ndarray, n: int, seed: int = 0) -> tuple
         targets = targets[:, None]
     order = np.random.default_rng(seed).permutation(len(inputs))
     whole = [a.astype(np.int64 if a.dtype.kind in "iub" else np.float32) for a in (inputs, targets)]
-    first, rest = ((whole[0][i], whole[1][i]) for i in (order[:n], order[n:]))
+    first, rest = ((whole[0][i], whole[1][i]) for i in (order[:n], order[n:][:judges]))
     return first, rest
 
 

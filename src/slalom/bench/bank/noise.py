@@ -13,11 +13,10 @@ from slalom.train import Task
 
 def _mislabelled(name: str, share: float, target: float, max_steps: int, every: int) -> Task:
     """Digits of which a share of the training labels was drawn anew; judged on right ones."""
-    train, valid = cut(*digits(), 1000)
+    train, valid = cut(*digits(), 1000, 300)
     chance = np.random.default_rng(1)
     wrong = chance.random(1000) < share
     labels = np.where(wrong, chance.integers(0, 10, 1000), train[1])
-    valid = valid[0][:300], valid[1][:300]
     return Task(
         lambda: mlp(64, 32, 10), nn.CrossEntropyLoss(), (train[0], labels), valid, "accuracy",
         target, 32, max_steps=max_steps, eval_every=every, name=name,
@@ -67,8 +66,7 @@ def few_wines(name: str) -> Task:
 @banked("tiny samples: digits")
 def few_digits(name: str) -> Task:
     """Ten classes from 60 images."""
-    train, valid = cut(*digits(), 60)
-    valid = valid[0][:300], valid[1][:300]
+    train, valid = cut(*digits(), 60, 300)
     return Task(
         lambda: mlp(64, 32, 10), nn.CrossEntropyLoss(), train, valid, "accuracy", 0.78, 10,
         max_steps=200, eval_every=2, name=name,

@@ -17,8 +17,7 @@ from slalom.train import Task
 @banked("convolutions")
 def small_cnn(name: str) -> Task:
     """Digits by one convolution of 3x3 with eight channels."""
-    train, valid = cut(*digits(), 1200)
-    valid = valid[0][:200], valid[1][:200]
+    train, valid = cut(*digits(), 1200, 200)
 
     def model() -> nn.Module:
         return nn.Sequential(
@@ -51,8 +50,7 @@ class Reader(nn.Module):
 @banked("recurrent")
 def small_rnn(name: str) -> Task:
     """Digits row by row, without gates."""
-    train, valid = cut(*digits(), 1200)
-    valid = valid[0][:200], valid[1][:200]
+    train, valid = cut(*digits(), 1200, 200)
     return Task(
         Reader, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.85, 16, max_steps=640,
         eval_every=6, name=name,
@@ -78,8 +76,7 @@ class Attentive(nn.Module):
 @banked("attention")
 def small_attention(name: str) -> Task:
     """Digits by attention among their rows."""
-    train, valid = cut(*digits(), 1200)
-    valid = valid[0][:200], valid[1][:200]
+    train, valid = cut(*digits(), 1200, 200)
     return Task(
         Attentive, nn.CrossEntropyLoss(), train, valid, "accuracy", 0.8, 16, max_steps=900,
         eval_every=9, name=name,
