@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slalom.racing import events
 from slalom.racing.interrupts import interrupted_once
@@ -35,12 +35,14 @@ def race(
     task: Task | str,
     *,
     entrants: Any = None,
-    points_each: int = 6,
+    points_each: int | None = None,
     search: Collection[str] = ("lr",),
     batch_sizes: tuple[int, int] | None = None,
-    seeds: int = 10,
+    seeds: int | None = None,
     seed: int = 0,
     baseline: Any = USUAL,
+    about: Literal["settings", "rules"] = "settings",
+    full: bool = False,
     workers: int = 1,
     engine: str = "processes",
     address: str | None = None,
@@ -56,19 +58,25 @@ def race(
             ``FILE.py[:NAME]``.
         entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
             methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
-        points_each: settings tried of each, from 1 on.
+        points_each: settings tried of each at first, from 1 on; by default 4 for each
+            hyper-parameter that is searched. More are added where the best lies.
         search: which of the hyper-parameters that the rules declare ranges for are searched, as in
             ``("lr", "momentum", "betas")``; or ``"all"``. The learning rate alone by default:
             it matters most, and few points in many dimensions find nothing.
         batch_sizes: the smallest and the largest batch that may be tried, powers of two between;
             by default the task's own is used. Work is counted in samples then.
-        seeds: fresh seeds of the finals, from 3 on; up to five times as many while it is open
-            who wins.
-        seed: from 0 on; of the points, the initial weights and the order of the samples; the
-            finals' come from it too.
+        seeds: of the finals, from 3 on, at most: they end as soon as it is known who wins, or that
+            it will not be known. By default 50; 10 if ``full``.
+        seed: from 0 on; of the points, the initial weights and the order of the samples. Races of
+            different seeds have none of these in common.
         baseline: the user's current choice, against which the bill is made: an optimizer class or
             a callable ``params -> optimizer``; by default Adam at a learning rate of 1e-3; None
             for none.
+        about: ``"settings"`` judges the best setting of each rule that one search has found;
+            ``"rules"`` searches anew for every seed of the finals, and judges rules with their
+            tuning.
+        full: run the best setting of every rule on all seeds, to the target or to ``max_steps``,
+            instead of ending what is decided.
         workers: processes that train, with one torch thread each. Changes no result.
         engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
             ``slalom[ray]``) for actors of a Ray cluster.
@@ -87,7 +95,7 @@ def race(
     task = load(task) if isinstance(task, str) else task
     options = Options(
         entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
-        seeds=seeds, seed=seed, baseline=baseline,
+        seeds=seeds, seed=seed, baseline=baseline, about=about, full=full,
     )  # fmt: skip
     options.check(task)
     task.check()

@@ -41,14 +41,30 @@ def race(
     entrants: Annotated[
         str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
     ] = None,
-    points: Annotated[int, typer.Option(help="Settings tried of each.")] = 6,
+    points: Annotated[
+        int | None,
+        typer.Option(help="Settings tried of each at first.", show_default="4 a hyper-parameter"),
+    ] = None,
     search: Annotated[
         str, typer.Option(help="What is searched: lr, or lr,momentum,betas, or all.")
     ] = "lr",
     batch_sizes: Annotated[
         str | None, typer.Option(help="Batch sizes to try, from the first to the last: 16,256.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Fresh seeds of the finals.")] = 10,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Fresh seeds of the finals, at most.", show_default="50; 10 if --full"),
+    ] = None,
+    about: Annotated[
+        str,
+        typer.Option(
+            help="settings: judge the best that one search finds of each rule. rules: search anew "
+            "for every seed, and judge rules with their tuning."
+        ),
+    ] = "settings",
+    full: Annotated[
+        bool, typer.Option(help="Run every rule on all seeds, to the target or to max_steps.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
     engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
@@ -72,7 +88,7 @@ def race(
                 task, entrants=entrants.split(",") if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes),
-                seeds=seeds, seed=seed, workers=workers,
+                seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume, watch=live,
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -87,6 +103,8 @@ def race(
     else:
         print_result(result, quiet=quiet)
         print(f"\n{result.report()}")
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def _again(folder: Path) -> str:

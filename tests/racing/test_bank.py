@@ -20,7 +20,7 @@ from slalom.bench.race import SUFFIX, banked, needs, replays
 from slalom.bench.record import BEYOND, COARSE, GOOD, STEP, Recorder, coarse, refined
 from slalom.bench.verdict import FASTER, called
 from slalom.errors import InputError
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank, Draw, Replayer, Terms
 from slalom.racing.runner import HOLD, History, Request

@@ -15,7 +15,7 @@ import slalom
 from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing import events
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant, Family, beyond, families, points
 from slalom.racing.result import Result
 from slalom.racing.runner import History

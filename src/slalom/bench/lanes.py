@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from slalom.errors import InputError
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import HOLD, History
 from slalom.racing.status import Status

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.runner import History
 from slalom.train import Task
 

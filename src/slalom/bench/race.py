@@ -13,9 +13,9 @@ from pathlib import Path
 import slalom
 from slalom.bench.bank import load
 from slalom.bench.need import Need
-from slalom.racing.bracket import Lane
+from slalom.racing import seeds as seeds_of
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
-from slalom.racing.race import FRESH
 from slalom.racing.replay import Bank, Draw, Key, Replayer
 from slalom.train import Task
 
@@ -56,7 +56,7 @@ def needs(task: Task, bank: Bank) -> dict[Key, float]:
 
 def replayer(task: Task, bank: Bank, seed: int) -> Replayer:
     """What answers one race from the bank; its heats and its finals have seeds of their own."""
-    return Replayer(task, bank, Draw(bank.seeds, seed, final=lambda s: s >= FRESH))
+    return Replayer(task, bank, Draw(bank.seeds, seed, final=lambda s: seeds_of.place(s) >= 0))
 
 
 def replay(task: Task, bank: Bank, seed: int) -> tuple[float, float]:

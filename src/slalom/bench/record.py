@@ -25,7 +25,7 @@ from slalom.bench.bank import BANK, load
 from slalom.bench.need import Need
 from slalom.bench.race import SUFFIX, capped
 from slalom.errors import InputError
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
 from slalom.racing.replay import Bank, Terms
 from slalom.racing.runner import History, Request

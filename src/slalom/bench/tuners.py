@@ -17,14 +17,16 @@ import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import slalom
 from slalom.bench.race import banked, needs, replayer
-from slalom.racing.bracket import Heats, Lane
-from slalom.racing.entrants import FIELD, Entrant, Family, points
-from slalom.racing.race import FINALISTS
+from slalom.racing import seeds as seeds_of
+from slalom.racing.contender import Lane
+from slalom.racing.entrants import FIELD, Entrant, Family
+from slalom.racing.heats import Heats
 from slalom.racing.replay import Bank
 from slalom.racing.runner import History
 from slalom.train import Task
@@ -159,18 +161,14 @@ def heats_cost(task: Task, bank: Bank, seed: int) -> float:
         entrants.append(Entrant(len(entrants), family, hypers))
         return entrants[-1]
 
-    for family in FIELD.values():
-        for hypers in points({"lr": family.space["lr"]}, 6, seed):
-            enter(family, hypers)
-    heats = Heats(task, list(entrants), replayer(task, bank, seed), seed)
+    field = [replace(f, space={"lr": f.space["lr"]}) for f in FIELD.values()]
+    heats = Heats(task, field, replayer(task, bank, seed), seeds_of.heats(seed), enter)
     heats.run()
-    heats.search(enter, FINALISTS)
-    leaders, grid = heats.leaders(1), needs(task, bank)
-    if not leaders:
-        return math.inf
-    chosen = leaders[0].entrant
+    chosen = min(heats.chosen.values(), key=lambda s: (s.to_target, s.loss)).entrant
+    grid = needs(task, bank)
     found = grid[bank.nearest(chosen.family.label, chosen.hypers["lr"])]
-    spent = sum(s.done for s in heats.contenders) / min(grid.values())
+    everyone = [s for own in heats.contenders.values() for s in own]
+    spent = sum(s.spent for s in everyone) / min(grid.values())
     return spent if found <= WITHIN * min(grid.values()) else math.inf
 
 

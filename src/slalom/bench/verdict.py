@@ -12,7 +12,7 @@ import torch
 
 import slalom
 from slalom.bench.race import banked, needs
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.result import Result
 from slalom.racing.runner import HOLD, History, Request, Runner
@@ -30,6 +30,8 @@ class Drawn(Runner):
     Each label and seed has its own draw, so that two labels differ by chance alone, or by what
     ``slower`` says of one: its needs, in multiples.
     """
+
+    any_spacing = False
 
     def __init__(self, task: Task, works: Sequence[float], slower: dict[str, float], seed: int):
         super().__init__(task)

@@ -157,7 +157,9 @@ def _id(value: Any) -> bool:
 
 META: Mapping[str, Test] = {
     "id": _id, "task": _text, "spec": _or_none(_text), "seed": _whole(0), "seeds": _whole(1),
-    "points_each": _whole(1), "metric": _text, "higher_is_better": _flag,
+    "points_each": _or_none(_whole(1)), "about": lambda v: v in ("settings", "rules"),
+    "full": _flag, "finals_every": _whole(1), "finalists": _list(_text),
+    "metric": _text, "higher_is_better": _flag,
     "goal": _or_none(_number), "batch_size": _whole(1), "n_train": _whole(1),
     "n_valid": _whole(1), "max_steps": _whole(1), "eval_every": _whole(1), "replacement": _flag,
     "device": _text, "entrants": _list(_text), "search": lambda v: v == "all" or _list(_text)(v),
@@ -169,7 +171,7 @@ META: Mapping[str, Test] = {
 }  # fmt: skip
 """The keys of the table ``meta``, and whether a value can be theirs."""
 
-LATER = ("interrupted", "timed")
+LATER = ("interrupted", "timed", "finals_every", "finalists")
 """Keys that a ledger need not have."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -223,22 +224,31 @@ NEAR_ONE = ("momentum", "alpha", "rho", "betas")
 """Averages' memories: what counts is how far they are from 1."""
 
 
-def points(space: Space, n: int, seed: int) -> list[dict[str, float]]:
-    """``n`` points of a space, spread evenly: scrambled Sobol (Owen 1998).
+POINTS = 4
+"""Settings of each that are tried at first, for each hyper-parameter that is searched."""
 
-    Evenly in the logarithm of each value, or of its distance from 1 for :data:`NEAR_ONE`; batch
-    sizes are powers of two. Each range is cut into ``n`` equal parts, and every part has one point,
-    whatever ``n``: Sobol's own balance holds for powers of two alone. Rounded to three digits, so
-    that what is shown is what was run.
+
+def points(space: Space, n: int | None, seed: int) -> list[dict[str, float]]:
+    """``n`` points of a space, spread evenly; :data:`POINTS` for each dimension if None.
+
+    In one dimension at equal distances, shifted by the seed; in more, scrambled Sobol (Owen 1998),
+    where each range is cut into ``n`` equal parts and every part has one point, whatever ``n``:
+    Sobol's own balance holds for powers of two alone. Evenly in the logarithm of each value, or of
+    its distance from 1 for :data:`NEAR_ONE`; batch sizes are powers of two. Rounded to three
+    digits, so that what is shown is what was run.
     """
     from scipy.stats import qmc
 
     if not space:
         return [{}]
-    power = max(0, math.ceil(math.log2(n)))
-    unit = qmc.Sobol(len(space), rng=seed).random_base2(power)[:n]
-    parts = unit.argsort(axis=0).argsort(axis=0)
-    unit = (parts + unit * len(unit) % 1.0) / n
+    n = POINTS * len(space) if n is None else n
+    if len(space) == 1:
+        unit = (np.arange(n)[:, None] + np.random.default_rng(seed).random()) / n
+    else:
+        power = max(0, math.ceil(math.log2(n)))
+        unit = qmc.Sobol(len(space), rng=seed).random_base2(power)[:n]
+        parts = unit.argsort(axis=0).argsort(axis=0)
+        unit = (parts + unit * len(unit) % 1.0) / n
     return [
         {
             name: _at(name, *bounds, float(x))
@@ -254,37 +264,6 @@ def _at(name: str, low: float, high: float, share: float) -> float:
         return 1 - _rounded((1 - low) * ((1 - high) / (1 - low)) ** share)
     value = low * (high / low) ** share
     return float(2 ** round(math.log2(value))) if name == "batch_size" else _rounded(value)
-
-
-def beyond(
-    space: Space, found: list[dict[str, float]], best: dict[str, float]
-) -> dict[str, float] | None:
-    """A point past the edge of what was tried, where the best of all lies at that edge.
-
-    Looks at the learning rate alone. Moves as far as the points lie apart on average, at least by
-    a factor of two; None if the best lies within.
-    """
-    if "lr" not in space or len(found) < 3:
-        return None
-    tried = sorted(p["lr"] for p in found)
-    step = max(2.0, (tried[-1] / tried[0]) ** (1 / (len(tried) - 1)))
-    if best["lr"] == tried[-1]:
-        return {**best, "lr": _rounded(best["lr"] * step)}
-    if best["lr"] == tried[0]:
-        return {**best, "lr": _rounded(best["lr"] / step)}
-    return None
-
-
-def between(
-    space: Space, found: list[dict[str, float]], best: dict[str, float]
-) -> list[dict[str, float]]:
-    """The points halfway to the neighbours of the best on either side, in its learning rate."""
-    if "lr" not in space:
-        return []
-    tried = sorted({p["lr"] for p in found})
-    place = tried.index(best["lr"])
-    beside = [tried[i] for i in (place + 1, place - 1) if 0 <= i < len(tried)]
-    return [{**best, "lr": _rounded(math.sqrt(best["lr"] * lr))} for lr in beside]
 
 
 def _rounded(value: float) -> float:

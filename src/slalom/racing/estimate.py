@@ -92,6 +92,7 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
     # as if stopped runs had arrived when they were stopped; then at the least, and at the most
     seen = np.array([math.log(s.work / f.work) for s, f in pairs])
     seen = np.where(np.isfinite(logs), logs, seen)
+    seen = np.where(np.isinf(logs), np.copysign(np.maximum(seen * np.sign(logs), 0), logs), seen)
     below, above = np.where(logs == -np.inf, logs, seen), np.where(logs == np.inf, logs, seen)
     value = _median(seen[told])
     bound = _BOUNDS[_median(above[told]) > value, _median(below[told]) < value]

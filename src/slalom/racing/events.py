@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """A race begins: its task, how many entrants, the metric, the target (None: to be found) and
-    the folder of its ledger."""
+    """A race begins: its task, who races, the metric, the target (None: to be found) and the folder
+    of its ledger."""
 
     task: str
-    entrants: int
+    entrants: list[str]
     metric: str
     target: float | None
     folder: Path
@@ -47,7 +47,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Planned:
-    """So many runs of the finals come next."""
+    """So many runs come next."""
 
     runs: int
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from slalom.racing.estimate import Estimate
+from slalom.racing.needs import Chance
+from slalom.racing.sequential import Call
 from slalom.racing.status import Stage, Status
-from slalom.racing.verdict import Ratio
 
 if TYPE_CHECKING:
     import torch
@@ -17,10 +19,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Standing:
-    """One family with its best hyper-parameters; medians over seeds, None where not reached.
+    """One rule in the finals, with the best setting that was found of it.
 
-    ``reached`` of ``seeds`` runs got to the target. ``seconds_to_target`` are the updates times
-    the seconds of one, measured alone, where it was measured.
+    Attributes:
+        place: 1 for the one that leads; the order of the rest is that of what they needed.
+        label: rule and setting; where rules were raced with their tuning, the rule alone.
+        rule: the rule.
+        hypers: its setting; where rules were raced, the one of the first search.
+        batch: samples in an update.
+        status: what became of most of its runs.
+        reached: runs of the finals that got to the target and held it.
+        seeds: runs of the finals.
+        steps_to_target, samples_to_target: the median over its runs; None unless most arrived.
+        seconds_to_target: the updates times the seconds of one, measured alone, where it was.
+        chance: that a run arrives, with its interval; None where runs were stopped before they
+            could tell.
+        with_restarts: expected updates until a run arrives, where one that does not is given up and
+            begun again (the expected running time of black-box benchmarking); None where unknown.
+        longest: updates of the longest run that did not arrive; 0 if all did.
+        best_metric: the median of the best values; None where runs were stopped.
+        call: what is known of it beside the one that leads; None of that one itself.
+        ratio: how many times more it needs than that one; None of that one, and where unknown.
+        told: in words what is known of it beside the leader.
+        settings: labels of the settings that stood for it, one a seed, where rules were raced.
+        snippet: two lines of Python that make its optimizer.
+        reason: why a run of it failed or diverged.
     """
 
     place: int
@@ -34,25 +57,37 @@ class Standing:
     steps_to_target: float | None
     seconds_to_target: float | None
     samples_to_target: float | None
+    chance: Chance | None
+    with_restarts: float | None
+    longest: int
     best_metric: float | None
+    call: Call | None
+    ratio: Estimate | None
+    told: str
+    settings: tuple[str, ...]
     snippet: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Rival:
-    """How much more than the winner another finalist needs, in work and in seconds."""
+    """What another finalist needs beside the one that leads.
+
+    ``work`` is how many times more; ``seconds_factor`` what that is to be multiplied by for
+    seconds, as updates were timed; None where they were not.
+    """
 
     label: str
-    work: Ratio
-    seconds: Ratio
+    call: Call
+    work: Estimate
+    seconds_factor: float | None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Who won, in a sentence; ``winner`` is None where nobody reached the target.
 
-    ``tie``: the 95% interval of a rival's ratio includes 1.
+    ``tie``: somebody was neither found slower than the one that leads nor far behind it.
     """
 
     text: str
@@ -110,7 +145,8 @@ class Cost:
     """The bill. ``runs``: all updates' samples, in those of one winning run; None without one.
 
     ``pays_after``: retrainings after which the search is paid for, against the baseline; None if
-    it never is, or if there was none.
+    it never is, or if there was none. ``baseline_arrived`` of ``baseline_seeds`` runs of it got to
+    the target as long as they ran.
     """
 
     samples: int
@@ -118,4 +154,6 @@ class Cost:
     search_runs: float | None
     runs: float | None
     baseline: str | None
+    baseline_arrived: int
+    baseline_seeds: int
     pays_after: int | None

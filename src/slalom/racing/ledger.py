@@ -24,7 +24,7 @@ from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
 
 APPLICATION = 0x534C414C  # "SLAL"
-VERSION = 3
+VERSION = 4
 
 
 class Ledger:

@@ -21,6 +21,7 @@ class Run:
         arrived: whether it reached the target.
         stride: the work between two of its evaluations; what it needed lies within one of
             ``work``. 0 where it is known exactly.
+        ended: whether it ended by itself, so that it would never have arrived: it diverged, say.
 
     Raises :class:`ValueError` if ``work`` is no finite number above 0.
     """
@@ -28,6 +29,7 @@ class Run:
     work: float
     arrived: bool = True
     stride: float = 0.0
+    ended: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.work < math.inf:
@@ -50,8 +52,8 @@ def log_ratio(slow: Run, fast: Run) -> float:
     """The logarithm of how many times more one run needed than another.
 
     0 for a tie, which is where both needs can be one and the same, as far as the evaluations tell;
-    infinite where one never arrived, and had been at it for longer than the other took; NaN where
-    neither did, or one was stopped before the other arrived, so that it is not known.
+    infinite where one never arrived, and had been at it for as long as the other took or had ended;
+    NaN where neither arrived, or one was stopped before the other arrived, so that it is not known.
     """
     if slow.arrived and fast.arrived:
         apart = slow.work - fast.work
@@ -60,9 +62,9 @@ def log_ratio(slow: Run, fast: Run) -> float:
         more, less = max(slow.work, fast.work), min(slow.work, fast.work)
         # equal ratios are to have equal logarithms, whoever is the slower and whatever the unit
         return math.copysign(round(math.log(more / less), 12), apart)
-    if fast.arrived and slow.work >= fast.work:
+    if fast.arrived and (slow.ended or slow.work >= fast.work):
         return math.inf
-    if slow.arrived and fast.work >= slow.work:
+    if slow.arrived and (fast.ended or fast.work >= slow.work):
         return -math.inf
     return math.nan
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,9 +15,14 @@ from slalom.errors import InputError
 from slalom.plain import unprintable
 from slalom.racing.entrants import Family, families
 from slalom.racing.fingerprint import fingerprint, fingerprint_of
+from slalom.racing.seeds import FINALS, MOST
+from slalom.racing.sequential import STANDARD, Design
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
 from slalom.train import Task
 from slalom.version import __version__
+
+FULL_SEEDS = 10
+"""Seeds of a full race, where the user says nothing: all of them are run."""
 
 USUAL = "Adam(lr=1e-3)"
 """What a race is compared with where the user says nothing."""
@@ -31,17 +36,27 @@ class Options:
     """
 
     entrants: Any = None
-    points_each: int = 6
+    points_each: int | None = None
     search: Collection[str] = ("lr",)
     batch_sizes: tuple[int, int] | None = None
-    seeds: int = 10
+    seeds: int | None = None
     seed: int = 0
     baseline: Any = USUAL
+    about: Literal["settings", "rules"] = "settings"
+    full: bool = False
 
     def __post_init__(self) -> None:
-        check_number("points_each", self.points_each, 1)
-        check_number("seeds", self.seeds, 3)
+        if self.points_each is not None:
+            check_number("points_each", self.points_each, 1)
+        if self.seeds is not None:
+            check_number("seeds", self.seeds, STANDARD.evidence)
         check_number("seed", self.seed, 0)
+        for name, value in (("seeds", self.seeds or 0), ("seed", self.seed)):
+            most = MOST if name == "seed" else FINALS
+            if value > most:
+                raise InputError(f"{name} is {value}; the largest there is is {most}")
+        if self.about not in ("settings", "rules"):
+            raise InputError(f"about is {self.about!r}; a race is about settings or about rules")
         if self.entrants is not None and not isinstance(self.entrants, Mapping):
             object.__setattr__(self, "entrants", list(self.entrants))  # it may be read once only
         _ = self.field, self.usual
@@ -59,6 +74,12 @@ class Options:
         if self.baseline is None:
             return None
         return families({"baseline": (self.baseline, {})})[0]
+
+    @property
+    def design(self) -> Design:
+        """How the finals are judged."""
+        usual = FULL_SEEDS if self.full else STANDARD.seeds
+        return replace(STANDARD, seeds=usual if self.seeds is None else self.seeds)
 
     def check(self, task: Task) -> None:
         """Raise :class:`InputError` for what does not go with the task."""
@@ -90,9 +111,10 @@ class Options:
         fingerprints["training data"] = fingerprint_of(task.train)
         fingerprints["validation data"] = fingerprint_of(task.valid)
         return {
-            "task": task.name, "seed": self.seed, "seeds": self.seeds,
-            "points_each": self.points_each, "metric": task.metric.name,
-            "higher_is_better": task.higher_is_better, "goal": task.target,
+            "task": task.name, "seed": self.seed, "seeds": self.design.seeds,
+            "about": self.about, "full": self.full, "points_each": self.points_each,
+            "metric": task.metric.name, "higher_is_better": task.higher_is_better,
+            "goal": task.target,
             "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
             "max_steps": task.max_steps, "eval_every": task.eval_every,
             "replacement": task.replacement, "device": task.device.type,
@@ -123,11 +145,16 @@ class Options:
         words = ["slalom", "race", spec]
         if self.entrants is not None:
             words += ["--entrants", ",".join(self.entrants)]
-        words += ["--points", str(self.points_each)]
+        if self.points_each is not None:
+            words += ["--points", str(self.points_each)]
         words += ["--search", self.search if self.search == "all" else ",".join(self.search)]
         if self.batch_sizes is not None:
             words += ["--batch-sizes", ",".join(map(str, self.batch_sizes))]
-        return [*words, "--seeds", str(self.seeds), "--seed", str(self.seed)]
+        if self.about == "rules":
+            words += ["--about", "rules"]
+        if self.full:
+            words += ["--full"]
+        return [*words, "--seeds", str(self.design.seeds), "--seed", str(self.seed)]
 
     def _call(self, spec: str | None) -> str:
         writer = _Writer()
@@ -141,7 +168,8 @@ class Options:
         sizes = self.batch_sizes and tuple(self.batch_sizes)
         given += [
             f"points_each={self.points_each}", f"search={written(search)}",
-            f"batch_sizes={written(sizes)}", f"seeds={self.seeds}", f"seed={self.seed}",
+            f"batch_sizes={written(sizes)}", f"seeds={self.design.seeds}", f"seed={self.seed}",
+            f"about={self.about!r}", f"full={self.full}",
         ]  # fmt: skip
         if self.baseline != USUAL:
             usual = None if self.baseline is None else writer.entrant(self.baseline)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import copy
 import math
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from slalom.errors import InputError
-from slalom.racing import events
-from slalom.racing.bracket import Contender, Heats, Lane
+from slalom.racing import events, seeds
+from slalom.racing.contender import Contender, Lane
 from slalom.racing.crew import Processes
-from slalom.racing.entrants import Entrant, Family, points
+from slalom.racing.entrants import Entrant, Family
+from slalom.racing.finals import LATE, Finals, Leg
+from slalom.racing.heats import Heats
 from slalom.racing.ledger import Ledger
+from slalom.racing.needs import EVALUATIONS
 from slalom.racing.options import Options, check_number
 from slalom.racing.recorded import Recorded, checkpoints
 from slalom.racing.runner import HOLD, History, Request, Runner
+from slalom.racing.sequential import Judgement, judge
 from slalom.racing.status import Stage, Status
 from slalom.racing.stopwatch import stopwatch
 from slalom.racing.trainer import Trainer, told
-from slalom.racing.verdict import LOOKS, ratio, typical
 from slalom.train import Task
 
-FINALISTS = 3
-"""Families at most that go to the finals."""
+CHECKS, MOST_OF_THEM = 5, 4
+"""Fresh seeds on which a target is checked, and how many of them must reach it."""
 
-CAP = 4.0
-"""How many times the work of the heats' best a run of the finals may take."""
-
-FRESH = 1000
-"""The first of the finals' seeds comes this far behind the seed of the heats."""
+BASELINES = 3
+"""Seeds of the finals on which the user's current choice is run."""
 
 Watch = Callable[[events.Event], None]
 
@@ -51,10 +51,10 @@ class Race:
 
     def __init__(self, task: Task, options: Options, ledger: Ledger, trainer: Runner, watch: Watch):
         self.task, self.options, self.ledger = task, options, ledger
-        self.seed, self.seeds = options.seed, options.seeds
-        self.watch, self.trainer = watch, trainer
+        self.seed, self.watch, self.trainer = options.seed, watch, trainer
         self.runner = Recorded(trainer, ledger)
         self.entrants: list[Entrant] = []
+        self._searches: dict[int, dict[str, Contender]] = {}
 
     def run(self) -> None:
         """Race to the verdict. A KeyboardInterrupt leaves the ledger whole, to be resumed."""
@@ -67,13 +67,10 @@ class Race:
 
     def _run(self) -> None:
         start = time.perf_counter() - (self.ledger.meta.get("elapsed") or 0.0)
-        for family in self.options.field:
-            for hypers in points(family.space, self.options.points_each, self.seed):
-                self._enter(family, hypers)
         self.watch(
             events.Started(
                 self.task.name,
-                len(self.entrants),
+                [family.label for family in self.options.field],
                 self.task.metric.name,
                 self.task.target,
                 self.ledger.path.parent,
@@ -82,19 +79,117 @@ class Race:
         if self.task.target is None:
             self._find_target()
         self.ledger.set(target=self.task.target)
-        heats = self._heats()
-        self._search(heats)
-        for contender in heats.contenders:
-            self.trainer.forget(contender.entrant, self.seed)
-        leaders = heats.leaders(FINALISTS)
-        if leaders:
-            cap = CAP * heats.best
-            self._finals(leaders, cap)
-            self._run_baseline()
-            self._time(leaders)
+        chosen = self._setting(0)
+        self._finals(chosen)
         self.ledger.set(finished=True, interrupted=False, elapsed=time.perf_counter() - start)
 
+    # heats
+
+    def _search(self, study: int = 0) -> Heats:
+        """The best setting of every rule, found on seeds that nothing else uses."""
+        pair = seeds.heats(self.seed, study)
+
+        def report(contender: Contender, seed: int) -> None:
+            if seed == pair[0]:
+                self._record(contender, seed, Stage.HEAT, contender.history, contender.status)
+            else:
+                status = contender.twin.ended or Status.STOPPED
+                self._record(contender, seed, Stage.HEAT, contender.twin, status)
+
+        heats = Heats(
+            self.task, self.options.field, self.runner, pair, self._enter,
+            self.options.points_each, report=report,
+        )  # fmt: skip
+        heats.run()
+        contenders = [s for own in heats.contenders.values() for s in own]
+        for contender in contenders:
+            for seed in pair:
+                self.trainer.forget(contender.entrant, seed)
+        if all(s.status == Status.FAILED for s in contenders):
+            reason = contenders[0].history.reason
+            raise InputError(f"every entrant failed; the first with {reason}")
+        for label in sorted(heats.extended):
+            self._tell(f"the best {label} lay at the edge of its range; extended", note=True)
+        return heats
+
+    def _setting(self, place: int) -> Mapping[str, Contender]:
+        """Who stands for each rule on the seed of the finals at this place.
+
+        The same everywhere where settings are raced; where rules are, what a search of its own
+        found for this seed.
+        """
+        study = place if self.options.about == "rules" else 0
+        if study not in self._searches:
+            text = "heats" if self.options.about == "settings" else f"heats of study {study + 1}"
+            self._tell(text)
+            found = self._search(study).chosen
+            if study == 0:
+                self._space_evaluations(found)
+            spacing = self.ledger.meta.get("finals_every") or self.task.eval_every
+            self._searches[study] = {
+                label: replace(s, lane=replace(s.lane, spacing=spacing))
+                for label, s in found.items()
+            }
+        return self._searches[study]
+
+    def _space_evaluations(self, found: Mapping[str, Contender]) -> None:
+        """Evaluate more often in the finals, where too few would tell one rule from another."""
+        soonest = min((s.to_target for s in found.values()), default=math.inf)
+        if not self.trainer.any_spacing or not math.isfinite(soonest):
+            return
+        every = max(1, math.floor(soonest / EVALUATIONS))
+        if every < self.task.eval_every and "finals_every" not in self.ledger.meta:
+            self.ledger.set(finals_every=every)
+            self._tell(
+                f"the best was there after {soonest / self.task.eval_every:.0f} evaluations, too "
+                f"few to tell rules apart; the finals evaluate every {every} updates instead of "
+                f"every {self.task.eval_every}",
+                note=True,
+            )
+
+    def _find_target(self) -> None:
+        """What the best reaches and holds in half the time it has, on most of some fresh seeds."""
+        self._tell("looking for a target: what the best reaches within half of the cap")
+        half = self.task.max_steps / 2
+        found = [(self._held(s.history, s.lane, half), s) for s in self._search().chosen.values()]
+        found = [(value, s) for value, s in found if not math.isnan(value)]
+        pick = max if self.task.higher_is_better else min
+        if not found:
+            raise InputError(
+                f"no target was found: nobody held a value of {self.task.metric.name} over "
+                f"{HOLD + 1} evaluations; raise max_steps, lower eval_every, or give a target"
+            )
+        value, best = pick(found, key=lambda pair: pair[0])
+        places = range(CHECKS)
+        legs = [(best, seeds.checking(self.seed, place), half) for place in places]
+        held = [self._held(h, best.lane, half) for h in self._train(legs, Stage.HEAT)]
+        held = sorted((h for h in held if not math.isnan(h)), reverse=self.task.higher_is_better)
+        if len(held) < MOST_OF_THEM:
+            raise InputError(
+                f"no target was found: {best.entrant.label} held a value of "
+                f"{self.task.metric.name} on {len(held)} of {CHECKS} seeds; give a target"
+            )
+        worse = min if self.task.higher_is_better else max
+        self.task = copy.copy(self.task)
+        self.task.target = worse(held[MOST_OF_THEM - 1], value)
+        self.trainer.task = self.task
+        text = (
+            f"the task has no target, and the race chose {self.task.metric.name} "
+            f"{self.task.target:.4g}: what {best.entrant.label} reached and held in half of "
+            f"max_steps on {MOST_OF_THEM} of {CHECKS} seeds that nothing else uses"
+        )
+        self._tell(text, note=True)
+
+    def _held(self, history: History, lane: Lane, work: float) -> float:
+        return History(tuple(e for e in history.evaluations if lane.work(e) <= work + 1e-9)).held(
+            self.task
+        )
+
     def _enter(self, family: Family, hypers: dict[str, float]) -> Entrant:
+        """The entrant of this family and setting, entered if it is not yet."""
+        for known in self.entrants:
+            if known.family is family and known.hypers == hypers:
+                return known
         entrant = Entrant(len(self.entrants), family, hypers)
         self.entrants.append(entrant)
         parameters = "model.parameters()"
@@ -103,135 +198,132 @@ class Race:
         self.ledger.enter(entrant, Lane.of(self.task, entrant).batch, parameters)
         return entrant
 
-    def _heats(self) -> Heats:
-        entrants = list(self.entrants)
-        heats = Heats(
-            self.task, entrants, self.runner, self.seed,
-            report=lambda s: self._record(s, self.seed, Stage.HEAT),
-        )  # fmt: skip
-        heats.run()
-        if all(s.status == Status.FAILED for s in heats.contenders):
-            reason = heats.contenders[0].history.reason
-            raise InputError(f"every entrant failed; the first with {reason}")
-        return heats
+    # finals
 
-    def _find_target(self) -> None:
-        """What the best tuned entrant reaches and holds within the cap: the median of three seeds.
+    def _finals(self, chosen: Mapping[str, Contender]) -> None:
+        """The best of every rule on fresh seeds; then the user's choice, and the clock."""
+        labels = sorted(chosen, key=lambda n: (chosen[n].to_target, chosen[n].loss))
+        self.ledger.set(finalists=labels)
 
-        At most what it reached in the heats, or these would have nobody to send to the finals.
-        """
-        self.watch(events.Told("looking for a target: what the best reaches within the cap"))
-        heats = self._heats()
-        sign = -1 if self.task.higher_is_better else 1
-        held = [(sign * s.history.held(self.task), i) for i, s in enumerate(heats.contenders)]
-        held = [(h, i) for h, i in held if not math.isnan(h)]
-        if not held:
-            raise InputError(
-                f"no target was found: nobody held a value of {self.task.metric.name} over "
-                f"{HOLD + 1} evaluations; raise max_steps, lower eval_every, or give a target"
-            )
-        best = heats.contenders[min(held)[1]]
-        runs = [(best, self.seed + i) for i in range(3)]
-        found = [t.held(self.task) for t in self._train(runs, self.task.max_steps, Stage.HEAT)]
-        self.task = copy.copy(self.task)
-        middle = statistics.median(found)
-        worse = min if self.task.higher_is_better else max
-        self.task.target = worse(middle, found[0])
-        self.trainer.task = self.task
-        text = f"target found: {self.task.metric.name} {self.task.target:.4g}"
-        self.ledger.note(f"{text}, the median of what {best.entrant.label} reached on three seeds")
-        self.watch(events.Told(text))
+        def train(legs: Sequence[Leg]) -> list[History]:
+            runs = [(s, seeds.final(self.seed, place), work) for s, place, work in legs]
+            return self._train(runs, Stage.FINAL)
 
-    def _search(self, heats: Heats) -> None:
-        """Look closer around the leaders, and say where that leaves a range."""
-        for label in sorted(heats.search(self._enter, FINALISTS)):
-            text = f"the best {label} lay at the edge of its range; extended"
-            self.ledger.note(text)
-            self.watch(events.Told(text))
+        design = self.options.design
+        finals = Finals(labels, self._setting, train, float(self.task.max_steps), design)
+        self._tell("finals: " + ", ".join(self._called(chosen, n) for n in labels))
+        if self.options.full:
+            finals.run_all()
+        else:
+            finals.race()
+        self._run_baseline(finals)
+        self._time(chosen, judge(finals.runs, design))
 
-    def _finals(self, leaders: Sequence[Contender], cap: float) -> None:
-        """The leaders on fresh seeds, until intervals decide or the seeds are used up."""
-        self.watch(events.Told("finals: " + ", ".join(s.entrant.label for s in leaders)))
-        needs: dict[int, list[float | None]] = {s.entrant.number: [] for s in leaders}
-        racing, done = list(leaders), 0
-        for share, level in LOOKS:
-            seeds = range(done, share * self.seeds)
-            runs = [(s, self.seed + FRESH + i) for i in seeds for s in racing]
-            self.watch(events.Planned(len(runs)))
-            histories = self._train(runs, min(cap, self.task.max_steps), Stage.FINAL)
-            for (s, _), history in zip(runs, histories, strict=True):
-                crossing = history.crossing(self.task)
-                needs[s.entrant.number].append(s.lane.work(crossing) if crossing else None)
-            done = share * self.seeds
-            self.watch(events.Told(f"{done} seeds of {len(racing)} finalists run"))
-            best = min(racing, key=lambda s: typical(needs[s.entrant.number]))
-            fast = needs[best.entrant.number]
-            racing = [
-                s
-                for s in racing
-                if s is best or ratio(needs[s.entrant.number], fast, level=level).low <= 1
-            ]
-            if len(racing) == 1:
-                break
+    def _called(self, chosen: Mapping[str, Contender], label: str) -> str:
+        return label if self.options.about == "rules" else chosen[label].entrant.label
 
-    def _run_baseline(self) -> None:
-        """The user's current choice on three of the finals' seeds."""
-        if self.options.usual is None:
+    def _run_baseline(self, finals: Finals) -> None:
+        """The user's current choice on some of the finals' seeds."""
+        arrived = [r.work for own in finals.runs.values() for r in own.values() if r.arrived]
+        if self.options.usual is None or not arrived:
             return
         entrant = self._enter(self.options.usual, {})
-        contender = Contender(entrant, Lane.of(self.task, entrant))
-        runs = [(contender, self.seed + FRESH + i) for i in range(3)]
-        self._train(runs, self.task.max_steps, Stage.BASELINE)
+        contender = Contender(entrant, Lane.of(self.task, entrant), self.task)
+        spacing = self.ledger.meta.get("finals_every") or self.task.eval_every
+        contender.lane = replace(contender.lane, spacing=spacing)
+        work = min(float(self.task.max_steps), LATE * max(arrived))
+        runs = [(contender, seeds.final(self.seed, i), work) for i in range(BASELINES)]
+        self._train(runs, Stage.BASELINE)
 
-    def _time(self, leaders: Sequence[Contender]) -> None:
-        """Seconds of an update of each finalist, taking turns, alone on the machine."""
-        if not self.trainer.real or self.ledger.meta.get("timed"):
+    def _time(self, chosen: Mapping[str, Contender], found: Judgement) -> None:
+        """Seconds of an update of each rule near the first, taking turns, alone on the machine."""
+        if not self.trainer.real or self.ledger.meta.get("timed") or found.leader is None:
             return
-        self.watch(events.Told("the clock: updates of the finalists, taking turns"))
+        near = [s.entrant for label, s in chosen.items() if label in (found.leader, *found.tied)]
+        near += [
+            chosen[n].entrant for n, f in found.findings.items()
+            if n not in found.tied and chosen[n].status != Status.FAILED
+        ]  # fmt: skip
+        self._tell("the clock: updates of the finalists, taking turns")
         try:
-            rounds, noisy = stopwatch(self.task, [s.entrant for s in leaders], self.seed)
+            rounds, noisy = stopwatch(self.task, near, self.seed)
         except Exception as error:  # all of them in memory at once may be more than there is
             self.ledger.note(f"no updates were timed: {told(error)}")
             return
-        self.ledger.time([s.entrant.number for s in leaders], rounds)
+        self.ledger.time([e.number for e in near], rounds)
         if noisy:
             self.ledger.note(noisy)
         self.ledger.set(timed=True)
 
-    def _train(
-        self, runs: Sequence[tuple[Contender, int]], work: float, stage: Stage
-    ) -> list[History]:
-        """Train entrants on seeds up to this work, side by side where there are workers."""
-        requests = [Request(s.entrant, seed, s.lane.until(work), s.lane.every) for s, seed in runs]
-        lanes = {s.entrant.number: s.lane for s, _ in runs}
-        found = {}
-        for request, history in self.runner.advance(requests):
-            entrant, seed = request.entrant, request.seed
-            status = history.ended or (
-                Status.REACHED if history.crossing(self.task) else Status.NOT_REACHED
-            )
-            contender = Contender(entrant, lanes[entrant.number], history, status)
-            self._record(contender, seed, stage)
-            found[entrant.number, seed] = history
-        return [found[s.entrant.number, seed] for s, seed in runs]
+    # both
 
-    def _record(self, contender: Contender, seed: int, stage: Stage) -> None:
-        history, entrant = contender.history, contender.entrant
-        crossing = history.crossing(self.task)
-        self.ledger.record(entrant, seed, stage, contender.status, history, crossing)
-        if contender.status == Status.FAILED:
+    def _train(self, legs: Sequence[tuple[Contender, int, float]], stage: Stage) -> list[History]:
+        """Train contenders on seeds up to some work, side by side where there are workers.
+
+        A run that is past the target at its end goes on until it is known whether that holds.
+        """
+        found: dict[tuple[int, int], History] = {}
+        lanes = {s.entrant.number: s for s, *_ in legs}
+        requests = [
+            Request(s.entrant, seed, s.lane.until(work), s.lane.every) for s, seed, work in legs
+        ]
+        self.watch(events.Planned(len(requests)))
+        while requests:
+            pending: list[Request] = []
+            for request, history in self.runner.advance(requests):
+                if more := self._to_hold(history):
+                    until = history.step + more * request.every
+                    pending.append(replace(request, until=until, known=history))
+                    continue
+                number, seed = request.entrant.number, request.seed
+                contender, found[number, seed] = lanes[number], history
+                self._record(contender, seed, stage, history, self._end(contender, history))
+            requests = pending
+        return [found[s.entrant.number, seed] for s, seed, _ in legs]
+
+    def _to_hold(self, history: History) -> int:
+        """Evaluations more that show whether the target is held, which is passed at the end."""
+        if history.ended or history.crossing(self.task):
+            return 0
+        past = 0
+        for evaluation in reversed(history.evaluations):
+            if not self.task.reached(evaluation.metric):
+                break
+            past += 1
+        return HOLD + 1 - past if past else 0
+
+    def _end(self, contender: Contender, history: History) -> Status:
+        """What has become of a run that goes no further."""
+        if history.ended:
+            return history.ended
+        if history.crossing(self.task):
+            return Status.REACHED
+        spent = history.step >= contender.lane.until(float(self.task.max_steps))
+        return Status.NOT_REACHED if spent else Status.STOPPED
+
+    def _record(
+        self, contender: Contender, seed: int, stage: Stage, history: History, status: Status
+    ) -> None:
+        entrant, crossing = contender.entrant, history.crossing(self.task)
+        self.ledger.record(entrant, seed, stage, status, history, crossing)
+        if status == Status.FAILED:
             self.ledger.note(f"{entrant.label} failed: {history.reason}")
         # those that were dropped may be asked for again
-        if contender.status not in (Status.RUNNING, Status.DROPPED):
+        if stage != Stage.HEAT or status in (Status.REACHED, Status.DIVERGED, Status.FAILED):
             self.trainer.forget(entrant, seed)
         last = history.evaluations[-1] if history.evaluations else None
         self.watch(
             events.Moved(
-                entrant.label, seed, stage, contender.status, history.step,
+                entrant.label, seed, stage, status, history.step,
                 last.metric if last else math.nan,
                 crossing.step if crossing else None, crossing.seconds if crossing else None,
             )
         )  # fmt: skip
+
+    def _tell(self, text: str, *, note: bool = False) -> None:
+        if note:
+            self.ledger.note(text)
+        self.watch(events.Told(text))
 
 
 def hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from slalom.errors import InputError
-from slalom.racing.bracket import Lane
+from slalom.racing.contender import Lane
 from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Task, atomic
@@ -173,6 +173,8 @@ class Replayer(Runner):
     Raises :class:`InputError` for what the bank cannot answer: another task, other evaluations or
     batches, hyper-parameters beside the learning rate, and updates beyond those recorded.
     """
+
+    any_spacing = False
 
     def __init__(self, task: Task, bank: Bank, draw: Callable[[int], int] | None = None):
         super().__init__(task)

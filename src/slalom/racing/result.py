@@ -12,16 +12,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slalom.racing import seeds
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
-from slalom.racing.findings import Cost, Curve, Rival, Standing, Verdict, Winner
+from slalom.racing.estimate import Estimate, estimates
+from slalom.racing.findings import Cost, Curve, Standing, Verdict, Winner
 from slalom.racing.ledger import Ledger
+from slalom.racing.needs import Run, chance_to_arrive, typical, with_restarts
+from slalom.racing.sequential import STANDARD, Design, Judgement, judge
 from slalom.racing.status import Stage, Status
-from slalom.racing.verdict import ratio, typical
+from slalom.racing.verdict import Facts, remarks, told, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JSON_VERSION = 1
+JSON_VERSION = 2
 """Of the form that :meth:`Result.to_json` writes."""
 
 
@@ -62,138 +67,139 @@ class Result:
             entrant["hypers"] = json.loads(entrant["hypers"])
 
     @cached_property
-    def finals(self) -> dict[int, list[dict[str, Any]]]:
-        """Number of each finalist -> its runs on the finals' seeds, in order."""
-        found: dict[int, list[dict[str, Any]]] = {}
-        for run in self._runs:
-            if run["stage"] == Stage.FINAL:
-                found.setdefault(run["entrant"], []).append(run)
-        return found
+    def design(self) -> Design:
+        """How the finals were judged."""
+        return replace(STANDARD, seeds=self.meta["seeds"])
 
     @cached_property
-    def _chosen(self) -> dict[str, int]:
-        """Family -> the number of the entrant that stands for it."""
-        best: dict[str, tuple[tuple[float, ...], int]] = {}
+    def _finals(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """Rule -> place of a seed -> the run of it there; in the order in which they were begun."""
+        found: dict[str, dict[int, dict[str, Any]]] = {
+            label: {} for label in self.meta.get("finalists") or ()
+        }
         for run in self._runs:
-            if run["stage"] == Stage.BASELINE:
-                continue
-            family = self._entrants[run["entrant"]]["family"]
-            needed = run["samples_to_target"]
-            key = (
-                run["entrant"] not in self.finals,
-                math.inf if needed is None else needed,
-                -run["steps"] if needed is None else 0,
-                self._signed(self._best_metric(run)),
-            )
-            if family not in best or key < best[family][0]:
-                best[family] = key, run["entrant"]
-        return {family: number for family, (_, number) in best.items()}
+            if run["stage"] == Stage.FINAL:
+                label = self._entrants[run["entrant"]]["family"]
+                found.setdefault(label, {})[seeds.place(run["seed"])] = run
+        return {label: dict(sorted(own.items())) for label, own in found.items()}
+
+    @cached_property
+    def finals(self) -> dict[str, dict[int, Run]]:
+        """Rule -> place of a seed -> what the run there needed, in batches of the task's size."""
+        return {
+            label: {place: self._run(run) for place, run in own.items()}
+            for label, own in self._finals.items()
+        }
+
+    def _run(self, run: dict[str, Any]) -> Run:
+        every = self.meta.get("finals_every") or self.meta["eval_every"]
+        lane = Lane(self._entrants[run["entrant"]]["batch"], self.meta["batch_size"], every)
+        arrived = run["samples_to_target"] is not None
+        samples = run["samples_to_target"] if arrived else run["samples"]
+        work = samples / lane.usual or lane.stride
+        return Run(work, arrived, lane.stride, not arrived and run["ended"] is not None)
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """What is known of the finals, by the judge that led them."""
+        return judge(self.finals, self.design)
 
     @cached_property
     def standings(self) -> list[Standing]:
-        """One row a family, the soonest at its target first."""
-        rows = [(number, self._standing(number)) for number in self._chosen.values()]
+        """One row a rule, the one that leads first; then by what they need, as far as is known."""
+        rows = [self._standing(label) for label in self._labels]
         rows.sort(
-            key=lambda row: (
-                row[0] != self._leader,  # by all its seeds together, not by the median alone
-                row[1].samples_to_target is None,
-                row[1].samples_to_target or 0,
-                self._signed(row[1].best_metric),
+            key=lambda s: (
+                s.rule != self.judgement.leader,
+                s.ratio.value if s.ratio else math.inf,
+                s.status in (Status.DIVERGED, Status.FAILED),
+                self._signed(s.best_metric),
             )
         )
-        return [replace(s, place=place) for place, (_, s) in enumerate(rows, 1)]
+        return [replace(s, place=place) for place, s in enumerate(rows, 1)]
 
-    def _standing(self, number: int) -> Standing:
-        """That of an entrant, its place still open."""
-        entrant = self._entrants[number]
-        runs = self.finals.get(number) or [r for r in self._runs if r["entrant"] == number]
-        there = [r for r in runs if r["samples_to_target"] is not None]
-        statuses = [Status(r["status"]) for r in runs]
+    @property
+    def _labels(self) -> list[str]:
+        """The finalists; before there are any, whoever has been trained."""
+        if self._finals:
+            return list(self._finals)
+        ran = [self._entrants[r["entrant"]]["family"] for r in self._runs]
+        return list(dict.fromkeys(ran))
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate]:
+        return estimates(self.finals, self.judgement, self.design)
+
+    def _standing(self, label: str) -> Standing:
+        """That of a rule, its place still open."""
+        runs = list(self._finals.get(label, {}).values())
+        needs = self.finals.get(label, {})
+        shown = runs or [
+            r for r in self._runs
+            if self._entrants[r["entrant"]]["family"] == label and r["stage"] == Stage.HEAT
+        ]  # fmt: skip
+        entrant = self._entrants[shown[0]["entrant"]]
+        statuses = [Status(r["status"]) for r in shown]
         status = max(statuses, key=statuses.count)
-        metrics = [m for r in runs if (m := self._best_metric(r)) is not None]
+        there = [r for r in runs if r["samples_to_target"] is not None]
+        stopped = any(s in (Status.STOPPED, Status.RUNNING, Status.DROPPED) for s in statuses)
+        metrics = [m for r in shown if (m := self._best_metric(r)) is not None]
+        finding = self.judgement.findings.get(label)
+        ratio = self._estimates.get(label)
+        told_of_it = "" if finding is None or ratio is None else told(finding, ratio, self.design)
+        restarts = with_restarts(needs) * self.meta["batch_size"] / entrant["batch"]
+        rules = self.meta["about"] == "rules"
+        settings = tuple(self._entrants[r["entrant"]]["label"] for r in runs) if rules else ()
         return Standing(
-            0, entrant["label"], entrant["family"], entrant["hypers"], entrant["batch"],
-            Status.REACHED if 2 * len(there) >= len(runs) else status,
-            len(there), len(runs), _median(runs, "steps_to_target"),
-            self._seconds(number, runs), _median(runs, "samples_to_target"),
-            statistics.median(metrics) if metrics else None, entrant["snippet"],
-            next((r["reason"] for r in runs if r["reason"]), ""),
+            0, label if rules else entrant["label"], label, entrant["hypers"], entrant["batch"],
+            Status.REACHED if 2 * len(there) > len(shown) else status,
+            len(there), len(runs), _median(runs, "steps_to_target"), self._seconds(runs),
+            _median(runs, "samples_to_target"), None if stopped else chance_to_arrive(needs),
+            restarts if math.isfinite(restarts) and not stopped else None,
+            max((r["steps"] for r in shown if r not in there), default=0),
+            statistics.median(metrics) if metrics and not stopped else None,
+            finding and finding.call, ratio, told_of_it, settings, entrant["snippet"],
+            next((r["reason"] for r in shown if r["reason"]), ""),
         )  # fmt: skip
 
     @cached_property
-    def _leader(self) -> int | None:
-        needs = {n: [r["samples_to_target"] for r in runs] for n, runs in self.finals.items()}
-        ranked = [(typical(values), n) for n, values in needs.items()]
-        ranked = [(v, n) for v, n in ranked if v < math.inf]
-        return min(ranked)[1] if ranked else None
+    def _facts(self) -> Facts:
+        leader = self.judgement.leader
+        factors: dict[str, float] = {}
+        own = None if leader is None else self._seconds_of_work(leader)
+        for label in self.finals:
+            theirs = self._seconds_of_work(label)
+            if own and theirs:
+                factors[label] = theirs / own
+        return Facts(
+            self.meta, self.standings, self.finals, self.judgement, self.design, factors
+        )  # fmt: skip
 
     @cached_property
     def verdict(self) -> Verdict:
         """Who won, and how sure that is."""
-        metric, target = self.meta["metric"], self.meta["target"]
-        goal = f"{metric} {target:.4g}" if target is not None else metric
-        if (won := self._leader) is None:
-            if not self.meta.get("finished"):
-                return Verdict("The race was interrupted before anyone had won it.", None, False)
-            some = [s for s in self.standings if s.reached]
-            if not some:
-                return Verdict(f"Nobody reached {goal} within the cap of the task.", None, False)
-            best = max(some, key=lambda s: s.reached / s.seeds)
-            text = (
-                f"Nobody reached {goal} in most of its runs: {best.label} did in {best.reached} of "
-                f"{best.seeds}. Raise the task's max_steps, or lower its target."
-            )
-            return Verdict(text, None, False)
-        label = self._entrants[won]["label"]
-        mine = self.finals[won]
-        rivals: list[tuple[int, Rival]] = []
-        for number, runs in self.finals.items():
-            if number == won:
-                continue
-            k = min(len(runs), len(mine))
-            work = ratio(*([r["samples_to_target"] for r in x[:k]] for x in (runs, mine)))
-            seconds = ratio(
-                *(
-                    [self._run_seconds(n, r) for r in x[:k]]
-                    for n, x in ((number, runs), (won, mine))
-                )
-            )
-            rivals.append((number, Rival(self._entrants[number]["label"], work, seconds)))
-        rivals.sort(key=lambda r: r[1].work.value)
-        standing = self._standing(won)
-        took = f"{standing.steps_to_target:.0f} steps"
-        if standing.seconds_to_target is not None:
-            took += f" ({standing.seconds_to_target:.2g} s)"
-        open_ones = [r for r in rivals if not r[1].work.decided]
-        if not rivals:
-            text = f"{label} is the only one that reached {goal}: in {took}."
-            return Verdict(text, label, False)
-        evidence = self._evidence(won, *(open_ones[0] if open_ones else rivals[0]))
-        if open_ones:
-            names = " and ".join([label, *(r.label for _, r in open_ones)])
-            text = f"A tie of {names} at {goal}: {label} takes {took}, {evidence}."
-        else:
-            text = f"{label} reaches {goal} soonest, in {took}: {evidence}."
-        return Verdict(text, label, bool(open_ones), tuple(r for _, r in rivals))
+        return verdict(self._facts)
 
-    def _evidence(self, won: int, number: int, rival: Rival) -> str:
-        work, seconds = rival.work, rival.seconds
-        if math.isinf(work.value):
-            its = self._standing(number)
-            return f"{rival.label} does so in {its.reached} of {its.seeds} runs"
-        same_batch = self._entrants[number]["batch"] == self._entrants[won]["batch"]
-        return (
-            f"{rival.label} needs {work.value:.2f} times its "
-            f"{'steps' if same_batch else 'samples'} "
-            f"(95% interval {work.low:.2f} to {work.high:.2f}; {work.method}) and "
-            f"{seconds.value:.2f} times its seconds ({seconds.low:.2f} to {seconds.high:.2f})"
-        )
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences worth reading: what was noted while it raced, and what it cannot tell."""
+        return [*self.notes, *remarks(self._facts)]
+
+    @property
+    def failed(self) -> list[Standing]:
+        """Finalists of which a run raised an exception."""
+        failed = {
+            label for label, own in self._finals.items()
+            if any(r["status"] == Status.FAILED for r in own.values())
+        }  # fmt: skip
+        return [s for s in self.standings if s.rule in failed]
 
     @cached_property
     def winner(self) -> Winner | None:
         """The entrant that won or leads a tie; None where nobody reached the target."""
-        if (won := self._leader) is None:
+        if (leader := self.judgement.leader) is None:
             return None
+        won = next(iter(self._finals[leader].values()))["entrant"]
         e = self._entrants[won]
         made_by = self._raced[won] if won < len(self._raced) else self._recipes[won]
         return Winner(
@@ -203,7 +209,7 @@ class Result:
     @cached_property
     def curves(self) -> list[Curve]:
         """Every run."""
-        chosen = set(self._chosen.values())
+        chosen = {run["entrant"] for own in self._finals.values() for run in own.values()}
         found = []
         for run in self._runs:
             entrant = self._entrants[run["entrant"]]
@@ -229,16 +235,19 @@ class Result:
         base = [r for r in self._runs if r["stage"] == Stage.BASELINE]
         base = [r for r in base if r["status"] != Status.FAILED]
         baseline = self._entrants[base[0]["entrant"]]["label"] if base else None
-        one = next((s.samples_to_target for s in self.standings if s.place == 1), None)
-        if not one or self._leader is None:
-            return Cost(samples, seconds, None, None, baseline, None)
+        arrived = sum(r["samples_to_target"] is not None for r in base)
+        leader = self.judgement.leader
+        if leader is None:
+            return Cost(samples, seconds, None, None, baseline, arrived, len(base), None)
+        runs = self.finals[leader]
+        one = min(typical(runs), with_restarts(runs)) * self.meta["batch_size"]
         pays = None
-        needed = _median(base, "samples_to_target") if base else None
-        if base:  # a baseline that never arrives costs at least what it had when it was stopped
-            usual = needed or statistics.median(r["samples"] for r in base)
-            if usual > one:
-                pays = math.ceil(samples / (usual - one))
-        return Cost(samples, seconds, search / one, samples / one, baseline, pays)
+        if base:  # a run that never arrives costs at least what it had when it was stopped
+            usual = statistics.median(r["samples_to_target"] or r["samples"] for r in base)
+            pays = math.ceil(samples / (usual - one)) if usual > one else None
+        return Cost(
+            samples, seconds, search / one, samples / one, baseline, arrived, len(base), pays
+        )  # fmt: skip
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row an evaluation of every run; needs pandas."""
@@ -256,7 +265,7 @@ class Result:
             "version": JSON_VERSION, "path": str(self.path), "meta": self.meta,
             "standings": [asdict(s) for s in self.standings], "verdict": asdict(self.verdict),
             "winner": _winner(self.winner), "cost": asdict(self.cost),
-            "notes": self.notes,
+            "notes": self.remarks,
         }  # fmt: skip
         return _plain(known)
 
@@ -274,16 +283,23 @@ class Result:
         pick = max if self.meta["higher_is_better"] else min
         return pick(values) if values else None
 
-    def _run_seconds(self, number: int, run: dict[str, Any]) -> float | None:
+    def _run_seconds(self, run: dict[str, Any]) -> float | None:
         if run["steps_to_target"] is None:
             return None
-        if number in self._timing:
-            return run["steps_to_target"] * statistics.median(self._timing[number])
+        if run["entrant"] in self._timing:
+            return run["steps_to_target"] * statistics.median(self._timing[run["entrant"]])
         return run["seconds_to_target"]
 
-    def _seconds(self, number: int, runs: list[dict[str, Any]]) -> float | None:
-        values = [self._run_seconds(number, r) for r in runs]
-        return _middle(values)
+    def _seconds(self, runs: list[dict[str, Any]]) -> float | None:
+        return _middle([self._run_seconds(r) for r in runs])
+
+    def _seconds_of_work(self, label: str) -> float | None:
+        """Seconds for a batch of the task's size, as the rule's updates were timed."""
+        number = next((r["entrant"] for r in self._finals[label].values()), None)
+        if number is None or number not in self._timing:
+            return None
+        batches = self._entrants[number]["batch"] / self.meta["batch_size"]
+        return statistics.median(self._timing[number]) / batches
 
 
 def _winner(winner: Winner | None) -> dict[str, Any] | None:

@@ -81,10 +81,12 @@ class Runner(ABC):
         task: what is trained; a race that finds a target puts a task with it here.
         folder: of checkpoints, that a race which goes on may find there; None for none.
         real: whether it trains on this machine, so that updates can be timed.
+        any_spacing: whether it can evaluate as often as it is asked to.
     """
 
     folder: Path | None = None
     real = False
+    any_spacing = True
 
     def __init__(self, task: Task):
         self.task = task

@@ -11,6 +11,7 @@ from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import bdtrc, stdtr
 
 from slalom.errors import InputError
 from slalom.racing.needs import Runs, log_ratio
@@ -33,23 +34,28 @@ class Design:
             nobody arrives; and those of a finalist without rivals.
         far: differences of this many times and more count alike, so that a run may be stopped
             when it has taken so many times what the leader did on its seed.
+        evidence: seeds that every finalist is run on, before it may be found to be behind.
+        luck: the chance that an equal of the leader looks ``far`` behind on every seed, below which
+            one that does is given up.
 
     Raises :class:`InputError` for what is no such number.
     """
 
     error: float = 0.04
     seeds: int = 50
-    equal: float = 1.1
+    equal: float = 1.15
     doubt: float = 0.1
-    hope: float = 0.01
-    patience: int = 10
-    far: float = 2.0
+    hope: float = 0.03
+    patience: int = 6
+    far: float = 1.5
+    evidence: int = 3
+    luck: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("error", "doubt", "hope"):
+        for name in ("error", "doubt", "hope", "luck"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
-        for name in ("seeds", "patience"):
+        for name in ("seeds", "patience", "evidence"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is at least 1")
         for name in ("equal", "far"):
@@ -66,8 +72,13 @@ class Call(StrEnum):
 
     UNDECIDED = "undecided"
     SLOWER = "slower"
+    BEHIND = "behind"
     EQUAL = "equal"
     FUTILE = "futile"
+
+
+OUT = (Call.SLOWER, Call.BEHIND)
+"""Calls by which a finalist is out for good."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +136,12 @@ class Judgement:
 
     @property
     def tied(self) -> tuple[str, ...]:
-        """Who has not been found slower than the leader."""
-        return tuple(n for n, f in self.findings.items() if f.call != Call.SLOWER)
+        """Who has not been found slower than the leader, or far behind it."""
+        return tuple(n for n, f in self.findings.items() if f.call not in OUT)
 
     @property
     def winner(self) -> str | None:
-        """The leader, if everybody else was found slower; else None."""
+        """The leader, if everybody else was found slower or far behind; else None."""
         return None if self.tied else self.leader
 
 
@@ -246,18 +257,14 @@ class _Finals:
     def _look(self, look: int) -> tuple[str, ...]:
         """Judge by the first so many seeds; who is to run on."""
         self.leader = leader = max(self.racing, key=self._standing)
-        out: list[str] | None = None
-        while out != []:
-            level = self._level
-            out = [n for n in self.racing if n != leader and self._beats(leader, n, level)]
-            for name in out:
-                self.racing.remove(name)
-                self._find(name, Call.SLOWER, level)
+        while out := self._out(leader):
+            for name, call in out.items():
+                self._find(name, call)
+            self.racing = [n for n in self.racing if n not in out]
         for name in self.racing:
             if name != leader:
                 pair, _ = self._pair(leader, name)
-                call = pair.call(self._shared(leader, name), self._level)
-                self._find(name, call, self._level)
+                self._find(name, pair.call(self._shared(leader, name), self._level))
         self.findings.pop(leader, None)
         open_ones = [n for n in self.racing if n != leader]
         open_ones = [n for n in open_ones if self.findings[n].call == Call.UNDECIDED]
@@ -268,6 +275,12 @@ class _Finals:
         if not patient and (alone or not self._arrived(look)):
             return ()
         return tuple(n for n in self.racing if n == leader or n in open_ones)
+
+    def _out(self, leader: str) -> dict[str, Call]:
+        """Who is slower than the leader or far behind it, at the level of those who are left."""
+        others = [n for n in self.racing if n != leader]
+        slower = {n: Call.SLOWER for n in others if self._beats(leader, n)}
+        return slower or {n: Call.BEHIND for n in others if self._behind(leader, n)}
 
     def _standing(self, name: str) -> tuple[float, float]:
         """How well one does against its nearest rival; then against all."""
@@ -290,18 +303,52 @@ class _Finals:
         pair, sign = self._pair(a, b)
         return sign * float(pair.scores[self._shared(a, b) - 1])
 
-    def _beats(self, a: str, b: str, level: float) -> bool:
+    def _beats(self, a: str, b: str) -> bool:
         pair, sign = self._pair(a, b)
-        return pair.decided(self._shared(a, b), level) == sign
+        return pair.decided(self._shared(a, b), self._level) == sign
 
-    def _find(self, name: str, call: Call, level: float) -> None:
+    def _behind(self, leader: str, name: str) -> bool:
+        """Whether it is far behind on so many seeds as an equal would hardly ever be."""
+        seeds, far = self._far(leader, name)
+        if far < self.design.evidence:
+            return False
+        return float(bdtrc(far - 1, seeds, self._chance_of_far(leader))) <= self.design.luck
+
+    def _far(self, leader: str, name: str) -> tuple[int, int]:
+        """The seeds that tell the two apart or equal, and those on which one is far behind."""
+        pair, sign = self._pair(leader, name)
+        logs = sign * pair.logs[: self._shared(leader, name)]
+        return int((~np.isnan(logs)).sum()), int((logs == math.inf).sum())
+
+    def _chance_of_far(self, leader: str) -> float:
+        """That of two equals one looks far behind the other on a seed.
+
+        By the noise of their runs, or because one does not arrive; both as with the leader and
+        with those who are not far behind it on most seeds.
+        """
+        squares, freedom, arrived, missed = 0.0, 0, 0.5, 0.5
+        for name in self.racing:
+            seeds, far = (1, 0) if name == leader else self._far(leader, name)
+            if 2 * far >= seeds:
+                continue
+            runs = [self.runs[name][s] for s in self.seeds[: self.looked[name]]]
+            works = [math.log(r.work) for r in runs if r.arrived]
+            squares += float(np.var(works)) * len(works) if works else 0.0
+            freedom += max(0, len(works) - 1)
+            arrived += len(works)
+            missed += len(runs) - len(works)
+        if not freedom:
+            return 1.0
+        noise = max(math.sqrt(2 * squares / freedom), math.log(self.design.equal))
+        late = float(stdtr(freedom, -math.log(self.design.far) / noise))
+        return min(1.0, late + missed / (arrived + missed))
+
+    def _find(self, name: str, call: Call) -> None:
         assert self.leader is not None
-        pair, sign = self._pair(self.leader, name)
-        shared = self._shared(self.leader, name)
-        logs = tuple(sign * pair.logs[:shared])
-        score = self._score(self.leader, name)
+        (pair, sign), shared = self._pair(self.leader, name), self._shared(self.leader, name)
+        logs, score = tuple(sign * pair.logs[:shared]), self._score(self.leader, name)
         self.findings[name] = Finding(
-            call, self.leader, shared, level, score, logs, self.design.seeds
+            call, self.leader, shared, self._level, score, logs, self.design.seeds
         )
 
     def _arrived(self, look: int) -> bool:

@@ -1,106 +1,164 @@
-"""How sure one can be: ratios of what two entrants needed on the same seeds, with intervals."""
+"""What a race says of its finals, in sentences that claim no more than was seen."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-RESAMPLES = 4000
-
-LOOKS = ((1, 0.998), (2, 0.995), (5, 0.97))
-"""When the finals may end: at these multiples of their seeds, if intervals of that level decide.
-
-Whoever looks early and often finds a difference sooner or later, where there is none. So the early
-looks ask for more, and the last for somewhat more than 95%: then equals are told apart in fewer
-than 5% of races, all looks together. ``benchmarks/race_verdict.py`` counts them.
-"""
-
-Needs = Sequence[float | None]
-"""What an entrant needed on each seed; None where it never reached the target."""
+from slalom.racing.estimate import Estimate
+from slalom.racing.findings import Rival, Standing, Verdict
+from slalom.racing.needs import Runs, at_the_first, one_evaluation_apart
+from slalom.racing.sequential import OUT, Call, Design, Finding, Judgement
+from slalom.racing.status import Status
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times more one entrant needs than another.
+class Facts:
+    """What a verdict is made of.
 
     Attributes:
-        value: above 1 where the other needs less.
-        low, high: of the interval; infinite where runs that never arrived leave it open.
-        seeds: pairs that it rests on.
-        method: how the interval was made, in words.
+        meta: what is known of the race as a whole.
+        standings: in their order.
+        runs: of the finals, by rule.
+        judgement: of these.
+        design: by which they were judged.
+        seconds: rule -> what a ratio of its work to the leader's is multiplied by for seconds.
     """
 
-    value: float
-    low: float
-    high: float
-    seeds: int
-    method: str
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval excludes 1."""
-        return self.low > 1 or self.high < 1
-
-    def __str__(self) -> str:
-        return f"{_number(self.value)} ({_number(self.low)} to {_number(self.high)})"
+    meta: Mapping[str, Any]
+    standings: Sequence[Standing]
+    runs: Mapping[str, Runs]
+    judgement: Judgement
+    design: Design
+    seconds: Mapping[str, float]
 
 
-def ratio(slow: Needs, fast: Needs, *, level: float = LOOKS[-1][1], seed: int = 0) -> Ratio:
-    """``slow`` over ``fast``, paired by seed, with an interval by paired bootstrap.
-
-    Where every run arrived: the geometric mean of the ratios, with a studentised (bootstrap-t)
-    interval of its logarithm (Efron & Tibshirani 1993, sec. 12.5), which keeps its level with few
-    seeds. A run that did not arrive is censored: the pair counts as an infinite ratio in favour
-    of the one that did, and the median and its percentile interval are taken, which do not ask how
-    large it is; a pair of which neither arrived says nothing and is left out.
-    """
-    logs = np.array([_log(s, f) for s, f in zip(slow, fast, strict=True) if s or f])
-    n = len(logs)
-    if n < 3:
-        middle = math.exp(float(np.median(logs))) if n else 1.0
-        return Ratio(middle, 0.0, math.inf, n, "too few seeds for an interval")
-    draws = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    tail = (1 - level) / 2
-    if np.isfinite(logs).all():
-        mean, error = logs.mean(), logs.std(ddof=1) / math.sqrt(n)
-        if error <= 1e-12:  # the same on every seed
-            same = math.exp(mean)
-            return Ratio(same, same, same, n, "the same on every seed")
-        resampled = logs[draws]
-        errors = np.maximum(resampled.std(1, ddof=1) / math.sqrt(n), 1e-3 * error)
-        t = (resampled.mean(1) - mean) / errors
-        low, high = mean - error * np.quantile(t, [1 - tail, tail])
-        method = f"bootstrap-t over {n} seeds, paired"
-        return Ratio(math.exp(mean), _exp(low), _exp(high), n, method)
-    medians = np.sort(logs[draws], axis=1)[:, [(n - 1) // 2, n // 2]]
-    with np.errstate(invalid="ignore"):
-        medians = np.sort(np.nan_to_num(medians.mean(1), nan=0.0, posinf=np.inf, neginf=-np.inf))
-    low, high = (medians[round(q * (RESAMPLES - 1))] for q in (tail, 1 - tail))
-    method = f"percentile bootstrap of the median over {n} seeds, paired, some runs censored"
-    return Ratio(_exp(float(np.median(logs))), _exp(low), _exp(high), n, method)
+def told(finding: Finding, ratio: Estimate, design: Design) -> str:
+    """What is known of a finalist beside the one that leads, in a few words."""
+    seeds = f"{finding.seeds} {'seed' if finding.seeds == 1 else 'seeds'}"
+    if finding.call == Call.BEHIND:
+        logs = [x for x in finding.logs if not math.isnan(x)]
+        far = sum(x == math.inf for x in logs)
+        return f"more than {design.far:g} times on {far} of {len(logs)} seeds"
+    if finding.call == Call.EQUAL:
+        return f"within {design.equal:g} times on {seeds}"
+    if finding.call == Call.SLOWER:
+        return f"{ratio} times on {seeds}"
+    return f"not told apart on {seeds}: {ratio} times"
 
 
-def typical(needs: Needs) -> float:
-    """The geometric mean where all arrived, else the median with those that did not as infinite."""
-    known = [float(v) for v in needs if v is not None]
-    if len(known) == len(needs):
-        return statistics.geometric_mean(known) if known else math.inf
-    return statistics.median([*known, *[math.inf] * (len(needs) - len(known))])
+def verdict(facts: Facts) -> Verdict:
+    """The verdict of a race, as far as it has come."""
+    standings, goal = facts.standings, _goal(facts)
+    first = standings[0] if standings else None
+    if first is None or not first.seeds:
+        return Verdict("The race was interrupted before its finals.", None, False)
+    if facts.judgement.leader is None:
+        return _nobody(facts, goal)
+    rivals = [_rival(facts, s) for s in standings if s.call is not None]
+    rivals = [r for r in rivals if r is not None]
+    tied = [r for r in rivals if r.call not in OUT]
+    unfinished = not facts.meta.get("finished") and facts.judgement.running
+    if unfinished:
+        text = f"The race was interrupted; so far {first.label} leads at {goal}, in {_took(first)}."
+        return Verdict(text, first.label, True, tuple(rivals))
+    if len(standings) == 1:
+        text = f"{first.label} raced alone: it reached {goal} in {_took(first)}."
+        return Verdict(text, first.label, False)
+    if tied:
+        names = _joined([first.label, *(r.label for r in tied)])
+        text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}"
+    elif all(s.reached == 0 and _full(s) for s in standings[1:]):
+        text = f"{first.label} is the only one that reached {goal}, in {_took(first)}"
+        return Verdict(
+            f"{text}; all others ran as long as they may.", first.label, False, (*rivals,)
+        )
+    else:
+        text = f"{first.label} reaches {goal} soonest, in {_took(first)}"
+    evidence = "; ".join(_evidence(facts, r) for r in (tied or rivals)[:2])
+    return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
 
 
-def _log(slow: float | None, fast: float | None) -> float:
-    if slow is None:
-        return math.inf
-    return -math.inf if fast is None else math.log(slow / fast)
+def remarks(facts: Facts) -> list[str]:
+    """What the spacing of the evaluations keeps a race from telling."""
+    found: list[str] = []
+    judgement, runs = facts.judgement, facts.runs
+    leader = judgement.leader
+    if leader is None:
+        return found
+    if at_the_first(runs[leader]):
+        found.append(
+            f"{leader} was at the target at its first evaluation, so what it needed is not known; "
+            "lower eval_every, or ask for more"
+        )
+    near = [runs[n] for n in (leader, *judgement.tied)]
+    if one_evaluation_apart(near):
+        found.append(
+            "those who tie were there within one evaluation of each other on most seeds; "
+            "a lower eval_every may tell them apart"
+        )
+    return found
 
 
-def _exp(x: float) -> float:
-    return math.exp(min(float(x), 700.0)) if x != math.inf else math.inf
+def _goal(facts: Facts) -> str:
+    metric, target = facts.meta["metric"], facts.meta["target"]
+    return f"{metric} {target:.4g}" if target is not None else metric
 
 
-def _number(x: float) -> str:
-    return "∞" if x == math.inf else f"{x:.2f}"
+def _nobody(facts: Facts, goal: str) -> Verdict:
+    values = [(s.best_metric, s) for s in facts.standings if s.best_metric is not None]
+    pick = max if facts.meta["higher_is_better"] else min
+    text = f"Nobody reached {goal}"
+    if values:
+        value, best = pick(values, key=lambda pair: pair[0])
+        text += (
+            f" in {best.seeds} runs of each: the best was {value:.4g}, of {best.label} within "
+            f"{best.longest:,} steps"
+        )
+    return Verdict(f"{text}. Raise the task's max_steps, or lower its target.", None, False)
+
+
+def _rival(facts: Facts, s: Standing) -> Rival | None:
+    if s.call is None or s.ratio is None:
+        return None
+    return Rival(s.label, s.call, s.ratio, facts.seconds.get(s.rule))
+
+
+def _took(s: Standing) -> str:
+    if s.steps_to_target is None:
+        text = f"{s.reached} of {s.seeds} runs"
+        if s.chance is not None:
+            text += f" ({s.chance.low:.0%} to {s.chance.high:.0%})"
+        if s.with_restarts is not None:
+            text += f", {s.with_restarts:,.0f} steps if each that fails is begun again"
+        return text
+    text = f"{s.steps_to_target:,.0f} steps"
+    if s.seconds_to_target:
+        text += f" ({s.seconds_to_target:.2g} s)"
+    return text if s.reached == s.seeds else f"{text}, by {s.reached} of {s.seeds} runs"
+
+
+def _full(s: Standing) -> bool:
+    return s.status in (Status.NOT_REACHED, Status.DIVERGED, Status.FAILED)
+
+
+def _evidence(facts: Facts, rival: Rival) -> str:
+    (standing,) = [s for s in facts.standings if s.label == rival.label]
+    if rival.call == Call.BEHIND:
+        return f"{rival.label} takes {standing.told}"
+    work = rival.work
+    same = standing.batch == facts.standings[0].batch
+    text = f"{rival.label} needs {work} times its {'steps' if same else 'samples'}"
+    if rival.seconds_factor is not None and work.high < math.inf:
+        low, value, high = (x * rival.seconds_factor for x in (work.low, work.value, work.high))
+        text += f" and {value:.2f} ({low:.2f} to {high:.2f}) times its seconds"
+    text += f" ({work.level:.1%} intervals; {work.method})"
+    if rival.call == Call.EQUAL:
+        text += f", so that the two are within {facts.design.equal:g} times of each other"
+    return text
+
+
+def _joined(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -117,26 +117,65 @@ def curves(result: Result, quantity: str, *, log: bool = False) -> go.Figure:
     return figure
 
 
-@plot("The finals: batches to the target, a point a seed")
+@plot("The finals: batches to the target, a point a seed (open: stopped before it)")
 def finals(result: Result) -> go.Figure | None:
-    """Steps to the target of each finalist on each seed; None without finals."""
+    """What each finalist needed on each seed; boxes of those that arrived. None without finals.
+
+    A run that did not arrive is an open point where it was stopped, and in no box.
+    """
     palette = colours(result)
-    by_label: dict[str, list[Curve]] = {}
-    for curve in result.curves:
-        if curve.stage == Stage.FINAL:
-            by_label.setdefault(curve.label, []).append(curve)
-    if not by_label:
-        return None
     figure = go.Figure()
-    for label, runs in by_label.items():
-        needs = [_need(result, c) / result.meta["batch_size"] for c in runs]
-        figure.add_box(
-            x=needs, name=_plain(label), boxpoints="all", jitter=0.4, pointpos=0,
-            marker={"color": palette[runs[0].rule], "size": 5}, line={"width": 1},
-            fillcolor="rgba(0,0,0,0)", orientation="h", showlegend=False,
-            hovertemplate=f"{_plain(label)}: %{{x:.0f}}<extra></extra>",
+    for standing in reversed(result.standings):
+        runs = result.finals.get(standing.rule, {})
+        label, colour = _plain(standing.label), palette[standing.rule]
+        there = [r.work for r in runs.values() if r.arrived]
+        stopped = [r.work for r in runs.values() if not r.arrived]
+        if there:
+            figure.add_box(
+                x=there, y=[label] * len(there), boxpoints="all", jitter=0.4, pointpos=0,
+                marker={"color": colour, "size": 5}, line={"width": 1},
+                fillcolor="rgba(0,0,0,0)", orientation="h", showlegend=False,
+                hovertemplate=f"{label}: %{{x:.0f}}<extra></extra>",
+            )  # fmt: skip
+        if stopped:
+            figure.add_scatter(
+                x=stopped, y=[label] * len(stopped), mode="markers", showlegend=False,
+                marker={"color": colour, "size": 7, "symbol": "circle-open"},
+                hovertemplate=f"{label}: stopped at %{{x:.0f}}<extra></extra>",
+            )  # fmt: skip
+    if not figure.data:
+        return None
+    figure.update_layout(
+        xaxis_title="batches", xaxis_rangemode="tozero", yaxis={"automargin": True}
+    )
+    return figure
+
+
+@plot("The finals: the share of seeds on which each is there, by how many times the least it takes")
+def profile(result: Result) -> go.Figure | None:
+    """Performance profiles (Dolan & More 2002) of a full race; None of another, whose runs end."""
+    if not result.meta["full"] or not result.finals:
+        return None
+    palette = colours(result)
+    places = sorted(set.union(*(set(own) for own in result.finals.values())))
+    least = {
+        p: min((own[p].work for own in result.finals.values() if p in own and own[p].arrived),
+               default=math.inf)
+        for p in places
+    }  # fmt: skip
+    figure = go.Figure()
+    for standing in result.standings:
+        own = result.finals[standing.rule]
+        ratios = sorted(r.work / least[p] for p, r in own.items() if r.arrived)
+        shares = [(i + 1) / len(places) for i in range(len(ratios))]
+        figure.add_scatter(
+            x=[1.0, *ratios], y=[0.0, *shares], mode="lines", line={"shape": "hv"},
+            name=_plain(standing.label), marker={"color": palette[standing.rule]},
         )  # fmt: skip
-    figure.update_layout(xaxis_title="batches", yaxis={"automargin": True})
+    figure.update_layout(
+        xaxis_title="times the least on the seed", xaxis_type="log",
+        yaxis_title="share of seeds", yaxis_range=[0, 1.02],
+    )  # fmt: skip
     return figure
 
 
@@ -206,8 +245,8 @@ def _need(result: Result, curve: Curve) -> float:
     if curve.status == Status.REACHED and target is not None:
         sign = 1 if result.meta["higher_is_better"] else -1
         held = 0
-        for i, metric in enumerate(curve.metric):
-            held = held + 1 if metric is not None and sign * metric >= sign * target else 0
+        for i, value in enumerate(curve.metric):
+            held = held + 1 if value is not None and sign * value >= sign * target else 0
             if held > HOLD:
                 return float(curve.samples[i - HOLD])
     return float(curve.samples[-1]) if curve.samples else math.nan

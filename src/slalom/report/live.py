@@ -56,7 +56,7 @@ class Live:
         if isinstance(event, events.Started):
             self._started, self.folder = event, event.folder
             goal = "no target yet" if event.target is None else f"{event.metric} {event.target:.4g}"
-            self._say(f"{event.task}: {event.entrants} entrants, {goal}")
+            self._say(f"{event.task}: {', '.join(event.entrants)}; {goal}")
         elif isinstance(event, events.Told):
             self._stage, self._plan = event.text, None
             self._say(event.text)

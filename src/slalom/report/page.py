@@ -109,7 +109,7 @@ def _facts(result: Result) -> str:
 
 def _notes(result: Result) -> str:
     notes = [
-        *result.notes,
+        *result.remarks,
         *(f"{s.label} {s.status}: {s.reason}" for s in result.standings if s.reason),
     ]
     if not notes:

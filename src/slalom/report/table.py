@@ -32,11 +32,10 @@ class Column:
 
 
 def _reached(s: Standing) -> str:
-    reached = f"{s.reached} of {s.seeds}"
-    if s.steps_to_target is not None:
-        return reached
-    told = {Status.DROPPED: "fell behind", Status.NOT_REACHED: "no"}.get(s.status, s.status)
-    return told if s.seeds == 1 else f"{reached}, {told}"
+    if not s.seeds:
+        return s.status
+    told = {Status.DIVERGED: ", diverged", Status.FAILED: ", failed"}.get(s.status, "")
+    return f"{s.reached} of {s.seeds}{told}"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -48,7 +47,7 @@ COLUMNS = (
     Column("steps", lambda s: _number(s.steps_to_target, ",.0f")),
     Column("seconds", lambda s: _number(s.seconds_to_target, ".2f")),
     Column("samples", lambda s: _number(s.samples_to_target, ",.0f")),
-    Column("best {metric}", lambda s: _number(s.best_metric, ".4g")),
+    Column("beside the first", lambda s: s.told),
 )
 """What the standings tell of each entrant. A further column is one more line here."""
 
@@ -72,7 +71,7 @@ def print_result(result: Result, *, quiet: bool = False) -> None:
     console = _console()
     if not quiet:
         console.print(standings(result))
-        for note in result.notes:
+        for note in result.remarks:
             console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
         console.print()
     console.print(result.verdict.text, markup=False, highlight=False, soft_wrap=True)
@@ -94,7 +93,11 @@ def bill(result: Result) -> str:
         return text
     if cost.pays_after is None:
         return f"{text} Against {cost.baseline} it never pays: that is there as soon."
-    return f"{text} Against {cost.baseline} it has paid after {cost.pays_after} retrainings."
+    text += f" Against {cost.baseline} it has paid after {cost.pays_after} retrainings"
+    if cost.baseline_arrived < cost.baseline_seeds:
+        missing = cost.baseline_seeds - cost.baseline_arrived
+        return f"{text} at the latest: {missing} of {cost.baseline_seeds} runs of it were stopped."
+    return f"{text}."
 
 
 def print_rules() -> None:

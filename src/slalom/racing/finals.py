@@ -1,0 +1,92 @@
+"""Finals: the best setting of every rule on fresh seeds, until it is known which is the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from slalom.racing.contender import Contender
+from slalom.racing.needs import Run
+from slalom.racing.runner import History
+from slalom.racing.sequential import Design, judge
+
+LATE = 3.0
+"""How many times as long as the latest arrival so far a run may go on that others do not limit."""
+
+ARRIVALS = 3
+"""Runs that have arrived before :data:`LATE` limits others; until then the task's own cap does."""
+
+Leg = tuple[Contender, int, float]
+"""A contender, the place of a seed, and the work up to which it is to run."""
+
+
+@dataclass
+class Finals:
+    """The finals of one race.
+
+    A run may take ``design.far`` times what the least on its seed did, since more would count
+    alike. Who leads is run first, so that this is known.
+
+    Args:
+        labels: of the rules, the likely best first.
+        setting: (place of a seed) -> label -> the contender that stands for a rule there.
+        train: makes legs, and returns their histories in the same order.
+        longest: the work that a run may take at most.
+        design: how they are judged.
+    """
+
+    labels: Sequence[str]
+    setting: Callable[[int], Mapping[str, Contender]]
+    train: Callable[[Sequence[Leg]], Sequence[History]]
+    longest: float
+    design: Design
+
+    def __post_init__(self) -> None:
+        self.runs: dict[str, dict[int, Run]] = {label: {} for label in self.labels}
+
+    def race(self) -> None:
+        """Seed after seed, until the judge knows enough."""
+        while (now := judge(self.runs, self.design)).running:
+            places = range(now.seeds + 1) if now.seeds else range(self.design.evidence)
+            leader = now.leader or self.labels[0]
+            self._make((leader,), places)
+            self._make([n for n in now.running if n != leader], places)
+
+    def run_all(self) -> None:
+        """Every rule on every seed, to the target or as long as a run may take."""
+        missing = [(n, place) for place in range(self.design.seeds) for n in self.labels]
+        self._run(missing, lambda place: self.longest)
+
+    def _make(self, labels: Iterable[str], places: Iterable[int]) -> None:
+        missing = [(n, p) for p in places for n in labels if p not in self.runs[n]]
+        self._run(missing, self.cap)
+
+    def _run(self, missing: Sequence[tuple[str, int]], cap: Callable[[int], float]) -> None:
+        legs = [(self.setting(place)[label], place, cap(place)) for label, place in missing]
+        histories = self.train(legs)
+        for (label, place), (contender, *_), history in zip(missing, legs, histories, strict=True):
+            self.runs[label][place] = run_of(contender, history)
+
+    def cap(self, place: int) -> float:
+        """The work that a run on the seed at this place may take."""
+        here = [
+            own[place].work for own in self.runs.values() if place in own and own[place].arrived
+        ]
+        if here:
+            return min(self.longest, self.design.far * min(here))
+        before = [
+            run.work
+            for own in self.runs.values()
+            for other, run in own.items()
+            if run.arrived and other < place
+        ]
+        return min(self.longest, LATE * max(before)) if len(before) >= ARRIVALS else self.longest
+
+
+def run_of(contender: Contender, history: History) -> Run:
+    """What a run of the finals tells."""
+    crossing, lane = history.crossing(contender.task), contender.lane
+    if crossing is not None:
+        return Run(lane.work(crossing), True, lane.stride)
+    done = lane.work(history.evaluations[-1]) if history.evaluations else lane.stride
+    return Run(done, False, lane.stride, history.ended is not None)
