@@ -64,7 +64,7 @@ def test_a_race_of_ones_own_file(done):
     assert "import slalom\noptimizer = slalom.optim." in result.stdout
     assert f"races/{race.name}/report.html" in result.stdout
     assert "\x1b" not in result.stdout  # no terminal, no colours
-    assert "mine: 6 entrants, accuracy 0.9" in result.stdout
+    assert "mine: SGD, Adam; accuracy 0.9" in result.stdout
 
 
 def test_its_page_is_drawn_again(done, tmp_path):
@@ -91,7 +91,7 @@ def test_json_is_all_there_is_on_stdout(file):
     result = slalom("race", str(file), *QUICK, "--json", "--out", str(file.parent / "r"))
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["version"] == 1
+    assert found["version"] == 2
     assert {s["rule"] for s in found["standings"]} == {"SGD", "Adam"}
     assert found["winner"]["code"].startswith("import slalom")
 

@@ -1,81 +1,120 @@
-"""Ratios and their intervals: what they are by hand, and that they keep their level."""
+"""The sentences of a verdict: what each case says, and that none says more than was seen."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from slalom.racing.verdict import ratio, typical
+from slalom.racing.estimate import estimates
+from slalom.racing.findings import Standing
+from slalom.racing.needs import Run, Runs, chance_to_arrive
+from slalom.racing.sequential import STANDARD, Call, judge
+from slalom.racing.status import Status
+from slalom.racing.verdict import Facts, remarks, told, verdict
 
 
-def test_the_ratio_is_the_geometric_mean_of_the_pairs():
-    found = ratio([20, 40, 90, 80], [10, 10, 30, 40])
-    assert found.value == pytest.approx((2 * 4 * 3 * 2) ** 0.25)
-    assert found.low < found.value < found.high
-    assert found.seeds == 4
-    assert "bootstrap-t" in found.method
+def runs(*works: float, arrived: bool = True, stride: float = 1.0, ended: bool = False) -> Runs:
+    return {i: Run(w, arrived, stride, ended) for i, w in enumerate(works)}
 
 
-def test_the_same_on_every_seed_needs_no_interval():
-    found = ratio([20, 40, 60], [10, 20, 30])
-    assert (found.value, found.low, found.high) == (
-        pytest.approx(2),
-        pytest.approx(2),
-        pytest.approx(2),
+def standing(label: str, own: Runs, **more) -> Standing:
+    there = sorted(r.work for r in own.values() if r.arrived)
+    middle = there[len(there) // 2] if 2 * len(there) > len(own) else None
+    found = Standing(
+        0, label, label, {}, 16, Status.REACHED if middle else Status.STOPPED, len(there),
+        len(own), middle, None, None, chance_to_arrive(own), None,
+        int(max((r.work for r in own.values() if not r.arrived), default=0)), None, None, None,
+        "", (), "", "",
+    )  # fmt: skip
+    return replace(found, **more)
+
+
+def facts(finals: dict[str, Runs], *, finished: bool = True, **more: dict) -> Facts:
+    """What a race with these finals makes its verdict of; ``more`` of standings, by label."""
+    judgement = judge(finals)
+    ratios = estimates(finals, judgement)
+    rows = []
+    for label, own in finals.items():
+        finding, ratio = judgement.findings.get(label), ratios.get(label)
+        text = told(finding, ratio, STANDARD) if finding and ratio else ""
+        row = standing(label, own, call=finding and finding.call, ratio=ratio, told=text)
+        rows.append(replace(row, **more.get(label, {})))
+    rows.sort(key=lambda s: (s.rule != judgement.leader, s.ratio.value if s.ratio else math.inf))
+    meta = {"metric": "loss", "target": 0.25, "higher_is_better": False, "finished": finished}
+    return Facts(meta, rows, finals, judgement, STANDARD, {label: 1.0 for label in finals})
+
+
+NEAR = [100.0, 104, 96, 99, 103, 97, 101, 98, 102, 100, 99, 101]
+
+
+def test_a_winner_and_the_evidence():
+    found = verdict(facts({"A": runs(*NEAR), "B": runs(*(1.3 * w for w in NEAR))}))
+    assert (found.winner, found.tie) == ("A", False)
+    assert found.text.startswith("A reaches loss 0.25 soonest, in 100 steps; B needs 1.3")
+    assert "times its steps and 1.3" in found.text
+    assert [r.call for r in found.rivals] == [Call.SLOWER]
+
+
+def test_a_tie_is_no_win():
+    found = verdict(facts({"A": runs(*NEAR), "B": runs(*NEAR[1:], NEAR[0])}))
+    assert found.tie
+    assert found.text.startswith(("A tie of A and B at loss 0.25: ", "A tie of B and A at"))
+    assert "so that the two are within 1.15 times of each other" in found.text
+
+
+def test_who_was_stopped_is_told_by_how_much():
+    stopped = runs(*(1.5 * w for w in NEAR[:4]), arrived=False)
+    found = verdict(facts({"A": runs(*NEAR[:4]), "B": stopped}))
+    assert found.winner == "A"
+    assert found.text == (
+        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 3 of 3 seeds."
     )
-    assert found.decided
-    assert not ratio([5, 5, 5], [5, 5, 5]).decided
 
 
-def test_who_never_arrives_is_not_counted_as_the_cap():
-    """Censored runs lie beyond every ratio; the median does not ask how far."""
-    slow, fast = [None, None, 30, None, 24, None, 26], [10] * 7
-    found = ratio(slow, fast)
-    assert found.value == math.inf
-    assert found.low > 2
-    assert found.decided
-    assert "censored" in found.method
-    mirrored = ratio(fast, slow)
-    assert mirrored.value == 0
-    assert mirrored.high < 0.5
-    some = ratio([20, None, 30, 22, 24, 28, 26], [10] * 7)
-    assert some.value == pytest.approx(2.6)
-
-
-def test_a_pair_of_which_neither_arrives_says_nothing():
-    assert ratio([None, 20, 30, 40], [None, 10, 10, 10]).seeds == 3
-    nothing = ratio([None, None], [None, None])
-    assert (nothing.value, nothing.decided) == (1.0, False)
-
-
-def test_few_seeds_decide_nothing():
-    assert not ratio([100, 100], [1, 1]).decided
-
-
-@pytest.mark.parametrize("n", [10, 30])
-def test_equal_entrants_are_told_apart_in_one_of_twenty(n):
-    """The level of the interval, by simulation: two entrants of the same spread."""
-    generator = np.random.default_rng(0)
-    wrong = sum(
-        ratio(*np.exp(generator.normal(5, 0.3, (2, n))), seed=i).decided for i in range(400)
+@pytest.mark.parametrize("status", [Status.NOT_REACHED, Status.DIVERGED, Status.FAILED])
+def test_the_only_one(status):
+    never = runs(*[1000.0] * 12, arrived=False, ended=status != Status.NOT_REACHED)
+    made = facts({"A": runs(*NEAR), "B": never}, B={"status": status})
+    assert verdict(made).text == (
+        "A is the only one that reached loss 0.25, in 100 steps; all others ran as long as they may."
     )
-    assert wrong <= 400 * 0.05 + 3 * (400 * 0.05 * 0.95) ** 0.5
+    stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": Status.STOPPED})
+    assert "the only one" not in verdict(stopped).text
 
 
-def test_a_difference_of_a_third_is_found():
-    generator = np.random.default_rng(1)
-    found = 0
-    for i in range(100):
-        fast = np.exp(generator.normal(5, 0.2, 30))
-        slow = 1.3 * np.exp(generator.normal(5, 0.2, 30))
-        found += ratio(slow, fast, seed=i).low > 1
-    assert found >= 90
+def test_nobody():
+    finals = {n: runs(*[400.0] * 6, arrived=False) for n in "AB"}
+    made = facts(finals, A={"best_metric": 0.4}, B={"best_metric": 0.3})
+    found = verdict(made)
+    assert (found.winner, found.tie) == (None, False)
+    assert found.text == (
+        "Nobody reached loss 0.25 in 6 runs of each: the best was 0.3, of B within 400 steps. "
+        "Raise the task's max_steps, or lower its target."
+    )
 
 
-def test_what_is_typical_counts_those_that_never_arrived():
-    assert typical([10, 40]) == pytest.approx(20)
-    assert typical([1, 2, None]) == 2
-    assert typical([1, None, None]) == math.inf
-    assert typical([]) == math.inf
+def test_who_arrives_now_and_then_is_told_so():
+    some = {i: Run(100.0 if i % 3 == 0 else 400.0, i % 3 == 0, 1.0) for i in range(12)}
+    made = facts({"A": some}, A={"with_restarts": 900.0})
+    assert verdict(made).text == (
+        "A raced alone: it reached loss 0.25 in 4 of 12 runs (14% to 61%), 900 steps if each that "
+        "fails is begun again."
+    )
+
+
+def test_an_interrupted_race_claims_nothing():
+    assert verdict(facts({}, finished=False)).text == "The race was interrupted before its finals."
+    made = facts({"A": runs(*NEAR[:3]), "B": runs(*(1.2 * w for w in NEAR[:3]))}, finished=False)
+    found = verdict(made)
+    assert found.tie
+    assert found.text.startswith("The race was interrupted; so far A leads at loss 0.25")
+
+
+def test_what_the_evaluations_cannot_tell_is_said():
+    first = facts({"A": runs(10, 10, 10, 10, stride=10), "B": runs(20, 20, 20, 20, stride=10)})
+    assert any("at its first evaluation" in text for text in remarks(first))
+    ties = {"A": runs(*[100] * 12, stride=20), "B": runs(*[100, 120] * 6, stride=20)}
+    assert any("within one evaluation of each other" in text for text in remarks(facts(ties)))
+    assert remarks(facts({"A": runs(*NEAR), "B": runs(*(2 * w for w in NEAR))})) == []

@@ -75,13 +75,13 @@ def test_long_curves_are_thinned():
 def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     out = io.StringIO()
     with Live(console=Console(file=out, force_terminal=False)) as live:
-        live(events.Started("t", 4, "accuracy", 0.9, tmp_path))
+        live(events.Started("t", ["SGD", "Adam"], "accuracy", 0.9, tmp_path))
         live(events.Moved("Adam(lr=1)", 0, "heat", "running", 10, 0.5, None, None))
         live(events.Moved("Adam(lr=1)", 0, "heat", "reached", 30, 0.95, 20, 0.1))
         live(events.Told("finals: [bold]x[/bold]"))
     lines = out.getvalue().splitlines()
     assert [line.split("s  ", 1)[1] for line in lines] == [
-        "t: 4 entrants, accuracy 0.9",
+        "t: SGD, Adam; accuracy 0.9",
         "Adam(lr=1) reached the target in 20 steps",
         "finals: [bold]x[/bold]",
     ]
@@ -107,7 +107,7 @@ def test_the_time_to_the_next_look_is_told_in_the_finals(tmp_path, monkeypatch):
 def test_progress_on_a_terminal_is_a_table(tmp_path):
     out = io.StringIO()
     with Live(console=Console(file=out, force_terminal=True, width=100)) as live:
-        live(events.Started("t", 4, "accuracy", 0.9, tmp_path))
+        live(events.Started("t", ["SGD", "Adam"], "accuracy", 0.9, tmp_path))
         for i in range(40):
             live(events.Moved(f"Adam(lr={i})", 0, "heat", "running", 10, 0.5, None, None))
         live(events.Moved("[red]of the user's[/]", 0, "heat", "reached", 10, 0.5, 10, 0.1))
@@ -119,7 +119,7 @@ def test_progress_on_a_terminal_is_a_table(tmp_path):
 def test_quiet_is_quiet(tmp_path):
     out = io.StringIO()
     with Live(quiet=True, console=Console(file=out, force_terminal=True)) as live:
-        live(events.Started("t", 4, "accuracy", 0.9, tmp_path))
+        live(events.Started("t", ["SGD", "Adam"], "accuracy", 0.9, tmp_path))
         live(events.Told("finals"))
     assert out.getvalue() == ""
 

@@ -37,10 +37,16 @@ class Estimate:
     method: str
 
     def __str__(self) -> str:
-        interval = f"{self.low:.2f} " + (
-            f"to {self.high:.2f}" if self.high < math.inf else "or more"
-        )
-        return f"{self.bound} {self.value:.2f} ({interval})".strip()
+        return f"{self.bound} {self.value:.2f} ({interval(self.low, self.high)})".strip()
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of ratios in words, which stopped runs may leave open on either side."""
+    if low <= 0 and high == math.inf:
+        return "or any other"
+    if high == math.inf:
+        return f"{low:.2f} or more"
+    return f"{low:.2f} to {high:.2f}" if low > 0 else f"{high:.2f} or less"
 
 
 def estimates(

@@ -45,7 +45,7 @@ class Design:
     seeds: int = 50
     equal: float = 1.15
     doubt: float = 0.1
-    hope: float = 0.03
+    hope: float = 0.02
     patience: int = 6
     far: float = 1.5
     evidence: int = 3

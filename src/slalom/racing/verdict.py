@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slalom.racing.estimate import Estimate
+from slalom.racing.estimate import Estimate, interval
 from slalom.racing.findings import Rival, Standing, Verdict
 from slalom.racing.needs import Runs, at_the_first, one_evaluation_apart
 from slalom.racing.sequential import OUT, Call, Design, Finding, Judgement
@@ -151,9 +151,10 @@ def _evidence(facts: Facts, rival: Rival) -> str:
     work = rival.work
     same = standing.batch == facts.standings[0].batch
     text = f"{rival.label} needs {work} times its {'steps' if same else 'samples'}"
-    if rival.seconds_factor is not None and work.high < math.inf:
+    if rival.seconds_factor is not None:
         low, value, high = (x * rival.seconds_factor for x in (work.low, work.value, work.high))
-        text += f" and {value:.2f} ({low:.2f} to {high:.2f}) times its seconds"
+        bound = f"{work.bound} " if work.bound else ""
+        text += f" and {bound}{value:.2f} ({interval(low, high)}) times its seconds"
     text += f" ({work.level:.1%} intervals; {work.method})"
     if rival.call == Call.EQUAL:
         text += f", so that the two are within {facts.design.equal:g} times of each other"
