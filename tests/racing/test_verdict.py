@@ -43,7 +43,7 @@ def facts(finals: dict[str, Runs], *, finished: bool = True, **more: dict) -> Fa
         rows.append(replace(row, **more.get(label, {})))
     rows.sort(key=lambda s: (s.rule != judgement.leader, s.ratio.value if s.ratio else math.inf))
     meta = {"metric": "loss", "target": 0.25, "higher_is_better": False, "finished": finished}
-    return Facts(meta, rows, finals, judgement, STANDARD, {label: 1.0 for label in finals})
+    return Facts(meta, rows, finals, judgement, STANDARD, dict.fromkeys(finals, 1.0))
 
 
 NEAR = [100.0, 104, 96, 99, 103, 97, 101, 98, 102, 100, 99, 101]
@@ -78,7 +78,8 @@ def test_the_only_one(status):
     never = runs(*[1000.0] * 12, arrived=False, ended=status != Status.NOT_REACHED)
     made = facts({"A": runs(*NEAR), "B": never}, B={"status": status})
     assert verdict(made).text == (
-        "A is the only one that reached loss 0.25, in 100 steps; all others ran as long as they may."
+        "A is the only one that reached loss 0.25, in 100 steps; "
+        "all others ran as long as they may."
     )
     stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": Status.STOPPED})
     assert "the only one" not in verdict(stopped).text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import slalom
 from slalom.bench.bank import load
@@ -16,7 +18,9 @@ from slalom.bench.need import Need
 from slalom.racing import seeds as seeds_of
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
+from slalom.racing.heats import Heats
 from slalom.racing.replay import Bank, Draw, Key, Replayer
+from slalom.racing.schedule import STANDARD, Schedule
 from slalom.train import Task
 
 SUFFIX = ".json.xz"
@@ -59,75 +63,188 @@ def replayer(task: Task, bank: Bank, seed: int) -> Replayer:
     return Replayer(task, bank, Draw(bank.seeds, seed, final=lambda s: seeds_of.place(s) >= 0))
 
 
-def replay(task: Task, bank: Bank, seed: int) -> tuple[float, float]:
-    """One race from the bank: what its search cost, and the regret of its choice.
+@dataclass(frozen=True)
+class Search:
+    """What one search cost, and found: see :func:`search`.
 
-    The cost is in runs of the winner to the target; the regret is what the winner is expected to
-    need, over what the best of all recorded settings is. Infinite where nobody won.
+    ``picked`` is the regret of the setting that was soonest on the seed of the heats.
+    """
+
+    cost: float
+    regret: float
+    picked: float
+
+
+def search(task: Task, bank: Bank, seed: int, schedule: Schedule = STANDARD) -> Search:
+    """The heats of one race, replayed from the bank.
+
+    The regret is what the best of the chosen settings is expected to need, over what the best of
+    all recorded settings is: the finals choose among rules, and cannot mend what heats have missed.
+    The cost is in runs of that setting to the target. Infinite where it never arrives.
+    """
+    entered = itertools.count()
+    field = [replace(f, space={"lr": f.space["lr"]}) for f in FIELD.values()]
+    heats = Heats(
+        task, field, replayer(task, bank, seed), seeds_of.heats(seed),
+        lambda family, hypers: Entrant(next(entered), family, hypers), schedule=schedule,
+    )  # fmt: skip
+    heats.run()
+    grid = needs(task, bank)
+    found = {n: grid[bank.nearest(n, s.rate)] for n, s in heats.chosen.items()}
+    soonest = min(found, key=lambda n: (heats.chosen[n].to_target, heats.chosen[n].loss))
+    spent = sum(s.spent for own in heats.contenders.values() for s in own)
+    best, least = min(found.values()), min(grid.values())
+    return Search(spent / best, best / least, found[soonest] / least)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What one race cost, and chose: see :func:`replay`."""
+
+    cost: float
+    regret: float
+    tie: bool
+
+
+def replay(task: Task, bank: Bank, seed: int, **options: Any) -> Whole:
+    """One whole race, replayed from the bank; costs and regrets are infinite where nobody won.
+
+    The cost is in runs of the one that leads; the regret is what that is expected to need, over
+    what the best of all recorded settings is.
     """
     with tempfile.TemporaryDirectory() as folder:
         result = slalom.race(
             task, seed=seed, baseline=None, out=Path(folder) / "race",
-            runner=replayer(task, bank, seed),
+            runner=replayer(task, bank, seed), **options,
         )  # fmt: skip
-    if result.winner is None or result.cost.search_runs is None:
-        return math.inf, math.inf
+    if result.winner is None or result.cost.runs is None:
+        return Whole(math.inf, math.inf, False)
     grid = needs(task, bank)
     key = bank.nearest(result.winner.rule, result.winner.hypers["lr"])
-    return result.cost.search_runs, grid[key] / min(grid.values())
+    return Whole(result.cost.runs, grid[key] / min(grid.values()), result.verdict.tie)
+
+
+def close(task: Task, bank: Bank, within: float = 1.15) -> bool:
+    """Whether the best of two rules are within so many times of each other."""
+    grid = needs(task, bank)
+    rules = {rule for rule, _ in grid}
+    first, second, *_ = sorted(min(v for k, v in grid.items() if k[0] == r) for r in rules)
+    return second < within * first
 
 
 @dataclass(frozen=True)
-class Worth:
-    """Costs and regrets of many races: medians, and the 90th percentile of the regrets."""
+class Row:
+    """Searches and whole races of one task.
 
-    costs: list[float]
-    regrets: list[float]
+    ``by_schedule``: the searches of each of :data:`SCHEDULES`.
+    """
 
-    @property
-    def cost(self) -> float:
-        """The median cost."""
-        return statistics.median(self.costs)
+    name: str
+    close: bool
+    by_schedule: dict[str, list[Search]]
+    races: list[Whole]
 
-    @property
-    def regret(self) -> float:
-        """The median regret."""
-        return statistics.median(self.regrets)
+    def regret(self, schedule: str) -> float:
+        """The median regret of the searches by a schedule."""
+        return statistics.median(s.regret for s in self.by_schedule[schedule])
 
-    @property
-    def ninth(self) -> float:
-        """The 90th percentile of the regrets."""
-        return sorted(self.regrets)[math.ceil(0.9 * len(self.regrets)) - 1]
-
-    @property
-    def worst(self) -> float:
-        """The largest regret."""
-        return max(self.regrets)
+    def cost(self, schedule: str) -> float:
+        """The median cost of the searches by a schedule."""
+        return statistics.median(s.cost for s in self.by_schedule[schedule])
 
     def __str__(self) -> str:
+        regrets = [s.regret for s in self.by_schedule["standard"]]
+        whole = statistics.median(r.cost for r in self.races) if self.races else math.nan
+        won = statistics.median(r.regret for r in self.races) if self.races else math.nan
         return (
-            f"search {self.cost:5.1f} winning runs, regret {self.regret:.2f}, "
-            f"90th percentile {self.ninth:.2f}, worst {self.worst:.2f}"
+            f"{self.name:17} search {self.cost('standard'):5.1f}  "
+            f"regret {self.regret('standard'):5.2f} (90% {ninth(regrets):5.2f})  "
+            f"whole race {whole:5.0f}  regret {won:5.2f}  "
+            f"{sum(r.tie for r in self.races)} of {len(self.races)} tie"
         )
 
 
-def replays(
-    folder: Path, seeds: int = 10, show: Callable[[str], None] = print, names: Iterable[str] = ()
-) -> Worth:
-    """Races of every task in the bank, from ``seeds`` seeds each; shows each task's figures."""
-    costs: list[float] = []
-    regrets: list[float] = []
+SCHEDULES: dict[str, Schedule] = {
+    "standard": STANDARD,
+    "more settings kept": replace(STANDARD, keep=0.67),
+    "dropped at the first move": replace(STANDARD, moved=0.1, stirred=0.1),
+    "rules tuned on longer": replace(STANDARD, behind=1.5),
+    "rules given up sooner": replace(STANDARD, behind=1.2),
+    "coarser at the end": replace(STANDARD, fine=2.1),
+    "longer glances": replace(STANDARD, glance=0.4),
+    "luck counts": replace(STANDARD, alone=1.0),
+}
+"""Schedules that were thought of; what one is worth is seen on tasks that did not choose it."""
+
+
+def measured(task: Task, bank: Bank, seeds: int, races: int, names: Iterable[str]) -> Row:
+    """The row of one task, from so many searches and races."""
+    found = {n: [search(task, bank, s, SCHEDULES[n]) for s in range(seeds)] for n in names}
+    return Row(task.name, close(task, bank), found, [replay(task, bank, s) for s in range(races)])
+
+
+def left_out(rows: Sequence[Row]) -> dict[str, str]:
+    """Task -> the schedule that is best on all other tasks: least regret, then cost.
+
+    By the mean of the logarithm of the regret, at most of 4, and a tenth of that of the cost.
+    """
+
+    def worth(row: Row, schedule: str) -> float:
+        return math.log(min(4.0, row.regret(schedule))) + math.log(row.cost(schedule)) / 10
+
+    return {
+        row.name: min(row.by_schedule, key=lambda s: sum(worth(r, s) for r in rows if r is not row))
+        for row in rows
+    }
+
+
+def ninth(values: Sequence[float]) -> float:
+    """The 90th percentile."""
+    return sorted(values)[math.ceil(0.9 * len(values)) - 1]
+
+
+def summary(rows: Sequence[Row], schedules: Mapping[str, str]) -> str:
+    """Over tasks, each searched by the schedule that is named for it: cost and regret."""
+    regrets = [row.regret(schedules[row.name]) for row in rows]
+    cost = statistics.median(row.cost(schedules[row.name]) for row in rows)
+    worst = max(rows, key=lambda row: row.regret(schedules[row.name]))
+    return (
+        f"search {cost:.1f} (bar 12), regret {statistics.median(regrets):.2f} (bar 1.10), "
+        f"90th percentile of tasks {ninth(regrets):.2f} (1.35), worst {max(regrets):.2f} (1.60: "
+        f"{worst.name})"
+    )
+
+
+def rows_of(
+    folder: Path, seeds: int = 10, races: int = 3, names: Iterable[str] = (),
+    schedules: Iterable[str] = ("standard",), show: Callable[[str], None] = print,
+) -> list[Row]:  # fmt: skip
+    """Measure every task in the bank, or those named; shows each."""
+    found = []
     for task, bank in banked(folder, names):
-        found = Worth(*map(list, zip(*(replay(task, bank, s) for s in range(seeds)), strict=True)))
-        show(f"{task.name:17} {found}")
-        costs += found.costs
-        regrets += found.regrets
-    return Worth(costs, regrets)
+        found.append(measured(task, bank, seeds, races, tuple(schedules)))
+        show(str(found[-1]))
+    return found
 
 
-def main(folder: Path = Path("benchmarks/bank")) -> None:
-    """Print the search's cost in winning runs and the regret, by task and in all."""
-    print(f"{'all':17} {replays(folder)}  (bars: 10, 1.15, 1.3)")
+def main(folder: Path = Path("benchmarks/bank"), names: Sequence[str] = ()) -> None:
+    """Print what searches and whole races cost and are worth, by task and in all.
+
+    In winning runs. The last line judges each task by the schedule that the others choose.
+    """
+    rows = rows_of(folder, names=names, schedules=SCHEDULES)
+    everywhere = {row.name: "standard" for row in rows}
+    print(f"\nstandard: {summary(rows, everywhere)}")
+    chosen = left_out(rows)
+    print(f"left out: {summary(rows, chosen)}")
+    for schedule in dict.fromkeys(chosen.values()):
+        print(f"  {schedule}: chosen for {list(chosen.values()).count(schedule)} tasks")
+    whole = {row.name: statistics.median(r.cost for r in row.races) for row in rows}
+    apart = [whole[row.name] for row in rows if not row.close]
+    print(f"whole race: {statistics.median(whole.values()):.0f} winning runs (bar 80)", end="")
+    if apart:
+        print(f"; {statistics.median(apart):.0f} (60) where no two rules are within 1.15", end="")
+    print()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ Optuna (TPE with Hyperband) and Ray Tune (ASHA) search the same space: one of th
 and its learning rate evenly in the logarithm of its range. A run stops where it reaches the target
 and holds it, or at the task's cap; what a tuner minimises is the work to the target, and what it
 prunes by is the loss on the validation set at each evaluation, which is what heats are ranked by.
-All go by one seed; the race's finals, which choose among its leaders on fresh seeds, are counted in
-a line of their own. The cost is in typical runs of the grid's best setting, until the best that was
-found is within 1.15 of it.
+All go by one seed. The cost is in typical runs of the grid's best setting, until the best that was
+found is within 1.15 of it: a tuner is stopped there, which it could not know, and all of the heats
+are paid. The race's finals are counted in a line of their own. They tell which rule is faster
+and by how much, on fresh seeds; whoever wants to know that of a tuner's choice pays them as well.
 """
 
 from __future__ import annotations
@@ -14,19 +15,14 @@ from __future__ import annotations
 import logging
 import math
 import statistics
-import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import slalom
-from slalom.bench.race import banked, needs, replayer
-from slalom.racing import seeds as seeds_of
+from slalom.bench.race import banked, needs, replay, search
 from slalom.racing.contender import Lane
-from slalom.racing.entrants import FIELD, Entrant, Family
-from slalom.racing.heats import Heats
+from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank
 from slalom.racing.runner import History
 from slalom.train import Task
@@ -38,7 +34,7 @@ TRIALS = 200
 """Trials of a tuner at most; one that has not found it by then counts as infinitely dear."""
 
 
-class Search:
+class Tuning:
     """One search of a tuner over the recorded runs of a task: what it has cost, and found.
 
     Trials of a tuner all have one seed, as it would run them.
@@ -97,7 +93,7 @@ def optuna_cost(task: Task, bank: Bank, seed: int) -> float:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    search = Search(task, bank, seed)
+    tuning = Tuning(task, bank, seed)
 
     def objective(trial: Any) -> float:
         method = trial.suggest_categorical("method", list(FIELD))
@@ -110,16 +106,16 @@ def optuna_cost(task: Task, bank: Bank, seed: int) -> float:
             pruned = trial.should_prune()
             return pruned
 
-        value = search.trial(method, share, report)
+        value = tuning.trial(method, share, report)
         if pruned and value > task.max_steps:
             raise optuna.TrialPruned
         return value
 
-    pruner = optuna.pruners.HyperbandPruner(1, search.evaluations, 3)
+    pruner = optuna.pruners.HyperbandPruner(1, tuning.evaluations, 3)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
-    stop = [lambda study, trial: study.stop() if math.isfinite(search.cost) else None]
+    stop = [lambda study, trial: study.stop() if math.isfinite(tuning.cost) else None]
     study.optimize(objective, n_trials=TRIALS, callbacks=stop)  # type: ignore[arg-type]
-    return search.cost
+    return tuning.cost
 
 
 def asha_cost(task: Task, bank: Bank, seed: int) -> float:
@@ -132,9 +128,9 @@ def asha_cost(task: Task, bank: Bank, seed: int) -> float:
     from ray.tune.experiment import Trial
     from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-    search, chance = Search(task, bank, seed), random.Random(seed)
+    tuning, chance = Tuning(task, bank, seed), random.Random(seed)
     scheduler = ASHAScheduler(
-        time_attr="n", metric="loss", mode="min", max_t=search.evaluations, grace_period=1,
+        time_attr="n", metric="loss", mode="min", max_t=tuning.evaluations, grace_period=1,
         reduction_factor=3,
     )  # fmt: skip
     for _ in range(TRIALS):
@@ -142,52 +138,27 @@ def asha_cost(task: Task, bank: Bank, seed: int) -> float:
         scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
 
         def report(evaluations: int, loss: float, trial: Any = trial) -> bool:
-            if evaluations >= search.evaluations:
+            if evaluations >= tuning.evaluations:
                 return False
             asked = scheduler.on_trial_result(None, trial, {"n": evaluations, "loss": loss})  # type: ignore[arg-type]
             return asked == TrialScheduler.STOP
 
-        search.trial(chance.choice(list(FIELD)), chance.random(), report)
-        if math.isfinite(search.cost):
+        tuning.trial(chance.choice(list(FIELD)), chance.random(), report)
+        if math.isfinite(tuning.cost):
             break
-    return search.cost
+    return tuning.cost
 
 
 def heats_cost(task: Task, bank: Bank, seed: int) -> float:
     """What the race's search needs, its choice made by the one seed of the heats."""
-    entrants: list[Entrant] = []
-
-    def enter(family: Family, hypers: dict[str, float]) -> Entrant:
-        entrants.append(Entrant(len(entrants), family, hypers))
-        return entrants[-1]
-
-    field = [replace(f, space={"lr": f.space["lr"]}) for f in FIELD.values()]
-    heats = Heats(task, field, replayer(task, bank, seed), seeds_of.heats(seed), enter)
-    heats.run()
-    chosen = min(heats.chosen.values(), key=lambda s: (s.to_target, s.loss)).entrant
-    grid = needs(task, bank)
-    found = grid[bank.nearest(chosen.family.label, chosen.hypers["lr"])]
-    everyone = [s for own in heats.contenders.values() for s in own]
-    spent = sum(s.spent for s in everyone) / min(grid.values())
-    return spent if found <= WITHIN * min(grid.values()) else math.inf
+    found = search(task, bank, seed)
+    return found.cost * found.regret if found.picked <= WITHIN else math.inf
 
 
 def race_cost(task: Task, bank: Bank, seed: int) -> float:
     """What the whole race needs, finals and all."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = slalom.race(
-            task,
-            seed=seed,
-            baseline=None,
-            out=Path(folder) / "race",
-            runner=replayer(task, bank, seed),
-        )
-    if result.winner is None or result.cost.runs is None:
-        return math.inf
-    grid = needs(task, bank)
-    found = grid[bank.nearest(result.winner.rule, result.winner.hypers["lr"])]
-    spent = result.cost.samples / task.batch_size / min(grid.values())
-    return spent if found <= WITHIN * min(grid.values()) else math.inf
+    found = replay(task, bank, seed)
+    return found.cost * found.regret if found.regret <= WITHIN else math.inf
 
 
 def main(folder: Path = Path("benchmarks/bank"), seeds: int = 10) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +20,8 @@ from slalom.racing.result import Result
 from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.train import Evaluation, Task
 
-RACES = 200
+RACES = 400
+"""Of each kind."""
 
 FASTER = 1.3
 """The difference that is to be found."""
@@ -43,7 +46,8 @@ class Drawn(Runner):
             work = random.Random(f"{self._seed} {label} {request.seed}").choice(self._works)
             work *= self._slower.get(label, 1.0)
             lane = Lane.of(self.task, request.entrant)
-            crossing = lane.until(work)
+            never = request.until + (HOLD + 2) * lane.every
+            crossing = lane.until(work) if math.isfinite(work) else never
             steps = [min(crossing, request.until + 1) - lane.every]
             steps += [s for i in range(HOLD + 1) if (s := crossing + i * lane.every)]
             if request.until < crossing + HOLD * lane.every:
@@ -72,19 +76,56 @@ def one_race(task: Task, works: Sequence[float], factor: float, seed: int) -> Re
         )  # fmt: skip
 
 
-def called(folder: Path, factor: float, races: int = RACES) -> float:
-    """The share of races that call "this" the winner (of two equals: either), over all tasks."""
-    fields = []
+@dataclass(frozen=True)
+class Kind:
+    """A kind of tasks.
+
+    Attributes:
+        name: in a few words.
+        least, most: of the standard deviation of the logarithm of what the best setting needs.
+        always: whether all of its recorded runs arrive; else there are some that do not.
+    """
+
+    name: str
+    least: float
+    most: float
+    always: bool = True
+
+    def holds(self, works: Sequence[float]) -> bool:
+        """Whether a task is of this kind whose best setting needs this, seed by seed."""
+        there = [math.log(w) for w in works if math.isfinite(w)]
+        spread = statistics.pstdev(there)
+        return (len(there) == len(works)) == self.always and self.least <= spread < self.most
+
+
+KINDS = (
+    Kind("seeds differ little", 0.0, 0.15),
+    Kind("seeds differ much", 0.15, math.inf),
+    Kind("some seeds never arrive", 0.0, math.inf, always=False),
+)
+
+Field = list[tuple[Task, list[float]]]
+"""Tasks, and what the best setting of each needs, seed by seed; infinite where it never arrives."""
+
+
+def fields(folder: Path) -> Field:
+    """Every task of the bank."""
+    found: Field = []
     for task, bank in banked(folder):
         grid = needs(task, bank)
         best = min(grid, key=lambda key: grid[key])
         lane = Lane.of(task, Entrant(0, FIELD[best[0]], {}))
         crossings = [t.crossing(task) for t in bank.histories[best]]
-        fields.append((task, [lane.work(c) if c else math.inf for c in crossings]))
+        found.append((task, [lane.work(c) if c else math.inf for c in crossings]))
+    return found
+
+
+def called(field: Field, factor: float, races: int = RACES) -> float:
+    """The share of races that call "this" the winner (of two equals: either), over the tasks."""
     won = 0
     for seed in range(races):
-        task, works = fields[seed % len(fields)]
-        verdict = one_race(task, [w for w in works if math.isfinite(w)], factor, seed).verdict
+        task, works = field[seed % len(field)]
+        verdict = one_race(task, works, factor, seed).verdict
         won += not verdict.tie and (factor == 1.0 or verdict.winner == "this")
     return won / races
 
@@ -92,10 +133,18 @@ def called(folder: Path, factor: float, races: int = RACES) -> float:
 def main(
     folder: Path = Path("benchmarks/bank"), races: int = RACES, show: Callable[[str], None] = print
 ) -> None:
-    """Print how often equals are told apart, and how often the faster is found."""
-    show(f"A/A: {called(folder, 1.0, races):.1%} of {races} races call a winner (bar: 5%)")
-    found = called(folder, FASTER, races)
-    show(f"{FASTER} times as fast: found in {found:.1%} of {races} races (bar: 90%)")
+    """Print, for each kind, how often equals are told apart, and how often the faster is found."""
+    field = fields(folder)
+    for kind in KINDS:
+        own = [(task, works) for task, works in field if kind.holds(works)]
+        if not own:
+            continue
+        equals, found = called(own, 1.0, races), called(own, FASTER, races)
+        show(
+            f"{kind.name} ({len(own)} tasks): of {races} races of two equals {equals:.1%} call a "
+            f"winner (bar: 5%); {FASTER} times as fast is found in {found:.1%} (90% where all "
+            "arrive)"
+        )
 
 
 if __name__ == "__main__":
