@@ -11,67 +11,55 @@ from typing import Any
 import torch
 
 import slalom
-from slalom.racing.bracket import Heats
+from slalom.racing import seeds
 from slalom.racing.entrants import Entrant, families
+from slalom.racing.needs import typical, with_restarts
 from slalom.racing.result import Result
-from slalom.racing.runner import History, Request, Runner, checkpoint_of
+from slalom.racing.runner import Request, checkpoint_of
 from slalom.racing.trainer import Runs, Trainer
 from slalom.report.table import bill
-from slalom.train import Evaluation
 from small import ENTRANTS, changed, small_task
 
 
-def test_a_final_may_take_four_times_what_the_heats_best_took(tmp_path: Path) -> None:
-    asked: list[Request] = []
+def test_how_far_the_first_and_the_baseline_may_go(tmp_path: Path) -> None:
+    """The first may take the task's own cap; the baseline three times what the latest took."""
+    asked: list[list[Request]] = []
 
     class Noting(Trainer):
         def advance(self, requests: Sequence[Request]) -> Iterator[Any]:
-            asked.extend(requests)
+            asked.append([r for r in requests if seeds.place(r.seed) >= 0 and not r.known.step])
             return super().advance(requests)
 
     task = small_task(max_steps=100_000)
     result = slalom.race(
-        task, entrants=ENTRANTS, points_each=4, seeds=3, baseline=None, out=tmp_path,
-        runner=Noting(task),
-    )  # fmt: skip
-    heats = [c for c in result.curves if c.stage == "heat" and c.status == "reached"]
-    best = min(c.step[-3] for c in heats)  # the crossing, and two that show that it holds
-    finals = {r.until for r in asked if r.seed >= 1000}
-    assert finals == {4 * best}
+        task, entrants=ENTRANTS, points_each=4, seeds=5, out=tmp_path, runner=Noting(task)
+    )
+    lead, *others, baseline = [call for call in asked if call]
+    assert [r.until for r in lead] == 3 * [100_000]
+    done: dict[int, list[float]] = {}
 
+    def note(call: list[Request]) -> None:
+        for r in call:
+            run = result.finals[r.entrant.family.label][seeds.place(r.seed)]
+            done.setdefault(r.seed, []).extend([run.work] * run.arrived)
 
-class Scripted(Runner):
-    """Of one family the loss starts high and falls late; of the other the other way round."""
+    def until(r: Request, work: float) -> int:
+        return math.ceil(work / r.every) * r.every  # all have batches of one size
 
-    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
-        for request in requests:
-            late = request.entrant.family.label == "Adam"
-            steps = range(request.every, request.until + 1, request.every)
-            losses = [(1.0 if n <= 10 else 0.1) if late else 0.5 for n in steps]
-            seen = (
-                Evaluation(n, 16 * n, 0.0, 0.0, loss + 0.01 * request.entrant.number, 0.0)
-                for n, loss in zip(steps, losses, strict=True)
-            )
-            yield request, History(tuple(seen))
-
-
-def test_the_best_of_a_family_that_starts_slowly_goes_on_for_two_evaluations() -> None:
-    task = small_task(max_steps=20)
-    slow, fast = families(["Adam", "SGD"])
-    entrants = [Entrant(i, fast if i < 8 else slow, {"lr": 0.1}) for i in range(12)]
-    heats = Heats(task, entrants, Scripted(task), 0)
-    heats.run()
-    done = {c.entrant.number: c.done for c in heats.contenders}
-    assert done[8] == 20  # protected at 5 and 10, and ahead from then on
-    assert [done[i] for i in (9, 10, 11)] == [5, 5, 5]
+    note(lead)
+    for call in others:
+        note(call)
+    latest = max(work for works in done.values() for work in works)
+    assert [r.until for r in baseline] == [until(r, 3 * latest) for r in baseline]
+    assert [seeds.place(r.seed) for r in baseline] == [0, 1, 2]
 
 
 def test_the_race_pays_after_what_it_cost_over_what_it_saves(raced: Result, tmp_path: Path) -> None:
     for usual, pays in ((7, True), (1 / 7, False)):
         folder = tmp_path / str(pays)
         shutil.copytree(raced.path, folder)
-        one = raced.standings[0].samples_to_target
-        assert one
+        first = raced.finals[raced.standings[0].rule]
+        one = min(typical(first), with_restarts(first)) * raced.meta["batch_size"]
         base = max(1, round(one * usual))
         with changed(folder / "ledger.sqlite") as db:
             db.execute(

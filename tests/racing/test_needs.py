@@ -49,7 +49,18 @@ def test_what_lies_within_an_evaluation_is_a_tie():
     assert log_ratio(Run(10, stride=10), Run(10, stride=10)) == 0
 
 
-RUN = st.builds(Run, st.floats(0.1, 1e6), st.booleans(), st.sampled_from([0.0, 1.0, 10.0]))
+def test_who_ended_by_itself_is_slower_than_every_arrival():
+    """It would never have arrived, however early it ended."""
+    ended = Run(5, False, ended=True)
+    assert log_ratio(ended, Run(60)) == math.inf
+    assert log_ratio(Run(60), ended) == -math.inf
+    assert math.isnan(log_ratio(ended, Run(100, False)))
+    assert math.isnan(log_ratio(Run(100, False), ended))
+    assert math.isnan(log_ratio(ended, ended))
+
+
+RUN = st.builds(Run, st.floats(0.1, 1e6), st.just(True), st.sampled_from([0.0, 1.0, 10.0]))
+RUN |= st.builds(Run, st.floats(0.1, 1e6), st.just(False), ended=st.booleans())
 
 
 @given(RUN, RUN)

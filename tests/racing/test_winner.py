@@ -100,11 +100,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def losses(make: Any, batch: int, seed: int) -> list[float]:
+def losses(make: Any, batch: int, seed: int, every: int) -> list[float]:
     task = small_task()
     size: Any = "all" if batch == task.n_train else batch
     run = Run(task, make, seed, batch_size=size)
-    every = max(1, round(task.eval_every * task.batch_size / batch))
     found = []
     for _ in range(10):
         run.advance(every)
@@ -123,7 +122,10 @@ def test_the_winner_can_be_had_again(kind: str, tmp_path: Path) -> None:
     raced = next(c for c in result.curves if c.stage == "final" and c.label == winner.label)
     expected = raced.valid_loss[:10]
     torch.set_num_threads(1)
-    assert losses(winner.optimizer, winner.batch, raced.seed)[: len(expected)] == expected
+    assert (
+        losses(winner.optimizer, winner.batch, raced.seed, raced.step[0])[: len(expected)]
+        == expected
+    )
     given = KINDS[kind]["entrants"]
     scope: dict[str, Any] = {}
     if isinstance(given, dict):
@@ -138,12 +140,15 @@ def test_the_winner_can_be_had_again(kind: str, tmp_path: Path) -> None:
         exec(winner.snippet(), here := scope | {"model": model})
         return here["optimizer"]
 
-    assert losses(written_out, winner.batch, raced.seed)[: len(expected)] == expected
+    assert losses(written_out, winner.batch, raced.seed, raced.step[0])[: len(expected)] == expected
     read = RaceResult(tmp_path).winner
     assert read == winner
     assert read is not None
     if "slalom.optim." in winner.code or ("torch.optim." in winner.code and "#" not in winner.code):
-        assert losses(read.optimizer, winner.batch, raced.seed)[: len(expected)] == expected
+        assert (
+            losses(read.optimizer, winner.batch, raced.seed, raced.step[0])[: len(expected)]
+            == expected
+        )
     elif "optim." not in winner.code:
         with pytest.raises(InputError, match=r"a ledger alone cannot make .*; write what snippet"):
             read.optimizer([nn.Parameter(torch.zeros(2))])

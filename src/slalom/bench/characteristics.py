@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from slalom.racing.estimate import estimates
-from slalom.racing.needs import Run, Runs
-from slalom.racing.sequential import STANDARD, Call, Design, judge
+from slalom.racing.needs import Run, Runs, with_restarts
+from slalom.racing.sequential import OUT, STANDARD, Call, Design, judge
 
 SIMULATIONS = 2000
 """Finals of a cell."""
@@ -86,7 +86,7 @@ class Cell:
     """What came of many finals of one kind.
 
     Attributes:
-        wrong: the share of which somebody among the fastest was called slower.
+        wrong: the share of which somebody among the fastest was called slower, or behind.
         found: of which the fastest was the winner.
         equal: of which every rival that was left was called equal.
         seeds: looked at, on average.
@@ -110,6 +110,22 @@ Cells = dict[tuple[Noise, tuple[float, ...]], Cell]
 """By noise, and by what finalists need more than the fastest."""
 
 
+def stopped(finals: Mapping[str, Runs], design: Design = STANDARD) -> dict[str, Runs]:
+    """The runs as finals make them: none goes beyond ``far`` times what the leader's took.
+
+    As if who needs the least over all seeds led from the first on.
+    """
+    leader = min(finals.values(), key=with_restarts)
+    caps = {s: design.far * r.work for s, r in leader.items() if r.arrived}
+    return {
+        name: {
+            s: Run(caps[s], False, r.stride) if r.work > caps.get(s, math.inf) else r
+            for s, r in runs.items()
+        }
+        for name, runs in finals.items()
+    }
+
+
 def cell(
     noise: Noise, factors: Sequence[float], simulations: int = SIMULATIONS,
     design: Design = STANDARD, seed: int = 0,
@@ -123,10 +139,10 @@ def cell(
     for i in range(simulations):
         drawn = noise.finals(factors, design.seeds, 1_000_003 * seed + i)
         names = np.random.default_rng(i).permutation(list(drawn))
-        finals = {str(name): drawn[str(name)] for name in names}
+        finals = stopped({str(name): drawn[str(name)] for name in names}, design)
         found = judge(finals, design)
-        slow = {int(n) for n, f in found.findings.items() if f.call == Call.SLOWER}
-        left = [f.call for f in found.findings.values() if f.call != Call.SLOWER]
+        slow = {int(n) for n, f in found.findings.items() if f.call in OUT}
+        left = [f.call for f in found.findings.values() if f.call not in OUT]
         ran = {n: f.seeds for n, f in found.findings.items()}
         runs = sum(ran.values()) + found.seeds * (len(factors) - len(ran))
         won = best == [0] and found.winner == "0"
@@ -170,7 +186,11 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         "",
         f"The finals' judge on drawn runs, {simulations} finals a cell: a signed rank by sign "
         f"flips, looked at after every seed, {design.seeds} at most, with an error of "
-        f"{design.error:.0%} over all rivals and looks (`slalom.racing.sequential`). What the "
+        f"{design.error:.0%} over all rivals and looks (`slalom.racing.sequential`). Before that "
+        f"can decide, a rival is out that is *behind*: on {design.evidence} seeds or more it took "
+        f"{design.far:g} times as long as the leader, or was stopped there, which by the noise "
+        f"seen so far an equal would with a chance of {design.luck:.0%}; so that may err once more in "
+        "a hundred for each equal of the leader. What the "
         f"fastest needs is {BASE:.0f} steps, seen every {STRIDE:.0f}. The noise is the standard "
         "deviation of the logarithm of the ratio of two equals: normal (smooth), exponential "
         "(skewed), or Student's t with 3 degrees of freedom (heavy).",
@@ -179,8 +199,8 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         "",
         "## Two finalists",
         "",
-        "*false*: one of two equals was called slower. *found*: the faster won. *pairs*: seeds "
-        "that both were run on, on average.",
+        "*false*: one of two equals was called slower, or behind. *found*: the faster won. "
+        "*pairs*: seeds that both were run on, on average.",
         "",
         _row("noise", "false", "pairs", *(x for r in RATIOS[1:] for x in (f"{r} found", "pairs"))),
         _row("---", *["---:"] * (2 + 2 * len(RATIOS[1:]))),
@@ -211,8 +231,9 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         "## Seven finalists",
         "",
         "One is the fastest, and six need so many times more. *false*: of seven equals somebody "
-        "was called slower; *false of two*: of two equals before five who need 1.3 times as "
-        "much, one was. *found*: the fastest won over all six. *runs*: of all seven together.",
+        "was called slower, or behind; *false of two*: of two equals before five who need 1.3 "
+        "times as much, one was. *found*: the fastest won over all six. *runs*: of all seven "
+        "together.",
         "",
         _row("noise", "false", "runs", "false of two", "runs",
              *(x for r in RATIOS[1:] for x in (f"{r} found", "runs"))),

@@ -167,7 +167,7 @@ class Row:
 SCHEDULES: dict[str, Schedule] = {
     "standard": STANDARD,
     "more settings kept": replace(STANDARD, keep=0.67),
-    "dropped at the first move": replace(STANDARD, moved=0.1, stirred=0.1),
+    "dropped later": replace(STANDARD, moved=0.3, stirred=0.2),
     "rules tuned on longer": replace(STANDARD, behind=1.5),
     "rules given up sooner": replace(STANDARD, behind=1.2),
     "coarser at the end": replace(STANDARD, fine=2.1),

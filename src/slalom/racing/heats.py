@@ -69,7 +69,8 @@ class Heats:
             self._spacing[family.label] = _spacing(family, len(settings))
         self._settled: set[str] = set()
         self._closer: set[str] = set()
-        self._noise = 0.0
+        self._revived = False
+        self._noise: float | None = None  # until there is somebody to be dropped
 
     @property
     def best(self) -> float:
@@ -132,8 +133,10 @@ class Heats:
             self._let_in(work, evaluations)
             labels = [n for n in self.contenders if n not in self._settled and self._running(n)]
             self._advance([s for n in labels for s in self._running(n)], work)
-            if math.isfinite(self.best) or not self._of(Status.RUNNING, Status.WAITING):
+            if math.isfinite(self.best):
                 return self.best
+            if not self._of(Status.RUNNING, Status.WAITING) and not self._revive():
+                return math.inf
             if not any(map(self._running, self.contenders.keys() - self._settled)):
                 self._settled.clear()  # who was ahead of them is out
             if evaluations >= self._plan.extend:
@@ -141,6 +144,21 @@ class Heats:
                     self._extend(label, work)
             self._drop([n for n in labels if self._running(n)], work, evaluations)
             evaluations *= 2
+
+    def _revive(self) -> bool:
+        """Nobody is left, and nobody arrived: of every rule the best that was dropped goes on.
+
+        Once: what starts best may come to rest before the target. Whether there was one.
+        """
+        if self._revived:
+            return False
+        self._revived = True
+        self._settled.clear()
+        for own in self.contenders.values():
+            dropped = [s for s in own if s.status == Status.DROPPED and s.history.evaluations]
+            for contender in sorted(dropped, key=lambda s: s.loss)[:1]:
+                contender.status = Status.RUNNING
+        return bool(self._of(Status.RUNNING))
 
     def _let_in(self, work: float, evaluations: int) -> None:
         """Who is evaluated seldom enters late, and with what halving would have left by then.
@@ -180,7 +198,7 @@ class Heats:
             < self._plan.moved
         ):
             return
-        if evaluations <= self._plan.twins:
+        if self._noise is None:
             self._noise = self._spread(list(leads.values()), work)
         stirred = [n for n in leads if max(map(self._way, self._running(n))) >= self._plan.stirred]
         if evaluations >= self._plan.settle:
@@ -196,7 +214,7 @@ class Heats:
         running.sort(key=lambda s: s.loss)
         kept = math.ceil(self._plan.keep * len(running))
         for contender in running[kept:]:
-            if contender.loss > running[0].loss + self._noise:
+            if contender.loss > running[0].loss + (self._noise or 0.0):
                 contender.status = Status.DROPPED
                 self._report(contender, self.seeds[0])
 

@@ -121,10 +121,12 @@ class Result:
     @property
     def _labels(self) -> list[str]:
         """The finalists; before there are any, whoever has been trained."""
-        if self._finals:
-            return list(self._finals)
-        ran = [self._entrants[r["entrant"]]["family"] for r in self._runs]
-        return list(dict.fromkeys(ran))
+        ran = {
+            self._entrants[r["entrant"]]["family"]: None
+            for r in self._runs
+            if r["stage"] != Stage.BASELINE
+        }
+        return [label for label in self._finals if label in ran] or list(ran)
 
     @cached_property
     def _estimates(self) -> dict[str, Estimate]:

@@ -15,8 +15,6 @@ class Schedule:
         moved: the share of the way to the target, in the metric, that somebody must have gone
             before any setting is dropped.
         stirred: the same for the best of a rule, before one of its own is dropped.
-        twins: evaluations up to which the best of every rule runs on a second seed too, which tells
-            what differences seeds explain.
         extend: evaluations from which on a range is left where its edge is best.
         settle: evaluations from which on a rule that is ``behind`` is tuned no further.
         behind: how many times sooner the best of all was at the loss of a rule's best.
@@ -29,9 +27,8 @@ class Schedule:
     """
 
     keep: float = 0.5
-    moved: float = 0.3
-    stirred: float = 0.2
-    twins: int = 1
+    moved: float = 0.1
+    stirred: float = 0.1
     extend: int = 2
     settle: int = 3
     behind: float = 1.3

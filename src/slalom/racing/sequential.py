@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import bdtrc, stdtr
 
 from slalom.errors import InputError
-from slalom.racing.needs import Runs, log_ratio
+from slalom.racing.needs import Run, Runs, log_ratio
 from slalom.racing.signflip import Array, chance, decided, scores
 
 
@@ -35,8 +35,7 @@ class Design:
         far: differences of this many times and more count alike, so that a run may be stopped
             when it has taken so many times what the leader did on its seed.
         evidence: seeds that every finalist is run on, before it may be found to be behind.
-        luck: the chance that an equal of the leader looks ``far`` behind on every seed, below which
-            one that does is given up.
+        luck: the chance that an equal of the leader is found to be behind, over all looks.
 
     Raises :class:`InputError` for what is no such number.
     """
@@ -167,6 +166,14 @@ def judge(finalists: Mapping[str, Runs], design: Design = STANDARD) -> Judgement
     is then faster than each of the others, and no finalist is called slower that is not slower
     than the fastest of those left.
 
+    That test needs some eight seeds for any difference, however large. So a rival is also out when
+    it is behind: when it took ``design.far`` times what the leader did on so many seeds, at least
+    ``design.evidence``, as an equal would with a chance of ``design.luck`` at most. How often an
+    equal does so on one seed is estimated by the leader and those near it: by how much their runs
+    differ between seeds, as if their logarithms were normal (Student's t), and by how many did not
+    arrive. The luck is spent over the looks, as the squares of 1, 1/2, 1/3, ... So this adds to the
+    error about ``design.luck`` for each equal of the leader; about, since it rests on an estimate.
+
     Args:
         finalists: name -> its run on each seed it was run on. The order of the names decides
             where nothing else does.
@@ -181,7 +188,7 @@ class _Pair:
     def __init__(self, fast: Runs, slow: Runs, seeds: Sequence[int], design: Design):
         shared = [s for s in seeds if s in slow and s in fast]
         logs = np.array([log_ratio(slow[s], fast[s]) for s in shared], float)
-        far = np.abs(logs) >= math.log(design.far)
+        far = np.abs(logs) >= log_ratio(Run(design.far), Run(1.0))  # rounded as these are
         self.logs = np.where(far, np.copysign(math.inf, logs), logs)
         self._design = design
         self._decided: dict[float, tuple[int, int]] = {}
@@ -312,7 +319,9 @@ class _Finals:
         seeds, far = self._far(leader, name)
         if far < self.design.evidence:
             return False
-        return float(bdtrc(far - 1, seeds, self._chance_of_far(leader))) <= self.design.luck
+        look = seeds - self.design.evidence + 1
+        spent = 6 * self.design.luck / (math.pi * look) ** 2  # which sum up to all of it
+        return float(bdtrc(far - 1, seeds, self._chance_of_far(leader))) <= spent
 
     def _far(self, leader: str, name: str) -> tuple[int, int]:
         """The seeds that tell the two apart or equal, and those on which one is far behind."""

@@ -145,7 +145,7 @@ def _full(s: Standing) -> bool:
 
 
 def _evidence(facts: Facts, rival: Rival) -> str:
-    (standing,) = [s for s in facts.standings if s.label == rival.label]
+    standing = next(s for s in facts.standings if s.label == rival.label)
     if rival.call == Call.BEHIND:
         return f"{rival.label} takes {standing.told}"
     work = rival.work
