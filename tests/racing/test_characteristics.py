@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from slalom.bench import characteristics
-from slalom.bench.characteristics import Noise, cell
+from slalom.bench.characteristics import Noise, cell, stopped
+from slalom.racing.needs import Run, runs
+from slalom.racing.sequential import STANDARD, Design
 
 
 def test_what_is_drawn_is_what_it_says():
@@ -22,6 +24,21 @@ def test_a_cell_counts_runs_of_all():
     found = cell(Noise("smooth", 0.01), (1.0, 3.0, 3.0), 3)
     assert (found.wrong, found.found) == (0, 1)
     assert found.runs == 3 * found.seeds
+
+
+def test_runs_are_stopped_where_finals_stop_them():
+    """At 1.5 times what the one did that needs the least over all; and not where that misses."""
+    fast, slow = runs({0: 100, 1: 200, 2: None}, 900), runs({0: 150, 1: 301, 2: 800}, 900)
+    found = stopped({"a": slow, "b": fast})
+    assert found == {"a": slow | {1: Run(300, False)}, "b": fast}
+
+
+def test_who_is_behind_was_called_slower():
+    """So it counts for the winner, and of equals as an error; here no test could decide."""
+    found = cell(Noise("smooth", 0.01), (1.0, 3.0), 3, Design(error=1e-6))
+    assert (found.found, found.seeds, found.equal) == (1, STANDARD.evidence, 0)
+    unlucky = cell(Noise("smooth", 0.3, 0.4), (1.0, 1.0), 30, Design(error=1e-6, luck=0.3))
+    assert 0 < unlucky.wrong < 1
 
 
 def test_the_command_writes_its_page_and_picture(tmp_path: Path, monkeypatch, capsys):

@@ -21,8 +21,8 @@ from slalom.report.table import bill
 from small import ENTRANTS, changed, small_task
 
 
-def test_how_far_the_first_and_the_baseline_may_go(tmp_path: Path) -> None:
-    """The first may take the task's own cap; the baseline three times what the latest took."""
+def test_how_far_a_final_may_go_is_told_by_those_before_it(tmp_path: Path) -> None:
+    """By the soonest on its seed, or else by the latest so far; so it is for the baseline too."""
     asked: list[list[Request]] = []
 
     class Noting(Trainer):
@@ -47,8 +47,15 @@ def test_how_far_the_first_and_the_baseline_may_go(tmp_path: Path) -> None:
         return math.ceil(work / r.every) * r.every  # all have batches of one size
 
     note(lead)
+    limited: set[bool] = set()
     for call in others:
+        latest = max(work for works in done.values() for work in works)
+        for r in call:
+            here = done.get(r.seed, ())
+            assert r.until == until(r, 1.5 * min(here) if here else 3 * latest)
+            limited.add(bool(here))
         note(call)
+    assert limited == {True, False}
     latest = max(work for works in done.values() for work in works)
     assert [r.until for r in baseline] == [until(r, 3 * latest) for r in baseline]
     assert [seeds.place(r.seed) for r in baseline] == [0, 1, 2]

@@ -232,6 +232,18 @@ def test_no_target_to_be_found(tmp_path):
         slalom.race(task, **options(tmp_path))
 
 
+def test_a_target_that_takes_no_training_is_none(tmp_path):
+    with pytest.raises(InputError, match=r"the untrained model has loss 0\.\d+ on .*; choose one"):
+        slalom.race(small_task(metric="loss", target=10.0), **options(tmp_path / "it"))
+    assert not (tmp_path / "it").exists()
+
+
+def test_a_target_that_cannot_be_held_is_none(tmp_path):
+    task = small_task(max_steps=10)
+    with pytest.raises(InputError, match="is 2 evaluations, and a target is held over 3"):
+        slalom.race(task, **options(tmp_path / "it"))
+
+
 def test_bgd_pays_for_all_samples(tmp_path):
     result = slalom.race(small_task(), **options(tmp_path, entrants=["BGD", "SGD"], points_each=3))
     bgd = next(s for s in result.standings if s.rule == "BGD")

@@ -17,6 +17,7 @@ from slalom.racing.events import Moved
 from slalom.racing.ray import _Actor
 from slalom.racing.result import Result
 from slalom.racing.runner import History, Request, checkpoint_of
+from slalom.racing.status import Stage, Status
 from slalom.racing.trainer import Runs
 from slalom.train import Run
 from small import ENTRANTS, small_task
@@ -176,15 +177,31 @@ def test_nothing_is_kept_of_who_is_through(tmp_path: Path) -> None:
 
 
 def test_a_finished_race_leaves_no_checkpoints(tmp_path: Path, raced: Result) -> None:
-    most = 0
+    """Nor do its heats, nor a run of the finals that is over."""
+    left: dict[str, list[int]] = {stage: [] for stage in Stage}
 
-    def watch(_: object) -> None:
-        nonlocal most
-        most = max(most, len(list((tmp_path / "it").glob("checkpoints-*/*.pt"))))
+    def watch(event: object) -> None:
+        if isinstance(event, Moved):
+            left[event.stage].append(len(list((tmp_path / "it").glob("checkpoints-*/*.pt"))))
 
-    assert found(race(tmp_path / "it", watch=watch)) == found(raced)
-    assert 1 < most <= len(ENTRANTS) * (4 + 2) + 6  # what heats add, and those of a look
+    result = race(tmp_path / "it", watch=watch)
+    assert found(result) == found(raced)
+    ran = sum(c.stage == Stage.HEAT for c in result.curves)
+    through = sum(c.stage == Stage.HEAT and c.status == Status.REACHED for c in result.curves)
+    assert 1 < max(left[Stage.HEAT]) <= ran - through
+    # one is past the target at its end, and has yet to hold it
+    assert max(left[Stage.FINAL] + left[Stage.BASELINE]) <= 1
     assert [p.name for p in (tmp_path / "it").iterdir()] == ["ledger.sqlite"]
+
+
+def test_no_update_is_made_twice(
+    tmp_path: Path, updates: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor where a run goes on past its end, to show that it holds the target."""
+    monkeypatch.setattr(trainer, "DEAR", 60.0)
+    monkeypatch.setattr(stopwatch, "Run", None)  # nothing is timed
+    result = race(tmp_path / "it")
+    assert len(updates) == sum(c.step[-1] for c in result.curves) + 1  # the task's first losses
 
 
 def test_an_interrupted_race_goes_on_from_its_checkpoints(

@@ -189,8 +189,8 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         f"{design.error:.0%} over all rivals and looks (`slalom.racing.sequential`). Before that "
         f"can decide, a rival is out that is *behind*: on {design.evidence} seeds or more it took "
         f"{design.far:g} times as long as the leader, or was stopped there, which by the noise "
-        f"seen so far an equal would with a chance of {design.luck:.0%}; so that may err once more in "
-        "a hundred for each equal of the leader. What the "
+        f"seen so far an equal would with a chance of {design.luck:.0%}, over all looks; that is "
+        "added for each equal of the leader. What the "
         f"fastest needs is {BASE:.0f} steps, seen every {STRIDE:.0f}. The noise is the standard "
         "deviation of the logarithm of the ratio of two equals: normal (smooth), exponential "
         "(skewed), or Student's t with 3 degrees of freedom (heavy).",
@@ -215,7 +215,8 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
     lines += [
         "",
         "What is told of a true ratio where the faster won (geometric mean), and how many of all "
-        f"intervals held it (at least {1 - design.error:.0%} is meant):",
+        f"intervals held it (at least {1 - design.error:.0%} is meant). Where most runs of the slower "
+        f'were stopped, at {design.far:g} times, what is told is "at least":',
         "",
         _row("noise", "1.0 held", *(x for r in RATIOS[1:] for x in (f"{r} told", "held"))),
         _row("---", *["---:"] * (1 + 2 * len(RATIOS[1:]))),

@@ -15,6 +15,7 @@ from slalom.errors import InputError
 from slalom.plain import unprintable
 from slalom.racing.entrants import Family, families
 from slalom.racing.fingerprint import fingerprint, fingerprint_of
+from slalom.racing.runner import HOLD
 from slalom.racing.seeds import FINALS, MOST
 from slalom.racing.sequential import STANDARD, Design
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
@@ -86,6 +87,11 @@ class Options:
         for what, name in (("name", task.name), ("metric's name", task.metric.name)):
             if not isinstance(name, str) or unprintable(name):
                 raise InputError(f"the task's {what} is {name!r}; it must be text that shows")
+        if task.target is not None and (fits := task.max_steps // task.eval_every) <= HOLD:
+            raise InputError(
+                f"max_steps {task.max_steps} with eval_every {task.eval_every} is {fits} "
+                f"evaluations, and a target is held over {HOLD + 1}; evaluate more often"
+            )
         if self.batch_sizes is None:
             return
         sizes = list(self.batch_sizes)

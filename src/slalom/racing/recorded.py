@@ -43,6 +43,8 @@ class Recorded(Runner):
         missing = []
         for request in requests:
             known = self._ledger.history(request.entrant.number, request.seed)
+            if known.step < request.known.step:  # it was not recorded yet
+                known = request.known
             if known.ended or known.step >= request.until or self._through(known):
                 yield request, _until(known, request.until)
             else:
@@ -179,10 +181,16 @@ def checkpoints(ledger: Ledger) -> Iterator[Path]:
 def _first_losses(task: Task, seed: int) -> list[str]:
     """The untrained model's on the first batch and the validation set, to three digits.
 
-    They tell a task from another of the same name and sizes.
+    They tell a task from another of the same name and sizes. Raises :class:`InputError` if the
+    target is met by them.
     """
     with one_thread():
         run = Run(task, lambda parameters: torch.optim.SGD(parameters, lr=0.0), seed)
         run.advance(1)
         evaluation = run.evaluate()
+    if task.reached(evaluation.metric):
+        raise InputError(
+            f"the untrained model has {task.metric.name} {evaluation.metric:.4g} on the validation "
+            f"data, and the target is {task.target:.4g}; choose one that takes training"
+        )
     return [f"{loss:.3g}" for loss in (evaluation.train_loss, evaluation.valid_loss)]

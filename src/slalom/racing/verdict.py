@@ -57,8 +57,8 @@ def verdict(facts: Facts) -> Verdict:
         return Verdict("The race was interrupted before its finals.", None, False)
     if facts.judgement.leader is None:
         return _nobody(facts, goal)
-    rivals = [_rival(facts, s) for s in standings if s.call is not None]
-    rivals = [r for r in rivals if r is not None]
+    known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
+    rivals = [r for _, r in known]
     tied = [r for r in rivals if r.call not in OUT]
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if unfinished:
@@ -77,7 +77,8 @@ def verdict(facts: Facts) -> Verdict:
         )
     else:
         text = f"{first.label} reaches {goal} soonest, in {_took(first)}"
-    evidence = "; ".join(_evidence(facts, r) for r in (tied or rivals)[:2])
+    shown = [(s, r) for s, r in known if r.call not in OUT] or known
+    evidence = "; ".join(_evidence(facts, s, r) for s, r in shown[:2])
     return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
 
 
@@ -144,8 +145,7 @@ def _full(s: Standing) -> bool:
     return s.status in (Status.NOT_REACHED, Status.DIVERGED, Status.FAILED)
 
 
-def _evidence(facts: Facts, rival: Rival) -> str:
-    standing = next(s for s in facts.standings if s.label == rival.label)
+def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
     if rival.call == Call.BEHIND:
         return f"{rival.label} takes {standing.told}"
     work = rival.work
