@@ -215,8 +215,8 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
     lines += [
         "",
         "What is told of a true ratio where the faster won (geometric mean), and how many of all "
-        f"intervals held it (at least {1 - design.error:.0%} is meant). Where most runs of the slower "
-        f'were stopped, at {design.far:g} times, what is told is "at least":',
+        f"intervals held it (at least {1 - design.error:.0%} is meant). Where most runs of the "
+        f'slower were stopped, at {design.far:g} times, what is told is "at least":',
         "",
         _row("noise", "1.0 held", *(x for r in RATIOS[1:] for x in (f"{r} told", "held"))),
         _row("---", *["---:"] * (1 + 2 * len(RATIOS[1:]))),
