@@ -37,6 +37,7 @@ def test_who_is_behind_was_called_slower():
     """So it counts for the winner, and of equals as an error; here no test could decide."""
     found = cell(Noise("smooth", 0.01), (1.0, 3.0), 3, Design(error=1e-6))
     assert (found.found, found.seeds, found.equal) == (1, STANDARD.evidence, 0)
+    assert cell(Noise("smooth", 0.01), (1.0, 1.0, 3.0), 3).equal == 1
     unlucky = cell(Noise("smooth", 0.3, 0.4), (1.0, 1.0), 30, Design(error=1e-6, luck=0.3))
     assert 0 < unlucky.wrong < 1
 

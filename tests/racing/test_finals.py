@@ -117,6 +117,14 @@ def test_others_may_take_so_many_times_what_the_least_did():
     assert judge(finals.runs).findings["c"].call == Call.BEHIND
 
 
+def test_the_least_on_a_seed_limits_a_run_and_so_does_the_longest():
+    finals = Played({n: [100] * 5 for n in "abc"})
+    finals.runs["a"] = {0: Run(300), 1: Run(1500)}
+    finals.runs["b"] = {0: Run(200), 1: Run(100, False)}
+    assert finals.cap(0) == STANDARD.far * 200
+    assert finals.cap(1) == LONGEST
+
+
 @settings(max_examples=25, deadline=None)
 @given(tables())
 def test_no_run_goes_further_than_it_may(table):
@@ -212,6 +220,7 @@ def test_a_run_without_an_evaluation_has_taken_one_stride():
 
 def test_all_runs_are_made_where_that_is_asked_for():
     finals = Played({"a": [100] * 5, "b": [400] * 5, "c": [None] * 5}, 5)
+    finals.runs["a"][0] = Run(100)  # limits nobody
     finals.run_all()
     assert [(n, p) for n, p, _ in finals.calls[0]] == [(n, p) for p in range(5) for n in "abc"]
     assert {work for *_, work in finals.calls[0]} == {LONGEST}

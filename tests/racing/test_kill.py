@@ -206,10 +206,13 @@ def test_the_runs_of_a_look_are_asked_for_at_once(tmp_path: Path) -> None:
 
     class Counting(trainer.Trainer):
         def advance(self, requests: Sequence[Request]) -> Iterator[Any]:
-            asked.extend(len(requests) for r in requests[:1] if seeds.place(r.seed) >= 0)
+            new = [r for r in requests if seeds.place(r.seed) >= 0 and not r.known.step]
+            asked.extend([len(new)] if new else [])
             return super().advance(requests)
 
     result = race(tmp_path / "it", runner=Counting(small_task()))
+    assert sum(asked) == sum(c.stage != "heat" for c in result.curves)
+    assert asked[-1] == 3  # of the baseline
     rivals = len({c.label for c in result.curves if c.stage == "final"}) - 1
     assert asked[:2] == [3, 3 * rivals]
 

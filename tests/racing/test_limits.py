@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import slalom
@@ -15,9 +16,10 @@ from slalom.racing import seeds
 from slalom.racing.entrants import Entrant, families
 from slalom.racing.needs import typical, with_restarts
 from slalom.racing.result import Result
-from slalom.racing.runner import Request, checkpoint_of
+from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.trainer import Runs, Trainer
 from slalom.report.table import bill
+from slalom.train import Evaluation, Task
 from small import ENTRANTS, changed, small_task
 
 
@@ -59,6 +61,53 @@ def test_how_far_a_final_may_go_is_told_by_those_before_it(tmp_path: Path) -> No
     latest = max(work for works in done.values() for work in works)
     assert [r.until for r in baseline] == [until(r, 3 * latest) for r in baseline]
     assert [seeds.place(r.seed) for r in baseline] == [0, 1, 2]
+
+
+class Scripted(Runner):
+    """Its runs need so many batches of the task's size; those of the first search another number.
+
+    Batch gradient descent, evaluated every 12 of them, is let in after 8.
+    """
+
+    any_spacing = False
+
+    def __init__(self, task: Task, needs: int, first: int):
+        super().__init__(task)
+        self._needs, self._first = needs, first
+
+    def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
+        for request in requests:
+            size = self.task.n_train if request.entrant.batch_size == "all" else 16
+            needs = self._first if request.seed in seeds.heats(0) else self._needs
+            seen = (
+                Evaluation(n, n * size, 0.0, 1 / n, 1 / n, float(n * size >= 16 * needs))
+                for n in range(request.every, request.until + 1, request.every)
+            )
+            yield request, History(tuple(seen))
+
+
+def scripted(out: Path, about: Any, first: int) -> Result:
+    task = small_task(eval_every=1)
+    return slalom.race(
+        task, entrants=["SGD", "BGD"], points_each=3, seeds=3, about=about, baseline=None, out=out,
+        runner=Scripted(task, 2, first),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("about", ["settings", "rules"])
+def test_who_never_came_to_race_is_named(about: str, tmp_path: Path) -> None:
+    result = scripted(tmp_path, about, 2)
+    assert [s.rule for s in result.standings] == ["SGD"]
+    assert [n for n in result.notes if n.startswith("BGD did not race: the best was at the target")]
+
+
+def test_who_does_not_come_to_race_in_some_search_is_as_in_the_first(tmp_path: Path) -> None:
+    result = scripted(tmp_path, "rules", 10)
+    sgd, bgd = result.standings
+    assert (sgd.rule, bgd.rule) == ("SGD", "BGD")
+    assert len(set(sgd.settings)) == 3
+    assert bgd.settings == 3 * bgd.settings[:1]
+    assert not [n for n in result.notes if "did not race" in n]
 
 
 def test_the_race_pays_after_what_it_cost_over_what_it_saves(raced: Result, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Race:
         """Who stands for each rule on the seed of the finals at this place.
 
         The same everywhere where settings are raced; where rules are, what a search of its own
-        found for this seed.
+        found for this seed; what the first one found, where another never came to a rule.
         """
         study = place if self.options.about == "rules" else 0
         if study not in self._searches:
@@ -124,13 +124,21 @@ class Race:
             self._tell(text)
             found = self._search(study).chosen
             if study == 0:
+                self._tell_of_absent(found)
                 self._space_evaluations(found)
             spacing = self.ledger.meta.get("finals_every") or self.task.eval_every
-            self._searches[study] = {
+            here = {
                 label: replace(s, lane=replace(s.lane, spacing=spacing))
                 for label, s in found.items()
             }
+            self._searches[study] = self._searches.get(0, {}) | here
         return self._searches[study]
+
+    def _tell_of_absent(self, found: Mapping[str, Contender]) -> None:
+        for family in self.options.field:
+            if family.label not in found:
+                text = "the best was at the target long before its first evaluation was due"
+                self._tell(f"{family.label} did not race: {text}", note=True)
 
     def _space_evaluations(self, found: Mapping[str, Contender]) -> None:
         """Evaluate more often in the finals, where too few would tell one rule from another."""
