@@ -23,8 +23,10 @@ import slalom
 from slalom.errors import InputError
 from slalom.racing import seeds, stopwatch, trainer
 from slalom.racing.crew import Processes
+from slalom.racing.events import Moved
 from slalom.racing.result import Result
 from slalom.racing.runner import Request
+from slalom.racing.status import Stage
 from small import ENTRANTS, INTERRUPTIBLE, small_task
 
 FILE = "from small import small_task\nmine = small_task()\n"
@@ -32,6 +34,9 @@ COMMAND = ["--entrants", ",".join(ENTRANTS), "--points", "4", "--seeds", "3", "-
 
 HEATS = 60
 """Evaluations of the heats, about."""
+
+SO_FAR = "The race was interrupted; so far "
+UNTOLD = "The race was interrupted in its finals, before anything could be told."
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="finds a race's workers in /proc"
@@ -182,12 +187,31 @@ def test_ctrl_c_ends_cleanly(file: Path, workers: str, presses: int) -> None:
         time.sleep(0.005)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert stdout.startswith("The race was interrupted before anyone had won it.")
+    assert stdout.startswith(("The race was interrupted before its finals.", SO_FAR, UNTOLD))
     again = stderr.removeprefix("interrupted; go on with: slalom ").split()
     assert again == [
         "race", str(file), *COMMAND, "--out", str(out), "--workers", workers, "--resume"
     ]  # fmt: skip
     assert not any(map(alive, below))
+
+
+@pytest.mark.parametrize(("runs", "told"), [(1, UNTOLD), (3, UNTOLD), (9, SO_FAR)])
+def test_a_race_interrupted_in_its_finals_says_no_more_than_it_knows(
+    runs: int, told: str, tmp_path: Path
+) -> None:
+    moved = 0
+
+    def stop(event: object) -> None:
+        nonlocal moved
+        moved += isinstance(event, Moved) and event.stage == Stage.FINAL
+        if moved == runs:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        race(tmp_path / "it", seeds=5, watch=stop)
+    found = Result(tmp_path / "it")
+    assert sum(c.stage == Stage.FINAL for c in found.curves) == runs
+    assert found.verdict.text.startswith(told)
 
 
 def race(out: Path, **options: object) -> Result:

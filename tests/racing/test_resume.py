@@ -121,7 +121,9 @@ TASKS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "cap": (lambda: {"max_steps": 300}, "max_steps 200, and this one has 300"),
     "batches": (lambda: {"batch_size": 32}, "batch_size 16, and this one has 32"),
     "replacement": (lambda: {"replacement": True}, "replacement False, and"),
-    "direction": (lambda: {"higher_is_better": False}, "higher_is_better True, and"),
+    "direction": (
+        lambda: {"higher_is_better": False, "target": 0.1}, "higher_is_better True, and"
+    ),
     "held out": (lambda: {"held_out": False}, "validates_on_train False, and"),
     "built-in metric": (lambda: {"metric": "accuracy"}, "in its metric,"),
     "metric of that name": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def _all_are_dear(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def updates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the updates that are made."""
     made: list[int] = []
     advance = Run.advance

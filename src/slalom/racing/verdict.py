@@ -55,12 +55,15 @@ def verdict(facts: Facts) -> Verdict:
     first = standings[0] if standings else None
     if first is None or not first.seeds:
         return Verdict("The race was interrupted before its finals.", None, False)
+    unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None:
+        if unfinished:
+            text = "The race was interrupted in its finals, before anything could be told."
+            return Verdict(text, None, False)
         return _nobody(facts, goal)
     known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
     rivals = [r for _, r in known]
     tied = [r for r in rivals if r.call not in OUT]
-    unfinished = not facts.meta.get("finished") and facts.judgement.running
     if unfinished:
         text = f"The race was interrupted; so far {first.label} leads at {goal}, in {_took(first)}."
         return Verdict(text, first.label, True, tuple(rivals))
