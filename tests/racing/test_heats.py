@@ -204,5 +204,16 @@ def test_who_was_dropped_gets_another_chance_where_nobody_arrives() -> None:
     assert any(s.status == Status.NOT_REACHED for s in everyone(found))
 
 
+def test_who_is_further_than_the_best_took_keeps_what_is_known_of_it() -> None:
+    """It was behind after a heat in which another arrived, and is not asked for less."""
+
+    def curve(label: str, rate: float, seed: int, step: int) -> float:
+        return bowl(0.2, 45 if label == "quick" else 200)(rate, step)
+
+    found = heats(curve, "quick", "near", schedule=Schedule(behind=math.inf))
+    assert found.best < 60
+    assert found.contenders["near"][2].done == 80
+
+
 def everyone(found: Heats) -> list[Contender]:
     return [s for own in found.contenders.values() for s in own]

@@ -116,6 +116,15 @@ class Contender:
         first = next(known, None)
         return self.lane.work(first) if first else math.inf
 
+    def after(self, history: History, unfinished: Status) -> Status:
+        """What has become of a run of it; ``unfinished`` where it could go on."""
+        if history.ended:
+            return history.ended
+        if history.crossing(self.task):
+            return Status.REACHED
+        spent = history.step >= self.lane.until(float(self.task.max_steps))
+        return Status.NOT_REACHED if spent else unfinished
+
     def _until(self, work: float) -> tuple[Evaluation, ...]:
         known = self.history.evaluations
         return tuple(e for e in known if self.lane.work(e) <= work + 1e-9)

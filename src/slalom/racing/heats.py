@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from slalom.racing.contender import Contender, Lane, last_loss
 from slalom.racing.entrants import Entrant, Family, points
-from slalom.racing.runner import HOLD, History, Request, Runner
+from slalom.racing.runner import HOLD, Request, Runner
 from slalom.racing.schedule import STANDARD, Schedule
 from slalom.racing.status import Status
 from slalom.train import Task
@@ -363,22 +363,16 @@ class Heats:
             for s in racing
         ]  # fmt: skip
         by_number = {s.entrant.number: s for s in racing}
+        # who is further already is not taken back
+        requests = [r for r in requests if r.known.step < r.until]
         for request, history in self._runner.advance(requests):
             contender = by_number[request.entrant.number]
             if twin:
                 contender.twin = history
             else:
                 contender.history = history
-                contender.status = self._status(contender, history)
+                contender.status = contender.after(history, Status.RUNNING)
             self._report(contender, seed)
-
-    def _status(self, contender: Contender, history: History) -> Status:
-        if history.ended:
-            return history.ended
-        if history.crossing(self.task):
-            return Status.REACHED
-        spent = history.step >= contender.lane.until(float(self.task.max_steps))
-        return Status.NOT_REACHED if spent else Status.RUNNING
 
 
 def _rate(contender: Contender) -> float:

@@ -285,7 +285,9 @@ class Race:
                     continue
                 number, seed = request.entrant.number, request.seed
                 contender, found[number, seed] = lanes[number], history
-                self._record(contender, seed, stage, history, self._end(contender, history))
+                self._record(
+                    contender, seed, stage, history, contender.after(history, Status.STOPPED)
+                )
             requests = pending
         return [found[s.entrant.number, seed] for s, seed, _ in legs]
 
@@ -299,15 +301,6 @@ class Race:
                 break
             past += 1
         return HOLD + 1 - past if past else 0
-
-    def _end(self, contender: Contender, history: History) -> Status:
-        """What has become of a run that goes no further."""
-        if history.ended:
-            return history.ended
-        if history.crossing(self.task):
-            return Status.REACHED
-        spent = history.step >= contender.lane.until(float(self.task.max_steps))
-        return Status.NOT_REACHED if spent else Status.STOPPED
 
     def _record(
         self, contender: Contender, seed: int, stage: Stage, history: History, status: Status
