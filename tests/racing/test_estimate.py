@@ -192,7 +192,7 @@ def test_estimates_rest_on_the_seeds_that_were_judged():
 
 def test_who_is_far_behind_is_told_as_it_was_seen():
     """It was found by how often, not by how much; so nothing is drawn towards 1."""
-    slow, fast = of(*[22, 26, 30, 21]), of(*[10] * 4)
+    slow, fast = of(*[22, 26, 30, 21, 25]), of(*[10] * 5)
     judgement = judge({"slow": slow, "fast": fast})
     assert judgement.findings["slow"].call == Call.BEHIND
     found = estimates({"slow": slow, "fast": fast}, judgement)["slow"]

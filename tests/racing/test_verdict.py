@@ -65,11 +65,11 @@ def test_a_tie_is_no_win():
 
 
 def test_who_was_stopped_is_told_by_how_much():
-    stopped = runs(*(1.5 * w for w in NEAR[:4]), arrived=False)
-    found = verdict(facts({"A": runs(*NEAR[:4]), "B": stopped}))
+    stopped = runs(*(1.5 * w for w in NEAR[:5]), arrived=False)
+    found = verdict(facts({"A": runs(*NEAR[:5]), "B": stopped}))
     assert found.winner == "A"
     assert found.text == (
-        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 3 of 3 seeds."
+        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 5 of 5 seeds."
     )
 
 

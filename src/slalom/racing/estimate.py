@@ -43,7 +43,7 @@ class Estimate:
 def interval(low: float, high: float) -> str:
     """An interval of ratios in words, which stopped runs may leave open on either side."""
     if low <= 0 and high == math.inf:
-        return "or any other"
+        return "no bound"
     if high == math.inf:
         return f"{low:.2f} or more"
     return f"{low:.2f} to {high:.2f}" if low > 0 else f"{high:.2f} or less"

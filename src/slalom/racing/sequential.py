@@ -335,7 +335,8 @@ class _Finals:
         By the noise of their runs, or because one does not arrive; both as with the leader and
         with those who are not far behind it on most seeds.
         """
-        squares, freedom, arrived, missed = 0.0, 0, 0.5, 0.5
+        # a miss that was not seen: few runs tell little of how often one does not arrive
+        squares, freedom, arrived, missed = 0.0, 0, 0.5, 1.0
         for name in self.racing:
             seeds, far = (1, 0) if name == leader else self._far(leader, name)
             if 2 * far >= seeds:
