@@ -73,18 +73,22 @@ def _plot(title: str, figure: go.Figure) -> str:
 
 def _standings(result: Result) -> str:
     palette = figures.colours(result)
-    head = ("", "entrant", *(_text(column.head(result)) for column in COLUMNS))
+    kinds = ["words" if column.words else "number" for column in COLUMNS]
+    head = '<th scope="col"></th><th scope="col">entrant</th>' + "".join(
+        f'<th scope="col" class="{kind}">{_text(column.head(result))}</th>'
+        for kind, column in zip(kinds, COLUMNS, strict=True)
+    )
     rows = []
     for s in result.standings:
         dot = f'<span class="dot" style="background:{palette[s.rule]}"></span>'
-        values = "".join(f'<td class="number">{_text(column.cell(s))}</td>' for column in COLUMNS)
+        values = "".join(
+            f'<td class="{kind}">{_text(column.cell(s))}</td>'
+            for kind, column in zip(kinds, COLUMNS, strict=True)
+        )
         rows.append(
             f"<tr><td>{s.place}</td><th scope='row'>{dot}{_text(s.label)}</th>{values}</tr>"
         )
-    return (
-        "<table><thead><tr>" + "".join(f'<th scope="col">{h}</th>' for h in head)
-        + "</tr></thead><tbody>" + "".join(rows) + "</tbody></table>"
-    )  # fmt: skip
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _facts(result: Result) -> str:

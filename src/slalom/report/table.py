@@ -21,10 +21,12 @@ class Column:
     Attributes:
         title: its head; ``{metric}`` becomes the task's.
         cell: what stands in the row of a standing.
+        words: whether that is words, which may be broken into lines, and not a number.
     """
 
     title: str
     cell: Callable[[Standing], str]
+    words: bool = False
 
     def head(self, result: Result) -> str:
         """Its head in the table of a race."""
@@ -47,7 +49,7 @@ COLUMNS = (
     Column("steps", lambda s: _number(s.steps_to_target, ",.0f")),
     Column("seconds", lambda s: _number(s.seconds_to_target, ".2f")),
     Column("samples", lambda s: _number(s.samples_to_target, ",.0f")),
-    Column("beside the first", lambda s: s.told),
+    Column("beside the first", lambda s: s.told, words=True),
 )
 """What the standings tell of each entrant. A further column is one more line here."""
 
@@ -58,7 +60,7 @@ def standings(result: Result) -> Table:
     table.add_column("")
     table.add_column("entrant", no_wrap=True)
     for column in COLUMNS:
-        table.add_column(Text(column.head(result)), justify="right")
+        table.add_column(Text(column.head(result)), justify="left" if column.words else "right")
     for s in result.standings:
         cells = [s.label, *(column.cell(s) for column in COLUMNS)]
         row = [Text(str(s.place)), *map(Text, cells)]  # no text of the user's is markup
