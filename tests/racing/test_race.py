@@ -405,3 +405,23 @@ def test_a_task_by_name_needs_no_more(tmp_path):
     assert isinstance(result, Result)
     assert result.meta["spec"] == "diabetes"
     assert isinstance(small_task(), Task)
+
+
+def test_a_full_race_runs_all_on_all_seeds(tmp_path):
+    result = slalom.race(small_task(max_steps=60), **options(tmp_path, full=True, seeds=4))
+    assert {len(own) for own in result.finals.values()} == {4}
+    for own in result.finals.values():
+        assert all(r.arrived or r.ended or r.work >= 60 for r in own.values())
+    assert "finals: the share of seeds" in result.report().read_text()
+    assert result.meta["again"].endswith("full=True)  # with your own task")
+
+
+def test_rules_are_judged_by_a_search_for_every_seed(tmp_path):
+    result = slalom.race(small_task(), **options(tmp_path, about="rules", seeds=3))
+    assert [s.label for s in result.standings] == [s.rule for s in result.standings]
+    for s in result.standings:
+        assert len(s.settings) == s.seeds == 3
+        assert all(label.startswith(f"{s.rule}(lr=") for label in s.settings)
+    assert len({label for s in result.standings for label in s.settings}) > 3
+    heats = {c.seed for c in result.curves if c.stage == "heat"}
+    assert heats == {0, 1, 2, 3, 4, 5}
