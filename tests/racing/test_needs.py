@@ -12,8 +12,6 @@ from slalom.racing.needs import (
     Run,
     at_the_first,
     chance_to_arrive,
-    evaluations,
-    finer,
     log_ratio,
     one_evaluation_apart,
     runs,
@@ -120,15 +118,6 @@ def test_what_is_typical_counts_those_that_never_arrived():
     assert typical(of(1, 2, None)) == 2
     assert typical(of(1, None, None)) == math.inf
     assert typical({}) == math.inf
-
-
-def test_how_many_evaluations_a_run_holds():
-    assert evaluations(of(30, 50, 70, None, stride=10)) == 5
-    assert evaluations(of(30, 50)) == math.inf
-    assert evaluations(of(None, stride=10)) == math.inf
-    assert finer(of(50, stride=10)) == 4
-    assert finer(of(500, stride=10)) == 1
-    assert finer(of(None, stride=10)) == 1
 
 
 def test_what_was_reached_at_the_first_evaluation_is_told():

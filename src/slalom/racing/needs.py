@@ -124,20 +124,6 @@ def typical(of: Runs) -> float:
 # What the spacing of the evaluations can tell apart.
 
 
-def evaluations(of: Runs) -> float:
-    """The median number of evaluations that a run holds until it arrives; infinite if none does."""
-    held = [r.work / r.stride if r.stride else math.inf for r in of.values() if r.arrived]
-    return statistics.median(held) if held else math.inf
-
-
-def finer(of: Runs, wanted: float = EVALUATIONS) -> float:
-    """How many times as often runs are to be evaluated to hold ``wanted`` until they arrive.
-
-    1 if they do already.
-    """
-    return max(1.0, wanted / evaluations(of))
-
-
 def at_the_first(of: Runs) -> bool:
     """Whether most runs that arrived did so at their first evaluation, if not before."""
     there = [r.work <= r.stride for r in of.values() if r.arrived]

@@ -21,7 +21,7 @@ from slalom.racing.ledger import Ledger
 from slalom.racing.options import Options
 from slalom.racing.runner import History, Request, Runner
 from slalom.racing.trainer import one_thread
-from slalom.train import Run, Task
+from slalom.train import Evaluation, Run, Task
 from slalom.version import __version__
 
 CHECKPOINT = re.compile(r"\.?\d+-\d+\.pt(-[0-9a-f]{8})?")
@@ -74,7 +74,13 @@ def opened(
         if out is None:
             raise InputError("resume needs out (--out), the folder of the race to go on with")
         return _gone_on_with(Path(out), task, options)
-    ours = _identity(task, options)
+    untrained = _untrained(task, options.seed)
+    if task.reached(untrained.metric):
+        raise InputError(
+            f"the untrained model has {task.metric.name} {untrained.metric:.4g} on the validation "
+            f"data, and the target is {task.target:.4g}; choose one that takes training"
+        )
+    ours = _identity(task, options, untrained)
     now = datetime.now().astimezone()
     versions = {
         "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
@@ -130,14 +136,16 @@ def _more() -> Iterator[str]:
     yield from (f"-{i}" for i in itertools.count(2))
 
 
-def _identity(task: Task, options: Options) -> dict[str, Any]:
-    return options.record(task) | {"first_losses": _first_losses(task, options.seed)}
+def _identity(task: Task, options: Options, untrained: Evaluation) -> dict[str, Any]:
+    """What a race is; the first losses tell a task from another of the same name and sizes."""
+    losses = [f"{loss:.3g}" for loss in (untrained.train_loss, untrained.valid_loss)]
+    return options.record(task) | {"first_losses": losses}
 
 
 def _gone_on_with(folder: Path, task: Task, options: Options) -> Ledger:
     with contextlib.closing(Ledger(folder / "ledger.sqlite", read_only=True)) as ledger:
         before = ledger.meta
-    ours = _identity(task, options)
+    ours = _identity(task, options, _untrained(task, options.seed))
     theirs_of, ours_of = before["fingerprints"], ours.pop("fingerprints")
     for name, value in ours.items():
         if before[name] != value:
@@ -178,19 +186,9 @@ def checkpoints(ledger: Ledger) -> Iterator[Path]:
             folder.rmdir()
 
 
-def _first_losses(task: Task, seed: int) -> list[str]:
-    """The untrained model's on the first batch and the validation set, to three digits.
-
-    They tell a task from another of the same name and sizes. Raises :class:`InputError` if the
-    target is met by them.
-    """
+def _untrained(task: Task, seed: int) -> Evaluation:
+    """The untrained model, after a first batch at a learning rate of zero."""
     with one_thread():
         run = Run(task, lambda parameters: torch.optim.SGD(parameters, lr=0.0), seed)
         run.advance(1)
-        evaluation = run.evaluate()
-    if task.reached(evaluation.metric):
-        raise InputError(
-            f"the untrained model has {task.metric.name} {evaluation.metric:.4g} on the validation "
-            f"data, and the target is {task.target:.4g}; choose one that takes training"
-        )
-    return [f"{loss:.3g}" for loss in (evaluation.train_loss, evaluation.valid_loss)]
+        return run.evaluate()
