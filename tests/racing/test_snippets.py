@@ -17,8 +17,9 @@ from torch import nn
 
 import slalom
 from slalom.optim.registered import CLASSES
-from slalom.racing.entrants import Entrant, Family, families, points
+from slalom.racing.entrants import Entrant, Family, families
 from slalom.racing.snippet import Recipe
+from slalom.racing.space import points
 
 Made = Callable[[nn.Module], torch.optim.Optimizer]
 
@@ -171,8 +172,8 @@ def test_groups_with_their_own_options() -> None:
     )  # fmt: skip
     entrant = Entrant(0, families(["Adam"])[0], {"lr": 0.01})
     model = nn.Linear(5, 2)
-    snippet = entrant.snippet("task.parameters(model)")
+    snippet = entrant.snippet("task.parameters(model, lr=0.01)")
     made = written_out(snippet, {"task": task})(model)
     expected = entrant.optimizer(task.parameters(model))
+    assert [g["lr"] for g in made.param_groups] == [0.005, 0.01]
     assert [g["lr"] for g in made.param_groups] == [g["lr"] for g in expected.param_groups]
-    assert [g["lr"] for g in made.param_groups] == [0.5, 0.01]

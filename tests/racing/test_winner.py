@@ -174,7 +174,7 @@ def test_groups_of_parameters_are_in_the_snippet(tmp_path: Path) -> None:
         task, entrants=["sgd"], points_each=2, seeds=3, baseline=None, out=tmp_path
     )
     assert result.winner is not None
-    assert "SGD(task.parameters(model), lr=" in result.winner.snippet()
+    assert "SGD(task.parameters(model, lr=" in result.winner.snippet()
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,9 @@ def task():
 """
 MEDIAN = """
 
-@metric(higher_is_better=False)
-def median_error(outputs: Tensor, targets: Tensor) -> float:
-    return (outputs - targets).abs().median().item()
+@metric(higher_is_better=False, of="values")
+def median_error(predicted: Tensor, true: Tensor) -> float:
+    return (predicted - true).abs().median().item()
 """
 USE = """
 import slalom, slalom.tasks

@@ -146,7 +146,7 @@ def test_how_a_function_reduces_is_measured(n, total, seed):
         each = (o - t).square().mean(1)
         return each.sum() if total else each.mean()
 
-    found = reduction_of(loss, lambda: (outputs, targets, n))
+    found = reduction_of(loss, lambda: (lambda pair: loss(*pair), (outputs, targets), n))
     assert found.kind == ("sum" if total else "mean")
 
 

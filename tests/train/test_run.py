@@ -299,7 +299,7 @@ class Pairs(Dataset):
     "data",
     [
         Pairs(),
-        DataLoader(Pairs(), batch_size=16),
+        DataLoader(Pairs(), batch_size=16, shuffle=True),
         TensorDataset(INPUTS, CLASSES),
         (INPUTS.numpy(), CLASSES.numpy()),
         (INPUTS.double().numpy(), CLASSES.numpy()),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset, TensorDataset
 
 from slalom.errors import InputError
 from slalom.train import Task
@@ -22,6 +22,19 @@ BAD[7, 1] = math.nan
 LATE = torch.cat([Y[:19], torch.tensor([2])])
 SHARED = nn.Linear(3, 2)
 PAIRS = TensorDataset(X, Y)
+
+
+class Fickle(Sampler):
+    """Draws by what is no function of a seed."""
+
+    times = 0
+
+    def __iter__(self):
+        Fickle.times += 1
+        return iter(range(Fickle.times % 20, 20))
+
+    def __len__(self):
+        return 20
 
 
 class Listed(Dataset):
@@ -82,8 +95,9 @@ def frozen() -> nn.Module:
         ({"model": lambda: SHARED}, "model() returns the same parameters each time"),
         ({"metric": "r2", "loss": nn.MSELoss(), "model": lambda: nn.Linear(3, 1),
           "train": (X, X[:, :1]), "valid": (X[:1], X[:1, :1])}, "is not a number on the 1 samples"),
-        ({"train": DataLoader(PAIRS, sampler=WeightedRandomSampler([1.0] * 20, 20))},
-         "the DataLoader of train draws by a WeightedRandomSampler"),
+        ({"train": DataLoader(PAIRS, sampler=Fickle())},
+         "the Fickle of train gives another order each time it is asked with the same seed"),
+        ({"train": DataLoader(PAIRS, batch_size=None)}, "the DataLoader of train has batch_size="),
         ({"valid": (X[:, :2], Y)},
          "the model fails on inputs of shape (20, 2), 20 samples of valid"),
         ({"train": (X, Y[:19])}, "train has 20 inputs and 19 targets; each input needs one"),

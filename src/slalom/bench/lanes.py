@@ -23,7 +23,7 @@ from slalom.racing.status import Status
 from slalom.racing.trainer import one_thread
 from slalom.train import Evaluation, Task
 from slalom.train.batches import Batches
-from slalom.train.evaluation import CHUNK
+from slalom.train.evaluation import read
 from slalom.train.metrics import METRICS
 from slalom.train.run import BLOWN
 
@@ -127,11 +127,18 @@ def stacks(task: Task) -> bool:
     (torch's recurrent layers and sparse gradients cannot be). Noise of a model's own is not looked
     for.
     """
-    if task.train.arrays is None or task.valid.arrays is None or task.n_valid > CHUNK:
+    if (
+        task.train.arrays is None
+        or task.valid.arrays is None
+        or task.chunk(task.valid) < task.n_valid
+    ):
         return False
     if task.parameter_groups is not None or task.replacement or task.device.type != "cpu":
         return False
     base = task.make_model(0)
+    pairs = [isinstance(a, tuple) and len(a) == 2 for a in (task.train.arrays, task.valid.arrays)]
+    if not all(pairs) or not task.plainly_trained or not task.train.order.plain:
+        return False
     stacked = {name: torch.stack([p, p]) for name, p in base.named_parameters()}
     inputs, targets = (a[:2].expand(2, 2, *a.shape[1:]) for a in task.train.arrays)
     try:
@@ -188,9 +195,11 @@ def _metrics(task: Task, outputs: Tensor, losses: list[list[float]]) -> list[lis
     """The metric of each run; the accuracy of logits (n, classes) of all of them at once."""
     assert task.valid.arrays is not None
     truth = task.valid.arrays[1]
+    if task.metric.of == "loss":
+        return [[float(task.metric.measure(loss)) for loss in row] for row in losses]
     if task.metric is METRICS["accuracy"] and outputs.dim() == 4 and truth.dim() == 1:
         return (outputs.argmax(3) == truth).double().mean(2).tolist()
     return [
-        [float(task.metric.measure(o, truth, loss)) for o, loss in zip(*one, strict=True)]
-        for one in zip(outputs, losses, strict=True)
+        [float(task.metric.measure(*read(task.metric, task.reading, o, truth))) for o in own]
+        for own in outputs
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import History
+from slalom.racing.space import searched_evenly
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
 
@@ -70,8 +71,9 @@ class Contender:
 
     @property
     def rate(self) -> float:
-        """Its learning rate; NaN if that is not searched."""
-        return self.entrant.hypers.get("lr", math.nan)
+        """Its learning rate; NaN if that is not searched in a range."""
+        ranged = searched_evenly(self.entrant.family.space, "lr") is not None
+        return self.entrant.hypers["lr"] if ranged else math.nan
 
     @property
     def to_target(self) -> float:

@@ -17,8 +17,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from slalom.plain import unprintable
-from slalom.racing.entrants import HYPER
 from slalom.racing.snippet import Recipe
+from slalom.racing.space import HYPER
 from slalom.racing.status import Stage, Status
 
 
@@ -128,6 +128,11 @@ def _text(value: Any) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool)
+
+
+def _hyper(value: Any) -> bool:
+    """Whether it is a value that an option may have been given."""
+    return value is None or isinstance(value, bool) or _number(value) or _text(value)
 
 
 def _number(value: Any) -> bool:
@@ -242,7 +247,7 @@ def _faults_of_entrants(db: sqlite3.Connection) -> str:
     entrants = db.execute("SELECT number, hypers, optimizer, arguments FROM entrant")
     for number, hypers, optimizer, arguments in entrants:
         found = _json(hypers)
-        if not _dict(_number)(found) or not all(map(HYPER.fullmatch, found)):
+        if not _dict(_hyper)(found) or not all(map(HYPER.fullmatch, found)):
             return f"the hyper-parameters of entrant {number} are {_short(hypers)}"
         try:
             Recipe.read(optimizer, arguments)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +15,11 @@ from slalom import optim
 from slalom.errors import InputError
 from slalom.plain import unprintable
 from slalom.racing.snippet import Recipe, recipe, snippet
+from slalom.racing.space import Space, sorted_out
 from slalom.rules import RULES
+from slalom.train.groups import scaled
 
 Params = Iterable[Tensor]
-Space = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Family:
     Attributes:
         label: what it is called in the race.
         make: (parameters, **hypers) -> optimizer.
-        space: hyper-parameter -> (low, high), as ``Rule.search`` writes it; ``batch_size`` may be
-            among them.
+        space: hyper-parameter -> (low, high), as ``Rule.search`` writes it, or another form that
+            :func:`slalom.racing.space.sorted_out` takes; ``batch_size`` may be among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
     """
@@ -50,12 +48,12 @@ class Entrant:
 
     number: int
     family: Family
-    hypers: Mapping[str, float]
+    hypers: Mapping[str, Any]
 
     @property
     def label(self) -> str:
         """The family's label and the hyper-parameters that were searched."""
-        values = ", ".join(f"{n}={v:.4g}" for n, v in self.hypers.items())
+        values = ", ".join(f"{n}={_shown(v)}" for n, v in self.hypers.items())
         return f"{self.family.label}({values})" if values else self.family.label
 
     @property
@@ -81,7 +79,8 @@ class Entrant:
 
     def optimizer(self, params: Params) -> torch.optim.Optimizer:
         """The entrant's optimizer for these parameters."""
-        return self.family.make(params, **self.arguments)
+        arguments = self.arguments
+        return self.family.make(scaled(params, arguments), **arguments)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,6 +93,11 @@ class Entrant:
         note = "" if size is None else f"  # in batches of {size}"
         note = "  # one update for all samples" if size == "all" else note
         return snippet(self.label, self.family.make, self.arguments, parameters, note)
+
+
+def _shown(value: Any) -> str:
+    plain = isinstance(value, bool) or not isinstance(value, int | float)
+    return str(value) if plain else f"{value:.4g}"
 
 
 def _ours(label: str, name: str, batch_size: Literal["all"] | None = None, **fixed: Any) -> Family:
@@ -125,6 +129,8 @@ def families(
     for anything else, and where two have one label.
     """
     found = _named(FIELD.values() if entrants is None else entrants)
+    if isinstance(search, str) and search != "all":
+        search = (search,)
     declared = {n.partition("[")[0] for f in found for n in f.space} | {"lr"}
     for name in search if search != "all" else ():
         if name not in declared:
@@ -132,10 +138,11 @@ def families(
                 f"no entrant declares a range of {name!r}; there are {', '.join(sorted(declared))}"
             )
     given = entrants.values() if isinstance(entrants, Mapping) else entrants or ()
-    whole = [f.space for f in given if isinstance(f, Family)] + [
-        pair[1] for pair in given if isinstance(pair, tuple)
+    spaced = [isinstance(g, Family | tuple) for g in given] or [False] * len(found)
+    return [
+        _searched(family, "all" if own else search, batch_sizes)
+        for family, own in zip(found, spaced, strict=True)
     ]
-    return [_searched(f, "all" if f.space in whole else search, batch_sizes) for f in found]
 
 
 def _searched(
@@ -197,74 +204,9 @@ def _family(label: str | None, given: Any) -> Family:
     return Family(label or name, make, space or {})
 
 
-HYPER = re.compile(r"[^\W\d]\w*(\[\d+\])?")
-"""The name of a hyper-parameter, or of one of several: ``lr``, ``betas[1]``."""
-
-
 def _checked(family: Family) -> Family:
     """The family, if all that the record of a race says of it can be shown as it is."""
     if not isinstance(family.label, str) or not family.label or unprintable(family.label):
         raise InputError(f"an entrant is called {family.label!r}; a name must be text that shows")
-    if not isinstance(family.space, Mapping):
-        raise InputError(
-            f"the search space of {family.label} is {family.space!r}; it must be a mapping, as in "
-            '{"lr": (1e-4, 1e-1)}'
-        )
-    for hyper, bounds in family.space.items():
-        if not isinstance(hyper, str) or not HYPER.fullmatch(hyper):
-            raise InputError(
-                f"{family.label} is searched in {hyper!r}, which is no argument's name"
-            )
-        if len(bounds) != 2 or not 0 < bounds[0] < bounds[1] < math.inf:
-            raise InputError(f"the range of {hyper} is {bounds!r}; it must be (low, high) above 0")
-    return family
-
-
-NEAR_ONE = ("momentum", "alpha", "rho", "betas")
-"""Averages' memories: what counts is how far they are from 1."""
-
-
-POINTS = 4
-"""Settings of each that are tried at first, for each hyper-parameter that is searched."""
-
-
-def points(space: Space, n: int | None, seed: int) -> list[dict[str, float]]:
-    """``n`` points of a space, spread evenly; :data:`POINTS` for each dimension if None.
-
-    In one dimension at equal distances, shifted by the seed; in more, scrambled Sobol (Owen 1998),
-    where each range is cut into ``n`` equal parts and every part has one point, whatever ``n``:
-    Sobol's own balance holds for powers of two alone. Evenly in the logarithm of each value, or of
-    its distance from 1 for :data:`NEAR_ONE`; batch sizes are powers of two. Rounded to three
-    digits, so that what is shown is what was run.
-    """
-    from scipy.stats import qmc
-
-    if not space:
-        return [{}]
-    n = POINTS * len(space) if n is None else n
-    if len(space) == 1:
-        unit = (np.arange(n)[:, None] + np.random.default_rng(seed).random()) / n
-    else:
-        power = max(0, math.ceil(math.log2(n)))
-        unit = qmc.Sobol(len(space), rng=seed).random_base2(power)[:n]
-        parts = unit.argsort(axis=0).argsort(axis=0)
-        unit = (parts + unit * len(unit) % 1.0) / n
-    return [
-        {
-            name: _at(name, *bounds, float(x))
-            for (name, bounds), x in zip(space.items(), row, strict=True)
-        }
-        for row in unit
-    ]
-
-
-def _at(name: str, low: float, high: float, share: float) -> float:
-    """The value at this share of a range."""
-    if name.partition("[")[0] in NEAR_ONE and high < 1:
-        return 1 - _rounded((1 - low) * ((1 - high) / (1 - low)) ** share)
-    value = low * (high / low) ** share
-    return float(2 ** round(math.log2(value))) if name == "batch_size" else _rounded(value)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.3g}")
+    space, fixed = sorted_out(family.label, family.make, family.space)
+    return replace(family, space=space, fixed={**family.fixed, **fixed})

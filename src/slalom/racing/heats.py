@@ -14,9 +14,10 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 
 from slalom.racing.contender import Contender, Lane, last_loss
-from slalom.racing.entrants import Entrant, Family, points
+from slalom.racing.entrants import Entrant, Family
 from slalom.racing.runner import HOLD, Request, Runner
 from slalom.racing.schedule import STANDARD, Schedule
+from slalom.racing.space import points, searched_evenly
 from slalom.racing.status import Status
 from slalom.train import Task
 
@@ -96,7 +97,9 @@ class Heats:
     @property
     def extended(self) -> list[str]:
         """The labels of families that were chosen outside their range of learning rates."""
-        ranges = ((label, self.families[label].space.get("lr")) for label in self.chosen)
+        ranges = (
+            (label, searched_evenly(self.families[label].space, "lr")) for label in self.chosen
+        )
         return [n for n, r in ranges if r and not r[0] <= self.chosen[n].rate <= r[1]]
 
     def _best_of(self, label: str) -> Contender | None:
@@ -381,5 +384,5 @@ def _rate(contender: Contender) -> float:
 
 def _spacing(family: Family, points: int) -> float:
     """The ratio of neighbouring learning rates of so many points over its range."""
-    low, high = family.space.get("lr", (1.0, 1.0))
+    low, high = searched_evenly(family.space, "lr") or (1.0, 1.0)
     return max(2.0, (high / low) ** (1 / max(1, points)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Collection, Mapping
@@ -13,13 +14,18 @@ import torch
 
 from slalom.errors import InputError
 from slalom.plain import unprintable
-from slalom.racing.entrants import Family, families
+from slalom.racing.entrants import Entrant, Family, families
 from slalom.racing.fingerprint import fingerprint, fingerprint_of
 from slalom.racing.runner import HOLD
 from slalom.racing.seeds import FINALS, MOST
 from slalom.racing.sequential import STANDARD, Design
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
+from slalom.racing.space import points
+from slalom.racing.trainer import told
 from slalom.train import Task
+from slalom.train.groups import SCALED, own_options
+from slalom.train.metrics import METRICS, RANGES
+from slalom.train.rng import RandomStream
 from slalom.version import __version__
 
 FULL_SEEDS = 10
@@ -87,6 +93,17 @@ class Options:
         for what, name in (("name", task.name), ("metric's name", task.metric.name)):
             if not isinstance(name, str) or unprintable(name):
                 raise InputError(f"the task's {what} is {name!r}; it must be text that shows")
+        low, high = RANGES.get(task.metric.name, (-math.inf, math.inf))
+        known = METRICS.get(task.metric.name) is task.metric
+        if known and task.target is not None and not low <= task.target <= high:
+            hint = ""
+            if high == 1 and 1 < task.target <= 100:
+                hint = f"; {task.target:g}% is {task.target / 100:g}"
+            raise InputError(
+                f"the target is {task.metric.name} {task.target:g}, which can be {low:g} to "
+                f"{high:g}{hint}"
+            )
+        self._check_field(task)
         if task.target is not None and (fits := task.max_steps // task.eval_every) <= HOLD:
             raise InputError(
                 f"max_steps {task.max_steps} with eval_every {task.eval_every} is {fits} "
@@ -101,6 +118,29 @@ class Options:
                 f"try, between 1 and the {task.n_train} training samples"
             )
 
+    def _check_field(self, task: Task) -> None:
+        """That every entrant makes an optimizer of the task's parameters."""
+        model = task.make_model(self.seed)
+        own = own_options(task.parameters(model))
+        for family in (*self.field, *((self.usual,) if self.usual else ())):
+            if bad := sorted((own & set(family.space)) - set(SCALED)):
+                raise InputError(
+                    f"the task's parameter groups bring their own {bad[0]}, which is searched of "
+                    f"{family.label}; leave it out of one of the two"
+                )
+            entrant = Entrant(0, family, points(family.space, None, self.seed)[0])
+            try:
+                with RandomStream(0):
+                    made = entrant.optimizer(task.parameters(model))
+            except Exception as error:
+                text = f"the entrant {entrant.label} cannot be made: {told(error)}"
+                raise InputError(text) from error
+            if not callable(getattr(made, "step", None)) or not hasattr(made, "param_groups"):
+                raise InputError(
+                    f"the entrant {family.label} makes a {type(made).__name__}; it must make an "
+                    "optimizer of the parameters"
+                )
+
     def record(self, task: Task) -> dict[str, Any]:
         """What a race is: all that another must have in common with it to go on with it.
 
@@ -108,7 +148,8 @@ class Options:
         """
         usual = self.usual
         parts = {
-            "metric": task.metric, "loss": task.loss, "parameter groups": task.parameter_groups,
+            "metric": task.metric, "loss": task.objective,
+            "parameter groups": task.parameter_groups,
             "model": (task.model, task.make_model(self.seed)),
             "baseline": usual and (usual.make, usual.fixed),
             **{f"entrant {f.label}": (f.make, f.space, f.fixed, f.batch_size) for f in self.field},

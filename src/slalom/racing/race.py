@@ -25,6 +25,7 @@ from slalom.racing.status import Stage, Status
 from slalom.racing.stopwatch import stopwatch
 from slalom.racing.trainer import Trainer, told
 from slalom.train import Task
+from slalom.train.groups import SCALED
 
 CHECKS, MOST_OF_THEM = 5, 4
 """Fresh seeds on which a target is checked, and how many of them must reach it."""
@@ -201,8 +202,10 @@ class Race:
         entrant = Entrant(len(self.entrants), family, hypers)
         self.entrants.append(entrant)
         parameters = "model.parameters()"
-        if self.task.parameter_groups is not None:
-            parameters = "task.parameters(model)"
+        if self.task.parameter_groups is not None or any(self.task.objective.modules_that_learn()):
+            base = {n: v for n, v in entrant.arguments.items() if n in SCALED}
+            given = ["model", *(f"{name}={value!r}" for name, value in base.items())]
+            parameters = f"task.parameters({', '.join(given)})"
         self.ledger.enter(entrant, Lane.of(self.task, entrant).batch, parameters)
         return entrant
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from slalom import optim
 from slalom.errors import InputError
+from slalom.train.groups import scaled
 
 PUBLIC = {"torch.optim": torch.optim, "slalom.optim": optim}
 """Where everyone finds classes: those that a record alone can name. What both have is torch's."""
@@ -48,7 +49,7 @@ class Recipe:
                 "what snippet() says, where it can be imported"
             )
         try:
-            return made(params, **self.arguments)
+            return made(scaled(params, self.arguments), **self.arguments)
         except Exception as error:
             raise InputError(f"{self.name} takes no {dict(self.arguments)}: {error}") from error
 

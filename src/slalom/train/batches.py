@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slalom.errors import InputError
+from slalom.train.order import Order
 
 
 class Batches:
@@ -18,18 +19,22 @@ class Batches:
         seed: of the order.
         replacement: draw each batch at random from all samples; by default each epoch is a new
             order of all samples cut into batches, the last of which may be smaller.
+        order: another order than that.
 
     Raises :class:`InputError` if ``m``, ``n`` or ``seed`` is out of range.
     """
 
-    def __init__(self, n: int, m: int, seed: int, *, replacement: bool = False):
+    def __init__(
+        self, n: int, m: int, seed: int, *, replacement: bool = False, order: Order | None = None
+    ):
         if not isinstance(m, int) or not 1 <= m <= n:
             raise InputError(f"a batch of {m} cannot be drawn from {n} samples")
         if seed < 0:
             raise InputError(f"the seed is {seed}; it must be a whole number from 0 on")
         self.n, self.m, self.seed, self.replacement = n, m, seed, replacement
-        self.per_epoch = -(-n // m)
-        self._epoch = -1
+        self._order = order or Order()
+        self.per_epoch = self._order.batches(n, m)
+        self._epoch, self._begin = -1, 0
         self._cut: tuple[Tensor, ...] = ()
 
     def __getitem__(self, step: int) -> Tensor:
@@ -37,9 +42,21 @@ class Batches:
         if self.replacement:
             generator = np.random.default_rng((self.seed, 1, step))
             return torch.from_numpy(generator.integers(0, self.n, self.m))
-        epoch, batch = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            generator = np.random.default_rng((self.seed, 0, epoch))
-            order = torch.from_numpy(generator.permutation(self.n))
-            self._epoch, self._cut = epoch, order.split(self.m)
-        return self._cut[batch]
+        if self.per_epoch is not None:
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != self._epoch:
+                self._go_to(epoch)
+            return self._cut[place]
+        if step < self._begin:
+            self._begin = 0
+            self._go_to(0)
+        while step >= self._begin + len(self._cut):
+            self._begin += len(self._cut)
+            self._go_to(self._epoch + 1)
+        return self._cut[step - self._begin]
+
+    def _go_to(self, epoch: int) -> None:
+        self._cut = self._order.epoch(self.n, self.m, self.seed, epoch)
+        self._epoch = epoch
+        if not self._cut:
+            raise InputError("an epoch has no batch; give more samples, or smaller batches")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from slalom.errors import InputError
 from slalom.train.metrics import Metric
-from slalom.train.reduction import Loss, Reduction
-from slalom.train.samples import Samples, joined, moved
+from slalom.train.objective import Objective
+from slalom.train.reading import Reading, columns
+from slalom.train.reduction import Reduction
+from slalom.train.tree import joined, leaves, mapped, moved
 
-CHUNK = 1024
-"""Samples that go through the model at a time."""
+ROOM = 1 << 22
+"""Numbers that a model may compute on the way through a chunk of samples, about: 16 MiB of float32;
+a chunk is never smaller than a batch of the task."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +46,82 @@ class Evaluation:
 
 def judge(
     model: nn.Module,
-    data: Samples,
-    loss: Loss,
+    objective: Objective,
+    batches: Iterable[tuple[Any, int]],
     metric: Metric,
+    reading: Reading,
     reduction: Reduction,
     device: torch.device,
 ) -> tuple[float, float]:
-    """(mean loss, metric) on all samples, of a model in the mode it is in.
+    """(mean loss, metric) over batches, of a model in the mode it is in.
 
-    Of a loss that is neither the mean nor the sum of those of its samples, the mean over chunks of
-    :data:`CHUNK` samples.
+    Of a loss that is neither the mean nor the sum of those of its samples, the mean over batches
+    by their samples. Batches are judged one by one, and need not be of one shape.
     """
-    outputs, truths, total, weights = [], [], 0.0, 0.0
-    n = len(data)
-    with torch.no_grad():
-        for begin in range(0, n, CHUNK):
-            batch = data.span(begin, begin + CHUNK)
-            inputs, targets = (moved(x, device) for x in batch)
-            output = model(inputs)
-            factor, weight = reduction.shares(targets, min(CHUNK, n - begin))
-            if factor:
-                total += factor * loss(output, targets).item()
-                weights += weight
-            outputs.append(output)
-            truths.append(targets)
-        mean = total / weights if weights else math.nan
-        return mean, float(metric.measure(joined(outputs), joined(truths), mean))
+    parts: list[Any] = []
+    seen: list[Any] = []
+    total, weights = 0.0, 0.0
+    updated = metric.measure.start() if hasattr(metric.measure, "start") else None
+    for given, n in batches:
+        batch = moved(given, device)
+        loss, outputs, targets = objective.judged(model, batch)
+        factor, weight = reduction.shares(batch, n)
+        if factor:
+            total += factor * loss.item()
+            weights += weight
+        if metric.of == "model":
+            seen.append(batch)
+        elif updated is not None:
+            updated.update(detached(outputs), targets)
+        elif metric.of != "loss":
+            parts.append(read(metric, reading, detached(outputs), targets))
+    mean = total / weights if weights else math.nan
+    if metric.of == "loss":
+        return mean, float(metric.measure(mean))
+    if metric.of == "model":
+        return mean, float(metric.measure(model, seen))
+    if updated is not None:
+        return mean, updated.compute()
+    try:
+        together = joined(parts)
+    except ValueError as error:
+        raise InputError(
+            f"the metric {metric.name} is a function of all outputs, and {error}; take one by "
+            "name, a torchmetrics object, or a function (model, loader) -> number"
+        ) from error
+    return mean, float(metric.measure(*together))
+
+
+def read(metric: Metric, reading: Reading, outputs: Any, targets: Any) -> tuple[Any, Any]:
+    """What a metric of outputs and targets is computed from, of one batch."""
+    if metric.of == "classes":
+        return reading.classes(outputs, targets)
+    if metric.of == "scores":
+        return reading.scores(outputs, targets)
+    return columns(outputs, targets) if metric.of == "values" else (outputs, targets)
+
+
+def detached(outputs: Any) -> Any:
+    """Outputs without what led to them, where the model computes gradients of its own."""
+    return mapped(lambda o: o.detach() if isinstance(o, torch.Tensor) else o, outputs)
+
+
+def numbers_on_the_way(call: Callable[[], Any]) -> int:
+    """How many numbers a call computes, views apart; 0 where that cannot be seen."""
+    counting = _Counting()
+    try:
+        with counting:
+            call()
+    except Exception:  # a compiled model, which allows nobody to look on
+        return 0
+    return counting.numbers
+
+
+class _Counting(TorchDispatchMode):
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not getattr(func, "is_view", False):
+            self.numbers += sum(x.numel() for x in leaves(out) if isinstance(x, torch.Tensor))
+        return out

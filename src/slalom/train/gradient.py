@@ -1,17 +1,21 @@
-"""The gradient over all training samples, in bounded memory."""
+"""The gradient of the mean loss over many samples, in bounded memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.objective import Supervised
 from slalom.train.reduction import Loss, Reduction, reduction_of
-from slalom.train.samples import Samples, moved
+from slalom.train.samples import Samples
+from slalom.train.tree import moved
 
 CHUNK = 4096
-"""Samples whose activations are held at a time."""
+"""Samples whose activations :func:`full_gradient` holds at a time unless told otherwise."""
 
 
 def full_gradient(
@@ -41,33 +45,52 @@ def full_gradient(
     if chunk < 1:
         raise InputError(f"chunk is {chunk}; it must be a whole number from 1 on")
     samples = data if isinstance(data, Samples) else Samples(data, "the data")
-    n = len(samples)
     device = next(model.parameters()).device
+    objective = Supervised(loss)
 
-    def sample() -> tuple[Any, Any, int]:
-        inputs, targets = (moved(x, device) for x in samples.span(0, min(chunk, n)))
-        return model(inputs), targets, min(chunk, n)
+    def measured() -> tuple[Any, Any, int]:
+        n = min(chunk, len(samples))
+        inputs, targets = objective.parts(moved(samples.span(0, n), device))
+        with torch.no_grad():
+            return (lambda pair: loss(*pair)), (model(*inputs), targets), n
 
-    reduction = reduction or reduction_of(loss, sample)
-    if n > chunk:
+    reduction = reduction or reduction_of(loss, measured)
+    if len(samples) > chunk:
         refuse_what_chunks_change(model, reduction)
     model.zero_grad()
+    return summed_gradient(
+        lambda batch: objective.loss(model, batch), list(model.parameters()),
+        samples.chunks(chunk), reduction, device,
+    )  # fmt: skip
+
+
+def summed_gradient(
+    loss: Callable[[Any], Tensor],
+    parameters: Iterable[Tensor],
+    batches: Iterable[tuple[Any, int]],
+    reduction: Reduction,
+    device: torch.device,
+    backward: Callable[[Tensor], Any] = torch.Tensor.backward,
+) -> float:
+    """Add to every ``grad``, which must be None before, that of the mean loss over all batches;
+    that loss, NaN where nothing counts."""
+    parameters = list(parameters)
     total, weights = 0.0, 0.0
-    for begin in range(0, n, chunk):
-        inputs, targets = (moved(x, device) for x in samples.span(begin, begin + chunk))
-        factor, weight = reduction.shares(targets, min(chunk, n - begin))
+    for given, n in batches:
+        batch = moved(given, device)
+        factor, weight = reduction.shares(batch, n)
         if factor == 0.0:  # all of its targets are ignored, and their mean is not a number
             continue
-        scaled = loss(model(inputs), targets) * factor
-        scaled.backward()
-        total += scaled.item()
+        value = loss(batch) * factor
+        backward(value)
+        total += value.item()
         weights += weight
-        for parameter in model.parameters():
+        for parameter in parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
                 parameter.grad = parameter.grad.coalesce()  # not the rows of every chunk
     if not weights:
         return float("nan")
-    for parameter in model.parameters():
+    for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad /= weights
     return total / weights

@@ -1,9 +1,9 @@
 """What a task is judged by, on its whole validation set.
 
 To add a metric, write its function here under :func:`metric`: its name is then known to every task.
-The definitions are those of sklearn.metrics where it has them, and the tests hold them to it. They
-are computed by torch, since a race evaluates thousands of times, and sklearn's checks of its input
-take longer than a step of a small model.
+The definitions are those of sklearn.metrics where it has them, and the tests hold them to it. The
+common ones are computed by torch, since a race evaluates thousands of times, and sklearn's checks
+of its input take longer than a step of a small model.
 """
 
 from __future__ import annotations
@@ -18,48 +18,112 @@ from torch import Tensor
 
 from slalom.errors import InputError
 
+Of = Literal["classes", "scores", "values", "outputs", "loss", "model"]
+"""What a metric is computed from: (predicted, true) classes; (probabilities, true classes);
+(values, true values) as float64 columns; (outputs, targets) as they are; the mean loss; the model
+itself with the batches of the validation set."""
+
 
 @dataclass(frozen=True)
 class Metric:
-    """A named measure of a model: (outputs, targets, mean loss) -> a number."""
+    """A named measure of a model: what it is ``of`` -> a number."""
 
     name: str
     higher_is_better: bool
-    measure: Callable[[Any, Any, float], float]
+    of: Of
+    measure: Callable[..., Any]
 
 
 METRICS: dict[str, Metric] = {}
 """The metrics known by name."""
 
 
-def metric(
-    *, higher_is_better: bool, of: Literal["outputs", "loss"] = "outputs"
-) -> Callable[..., Any]:
-    """Enter a function into :data:`METRICS` under its own name.
-
-    It takes (outputs, targets) of the whole validation set, or, ``of="loss"``, its mean loss.
-    """
+def metric(*, higher_is_better: bool, of: Of) -> Callable[..., Any]:
+    """Enter a function into :data:`METRICS` under its own name; see :data:`Of`."""
 
     def enter(function: Any) -> Any:
-        def measure(outputs: Any, targets: Any, mean: float) -> float:
-            return function(mean) if of == "loss" else function(outputs, targets)
-
-        METRICS[function.__name__] = Metric(function.__name__, higher_is_better, measure)
+        name = function.__name__
+        METRICS[name] = Metric(name, higher_is_better, of, function)
         return function
 
     return enter
 
 
-@metric(higher_is_better=True)
-def accuracy(outputs: Tensor, targets: Tensor) -> float:
-    """The share of targets whose class is the one that the logits are largest for."""
-    return (predicted_classes(outputs, targets) == targets).double().mean().item()
+@metric(higher_is_better=True, of="classes")
+def accuracy(predicted: Tensor, true: Tensor) -> float:
+    """The share of decisions that are right; of several labels a sample, each is a decision."""
+    return (predicted == true).double().mean().item()
 
 
-@metric(higher_is_better=False)
-def error(outputs: Tensor, targets: Tensor) -> float:
-    """The share of targets whose class is another than the one predicted."""
-    return 1 - accuracy(outputs, targets)
+@metric(higher_is_better=False, of="classes")
+def error(predicted: Tensor, true: Tensor) -> float:
+    """The share of decisions that are wrong."""
+    return 1 - accuracy(predicted, true)
+
+
+@metric(higher_is_better=True, of="classes")
+def balanced_accuracy(predicted: Tensor, true: Tensor) -> float:
+    """The mean over the classes of the share of each that is found."""
+    return _sklearn("balanced_accuracy_score")(true.cpu(), predicted.cpu())
+
+
+@metric(higher_is_better=True, of="classes")
+def f1(predicted: Tensor, true: Tensor) -> float:
+    """The F1 score of class 1 of two, or the mean over more classes; 0 where it is undefined."""
+    return _by_class("f1_score", predicted, true)
+
+
+@metric(higher_is_better=True, of="classes")
+def precision(predicted: Tensor, true: Tensor) -> float:
+    """The share of what is called a class that is it: of class 1 of two, or the mean over more."""
+    return _by_class("precision_score", predicted, true)
+
+
+@metric(higher_is_better=True, of="classes")
+def recall(predicted: Tensor, true: Tensor) -> float:
+    """The share of a class that is found: of class 1 of two, or the mean over more."""
+    return _by_class("recall_score", predicted, true)
+
+
+@metric(higher_is_better=True, of="classes")
+def matthews(predicted: Tensor, true: Tensor) -> float:
+    """Matthews' correlation coefficient."""
+    return _sklearn("matthews_corrcoef")(true.cpu(), predicted.cpu())
+
+
+@metric(higher_is_better=True, of="scores")
+def auroc(scores: Tensor, true: Tensor) -> float:
+    """The area under the receiver's curve; of more than two classes the mean of each against the
+    rest. NaN where a class is missing."""
+    if scores.dim() == 1 or scores.shape[1] == 2:
+        positive = scores if scores.dim() == 1 else scores[:, 1]
+        if len(true.unique()) < 2:
+            return math.nan
+        return float(_sklearn("roc_auc_score")(true.cpu(), positive.cpu()))
+    if len(true.unique()) < scores.shape[1]:
+        return math.nan
+    labels = list(range(scores.shape[1]))
+    return float(
+        _sklearn("roc_auc_score")(true.cpu(), scores.cpu(), multi_class="ovr", labels=labels)
+    )
+
+
+@metric(higher_is_better=True, of="scores")
+def average_precision(scores: Tensor, true: Tensor) -> float:
+    """The area under precision over recall; of more than two classes the mean over them."""
+    if scores.dim() == 2 and scores.shape[1] > 2:
+        truth = torch.nn.functional.one_hot(true, scores.shape[1])
+        return float(_sklearn("average_precision_score")(truth.cpu(), scores.cpu()))
+    positive = scores if scores.dim() == 1 else scores[:, 1]
+    return float(_sklearn("average_precision_score")(true.cpu(), positive.cpu()))
+
+
+@metric(higher_is_better=True, of="scores")
+def top5(scores: Tensor, true: Tensor) -> float:
+    """The share of targets among the five classes with the largest scores."""
+    if scores.dim() < 2 or scores.shape[1] <= 5:
+        raise InputError("top5 needs more than 5 classes; take accuracy")
+    return (scores.topk(5).indices == true[:, None]).any(1).double().mean().item()
 
 
 @metric(higher_is_better=False, of="loss")
@@ -68,27 +132,30 @@ def loss(mean: float) -> float:
     return mean
 
 
-@metric(higher_is_better=False)
-def mse(outputs: Tensor, targets: Tensor) -> float:
+@metric(higher_is_better=False, of="values")
+def mse(predicted: Tensor, true: Tensor) -> float:
     """The mean squared error."""
-    predicted, true = _columns(outputs, targets)
     return (predicted - true).square().mean().item()
 
 
-@metric(higher_is_better=False)
-def mae(outputs: Tensor, targets: Tensor) -> float:
+@metric(higher_is_better=False, of="values")
+def rmse(predicted: Tensor, true: Tensor) -> float:
+    """The root of the mean squared error."""
+    return (predicted - true).square().mean().sqrt().item()
+
+
+@metric(higher_is_better=False, of="values")
+def mae(predicted: Tensor, true: Tensor) -> float:
     """The mean absolute error."""
-    predicted, true = _columns(outputs, targets)
     return (predicted - true).abs().mean().item()
 
 
-@metric(higher_is_better=True)
-def r2(outputs: Tensor, targets: Tensor) -> float:
+@metric(higher_is_better=True, of="values")
+def r2(predicted: Tensor, true: Tensor) -> float:
     """The share of the targets' variance that is explained, at most 1; the mean over columns.
 
     NaN where a column of the targets does not vary.
     """
-    predicted, true = _columns(outputs, targets)
     variance = true.var(0, correction=0)
     share = 1 - (predicted - true).square().mean(0) / variance
     return share.mean().item() if bool(variance.all()) else math.nan
@@ -103,78 +170,26 @@ def perplexity(mean: float) -> float:
         return math.inf
 
 
-def predicted_classes(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The classes that logits decide for: int64, in the shape of the targets.
-
-    Args:
-        outputs: logits. Of C classes, (n, C) or, as torch's losses have them, (n, C, ...) with the
-            classes second, or else last; of two classes also one a decision, which is for class 1
-            above 0: in the shape of the targets, or with one more axis of length 1.
-        targets: classes as bool, whole or floating-point numbers: (n,), (n, 1) or (n, ...).
-
-    Raises :class:`InputError` where the shapes do not fit, where a target is no class that the
-    outputs tell apart, and where targets of several columns may be shares of classes or labels.
-    """
-    for what, value in (("outputs", outputs), ("targets", targets)):
-        if not isinstance(value, Tensor):
-            raise InputError(
-                f"classes are read from a tensor of {what}, not a {type(value).__name__}"
-            )
-    if not outputs.is_floating_point():
-        raise InputError(f"classes are read from logits, and the outputs are {outputs.dtype}")
-    if _is_one_a_decision(outputs, targets):
-        _check_classes(targets, 2, "one output a decision tells 2")
-        columns = targets.reshape(len(targets), -1)
-        if columns.shape[1] > 1 and bool((columns.double().sum(1) == 1).all()):
-            raise InputError(
-                f"targets of shape {tuple(targets.shape)} with one 1 in each row may be classes or "
-                "labels; give the classes as whole numbers, one a sample"
-            )
-        return (outputs > 0).long().reshape(targets.shape)
-    bare = targets.squeeze(-1) if targets.dim() == outputs.dim() else targets
-    for axis in (1, -1) if outputs.dim() > 1 else ():
-        axes = list(outputs.shape)
-        classes = axes.pop(axis)
-        if axes == list(bare.shape):
-            _check_classes(targets, classes, f"the outputs tell {classes}")
-            return outputs.argmax(axis).reshape(targets.shape)
-    raise InputError(
-        f"outputs of shape {tuple(outputs.shape)} are no logits for targets of shape "
-        f"{tuple(targets.shape)}; they must be (n, classes) for (n,)"
-    )
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("accuracy", "error", "balanced_accuracy", "f1", "precision", "recall", "auroc",
+         "average_precision", "top5"), (0.0, 1.0),
+    ),
+    "matthews": (-1.0, 1.0), "r2": (-math.inf, 1.0), "perplexity": (0.0, math.inf),
+    **dict.fromkeys(("mse", "rmse", "mae"), (0.0, math.inf)),
+}  # fmt: skip
+"""What values a metric can have, where that is less than all."""
 
 
-def _is_one_a_decision(outputs: Tensor, targets: Tensor) -> bool:
-    one_class = outputs.dim() > 1 and outputs.shape[1] == 1
-    return _bare(outputs) == _bare(targets) or (
-        one_class and outputs.squeeze(1).shape == targets.shape
-    )
+def _sklearn(name: str) -> Any:
+    """A function of sklearn.metrics, which takes long to import."""
+    import sklearn.metrics
+
+    return getattr(sklearn.metrics, name)
 
 
-def _bare(tensor: Tensor) -> list[int]:
-    """The shape without the axes of length 1 at its end; samples stay."""
-    shape = list(tensor.shape)
-    while len(shape) > 1 and shape[-1] == 1:
-        shape.pop()
-    return shape
-
-
-def _check_classes(targets: Tensor, classes: int, who: str) -> None:
-    values = targets.double()
-    wrong = (values < 0) | (values > classes - 1) | (values != values.round())
-    if bool(wrong.any()):
-        raise InputError(
-            f"a target is {targets[wrong][0].item()}, and {who} classes apart, which are 0 to "
-            f"{classes - 1}"
-        )
-
-
-def _columns(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as float64 (n, columns)."""
-    if _bare(outputs) != _bare(targets):
-        raise InputError(
-            f"outputs of shape {tuple(outputs.shape)} are no values for targets of shape "
-            f"{tuple(targets.shape)}; make the two equal"
-        )
-    n = len(targets)
-    return outputs.reshape(n, -1).to(torch.float64), targets.reshape(n, -1).to(torch.float64)
+def _by_class(name: str, predicted: Tensor, true: Tensor) -> float:
+    two = max(int(true.max()), int(predicted.max())) < 2
+    average = "binary" if two else "macro"
+    score = _sklearn(name)
+    return float(score(true.cpu(), predicted.cpu(), average=average, zero_division=0))

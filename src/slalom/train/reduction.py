@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from slalom.train.samples import joined, rows
+from slalom.train.tree import joined, rows
 
 Loss = Callable[[Any, Any], Tensor]
 
@@ -21,31 +21,34 @@ class Reduction:
     Attributes:
         kind: ``mean`` or ``sum`` of the losses of the samples; ``other`` if neither, where batches
             cannot be put together exactly, and count as means.
-        weight: (targets, samples) -> how much the mean of a batch counts.
+        weight: (batch, samples) -> how much the mean of a batch counts.
     """
 
     kind: Literal["mean", "sum", "other"]
     weight: Callable[[Any, int], float]
 
-    def shares(self, targets: Any, n: int) -> tuple[float, float]:
+    def shares(self, batch: Any, n: int) -> tuple[float, float]:
         """(factor, weight) of a batch of ``n`` samples.
 
         The mean over many batches is the sum of their losses, each times its factor, over the sum
         of their weights. Both are 0 for a batch that counts for nothing, whose loss may be NaN.
         """
-        weight = self.weight(targets, n)
+        weight = self.weight(batch, n)
         return (1.0 if self.kind == "sum" else weight), weight
 
 
-def reduction_of(loss: Loss, sample: Callable[[], tuple[Any, Any, int]]) -> Reduction:
+def reduction_of(
+    loss: Any, measured: Callable[[], tuple[Callable[[Any], Tensor], Any, int]]
+) -> Reduction:
     """How ``loss`` reduces.
 
     The losses of ``torch.nn`` say so themselves; a mean of CrossEntropyLoss and NLLLoss is one by
-    the weights of the targets' classes, without the targets it ignores. Any other function is
-    measured on the (outputs, targets, samples) that ``sample()`` returns.
+    the weights of the targets' classes, without the targets it ignores, the targets being the last
+    part of a batch. Anything else is measured: ``measured()`` returns (a function of a batch, or of
+    outputs with targets, to the loss; what to call it with; the samples in that).
     """
     if type(loss).__module__ != nn.modules.loss.__name__:
-        return Reduction(_measured(loss, *sample()), _count)
+        return Reduction(_measured(*measured()), _count)
     if getattr(loss, "reduction", "mean") == "sum":
         return Reduction("sum", _count)
     return Reduction("mean", _by_class(loss) if isinstance(loss, CLASSIFYING) else _count)
@@ -55,42 +58,44 @@ CLASSIFYING = (nn.CrossEntropyLoss, nn.NLLLoss)
 """Losses whose targets are classes, with weights, and with some to ignore."""
 
 
-def _count(targets: Any, n: int) -> float:
+def _count(batch: Any, n: int) -> float:
     return float(n)
 
 
 def _by_class(loss: Any) -> Callable[[Any, int], float]:
-    def weight(targets: Tensor, n: int) -> float:
+    def weight(batch: Any, n: int) -> float:
+        targets = batch[-1]
         if targets.is_floating_point():  # a share of each class, and every sample counts once
             return float(n)
         kept = targets[targets != loss.ignore_index]
-        return float(kept.numel() if loss.weight is None else loss.weight[kept.long()].sum())
+        if loss.weight is None:
+            return float(kept.numel())
+        return float(loss.weight.to(kept.device)[kept.long()].sum())
 
     return weight
 
 
-def _measured(loss: Loss, outputs: Any, targets: Any, n: int) -> Literal["mean", "sum", "other"]:
+def _measured(loss: Callable[[Any], Tensor], whole: Any, n: int) -> Literal["mean", "sum", "other"]:
     """From the losses of a batch, of parts of it, and of the batch with each part after it.
 
     Of several parts, as one may by chance have just the mean weight of the batch.
     """
-    whole, found = (outputs, targets), set()
-    with torch.no_grad():
-        one = loss(*whole)
-        tolerance = min(0.02, 1e3 * torch.finfo(one.dtype).eps)
-        a = one.item()
-        for m in {-(-n // 2), -(-n // 3), 1}:
-            part = rows(whole, n, 0, m)
-            try:
-                both = joined([whole, part])
-            except ValueError:  # outputs in a form of the user's own
-                return "other"
-            b, ab = loss(*part).item(), loss(*both).item()
-            near = tolerance * (abs(a) + abs(b))
-            if abs(ab - (n * a + m * b) / (n + m)) > near:
-                found.add("sum" if abs(ab - (a + b)) <= near else "other")
-            elif a or b:  # losses of nothing are mean and sum alike
-                found.add("mean")
+    found = set()
+    one = loss(whole)
+    tolerance = min(0.02, 1e3 * torch.finfo(one.dtype).eps)
+    a = one.item()
+    for m in {-(-n // 2), -(-n // 3), 1}:
+        part = rows(whole, n, 0, m)
+        try:
+            both = joined([whole, part])
+        except ValueError:  # outputs in a form of the user's own
+            return "other"
+        b, ab = loss(part).item(), loss(both).item()
+        near = tolerance * (abs(a) + abs(b))
+        if abs(ab - (n * a + m * b) / (n + m)) > near:
+            found.add("sum" if abs(ab - (a + b)) <= near else "other")
+        elif a or b:  # losses of nothing are mean and sum alike
+            found.add("mean")
     if found == {"sum"}:
         return "sum"
     return "mean" if found <= {"mean"} else "other"

@@ -2,72 +2,169 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+_MT19937 = 2500
+"""Bytes of the state behind ``MT19937.ctypes``: 624 words and the place among them."""
+
 
 class RandomStream:
     """A stream of random numbers that takes the place of the global ones inside ``with``.
 
-    The global generators are left as they were found, and the stream goes on where it stopped the
-    next time: torch's of the CPU and of ``device``, and where ``wide`` those of Python and NumPy
-    too, which take longer to put in place than a small model takes to train a step.
+    torch's of the CPU and of ``device``, Python's and NumPy's. The global generators are left as
+    they were found, and the stream goes on where it stopped the next time. Streams may be entered
+    inside one another.
     """
 
-    def __init__(self, seed: int, device: torch.device, *, wide: bool = True):
-        self._device, self._wide = device, wide
-        outside = self._read()
-        for generator in self._generators():
-            generator.manual_seed(seed)
-        if wide:
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-        self._own = self._read()
-        self._write(outside)
+    def __init__(self, seed: int, device: torch.device | str = "cpu"):
+        self._generators = _generators(torch.device(device))
+        self._numpy: Any = np.random.MT19937(0)
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Begin anew, as a stream of this seed."""
+        self._fresh: int | None = seed % 2**32  # NumPy's, seeded where it is entered
+        self._normal: Any = None  # the state of NumPy's generator where it holds a normal number
+        self._python: Any = random.Random(seed).getstate()
+        self._torch = [_seeded(generator, seed) for generator in self._generators]
 
     def __enter__(self) -> None:
-        self._outside = self._read()
-        self._write(self._own)
+        if _stack:
+            _stack[-1].suspend()
+        else:
+            _stack.append(_Outside(self._generators))
+        _stack.append(self)
+        self.resume()
 
     def __exit__(self, *error: object) -> None:
-        self._own = self._read()
-        self._write(self._outside)
+        self.suspend()
+        _stack.pop()
+        _stack[-1].resume()
+        if isinstance(_stack[-1], _Outside) and not _stack[-1].held:
+            _stack.pop()
+
+    def resume(self) -> None:
+        """Take the place of the global generators."""
+        for generator, state in zip(self._generators, self._torch, strict=True):
+            generator.set_state(state)
+        random.setstate(self._python)
+        # Another generator in its place is a hundred times as fast as another state in it.
+        np.random.set_bit_generator(self._numpy)
+        if self._fresh is not None:
+            np.random.seed(self._fresh)
+            self._fresh = None
+        elif self._normal is not None:
+            np.random.set_state(self._normal)
+        self._before = self._words()
+
+    def suspend(self) -> None:
+        """Remember where the global generators stand."""
+        self._torch = [generator.get_state() for generator in self._generators]
+        self._python = random.getstate()
+        if self._normal is not None or self._words() != self._before:
+            state: Any = np.random.get_state()
+            self._numpy, self._normal = np.random.get_bit_generator(), state if state[3] else None
+
+    def _words(self) -> bytes:
+        return ctypes.string_at(np.random.get_bit_generator().ctypes.state_address, _MT19937)
 
     def state(self) -> dict[str, Any]:
         """Where the stream stands, in tensors and plain values."""
-        tensors, rest = self._own
-        if rest is None:
-            return {"torch": list(tensors)}
-        python, (kind, keys, *numpy) = rest
-        return {"torch": list(tensors), "python": python, "numpy": [kind, keys.tolist(), *numpy]}
+        if self._fresh is not None:
+            with self:
+                pass
+        now: Any = self._numpy.state["state"]
+        kind, keys, *numpy = self._normal or ("MT19937", now["key"], now["pos"], 0, 0.0)
+        return {
+            "torch": list(self._torch), "python": self._python,
+            "numpy": [kind, keys.tolist(), *numpy],
+        }  # fmt: skip
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where :meth:`state` was taken."""
-        rest = None
-        if self._wide:
-            kind, keys, *numpy = state["numpy"]
-            rest = state["python"], (kind, np.array(keys, dtype=np.uint32), *numpy)
-        self._own = [tensor.cpu() for tensor in state["torch"]], rest
+        kind, keys, *numpy = state["numpy"]
+        now = kind, np.array(keys, dtype=np.uint32), *numpy
+        self._numpy = np.random.MT19937(0)
+        self._numpy.state = {"bit_generator": kind, "state": {"key": now[1], "pos": numpy[0]}}
+        self._normal, self._fresh = now if numpy[1] else None, None
+        self._torch, self._python = [t.cpu() for t in state["torch"]], state["python"]
 
-    def _generators(self) -> list[torch.Generator]:
-        if self._device.type != "cuda":
-            return [torch.default_generator]
-        torch.cuda.init()
-        index = self._device.index
-        index = torch.cuda.current_device() if index is None else index
-        return [torch.default_generator, torch.cuda.default_generators[index]]
 
-    def _read(self) -> Any:
-        tensors = [generator.get_state() for generator in self._generators()]
-        return tensors, (random.getstate(), np.random.get_state()) if self._wide else None
+class _Outside:
+    """The global generators as they were found."""
 
-    def _write(self, state: Any) -> None:
-        tensors, rest = state
-        for generator, tensor in zip(self._generators(), tensors, strict=True):
-            generator.set_state(tensor)
-        if rest is not None:
-            random.setstate(rest[0])
-            np.random.set_state(rest[1])
+    held = False
+    """Whether more streams are to come, so that nothing need be put back between them."""
+
+    def __init__(self, generators: list[torch.Generator]):
+        self._generators = generators
+        self.suspend()
+
+    def suspend(self) -> None:
+        if self.held:
+            return
+        self._torch = [generator.get_state() for generator in self._generators]
+        self._python, self._state = random.getstate(), np.random.get_state()
+        self._numpy = np.random.get_bit_generator()
+
+    def resume(self) -> None:
+        if self.held:
+            return
+        for generator, state in zip(self._generators, self._torch, strict=True):
+            generator.set_state(state)
+        random.setstate(self._python)
+        np.random.set_bit_generator(self._numpy)
+        np.random.set_state(self._state)
+
+
+_stack: list[RandomStream | _Outside] = []
+
+
+@contextlib.contextmanager
+def isolated(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Keep the global generators once for many streams, each of which then costs a fraction."""
+    if _stack:
+        yield
+        return
+    outside = _Outside(_generators(torch.device(device)))
+    outside.held = True
+    _stack.append(outside)
+    try:
+        yield
+    finally:
+        outside.held = False
+        outside.resume()
+        _stack.pop()
+
+
+def seed_of(*key: int) -> int:
+    """A seed for what has this key, unlike that of any other."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+
+def set_global(seed: int) -> None:
+    """Seed the global generators of a process that nobody else draws from, as a stream's are."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _seeded(generator: torch.Generator, seed: int) -> torch.Tensor:
+    fresh = torch.Generator(device=generator.device)
+    fresh.manual_seed(seed)
+    return fresh.get_state()
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    if device.type != "cuda":
+        return [torch.default_generator]
+    torch.cuda.init()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return [torch.default_generator, torch.cuda.default_generators[index]]

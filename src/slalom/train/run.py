@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slalom.errors import InputError
 from slalom.train import atomic
-from slalom.train.batches import Batches
 from slalom.train.evaluation import Evaluation
-from slalom.train.gradient import full_gradient
-from slalom.train.rng import RandomStream
-from slalom.train.samples import moved
+from slalom.train.gradient import summed_gradient
+from slalom.train.models import attributes, judging, set_attributes
+from slalom.train.rng import RandomStream, seed_of
 from slalom.train.task import Task
+from slalom.train.tree import moved
 
 BLOWN = 1e3
 """A run has diverged when its loss is not finite, or above so many times the first loss plus 1."""
@@ -39,9 +40,10 @@ class Run:
         make_optimizer: parameters -> the optimizer.
         seed: of the initial parameters, of the order of the samples, and of the model's noise.
         batch_size: samples in an update, the task's by default; ``"all"`` for batch gradient
-            descent, with the gradient of the mean loss over all samples.
+            descent, with the gradient of the mean loss over all samples of an epoch.
 
     Attributes:
+        model, objective, optimizer: of this run alone.
         step: updates made so far.
         samples: training samples seen so far.
         seconds: spent in updates so far.
@@ -58,22 +60,41 @@ class Run:
     ):
         self.task, self.seed = task, seed
         self.model = task.make_model(seed)
-        self.optimizer = make_optimizer(task.parameters(self.model))
+        # other streams than that of the initial parameters, which would go with them otherwise
+        with RandomStream(seed_of(seed, 7), task.device):
+            self.objective = task.objective.fresh(task.device)
+            self.optimizer = make_optimizer(task.parameters(self.model, self.objective))
         self.step = self.samples = 0
         self.seconds = 0.0
         self.diverged: str | None = None
         self._whole = batch_size == "all"
         m: Any = task.batch_size if batch_size is None else batch_size
-        self._batches = Batches(
-            task.n_train, task.n_train if self._whole else m, seed, replacement=task.replacement
-        )
-        # another stream than that of the initial parameters, which would go with them otherwise
-        noise = int(np.random.SeedSequence((seed, 2)).generate_state(1)[0])
-        self._random = RandomStream(noise, task.device, wide=task.train.arrays is None)
-        self._parameters = list(self.model.parameters())
-        self._summed = task.reduction.kind == "sum"
+        if not self._whole and not (isinstance(m, int) and 1 <= m <= task.n_train):
+            raise InputError(f"a batch of {m} cannot be drawn from {task.n_train} samples")
+        self._size = task.n_train if self._whole else m
+        self._part = max(1, self._size // task.accumulate)  # samples that go through at a time
+        if self._whole:
+            self._part = task.whole(self.model)
+        else:
+            self._batches = task.train.batches(self._part, seed, replacement=task.replacement)
+        self._random = RandomStream(seed_of(seed, 2), task.device)
+        self._judging = RandomStream(seed, task.device)
+        self._modules = (self.model, *self.objective.modules())
+        self._parameters = [p for module in self._modules for p in module.parameters()]
         self._first_loss: float | None = None
         self._recent: tuple[float, int] = (0.0, 0)
+        total = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
+        self._total = total
+        self._scheduler = task.schedule.scheduler(self.optimizer, total)
+        self._scaler = None
+        if task.precision == torch.float16:
+            self._scaler = torch.amp.GradScaler(task.device.type)
+        self._average = None
+        if task.ema is not None:
+            average = get_ema_multi_avg_fn(task.ema)
+            self._average = AveragedModel(self.model, multi_avg_fn=average)
+        closure = inspect.signature(self.optimizer.step).parameters.get("closure")
+        self._closed = closure is not None and closure.default is closure.empty
 
     def advance(self, steps: int) -> float:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""
@@ -97,25 +118,84 @@ class Run:
         return sum(losses) / len(losses) if losses else math.nan
 
     def _update(self) -> float:
-        task = self.task
-        if self._whole:
-            value = full_gradient(self.model, task.loss, task.train, reduction=task.reduction)
-            n = task.n_train
+        batches, n = self._next()
+        if self._closed:
+            found: list[float] = []
+
+            def closure() -> float:
+                found.append(self._gradient(batches))
+                return found[-1]
+
+            self.optimizer.step(closure)
+            value = found[0]
         else:
-            chosen = self._batches[self.step]
-            n = len(chosen)
-            inputs, targets = task.train.fetch(chosen)
-            if task.device.type != "cpu":
-                inputs, targets = moved(inputs, task.device), moved(targets, task.device)
-            for parameter in self._parameters:  # as zero_grad does, which takes 20 times as long
-                parameter.grad = None
-            loss = task.loss(self.model(inputs), targets)
-            loss.backward()
-            value = loss.item() / n if self._summed else loss.item()
-        self.optimizer.step()
+            value = self._gradient(batches)
+            self._apply()
         self.step += 1
         self.samples += n
+        if self._scheduler is not None and self._due():
+            self._scheduler.step()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
         return value
+
+    def _next(self) -> tuple[Any, int]:
+        """(the batches of the next update, their samples); of all samples they are made anew."""
+        task = self.task
+        if self._whole:
+            return lambda: task.train.chunks(self._part, self.seed, self.step), task.n_train
+        first = self.step * task.accumulate
+        batches = [self._batches[first + i] for i in range(task.accumulate)]
+        return batches, sum(n for _, n in batches)
+
+    def _gradient(self, batches: Any) -> float:
+        """Set the gradient of the batches; their mean loss."""
+        task = self.task
+        for parameter in self._parameters:  # as zero_grad does, which takes 20 times as long
+            parameter.grad = None
+        if not callable(batches) and len(batches) == 1:
+            batch, n = batches[0]
+            if task.device.type != "cpu":
+                batch = moved(batch, task.device)
+            loss = self._loss(batch)
+            self._backward(loss)
+            return loss.item() / n if task.reduction.kind == "sum" else loss.item()
+        return summed_gradient(
+            self._loss, self._parameters, batches() if callable(batches) else batches,
+            task.reduction, task.device, self._backward,
+        )  # fmt: skip
+
+    def _loss(self, batch: Any) -> Any:
+        if self.task.precision is None:
+            return self.objective.loss(self.model, batch)
+        with self.task.numbers():
+            return self.objective.loss(self.model, batch)
+
+    def _backward(self, loss: Any) -> None:
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def _apply(self) -> None:
+        """Clip the gradients and update."""
+        task, scaler = self.task, self._scaler
+        if task.clip_norm is not None or task.clip_value is not None:
+            if scaler is not None:
+                scaler.unscale_(self.optimizer)
+            if task.clip_value is not None:
+                torch.nn.utils.clip_grad_value_(self._parameters, task.clip_value)
+            if task.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self._parameters, task.clip_norm)
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+
+    def _due(self) -> bool:
+        """Whether the learning rates change now; they stay what they are beyond their end."""
+        if self.step > self._total:
+            return False
+        per_epoch = max(1, round(self.task.n_train / self._size))
+        return self.task.schedule.every == "step" or self.step % per_epoch == 0
 
     def _sound(self, loss: float) -> bool:
         if self._first_loss is None:
@@ -128,11 +208,11 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
-        with (
-            self._to_judge(),
-            RandomStream(self.seed, self.task.device, wide=self.task.valid.arrays is None),
-        ):
-            loss, metric = self.task.judge(self.model)
+        model = self.model if self._average is None else self._average.module
+        judged = (model, *self.objective.modules())
+        self._judging.seed(self.seed)
+        with self._at_their_best(), judging(judged), self._judging:
+            loss, metric = self.task.judge(model, self.objective)
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
@@ -140,31 +220,37 @@ class Run:
         )
 
     @contextlib.contextmanager
-    def _to_judge(self) -> Iterator[None]:
-        """The model as it is to be used; afterwards all is, to the bit, as it was."""
+    def _at_their_best(self) -> Iterator[None]:
+        """The weights that are to be used; afterwards all is, to the bit, as it was."""
         to_eval, to_train = (getattr(self.optimizer, n, None) for n in ("eval", "train"))
-        self.model.eval()
-        if callable(to_eval) and callable(to_train):
-            # Schedule-Free goes to its average, and its way back would round
-            trained = [p.detach().clone() for p in self._parameters]
-            to_eval()
+        if not (callable(to_eval) and callable(to_train)):
             yield
-            to_train()
-            with torch.no_grad():
-                for parameter, value in zip(self._parameters, trained, strict=True):
-                    parameter.copy_(value)
-        else:
-            yield
-        self.model.train()
+            return
+        # Schedule-Free goes to its average, and its way back would round
+        trained = [p.detach().clone() for p in self._parameters]
+        to_eval()
+        yield
+        to_train()
+        with torch.no_grad():
+            for parameter, value in zip(self._parameters, trained, strict=True):
+                parameter.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run of the same task, optimizer and seed needs to go on from here."""
         return {
             "kind": self._kind(), "model": self.model.state_dict(),
+            "objective": [module.state_dict() for module in self._modules[1:]],
+            "attributes": attributes(self._modules),
             "optimizer": self.optimizer.state_dict(), "noise": self._random.state(),
+            "others": {n: o.state_dict() for n, o in self._others().items()},
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
         }  # fmt: skip
+
+    def _others(self) -> dict[str, Any]:
+        """What else has a state."""
+        found = {"schedule": self._scheduler, "scaler": self._scaler, "average": self._average}
+        return {name: other for name, other in found.items() if other is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where :meth:`state_dict` was taken.
@@ -180,7 +266,12 @@ class Run:
                 )
         try:
             self.model.load_state_dict(state["model"])
+            for module, own in zip(self._modules[1:], state["objective"], strict=True):
+                module.load_state_dict(own)
             self.optimizer.load_state_dict(state["optimizer"])
+            for name, other in self._others().items():
+                other.load_state_dict(state["others"][name])
+            set_attributes(self._modules, state["attributes"])
         except (RuntimeError, ValueError, KeyError) as error:
             first = (str(error).splitlines() or [""])[0]
             raise InputError(f"the state is of another model or optimizer: {first}") from error
@@ -191,10 +282,9 @@ class Run:
 
     def _kind(self) -> dict[str, Any]:
         """What must be equal for one run to go on where another stopped."""
-        batches = self._batches
         return {
-            "seed": self.seed, "batch size": batches.m, "number of samples": batches.n,
-            "replacement": batches.replacement, "full gradient": self._whole,
+            "seed": self.seed, "batch size": self._size, "number of samples": self.task.n_train,
+            "replacement": self.task.replacement, "full gradient": self._whole,
         }  # fmt: skip
 
     def save(self, path: str | Path) -> None:

@@ -2,90 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Sized
-from hashlib import blake2b
-from typing import Any, cast
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-    default_collate,
-)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from slalom.errors import InputError
+from slalom.train.batches import Batches
+from slalom.train.loading import Loading
+from slalom.train.order import Order
+from slalom.train.overlap import within
+from slalom.train.stream import Stream
+from slalom.train.tree import leaves, mapped
 
 
 class Samples:
-    """A set of (input, target) pairs with a length, fetched by index.
+    """A set of samples, fetched as batches.
 
     Args:
-        data: (inputs, targets) as tensors or NumPy arrays of equal length; a ``Dataset`` of such
-            pairs with a length; or a ``DataLoader``, whose dataset and collate function are taken.
-            Arrays of float64 become torch's default dtype; tensors stay as they are.
+        data: tensors or NumPy arrays with one row a sample, in a tuple (inputs, targets), or in
+            any other structure (a dict, a tuple of any length, a dataclass, nested), which is then
+            a batch's; a pandas or polars frame, which is a dict of its columns; a ``Dataset``, or
+            whatever has a length and gives samples by index; an ``IterableDataset``, an epoch of
+            which is what it yields; or a ``DataLoader``, whose way of drawing and loading is kept.
         name: ``train`` or ``valid``, for messages.
 
     Attributes:
-        arrays: (inputs, targets) where they are in memory, else None.
+        n: samples of an epoch.
+        arrays: the whole of it as one batch, where it is in memory, else None.
+        order: in which samples are drawn.
+        batch_size: samples of a batch, where a DataLoader says so, else None.
 
     Raises :class:`InputError` if the data are none of these, are empty, differ in length, or (as
     arrays) hold NaN or infinity.
     """
 
     def __init__(self, data: Any, name: str):
-        self.name = name
-        self._collate: Any = default_collate
+        self.name, self.order, self.loading = name, Order(), Loading()
+        self.arrays: Any = None
+        self._loose: set[int] = set()  # ids of arrays whose dtype is NumPy's own choice
+        self.batch_size: int | None = None
+        self.stream: Stream | None = None
+        self._dataset: Any = None
         if isinstance(data, DataLoader):
-            if not isinstance(data.sampler, SequentialSampler | RandomSampler):
-                raise InputError(
-                    f"the DataLoader of {name} draws by a {type(data.sampler).__name__}, and a run "
-                    "draws every sample alike; give the dataset that is to be drawn from"
-                )
-            self._collate = data.collate_fn
-            data = data.dataset
-        if isinstance(data, TensorDataset) and len(data.tensors) == 2:
+            data = self._take(data)
+        data = _torch_format(data)
+        if isinstance(data, TensorDataset) and self._plainly_collated:
             data = data.tensors
-        self.arrays: tuple[Tensor, Tensor] | None = None
-        self._dataset: Dataset[Any] | None = None
-        if isinstance(data, tuple | list) and len(data) == 2:
-            self.arrays = tuple(self._tensor(d) for d in data)  # type: ignore[assignment]
-            lengths = [len(a) for a in cast("tuple[Tensor, Tensor]", self.arrays)]
-            if lengths[0] != lengths[1]:
-                raise InputError(
-                    f"{name} has {lengths[0]} inputs and {lengths[1]} targets; each input needs "
-                    "one target"
-                )
-            self.n = lengths[0]
-        elif isinstance(data, Dataset) and isinstance(data, Sized):
-            self._dataset, self.n = data, len(data)
+        if isinstance(data, IterableDataset):
+            self.stream = Stream(data, name, self.batch_size, self.loading)
+            self.n = self.stream.n
+        elif (arrays := self._as_arrays(data)) is not None:
+            self.arrays = arrays
+            self.n = _length(arrays, name)
+        elif hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+            self._dataset = data
+            self.n = len(data)
         else:
             raise InputError(
                 f"{name} is a {type(data).__name__}; it must be (inputs, targets) as tensors or "
-                "NumPy arrays, a Dataset with a length, or a DataLoader of one"
+                "NumPy arrays, a Dataset, or a DataLoader of one"
             )
         if self.n == 0:
             raise InputError(f"{name} is empty; it needs at least one sample")
+        self._held = self.n
+        if self.stream is None:
+            self.n = self.order.length(self.n)
+            if self.order.cuts is not None:  # whatever size they say they have
+                self.batch_size = self.order.size(self._held)
+
+    @property
+    def _plainly_collated(self) -> bool:
+        return self.loading.collate is torch.utils.data.default_collate and not self.loading.workers
+
+    def _take(self, loader: DataLoader[Any]) -> Any:
+        """Keep how a DataLoader draws and loads; its dataset."""
+        self.loading = Loading.of(loader)
+        self.batch_size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        if not isinstance(loader.dataset, IterableDataset):
+            self.order = Order.of(loader, self.name)
+        return loader.dataset
+
+    def _as_arrays(self, data: Any) -> Any:
+        """The data as a batch of tensors; None if they are no arrays."""
+        if _is_frame(data):
+            data = {str(c): _column(data[c], str(c), self.name) for c in data.columns}
+        structured = isinstance(data, tuple | Mapping) or (
+            dataclasses.is_dataclass(data) and not isinstance(data, type)
+        )
+        pair = isinstance(data, list) and len(data) == 2
+        if not (structured or pair or isinstance(data, Tensor | np.ndarray)):
+            return None
+        if pair and not all(isinstance(d, Tensor | np.ndarray) or _is_frame(d) for d in data):
+            return None
+        return mapped(self._tensor, tuple(data) if pair else data)
 
     def _tensor(self, data: Any) -> Tensor:
+        if hasattr(data, "to_numpy") and not isinstance(data, Tensor):
+            data = data.to_numpy()
         if isinstance(data, np.ndarray):
             if data.dtype.kind not in "fiubc":
                 raise InputError(f"{self.name} holds an array of dtype {data.dtype}, not numbers")
-            data = torch.from_numpy(np.ascontiguousarray(data))
-            if data.dtype == torch.float64:  # what NumPy makes of plain numbers
-                data = data.to(torch.get_default_dtype())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it may be read-only, and nobody writes to it
+                data = torch.from_numpy(np.ascontiguousarray(data))
+            if data.dtype == torch.float64:
+                self._loose.add(id(data))
+                return self._finite(data)
         if not isinstance(data, Tensor) or data.dim() == 0:
             raise InputError(
                 f"{self.name} must hold tensors or NumPy arrays with one row a sample, not a "
                 f"{type(data).__name__}"
             )
-        data = data.detach()
+        return self._finite(data.detach())
+
+    def _finite(self, data: Tensor) -> Tensor:
         if data.is_floating_point() and not bool(data.isfinite().all()):
             bad = int((~data.isfinite()).reshape(len(data), -1).any(1).nonzero()[0])
             raise InputError(f"{self.name} holds NaN or infinity, first in sample {bad}")
@@ -94,20 +130,71 @@ class Samples:
     def __len__(self) -> int:
         return self.n
 
-    def fetch(self, indices: Tensor) -> tuple[Any, Any]:
-        """The inputs and the targets of these samples (int64 indices), each as one batch."""
-        if self.arrays is not None:
-            inputs, targets = self.arrays
-            return inputs.index_select(0, indices), targets.index_select(0, indices)
-        assert self._dataset is not None
-        return self._pair(self._collate([self._dataset[i] for i in indices.tolist()]))
+    @property
+    def dataset(self) -> Any:
+        """What samples are taken from by index, where they are not in arrays."""
+        return self._dataset
 
-    def span(self, begin: int, end: int) -> tuple[Any, Any]:
-        """The samples from ``begin`` to ``end`` in their order, without a copy where possible."""
+    def follow(self, dtype: torch.dtype) -> None:
+        """Let NumPy's arrays of float64, which it makes of plain numbers, become ``dtype``."""
         if self.arrays is not None:
-            inputs, targets = self.arrays
-            return inputs[begin:end], targets[begin:end]
-        return self.fetch(torch.arange(begin, min(end, self.n)))
+            self.arrays = mapped(self._followed(dtype), self.arrays)
+            self._loose.clear()
+
+    def _followed(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        return lambda a: a.to(dtype) if id(a) in self._loose else a
+
+    def batches(self, m: int, seed: int, *, replacement: bool = False) -> Sequence[tuple[Any, int]]:
+        """The batches of a training run, by step: each with its number of samples.
+
+        ``m`` samples in each, but where a sampler of the user's own makes batches.
+        """
+        if self.stream is not None:
+            return self.stream.batches(m, seed)
+        return _Drawn(self, Batches(
+            self._held, min(m, self._held), seed, replacement=replacement, order=self.order
+        ))  # type: ignore[return-value] # fmt: skip
+
+    def fetch(self, indices: Tensor, key: tuple[int, ...] = (0,)) -> Any:
+        """The batch of these samples (int64 indices); ``key`` seeds what is random about it."""
+        if self.arrays is not None:
+            return mapped(lambda a: a.index_select(0, indices), self.arrays)
+        return self.loading.make(self._dataset, indices, key)
+
+    def span(self, begin: int, end: int) -> Any:
+        """The samples from ``begin`` to ``end`` in their order, as a batch of its own."""
+        if self.stream is not None:
+            return self.stream.first(end - begin)
+        end = min(end, self._held)
+        if self.arrays is not None:
+            return mapped(lambda a: a[begin:end].clone(), self.arrays)
+        return self.fetch(torch.arange(begin, end), (begin,))
+
+    def chunks(self, size: int, seed: int = 0, epoch: int = 0) -> Iterator[tuple[Any, int]]:
+        """All samples of an epoch, some at a time, each with their number: what is evaluated.
+
+        In their order; where the order is not simply all samples, in that of this epoch and seed.
+        """
+        if self.stream is not None:
+            yield from self.stream.epoch(size, seed, epoch)
+        elif self.order.cuts is not None or not self.order.plain or self.order.drop_last:
+            m = self.batch_size or size
+            for i, indices in enumerate(self.order.epoch(self._held, m, seed, epoch)):
+                yield self.fetch(indices, (seed, 5, epoch, i)), len(indices)
+        elif self.arrays is None and self.loading.workers:
+            starts = range(0, self._held, size)
+            whole = torch.arange(self._held).split(size)
+            for i, begin in enumerate(starts):
+                n = min(size, self._held - begin)
+                yield self.loading.sequence(
+                    self._dataset, self, i,
+                    lambda k: whole[k % len(whole)],
+                    seed,
+                ), n  # fmt: skip
+            self.loading.close()
+        else:
+            for begin in range(0, self._held, size):
+                yield self.span(begin, begin + size), min(size, self._held - begin)
 
     def within(self, other: Samples) -> bool:
         """Whether all of these samples are among the other's, as far as it can be seen.
@@ -117,93 +204,84 @@ class Samples:
         """
         few, many = self._tensors(), other._tensors()
         if few is not None and many is not None:
-            return _among(few, many)
+            return within(few, many)
+        if self.stream is not None:
+            return other.stream is not None and self.stream.dataset is other.stream.dataset
         (one, chosen), (two, others) = _chosen(self._dataset), _chosen(other._dataset)
         return one is not None and one is two and set(chosen) <= set(others)
 
-    def _tensors(self) -> tuple[Tensor, Tensor] | None:
-        """All inputs and targets, where they are at hand."""
+    def _tensors(self) -> list[Tensor] | None:
+        """All tensors, where they are at hand."""
         if self.arrays is not None:
-            return self.arrays
+            return list(leaves(mapped(self._followed(torch.get_default_dtype()), self.arrays)))
         dataset, chosen = _chosen(self._dataset)
-        if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
+        if not isinstance(dataset, TensorDataset):
             return None
-        inputs, targets = dataset.tensors
-        return inputs[chosen], targets[chosen]
-
-    def _pair(self, batch: Any) -> tuple[Any, Any]:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise InputError(f"a sample of {self.name} must be a pair (input, target)")
-        return batch[0], batch[1]
+        return [t[chosen] for t in dataset.tensors]
 
 
-def _chosen(dataset: Dataset[Any] | None) -> tuple[Dataset[Any] | None, list[int]]:
+class _Drawn:
+    """The batches of one run, out of samples that are fetched by index."""
+
+    def __init__(self, samples: Samples, batches: Batches):
+        self._samples, self._batches = samples, batches
+
+    def __getitem__(self, step: int) -> tuple[Any, int]:
+        indices = self._batches[step]
+        samples = self._samples
+        if samples.arrays is not None:
+            return samples.fetch(indices), len(indices)
+        batches = self._batches
+        batch = samples.loading.sequence(
+            samples.dataset, self, step, batches.__getitem__, batches.seed
+        )
+        return batch, len(indices)
+
+
+def _length(arrays: Any, name: str) -> int:
+    lengths = [len(a) for a in leaves(arrays)]
+    if not lengths:
+        raise InputError(f"{name} is empty; it needs at least one sample")
+    if len(set(lengths)) > 1:
+        if isinstance(arrays, tuple) and len(lengths) == 2:
+            raise InputError(
+                f"{name} has {lengths[0]} inputs and {lengths[1]} targets; each input needs one "
+                "target"
+            )
+        raise InputError(
+            f"{name} holds arrays of {', '.join(map(str, lengths))} rows; all need one row a sample"
+        )
+    return lengths[0]
+
+
+def _is_frame(data: Any) -> bool:
+    return hasattr(data, "columns") and hasattr(data, "to_numpy")
+
+
+def _column(column: Any, label: str, name: str) -> np.ndarray:
+    values = column.to_numpy()
+    if values.dtype.kind == "b":
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "fiuc":
+        raise InputError(
+            f"column {label!r} of {name} is {values.dtype}, not numbers; encode it, or leave it out"
+        )
+    return values
+
+
+def _torch_format(data: Any) -> Any:
+    """A dataset of HuggingFace's gives lists unless it is asked for tensors."""
+    if type(data).__module__.startswith("datasets.") and getattr(data, "format", None):
+        return data.with_format("torch") if data.format["type"] is None else data
+    return data
+
+
+def _chosen(dataset: Any) -> tuple[Dataset[Any] | None, list[int]]:
     """(the dataset that it is a part of, the indices of this part)."""
     if dataset is None:
         return None, []
-    chosen = list(range(len(cast("Sized", dataset))))
+    chosen = list(range(len(dataset)))
     while isinstance(dataset, Subset):
         chosen = [int(dataset.indices[i]) for i in chosen]
         dataset = dataset.dataset
     return dataset, chosen
-
-
-def _among(few: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]) -> bool:
-    """Whether each pair of the first is one of the second."""
-    both = list(zip(few, many, strict=True))
-    if any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in both):
-        return False
-    if all(a is b for a, b in both):
-        return True
-    first = [(b == a[0]).reshape(len(b), a[0].numel()).all(1) for a, b in both]
-    if not bool((first[0] & first[1]).any()):  # as it mostly is, and cheaper to see
-        return False
-    return _digests(few) <= _digests(many)
-
-
-def _digests(arrays: tuple[Tensor, Tensor]) -> set[bytes]:
-    # A copy, since a row of one number counts as contiguous with any stride.
-    rows = [
-        a.reshape(len(a), a[0].numel()).cpu().clone(memory_format=torch.contiguous_format)
-        for a in arrays
-    ]
-    numbers = [r.view(torch.uint8).numpy() for r in rows]
-    return {blake2b(x.tobytes() + y.tobytes()).digest() for x, y in zip(*numbers, strict=True)}
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """A batch on a device: whatever can be moved there, in tuples, lists and dicts."""
-    return _mapped(lambda v: v.to(device) if hasattr(v, "to") else v, value)
-
-
-def rows(value: Any, n: int, begin: int, end: int) -> Any:
-    """The samples from ``begin`` to ``end`` of a batch of ``n``; what has no n rows stays whole."""
-
-    def part(v: Any) -> Any:
-        return v[begin:end] if isinstance(v, Tensor) and v.dim() and len(v) == n else v
-
-    return _mapped(part, value)
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Batches put one after the other into one. Raises ValueError if they are no such thing."""
-
-    def together(first: Any, *others: Any) -> Any:
-        if others and not isinstance(first, Tensor):
-            raise ValueError(f"batches of {type(first).__name__} cannot be put together")
-        return torch.cat([first, *others]) if others else first
-
-    return _mapped(together, *parts)
-
-
-def _mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """The function on the leaves of trees of one shape; what moves as a whole is a leaf."""
-
-    def leaf(first: Any, *more: Any) -> Any:
-        if isinstance(first, dict):  # of a class of its own, which pytree does not look into
-            return type(first)(
-                {k: _mapped(function, first[k], *(m[k] for m in more)) for k in first}
-            )
-        return function(first, *more)
-
-    return tree_map(leaf, tree, *others, is_leaf=lambda value: hasattr(value, "to"))

@@ -4,51 +4,72 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
-from slalom.train.reduction import CLASSIFYING, Loss
+from slalom.train.models import judging, shared_part
+from slalom.train.objective import Objective, Supervised
+from slalom.train.reduction import CLASSIFYING
 from slalom.train.rng import RandomStream
-from slalom.train.samples import Samples, moved
+from slalom.train.samples import Samples
+from slalom.train.tree import leaves, moved, shape
+
+if TYPE_CHECKING:
+    from slalom.train.task import Task
 
 
-def sanity_check(
-    make_model: Callable[[], nn.Module],
-    loss: Loss,
-    train: Samples,
-    valid: Samples,
-    batch_size: int,
-    device: torch.device,
-    judge: Callable[[nn.Module], tuple[float, float]],
-    metric: str,
-) -> None:
+def sanity_check(task: Task) -> None:
     """Raise :class:`InputError` for what would go wrong in the first steps and evaluations.
 
     Tries a batch of the training set, the smaller one at the end of an epoch, and an evaluation of
-    the untrained model: ``judge`` returns its loss and its metric, of this name.
+    the untrained model.
     """
-    model = make_model()
-    _check_parameters(model, make_model())
-    n, m = len(train), batch_size
-
-    def tried(data: Samples, begin: int, end: int) -> tuple[Any, Any]:
-        return _loss(model, loss, device, data, begin, end)
-
-    with RandomStream(0, device):
-        outputs, value = tried(train, 0, m)
-        _check_classes(loss, (train, valid), outputs)
+    for samples in (task.train, task.valid):
+        _check_samples(samples)
+    model = task.make_model(0)
+    _check_parameters(model, task.make_model(0))
+    objective = task.objective.fresh(task.device)
+    n, m = task.n_train, task.batch_size // task.accumulate
+    sized = task.train.stream is None and task.train.order.plain
+    with RandomStream(0, task.device), task.numbers():
+        outputs, value = _tried(task, model, objective, task.train, 0, min(m, n))
+        _check_classes(task.loss, (task.train, task.valid), outputs)
         _check_value(value)
         value.backward()
-        if n % m:
-            tried(train, n - n % m, n)
-        model.eval()
-        outputs, value = tried(valid, 0, min(m, len(valid)))
-        _check_shape(value)
-        _check_metric(metric, judge, model, valid, outputs)
+        _check_groups(task, model, objective)
+        if sized and n % m and not task.train.order.drop_last:
+            _tried(task, model, objective, task.train, n - n % m, n)
+        with judging((model, *objective.modules())):
+            size = min(m, len(task.valid))
+            outputs, value = _tried(task, model, objective, task.valid, 0, size)
+            _check_shape(value)
+            _check_metric(task, model, objective, outputs)
+
+
+def _check_samples(samples: Samples) -> None:
+    """That a sample can be had, and is the same each time it is asked for with the same seed."""
+    if samples.arrays is not None or samples.stream is not None:
+        return
+    first = torch.arange(1)
+    with _told(f"sample 0 of {samples.name} cannot be read"):
+        one, two = (list(leaves(samples.fetch(first))) for _ in range(2))
+    if not all(_same(a, b) for a, b in zip(one, two, strict=True)):
+        raise InputError(
+            f"sample 0 of {samples.name} is another each time it is asked for with the same seed, "
+            "so that no run could be had again; let the dataset draw from the global random "
+            "numbers of torch, NumPy or Python, which are seeded for every batch"
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        both_nan = (one != one) & (other != other) if one.shape == other.shape else one
+        return one.shape == other.shape and bool(((one == other) | both_nan).all())
+    return type(one) is type(other)
 
 
 def _check_parameters(model: nn.Module, again: nn.Module) -> None:
@@ -59,20 +80,42 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
             "model() returns the same parameters each time, so that runs would go on from one "
             "another; it must make a new module"
         )
+    if (name := shared_part(model, again)) is not None:
+        raise InputError(
+            f"model() uses the same module for {name} each time, so that what it keeps would go "
+            "from run to run; make it in model()"
+        )
 
 
-def _loss(
-    model: nn.Module, loss: Loss, device: torch.device, data: Samples, begin: int, end: int
+def _check_groups(task: Task, model: nn.Module, objective: Objective) -> None:
+    """That the parameters of the loss are trained too, where the groups are the user's own."""
+    if task.parameter_groups is None:
+        return
+    if any(objective.modules_that_learn()):
+        raise InputError(
+            "the loss has parameters of its own, and parameter_groups names the model's alone; "
+            "make the loss a part of the model, or leave parameter_groups out"
+        )
+
+
+def _tried(
+    task: Task, model: nn.Module, objective: Objective, data: Samples, begin: int, end: int
 ) -> tuple[Any, Any]:
-    """(outputs, loss) of some samples."""
-    inputs, targets = (moved(x, device) for x in data.span(begin, end))
+    """(outputs or None, loss) of some samples."""
     what = f"{end - begin} sample{'s' * (end - begin > 1)} of {data.name}"
-    with _told(f"the model fails on inputs of shape {_shape(inputs)}, {what}"):
-        outputs = model(inputs)
+    with _told(f"{what} cannot be read"):
+        batch = moved(data.span(begin, end), task.device)
+    if not isinstance(objective, Supervised):
+        with _told(f"the step fails on a batch {shape(batch)}, {what}"):
+            return None, objective.loss(model, batch)
+    inputs, targets = objective.parts(batch)
+    about = shape(inputs[0]) if len(inputs) == 1 else ", ".join(map(shape, inputs))
+    with _told(f"the model fails on inputs of shape {about}, {what}"):
+        outputs = model(*inputs)
     _check_rows(outputs, targets, what)
-    about = f"outputs of shape {_shape(outputs)} and targets of shape {_shape(targets)}"
+    about = f"outputs of shape {shape(outputs)} and targets of shape {shape(targets)}"
     with _told(f"the loss fails on {about}, {what}"):
-        return outputs, loss(outputs, targets)
+        return outputs, objective.of(outputs, targets)
 
 
 def _check_rows(outputs: Any, targets: Any, what: str) -> None:
@@ -88,20 +131,20 @@ def _check_rows(outputs: Any, targets: Any, what: str) -> None:
         and outputs.numel() == targets.numel() and outputs.shape != targets.shape
     ):  # fmt: skip
         raise InputError(  # torch would broadcast them against each other, with a warning
-            f"the model returns shape {_shape(outputs)} where the targets have "
-            f"{_shape(targets)}; make the two equal"
+            f"the model returns shape {shape(outputs)} where the targets have "
+            f"{shape(targets)}; make the two equal"
         )
 
 
-def _check_classes(loss: Loss, sets: tuple[Samples, ...], outputs: Any) -> None:
+def _check_classes(loss: Any, sets: tuple[Samples, ...], outputs: Any) -> None:
     """Of all samples, not of those tried alone: a rare class may come late."""
     if not isinstance(loss, CLASSIFYING) or not isinstance(outputs, Tensor):
         return
     classes = outputs.shape[1] if outputs.dim() > 1 else len(outputs)
     for data in sets:
-        if data.arrays is None or data.arrays[1].is_floating_point():
+        targets = data.arrays[-1] if isinstance(data.arrays, tuple) else None
+        if targets is None or targets.is_floating_point():
             continue
-        targets = data.arrays[1]
         wrong = ((targets < 0) | (targets >= classes)) & (targets != loss.ignore_index)
         if wrong.any():
             sample = int(wrong.reshape(len(targets), -1).any(1).nonzero()[0])
@@ -114,7 +157,7 @@ def _check_classes(loss: Loss, sets: tuple[Samples, ...], outputs: Any) -> None:
 def _check_shape(value: Any) -> None:
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise InputError(
-            f"the loss must be one number, and here it is {_shape(value)}; reduce it by its mean"
+            f"the loss must be one number, and here it is {shape(value)}; reduce it by its mean"
         )
 
 
@@ -129,21 +172,24 @@ def _check_value(value: Any) -> None:
         raise InputError(f"the loss of the untrained model is {value.item()}; check data and model")
 
 
-def _check_metric(
-    metric: str,
-    judge: Callable[[nn.Module], tuple[float, float]],
-    model: nn.Module,
-    valid: Samples,
-    outputs: Any,
-) -> None:
-    targets = valid.span(0, 1)[1]
-    about = f"outputs like {_shape(outputs)} and targets like {_shape(targets)}"
-    with _told(f"the metric {metric} cannot be computed from {about}"):
-        _, value = judge(model)
+def _check_metric(task: Task, model: nn.Module, objective: Objective, outputs: Any) -> None:
+    with _told("the validation set cannot be evaluated"):
+        for given, n in task.valid.chunks(task.chunk(task.valid)):
+            batch = moved(given, task.device)
+            with _told(f"the model or the loss fails on {n} samples of valid, {shape(batch)}"):
+                objective.judged(model, batch)
+            if task.valid.arrays is not None:
+                break  # the others are like it
+    about = "the validation set"
+    if isinstance(objective, Supervised):
+        targets = objective.parts(task.valid.span(0, 1))[1]
+        about = f"outputs like {shape(outputs)} and targets like {shape(targets)}"
+    with _told(f"the metric {task.metric.name} cannot be computed from {about}"):
+        _, value = task.judge(model, objective)
     if math.isnan(value):
         raise InputError(
-            f"the metric {metric} of the untrained model is not a number on the "
-            f"{len(valid)} samples of valid; give more of them, or another metric"
+            f"the metric {task.metric.name} of the untrained model is not a number on the "
+            f"{len(task.valid)} samples of valid; give more of them, or another metric"
         )
 
 
@@ -152,10 +198,8 @@ def _told(what: str) -> Iterator[None]:
     """The first line of what goes wrong in the user's code, after what was being done."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{what}: {first}") from error
-
-
-def _shape(value: Any) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -1,9 +1,7 @@
-"""A task: a model, data, a loss, and the metric and target by which a race is decided."""
+"""A task: a model, data, what is done with a batch, and the metric and target that decide."""
 
 from __future__ import annotations
 
-import copy
-import difflib
 import math
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -12,38 +10,72 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from slalom.errors import InputError
-from slalom.train.evaluation import judge
-from slalom.train.metrics import METRICS, Metric
+from slalom.train import evaluation
+from slalom.train.evaluation import numbers_on_the_way
+from slalom.train.gradient import refuse_what_chunks_change
+from slalom.train.groups import scaled
+from slalom.train.models import judging, made_anew, to_train
+from slalom.train.objective import Objective, Supervised, objective_of
+from slalom.train.own_metric import metric_of
+from slalom.train.reading import reading_of
 from slalom.train.reduction import Reduction, reduction_of
 from slalom.train.rng import RandomStream
-from slalom.train.samples import Samples, moved
+from slalom.train.samples import Samples
 from slalom.train.sanity import sanity_check
+from slalom.train.schedule import Schedule
+from slalom.train.tree import moved
 
 EPOCHS = 30
 """The cap of one run, in epochs, where the task names none."""
 
+WHOLE = 1 << 27
+"""Numbers on the way up to which all samples go through a model at once if they must."""
+
+PRECISIONS = {
+    None: None, "float32": None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+    "float16": torch.float16, "fp16": torch.float16,
+}  # fmt: skip
+"""What a model may be run in, by the names that people use."""
+
 
 class Task:
-    """What is to be trained, and when it counts as trained.
+    """What is to be trained, how, and when it counts as trained.
 
     Args:
         model: a callable without arguments that makes the untrained ``nn.Module``, called under
-            the seed of a run; or a module, of which each run trains a copy with every layer's
-            ``reset_parameters`` called under the seed. Trained weights are lost so; a function
-            that loads them keeps them.
-        loss: (output, target) -> one number, the mean over the batch (or an ``nn`` loss, also
-            with ``reduction="sum"``).
-        train: (inputs, targets) as tensors or NumPy arrays, a ``Dataset`` of such pairs, or a
-            ``DataLoader``, whose batch size is taken.
+            the seed of a run; or a module, of which each run trains a copy whose trainable
+            parameters start anew by the ``reset_parameters`` of its layers; frozen ones keep their
+            values. Parts in eval mode stay there.
+        loss: (outputs, targets) -> one number, the mean over the batch (or an ``nn`` loss, also
+            with ``reduction="sum"``). Its own parameters are trained with the model's. None for a
+            model that takes a batch as keywords and returns its loss, or where ``step`` is given.
+        train: (inputs, targets) as tensors or NumPy arrays; any other structure of them, a frame,
+            a dataset, an iterable one, or a ``DataLoader``, whose way of drawing, cutting and
+            loading is kept: see :class:`slalom.train.samples.Samples`. For a ``loss``, the last
+            part of a batch is its targets, and those before are the model's arguments.
         valid: the same, of what is evaluated.
-        metric: the name of one of :data:`slalom.train.metrics.METRICS`, such as accuracy, or a
-            function (outputs, targets) -> number of the whole validation set. One that is about
-            classes reads them by :func:`slalom.train.metrics.predicted_classes`.
+        metric: the name of one of :data:`slalom.train.metrics.METRICS`, such as accuracy; a
+            function (outputs, targets) -> number of the whole validation set, or (model, loader)
+            -> number; a function of sklearn.metrics; or a torchmetrics object. Classes are read
+            from outputs as the loss reads them. By default accuracy, or the loss where there are no
+            outputs.
         target: the value of the metric to reach; None to let the race find one.
-        batch_size: samples in an update.
+        batch_size: samples that go through the model at a time; by default the DataLoader's, or 64.
+        step: (model, batch) -> the loss of a batch, in place of ``loss``.
+        predict: (model, batch) -> (outputs, targets) for the metric, where ``step`` is given.
+        accumulate: batches whose gradients make one update, weighted so that it is that of the
+            large batch.
+        clip_norm, clip_value: bounds of the gradients' norm and of each of their numbers.
+        precision: ``"bfloat16"`` or ``"float16"`` to run the model under autocast, the latter with
+            a gradient scaler.
+        ema: the decay of an exponential average of the weights, which is what is evaluated.
+        schedule: how the learning rates change: ``"cosine"``, ``"linear"``, ``"wsd"``,
+            ``"one_cycle"``, a function (step, total) -> factor, or what makes a torch scheduler of
+            an optimizer; ``total`` is what ``max_steps`` is for the run.
+        warmup: updates in which the rate rises; below 1 a share of the run.
+        schedule_every: what a torch scheduler counts, ``"step"`` or ``"epoch"``.
         higher_is_better: whether a larger value of a metric that is a function is better.
         max_steps: updates after which a run ends; by default those of 30 epochs, at least 500.
         eval_every: updates between evaluations; by default a quarter of an epoch, 5 to 100.
@@ -53,7 +85,11 @@ class Task:
         held_out: whether ``valid`` is data that is not trained on; by default found out, which
             can be told of tensors, arrays and of parts of one dataset.
         parameter_groups: model -> what its optimizer is given instead of ``model.parameters()``,
-            as in torch: groups with options of their own, or some of the parameters alone.
+            as in torch: groups with options of their own, or some of the parameters alone. A
+            group's ``lr`` is a factor on the optimizer's; see :func:`slalom.train.groups.scaled`.
+
+    Attributes:
+        batch_size: samples in an update, all accumulated batches together.
 
     Raises :class:`InputError` for what cannot be used. :meth:`check` finds the rest.
     """
@@ -61,13 +97,23 @@ class Task:
     def __init__(
         self,
         model: Callable[[], nn.Module] | nn.Module,
-        loss: Callable[[Any, Any], Tensor],
-        train: Any,
-        valid: Any,
-        metric: str | Callable[[Tensor, Tensor], float] = "accuracy",
+        loss: Callable[[Any, Any], Tensor] | None = None,
+        train: Any = None,
+        valid: Any = None,
+        metric: Any = None,
         target: float | None = None,
         batch_size: int | None = None,
         *,
+        step: Callable[[nn.Module, Any], Tensor] | None = None,
+        predict: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        precision: str | None = None,
+        ema: float | None = None,
+        schedule: Any = None,
+        warmup: float = 0,
+        schedule_every: Literal["step", "epoch"] = "step",
         higher_is_better: bool | None = None,
         max_steps: int | None = None,
         eval_every: int | None = None,
@@ -82,26 +128,47 @@ class Task:
                 f"model is a {type(model).__name__}; it must be an nn.Module or a function that "
                 "makes one"
             )
-        if not callable(loss):
-            raise InputError(f"loss is a {type(loss).__name__}; it must be callable")
-        if batch_size is None and isinstance(train, DataLoader):
-            batch_size = train.batch_size
-        self.device = torch.device(device)
-        if isinstance(loss, nn.Module) and self.device.type != "cpu":
-            loss = copy.deepcopy(loss).to(self.device)  # its class weights
-        self.model, self.loss, self.name = model, loss, name
+        for what, data in (("train", train), ("valid", valid)):
+            if data is None:
+                raise InputError(f"{what} is missing; give the data as {what}=")
+        self.device = _device(device)
+        self.model, self.name = model, name
+        self.objective = objective_of(loss, step, predict)
+        self.reading = reading_of(loss)
+        self.metric = metric_of(
+            ("accuracy" if self.objective.judges else "loss") if metric is None else metric,
+            higher_is_better, self.reading,
+        )  # fmt: skip
+        if not self.objective.judges and self.metric.of not in ("loss", "model"):
+            raise InputError(
+                f"the metric {self.metric.name} needs outputs; give predict=, a function (model, "
+                "batch) -> (outputs, targets)"
+            )
         self.replacement, self.parameter_groups = replacement, parameter_groups
         self._held_out = held_out
         self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
-        self.metric = _metric(metric, higher_is_better)
-        self.batch_size = _whole("batch_size", 64 if batch_size is None else batch_size)
+        self.accumulate = _whole("accumulate", accumulate)
+        self.clip_norm = _above("clip_norm", clip_norm)
+        self.clip_value = _above("clip_value", clip_value)
+        if precision not in PRECISIONS:
+            raise InputError(f"precision is {precision!r}; it must be 'bfloat16' or 'float16'")
+        self.precision = PRECISIONS[precision]
+        if ema is not None and not (isinstance(ema, int | float) and 0 < ema < 1):
+            raise InputError(f"ema is {ema!r}; it must be a decay between 0 and 1, such as 0.999")
+        self.ema = ema
+        self.schedule = Schedule(schedule, warmup, schedule_every)
+        size = self.train.batch_size if batch_size is None else batch_size
+        size = _whole("batch_size", 64 if size is None else size)
         if batch_size is None:
-            self.batch_size = min(self.batch_size, self.n_train)
+            size = min(size, self.n_train)
+        self.batch_size = size * self.accumulate
         if self.batch_size > self.n_train:
             raise InputError(
                 f"batch_size is {self.batch_size} and train has {self.n_train} samples; it can be "
                 f"{self.n_train} at most"
             )
+        if batch_size is not None and self.train.order.cuts is not None:
+            raise InputError("train makes its own batches by a batch_sampler; leave batch_size out")
         if target is not None and not (isinstance(target, int | float) and math.isfinite(target)):
             raise InputError(f"target is {target!r}; it must be a finite number, or None")
         self.target = target
@@ -112,6 +179,22 @@ class Task:
             eval_every = min(100, max(5, per_epoch // 4))
         self.max_steps = _whole("max_steps", max_steps)
         self.eval_every = _whole("eval_every", eval_every)
+        self._graded = False  # whether evaluating needs autograd
+        self._followed = False
+
+    @property
+    def plainly_trained(self) -> bool:
+        """Whether an update is the gradient of a loss of outputs and targets, and nothing more."""
+        return (
+            isinstance(self.objective, Supervised) and not any(self.objective.modules_that_learn())
+            and self.accumulate == 1 and self.clip_norm is None and self.clip_value is None
+            and self.precision is None and self.ema is None and not self.schedule.acts
+        )  # fmt: skip
+
+    @property
+    def loss(self) -> Any:
+        """The loss of outputs and targets that was given; None if there is none."""
+        return self.objective.of if isinstance(self.objective, Supervised) else None
 
     @property
     def n_train(self) -> int:
@@ -145,68 +228,137 @@ class Task:
     def make_model(self, seed: int) -> nn.Module:
         """The untrained model of a seed; the global random numbers stay as they are."""
         with RandomStream(seed, self.device):
-            if isinstance(self.model, nn.Module):
-                made = copy.deepcopy(self.model)
-                for module in made.modules():
-                    if callable(reset := getattr(module, "reset_parameters", None)):
-                        reset()
-            else:
-                made = self.model()
+            made = made_anew(self.model) if isinstance(self.model, nn.Module) else self.model()
         if not isinstance(made, nn.Module):
             raise InputError(f"model() made a {type(made).__name__}; it must make an nn.Module")
-        return made.to(self.device).train()
+        if not self._followed:
+            dtype = next((p.dtype for p in made.parameters() if p.is_floating_point()), None)
+            for samples in (self.train, self.valid):
+                samples.follow(dtype or torch.get_default_dtype())
+            self._followed = True
+        return to_train(made.to(self.device))
 
-    def parameters(self, model: nn.Module) -> Iterable[Any]:
-        """What the optimizer of a model is given: its parameters, or groups of them."""
+    def parameters(
+        self, model: nn.Module, objective: Objective | None = None, **base: float
+    ) -> Iterable[Any]:
+        """What the optimizer of a model is given: its parameters, or groups of them; and those of
+        the loss that is trained with it (``objective``, by default the task's own). ``base`` are
+        options of the optimizer that those of groups are relative to."""
         if self.parameter_groups is not None:
-            return self.parameter_groups(model)
-        return [p for p in model.parameters() if p.requires_grad]
+            return scaled(self.parameter_groups(model), base)
+        modules = (model, *(objective or self.objective).modules())
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
 
     @cached_property
     def reduction(self) -> Reduction:
         """How the loss sums up its batch."""
 
-        def sample() -> tuple[Any, Any, int]:
+        def measured() -> tuple[Callable[[Any], Tensor], Any, int]:
             n = min(self.batch_size, self.n_train)
-            inputs, targets = (moved(x, self.device) for x in self.train.span(0, n))
-            with torch.no_grad():
-                return self.make_model(0).eval()(inputs), targets, n
+            batch = moved(self.train.span(0, n), self.device)
+            model, objective = self.make_model(0).eval(), self.objective.fresh(self.device)
+            if isinstance(objective, Supervised):
+                inputs, targets = objective.parts(batch)
+                loss = objective.of
+                return self._apart(lambda pair: loss(*pair)), (model(*inputs), targets), n
+            return self._apart(lambda batch: objective.loss(model, batch)), batch, n
 
-        with RandomStream(0, self.device):
-            return reduction_of(self.loss, sample)
+        with RandomStream(0, self.device), self.numbers():
+            return reduction_of(self.loss, measured)
 
-    def judge(self, model: nn.Module) -> tuple[float, float]:
+    def _apart(self, loss: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+        def measured(batch: Any) -> Tensor:
+            with torch.set_grad_enabled(not isinstance(self.objective, Supervised)):
+                return loss(batch).detach()
+
+        return measured
+
+    def numbers(self) -> torch.autocast:
+        """The context in which the model is run: that of the task's precision."""
+        kind, dtype = self.device.type, self.precision
+        return torch.autocast(kind, dtype or torch.bfloat16, enabled=dtype is not None)
+
+    @cached_property
+    def _each(self) -> int:
+        """Numbers that the model computes on the way of one sample; 0 where that is not known."""
+        samples = self.valid if self.valid.arrays is not None else self.train
+        if samples.arrays is None:
+            return 0
+        model, objective = self.make_model(0), self.objective.fresh(self.device)
+        with RandomStream(0, self.device), judging((model, *objective.modules())), self.numbers():
+            batch = moved(samples.span(0, 1), self.device)
+            return numbers_on_the_way(lambda: objective.judged(model, batch))
+
+    def chunk(self, samples: Samples) -> int:
+        """Samples that go through the model at a time where all of them are to: as many as a
+        batch has, or more where they are small, so that memory stays that of training."""
+        size = samples.batch_size or self.batch_size // self.accumulate
+        if samples.arrays is not None and samples.batch_size is None and self._each:
+            size = max(size, evaluation.ROOM // self._each)
+        return min(size, len(samples))
+
+    def whole(self, model: nn.Module) -> int:
+        """Samples that go through the model at a time for the gradient of all.
+
+        Raises :class:`InputError` where that cannot be had from parts, and all are too many.
+        """
+        size, n = self.chunk(self.train), self.n_train
+        if size < n:
+            try:
+                refuse_what_chunks_change(model, self.reduction)
+            except InputError:
+                if not 0 < n * self._each <= WHOLE:
+                    raise
+                return n
+        return size
+
+    def judge(self, model: nn.Module, objective: Objective | None = None) -> tuple[float, float]:
         """(mean loss, metric) on the validation set, of a model in the mode it is in."""
-        return judge(model, self.valid, self.loss, self.metric, self.reduction, self.device)
+        objective = objective or self.objective.fresh(self.device)
+
+        def judged() -> tuple[float, float]:
+            return evaluation.judge(
+                model, objective, self.valid.chunks(self.chunk(self.valid)), self.metric,
+                self.reading, self.reduction, self.device,
+            )  # fmt: skip
+
+        with self.numbers():
+            if not self._graded:
+                try:
+                    with torch.no_grad():
+                        return judged()
+                except RuntimeError as error:  # a model that computes gradients of its own
+                    if "does not require grad" not in str(error):
+                        raise
+            with torch.enable_grad():
+                found = judged()
+            self._graded = True
+            return found
 
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
-        sanity_check(
-            lambda: self.make_model(0), self.loss, self.train, self.valid, self.batch_size,
-            self.device, self.judge, self.metric.name,
-        )  # fmt: skip
+        sanity_check(self)
 
 
-def _metric(metric: Any, higher_is_better: bool | None) -> Metric:
-    if isinstance(metric, str):
-        if metric not in METRICS:
-            near = difflib.get_close_matches(metric, METRICS, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(
-                f"metric {metric!r} is unknown; it is one of {', '.join(METRICS)}, or a "
-                f"function{hint}"
-            )
-        return METRICS[metric]
-    if not callable(metric):
-        raise InputError(f"metric is a {type(metric).__name__}; it must be a name or a function")
-    if higher_is_better is None:
-        raise InputError("a metric that is a function needs higher_is_better=True or False")
-    function: Any = metric
-    name = getattr(function, "__name__", "metric")
-    return Metric(name, higher_is_better, lambda o, t, loss: float(function(o, t)))
+def _device(device: Any) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"device {str(device)!r} cannot be used here: {first}") from error
+    return found
 
 
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise InputError(f"{name} is {value!r}; it must be a whole number from 1 on")
     return int(value)
+
+
+def _above(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"{name} is {value!r}; it must be a number above 0, or None")
+    return float(value)

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slalom.train import samples
-from slalom.train.samples import joined, moved, rows
+from slalom.train.overlap import within
+from slalom.train.tree import joined, moved, rows
 
 Pair = namedtuple("Pair", ["one", "two"])
 
@@ -107,5 +107,5 @@ def test_data_in_any_memory_is_compared_by_its_numbers():
     """A column of one number a row counts as contiguous whatever its stride."""
     column = torch.arange(4.0).expand(1, 4).T
     targets = torch.ones(1).expand(4)
-    assert samples._among((column, targets), (column.clone(), torch.ones(4)))
-    assert not samples._among((column, targets), (column.flip(0)[:3], torch.ones(3)))
+    assert within((column, targets), (column.clone(), torch.ones(4)))
+    assert not within((column, targets), (column.flip(0)[:3], torch.ones(3)))

@@ -1,0 +1,136 @@
+"""Batches out of datasets: here, or ahead of time in the processes of a DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from slalom.train.rng import RandomStream, seed_of, set_global
+
+Key = tuple[int, ...]
+"""What the random numbers of a batch follow from: (seed of the run, step)."""
+
+AHEAD = 64
+"""Batches that the processes of a loader are told of at a time."""
+
+
+@dataclass
+class Loading:
+    """How batches are made of a dataset's samples.
+
+    Every batch has random numbers of its own, which follow from its key: so it is the same
+    whichever process makes it, after whatever others.
+
+    Attributes:
+        collate: samples -> batch.
+        workers: processes that load; 0 to load here.
+        options: of the user's DataLoader, for its processes.
+    """
+
+    collate: Callable[[list[Any]], Any] = default_collate
+    workers: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+    _live: _Live | None = None
+    _stream: RandomStream | None = None
+
+    @classmethod
+    def of(cls, loader: DataLoader[Any]) -> Loading:
+        """As this loader loads."""
+        names = (
+            "pin_memory", "timeout", "worker_init_fn", "prefetch_factor", "multiprocessing_context"
+        )  # fmt: skip
+        options = {n: getattr(loader, n) for n in names} if loader.num_workers else {}
+        return cls(loader.collate_fn, loader.num_workers, options)
+
+    def make(self, dataset: Any, indices: Tensor, key: Key) -> Any:
+        """The batch of these samples, made here."""
+        if self._stream is None:
+            self._stream = RandomStream(0)
+        self._stream.seed(seed_of(*key))
+        with self._stream:
+            return _made(dataset, self.collate, indices.tolist())
+
+    def sequence(
+        self, dataset: Any, owner: object, step: int, indices: Callable[[int], Tensor], seed: int
+    ) -> Any:
+        """The batch of this step of ``owner``; those after it are made ahead where it has workers.
+
+        One owner is served at a time, since each would have processes of its own.
+        """
+        if not self.workers:
+            return self.make(dataset, indices(step), (seed, 3, step))
+        live = self._live
+        if live is None or live.owner is not owner or live.step != step:
+            self.close()
+            live = self._live = _Live(self, dataset, owner, step, indices, seed)
+        return live.next()
+
+    def close(self) -> None:
+        """End the processes that load."""
+        self._live = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_live": None, "_stream": None}
+
+
+class _Live:
+    """The processes of a loader, at work for one owner."""
+
+    def __init__(
+        self, loading: Loading, dataset: Any, owner: object, step: int,
+        indices: Callable[[int], Tensor], seed: int,
+    ):  # fmt: skip
+        self.owner, self.step = owner, step
+
+        def plan() -> Iterator[tuple[Key, list[int]]]:
+            at = step
+            while True:
+                yield (seed, 3, at), indices(at).tolist()
+                at += 1
+
+        work = _Batches(dataset, loading.collate)
+        loader = DataLoader(
+            work, batch_size=None, sampler=_Endless(plan), num_workers=loading.workers,
+            collate_fn=_same, **loading.options,
+        )  # type: ignore[arg-type] # fmt: skip
+        self._iterator = iter(loader)
+
+    def next(self) -> Any:
+        self.step += 1
+        return next(self._iterator)
+
+
+class _Endless(torch.utils.data.Sampler[Any]):
+    def __init__(self, plan: Callable[[], Iterator[Any]]):
+        self._plan = plan
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._plan()
+
+
+class _Batches(Dataset[Any]):
+    """A dataset whose items are whole batches, asked for by key and indices."""
+
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]):
+        self._dataset, self._collate = dataset, collate
+
+    def __getitem__(self, asked: tuple[Key, list[int]]) -> Any:  # type: ignore[override]
+        key, indices = asked
+        assert get_worker_info() is not None
+        set_global(seed_of(*key))
+        return _made(self._dataset, self._collate, indices)
+
+
+def _same(batch: Any) -> Any:
+    return batch
+
+
+def _made(dataset: Any, collate: Callable[[list[Any]], Any], indices: Sequence[int]) -> Any:
+    several = getattr(dataset, "__getitems__", None)  # as torch's own loader asks for many
+    samples = several(list(indices)) if callable(several) else [dataset[i] for i in indices]
+    return collate(samples)

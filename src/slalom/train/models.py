@@ -1,0 +1,106 @@
+"""Models as a run needs them: untrained, in the modes their user put them in, and put back so."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from slalom.errors import InputError
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def made_anew(module: nn.Module) -> nn.Module:
+    """A copy of a module whose trainable parameters start anew from the global random numbers.
+
+    Frozen parameters keep their values, and so does what has no trainable ones. Raises
+    :class:`InputError` naming the parameters that no ``reset_parameters`` of their module sets.
+    """
+    made = copy.deepcopy(module)
+    trained = {n: p for n, p in made.named_parameters() if p.requires_grad}
+    kept = {n: p.detach().clone() for n, p in made.named_parameters() if not p.requires_grad}
+    with torch.no_grad():
+        for parameter in trained.values():
+            if parameter.is_floating_point() or parameter.is_complex():
+                parameter.fill_(torch.nan)
+        # A module after those in it, as when it is made: it may set what they have set.
+        for part in reversed(list(made.modules())):
+            own = list(part.parameters())
+            if own and not any(p.requires_grad for p in own):
+                continue
+            for name in ("reset_parameters", "_reset_parameters"):
+                if callable(reset := getattr(part, name, None)):
+                    reset()
+                    break
+        for name, parameter in made.named_parameters():
+            if name in kept:
+                parameter.copy_(kept[name])
+    left = [n for n, p in trained.items() if bool(p.isnan().any())]
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise InputError(
+            f"model is a module, and its parameters {', '.join(left[:3])}{more} cannot be started "
+            "anew, since no reset_parameters sets them; give a function that makes the model"
+        )
+    return made
+
+
+def to_train(model: nn.Module) -> nn.Module:
+    """The model as it is trained: parts that its user put into eval mode stay there.
+
+    Unless the whole is in eval mode, as what is loaded from a file often is: then all of it is put
+    into train mode.
+    """
+    return model if model.training else model.train()
+
+
+@contextlib.contextmanager
+def judging(models: Iterable[nn.Module]) -> Iterator[None]:
+    """Models in eval mode; afterwards every part is in the mode it was in."""
+    models = list(models)
+    modes = [(part, part.training) for model in models for part in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for model, *_ in zip(models, strict=True):
+            if modes and model.training is False:
+                model.train()  # which a model may have to say something about
+        for part, mode in modes:
+            part.training = mode
+
+
+def attributes(models: Iterable[nn.Module]) -> list[list[Any]]:
+    """What the parts of models hold beside tensors and parts, where it is plain values."""
+    return [
+        [place, name, value]
+        for place, part in enumerate(p for model in models for p in model.modules())
+        for name, value in vars(part).items()
+        if not name.startswith("_") and name != "training" and isinstance(value, PLAIN)
+    ]
+
+
+def set_attributes(models: Iterable[nn.Module], values: Iterable[list[Any]]) -> None:
+    """Put back what :func:`attributes` found."""
+    parts = [p for model in models for p in model.modules()]
+    for place, name, value in values:
+        setattr(parts[place], name, value)
+
+
+def shared_part(one: nn.Module, other: nn.Module) -> str | None:
+    """The name of a part that keeps something and is the same object in two models; or None.
+
+    torch's own layers without tensors (activations, dropout) keep nothing.
+    """
+    theirs = {id(part) for part in other.modules()}
+    for name, part in one.named_modules():
+        keeps = any(True for _ in (*part.parameters(), *part.buffers()))
+        if id(part) in theirs and (keeps or not type(part).__module__.startswith("torch.nn.")):
+            return name or "model"
+    return None

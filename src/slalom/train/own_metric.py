@@ -1,0 +1,130 @@
+"""Metrics of the user's own: functions in either order or of a model, sklearn's, torchmetrics'."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from slalom.errors import InputError
+from slalom.train.metrics import METRICS, Metric
+from slalom.train.reading import Reading
+
+TARGETS = {"targets", "target", "y_true", "y", "labels", "label", "true", "truth", "references"}
+OUTPUTS = {
+    "outputs", "output", "y_pred", "y_score", "y_prob", "preds", "pred", "predictions",
+    "prediction", "predicted", "logits", "scores", "y_hat", "yhat",
+}  # fmt: skip
+"""What the arguments of such functions are called."""
+
+MODELS, LOADERS = {"model", "net", "module", "network"}, {
+    "loader", "data", "valid", "batches", "dataloader", "valid_loader", "val_loader",
+}  # fmt: skip
+
+
+def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Metric:
+    """The metric that the user names or brings.
+
+    A name of :data:`METRICS`; a function of (outputs, targets), in either order where the names of
+    its arguments tell, or of (model, loader); a function of sklearn.metrics, which gets classes,
+    probabilities or values as its arguments' names say; a torchmetrics object, which gets each
+    batch. Raises :class:`InputError` for anything else.
+    """
+    if isinstance(given, str):
+        if given not in METRICS:
+            near = difflib.get_close_matches(given, METRICS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(
+                f"metric {given!r} is unknown; it is one of {', '.join(METRICS)}, or a "
+                f"function{hint}"
+            )
+        return METRICS[given]
+    if all(callable(getattr(given, n, None)) for n in ("update", "compute", "reset")):
+        return _torchmetrics(given, higher_is_better)
+    if not callable(given):
+        raise InputError(f"metric is a {type(given).__name__}; it must be a name or a function")
+    name = getattr(given, "__name__", None) or type(given).__name__
+    names = _arguments(given)
+    better = higher_is_better
+    if getattr(given, "__module__", "").startswith("sklearn.metrics"):
+        ending = name.rpartition("_")[2]
+        better = (
+            {"score": True, "loss": False, "error": False}.get(ending) if better is None else better
+        )
+        of = "values"
+        if names[1:2] == ["y_score"] or names[1:2] == ["y_proba"] or name == "log_loss":
+            of = "scores"
+        elif reading.manner not in ("values", "unknown") or "_classification" in given.__module__:
+            of = "classes"
+        _know(better)
+        return Metric(
+            name, bool(better), of,
+            lambda outputs, targets: float(given(_flat(targets), _flat(outputs))),
+        )  # fmt: skip
+    _know(better)
+    if len(names) >= 2 and names[0].lower() in MODELS and names[1].lower() in LOADERS:
+        return Metric(name, bool(better), "model", given)
+    if len(names) >= 2 and names[0].lower() in TARGETS and names[1].lower() in OUTPUTS:
+        return Metric(name, bool(better), "outputs", lambda o, t: float(given(t, o)))
+    return Metric(name, bool(better), "outputs", lambda o, t: float(given(o, t)))
+
+
+def _know(higher_is_better: bool | None) -> None:
+    if higher_is_better is None:
+        raise InputError("a metric that is a function needs higher_is_better=True or False")
+
+
+def _flat(tensor: Any) -> Any:
+    array = tensor.detach().cpu().numpy()
+    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in kinds]
+
+
+class Updated:
+    """A torchmetrics object, which is told of every batch and then asked."""
+
+    def __init__(self, pristine: Any):
+        self._metric = copy.deepcopy(pristine)
+        self._metric.reset()
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        """Tell it of a batch."""
+        self._metric.update(outputs, targets)
+
+    def compute(self) -> float:
+        """What it says of all of them."""
+        return float(self._metric.compute())
+
+
+def _torchmetrics(given: Any, higher_is_better: bool | None) -> Metric:
+    better = getattr(given, "higher_is_better", None)
+    if higher_is_better is not None:
+        better = higher_is_better
+    _know(better)
+    return Metric(type(given).__name__, bool(better), "outputs", _Fresh(given))
+
+
+class _Fresh:
+    """Makes a fresh :class:`Updated` for every evaluation."""
+
+    def __init__(self, given: Any):
+        self._given = given
+
+    def start(self) -> Updated:
+        """One that was told nothing yet."""
+        return Updated(self._given)
+
+    def __call__(self, outputs: Any, targets: Any) -> float:
+        one = self.start()
+        one.update(outputs, targets)
+        return one.compute()

@@ -1,0 +1,146 @@
+"""Learning rates that change on the way."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from slalom.errors import InputError
+
+Factor = Callable[[int, int], float]
+"""(update, updates of the whole run) -> the share of the learning rate that it is made with."""
+
+COOLING = 0.2
+"""The share of a run in which a warm-up-stable-decay schedule decays."""
+
+
+def constant(step: int, total: int) -> float:
+    """The whole rate, always."""
+    return 1.0
+
+
+def cosine(step: int, total: int) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts)."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+
+
+def linear(step: int, total: int) -> float:
+    """A line from 1 to 0."""
+    return max(0.0, 1 - step / total)
+
+
+def wsd(step: int, total: int) -> float:
+    """1, and a line down to 0 in the last fifth (warm-up, stable, decay; Hu et al. 2024)."""
+    return min(1.0, max(0.0, (1 - step / total) / COOLING))
+
+
+FACTORS: dict[str, Factor] = {f.__name__: f for f in (constant, cosine, linear, wsd)}
+NAMES = (*FACTORS, "one_cycle")
+"""The schedules known by name."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rates of a run change.
+
+    Args:
+        of: a name of :data:`NAMES`; a function (step, total) -> factor of the learning rate; or
+            what makes a torch scheduler of an optimizer, such as a ``functools.partial`` of a class
+            of ``torch.optim.lr_scheduler``. None for constant rates.
+        warmup: updates in which the rate rises in a line, before and beside the rest; below 1 a
+            share of the run.
+        every: what a scheduler of torch counts, updates or epochs.
+
+    Raises :class:`InputError` for anything else.
+    """
+
+    of: Any = None
+    warmup: float = 0
+    every: Literal["step", "epoch"] = "step"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.of, str) and self.of not in NAMES:
+            near = difflib.get_close_matches(self.of, NAMES, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(
+                f"schedule {self.of!r} is unknown; it is one of {', '.join(NAMES)}, a function "
+                f"(step, total) -> factor, or what makes a torch scheduler{hint}"
+            )
+        if isinstance(self.of, LRScheduler):
+            raise InputError(
+                f"schedule is a {type(self.of).__name__} of one optimizer; give what makes one, as "
+                f"in functools.partial(torch.optim.lr_scheduler.{type(self.of).__name__}, ...)"
+            )
+        if self.of is not None and not isinstance(self.of, str) and not callable(self.of):
+            raise InputError(
+                f"schedule is a {type(self.of).__name__}; it must be a name or callable"
+            )
+        warm = self.warmup
+        if isinstance(warm, bool) or not isinstance(warm, int | float) or not 0 <= warm < math.inf:
+            raise InputError(
+                f"warmup is {warm!r}; it must be updates, or a share of the run below 1"
+            )
+        if self.warmup and (self.of == "one_cycle" or self._makes):
+            raise InputError(
+                "warmup goes with schedules that are a name or a function; one_cycle has its own, "
+                "and a torch scheduler takes one by SequentialLR"
+            )
+        if self.every not in ("step", "epoch"):
+            raise InputError(f"schedule_every is {self.every!r}; it must be 'step' or 'epoch'")
+
+    @property
+    def _makes(self) -> bool:
+        """Whether it makes a scheduler of an optimizer, and is no function of two numbers."""
+        if self.of is None or isinstance(self.of, str):
+            return False
+        if isinstance(self.of, type):
+            return True
+        parameters = inspect.signature(self.of).parameters.values()
+        needed = [
+            p for p in parameters
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]  # fmt: skip
+        return len(needed) < 2
+
+    @property
+    def ends(self) -> bool:
+        """Whether it follows from the length of the run, so that it must be known beforehand."""
+        return self.of not in (None, "constant") or 0 < self.warmup < 1
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes any rate."""
+        return self.of not in (None, "constant") or self.warmup > 0
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler | None:
+        """The scheduler of an optimizer, for a run of so many updates; None if nothing changes.
+
+        Raises :class:`InputError` if what the user gave makes none.
+        """
+        if not self.acts:
+            return None
+        if self.of == "one_cycle":
+            top = [group["lr"] for group in optimizer.param_groups]
+            return OneCycleLR(optimizer, top, total_steps=total + 1, cycle_momentum=False)
+        if self._makes:
+            made = self.of(optimizer)
+            if not hasattr(made, "step") or not hasattr(made, "state_dict"):
+                raise InputError(
+                    f"schedule made a {type(made).__name__} of an optimizer; it must make a "
+                    "scheduler of torch.optim.lr_scheduler"
+                )
+            return made
+        factor = FACTORS[self.of or "constant"] if not callable(self.of) else self.of
+        warm = self.warmup * total if self.warmup < 1 else self.warmup
+
+        def at(step: int) -> float:
+            return min(1.0, (step + 1) / warm if warm else 1.0) * float(factor(step, total))
+
+        return LambdaLR(optimizer, at)
