@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from slalom import optim, rules
+from slalom.errors import InputError
 from slalom.optim.classes import optimizer
 from slalom.optim.explain import explain
 from slalom.optim.release import release
@@ -26,6 +27,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'slalom' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
-    "Task", "__version__", "explain", "optim", "optimizer", "race", "release", "rule", "rules",
+    "InputError", "Task", "__version__", "explain", "optim", "optimizer", "race", "release",
+    "rule", "rules",
 ]  # fmt: skip

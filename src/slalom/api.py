@@ -98,7 +98,9 @@ def race(
         seeds=seeds, seed=seed, baseline=baseline, about=about, full=full,
     )  # fmt: skip
     options.check(task)
+    before = options.remembered(task)
     task.check()
+    options.refuse_memory(task, before)
     trainer = runner or hired(task, workers, engine, address)
     with interrupted_once(), contextlib.closing(trainer):
         ledger = opened(task, options, spec, out, resume)

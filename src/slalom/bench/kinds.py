@@ -13,6 +13,7 @@ from slalom.bench.race import banked, need
 from slalom.racing.entrants import FIELD
 from slalom.racing.replay import Bank, Key
 from slalom.racing.runner import History
+from slalom.racing.space import searched_evenly
 from slalom.train import Task
 
 MOVED = 0.1
@@ -69,7 +70,7 @@ def _rule(needs: dict[Key, Need], label: str) -> str:
     if not own:
         return ""
     rate = min(own, key=lambda r: own[r].expected)
-    low, high = FIELD[label].space["lr"]
+    low, high = searched_evenly(FIELD[label].space, "lr") or (0.0, math.inf)
     mark = "" if low <= rate <= high else "*"
     if not own[rate].arrived:
         return f"{label} never"

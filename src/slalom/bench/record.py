@@ -29,6 +29,7 @@ from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
 from slalom.racing.replay import Bank, Terms
 from slalom.racing.runner import History, Request
+from slalom.racing.space import searched_evenly
 from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS
 from slalom.train import Task
@@ -130,7 +131,7 @@ class Recorder:
 
 def coarse(family: Family) -> list[float]:
     """The first grid of a family's learning rates."""
-    low, high = family.space["lr"]
+    low, high = searched_evenly(family.space, "lr") or (1.0, 1.0)
     low, high = low / BEYOND, high * BEYOND
     return [_rounded(low * (high / low) ** (i / (COARSE - 1))) for i in range(COARSE)]
 

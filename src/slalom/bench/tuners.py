@@ -25,6 +25,7 @@ from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank
 from slalom.racing.runner import History
+from slalom.racing.space import searched_evenly
 from slalom.train import Task
 
 WITHIN = 1.15
@@ -52,7 +53,7 @@ class Tuning:
 
         Returns the work to the target; for a run that does not arrive, more than the cap.
         """
-        low, high = FIELD[method].space["lr"]
+        low, high = searched_evenly(FIELD[method].space, "lr") or (1.0, 1.0)
         key = self.bank.nearest(method, low * (high / low) ** share)
         histories = self.bank.histories[key]
         history: History = histories[self.seed % len(histories)]

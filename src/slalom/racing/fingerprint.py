@@ -13,6 +13,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -54,7 +55,12 @@ def fingerprint_of(samples: Samples) -> str:
     if samples.arrays is not None:
         return fingerprint(samples.arrays)
     walk = _Walk()
-    chosen = torch.linspace(0, len(samples) - 1, min(len(samples), READ)).round().long()
+    if samples.stream is not None:
+        for batch, _ in islice(samples.chunks(BATCH), READ // BATCH):
+            walk.add_alone(batch)
+        return walk.found
+    n = samples.held
+    chosen = torch.linspace(0, n - 1, min(n, READ), dtype=torch.float64).round().long()
     with RandomStream(0, torch.device("cpu")):
         for indices in chosen.split(BATCH):
             try:

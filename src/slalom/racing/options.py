@@ -141,6 +141,20 @@ class Options:
                     "optimizer of the parameters"
                 )
 
+    def refuse_memory(self, task: Task, before: str) -> None:
+        """Raise :class:`InputError` if a trial has changed what the task's functions close over,
+        of which ``before`` is the fingerprint: runs would go on from one another."""
+        if self.remembered(task) != before:
+            raise InputError(
+                "the loss, step, metric or model() of the task changes what it closes over or a "
+                "global, so that runs would depend on those before them; keep it in a module, "
+                "which every run has a copy of"
+            )
+
+    def remembered(self, task: Task) -> str:
+        """The fingerprint of the task's functions with what they close over."""
+        return fingerprint(task.objective, task.metric, task.model, task.parameter_groups)
+
     def record(self, task: Task) -> dict[str, Any]:
         """What a race is: all that another must have in common with it to go on with it.
 
@@ -151,6 +165,7 @@ class Options:
             "metric": task.metric, "loss": task.objective,
             "parameter groups": task.parameter_groups,
             "model": (task.model, task.make_model(self.seed)),
+            "training": task.training,
             "baseline": usual and (usual.make, usual.fixed),
             **{f"entrant {f.label}": (f.make, f.space, f.fixed, f.batch_size) for f in self.field},
         }  # fmt: skip

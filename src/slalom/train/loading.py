@@ -131,6 +131,8 @@ def _same(batch: Any) -> Any:
 
 
 def _made(dataset: Any, collate: Callable[[list[Any]], Any], indices: Sequence[int]) -> Any:
-    several = getattr(dataset, "__getitems__", None)  # as torch's own loader asks for many
-    samples = several(list(indices)) if callable(several) else [dataset[i] for i in indices]
-    return collate(samples)
+    several: Any = getattr(dataset, "__getitems__", None)  # as torch's own loader asks for many
+    if callable(several):
+        samples: Any = several(list(indices))
+        return collate(samples)
+    return collate([dataset[i] for i in indices])

@@ -45,6 +45,7 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
         return _torchmetrics(given, higher_is_better)
     if not callable(given):
         raise InputError(f"metric is a {type(given).__name__}; it must be a name or a function")
+    function: Any = given
     name = getattr(given, "__name__", None) or type(given).__name__
     names = _arguments(given)
     better = higher_is_better
@@ -61,14 +62,14 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
         _know(better)
         return Metric(
             name, bool(better), of,
-            lambda outputs, targets: float(given(_flat(targets), _flat(outputs))),
+            lambda outputs, targets: float(function(_flat(targets), _flat(outputs))),
         )  # fmt: skip
     _know(better)
     if len(names) >= 2 and names[0].lower() in MODELS and names[1].lower() in LOADERS:
-        return Metric(name, bool(better), "model", given)
+        return Metric(name, bool(better), "model", function)
     if len(names) >= 2 and names[0].lower() in TARGETS and names[1].lower() in OUTPUTS:
-        return Metric(name, bool(better), "outputs", lambda o, t: float(given(t, o)))
-    return Metric(name, bool(better), "outputs", lambda o, t: float(given(o, t)))
+        return Metric(name, bool(better), "outputs", lambda o, t: float(function(t, o)))
+    return Metric(name, bool(better), "outputs", lambda o, t: float(function(o, t)))
 
 
 def _know(higher_is_better: bool | None) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+_numpy: Any = np.random  # two of whose functions its stubs leave out
+
 _MT19937 = 2500
 """Bytes of the state behind ``MT19937.ctypes``: 624 words and the place among them."""
 
@@ -56,7 +58,7 @@ class RandomStream:
             generator.set_state(state)
         random.setstate(self._python)
         # Another generator in its place is a hundred times as fast as another state in it.
-        np.random.set_bit_generator(self._numpy)
+        _numpy.set_bit_generator(self._numpy)
         if self._fresh is not None:
             np.random.seed(self._fresh)
             self._fresh = None
@@ -70,10 +72,10 @@ class RandomStream:
         self._python = random.getstate()
         if self._normal is not None or self._words() != self._before:
             state: Any = np.random.get_state()
-            self._numpy, self._normal = np.random.get_bit_generator(), state if state[3] else None
+            self._numpy, self._normal = _numpy.get_bit_generator(), state if state[3] else None
 
     def _words(self) -> bytes:
-        return ctypes.string_at(np.random.get_bit_generator().ctypes.state_address, _MT19937)
+        return ctypes.string_at(_numpy.get_bit_generator().ctypes.state_address, _MT19937)
 
     def state(self) -> dict[str, Any]:
         """Where the stream stands, in tensors and plain values."""
@@ -112,7 +114,7 @@ class _Outside:
             return
         self._torch = [generator.get_state() for generator in self._generators]
         self._python, self._state = random.getstate(), np.random.get_state()
-        self._numpy = np.random.get_bit_generator()
+        self._numpy = _numpy.get_bit_generator()
 
     def resume(self) -> None:
         if self.held:
@@ -120,7 +122,7 @@ class _Outside:
         for generator, state in zip(self._generators, self._torch, strict=True):
             generator.set_state(state)
         random.setstate(self._python)
-        np.random.set_bit_generator(self._numpy)
+        _numpy.set_bit_generator(self._numpy)
         np.random.set_state(self._state)
 
 

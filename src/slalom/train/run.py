@@ -160,10 +160,10 @@ class Run:
             loss = self._loss(batch)
             self._backward(loss)
             return loss.item() / n if task.reduction.kind == "sum" else loss.item()
+        drawn: Any = batches() if callable(batches) else batches
         return summed_gradient(
-            self._loss, self._parameters, batches() if callable(batches) else batches,
-            task.reduction, task.device, self._backward,
-        )  # fmt: skip
+            self._loss, self._parameters, drawn, task.reduction, task.device, self._backward
+        )
 
     def _loss(self, batch: Any) -> Any:
         if self.task.precision is None:

@@ -34,6 +34,7 @@ class Samples:
 
     Attributes:
         n: samples of an epoch.
+        held: samples that there are to draw from.
         arrays: the whole of it as one batch, where it is in memory, else None.
         order: in which samples are drawn.
         batch_size: samples of a batch, where a DataLoader says so, else None.
@@ -70,11 +71,11 @@ class Samples:
             )
         if self.n == 0:
             raise InputError(f"{name} is empty; it needs at least one sample")
-        self._held = self.n
+        self.held = self.n
         if self.stream is None:
             self.n = self.order.length(self.n)
             if self.order.cuts is not None:  # whatever size they say they have
-                self.batch_size = self.order.size(self._held)
+                self.batch_size = self.order.size(self.held)
 
     @property
     def _plainly_collated(self) -> bool:
@@ -96,11 +97,12 @@ class Samples:
             dataclasses.is_dataclass(data) and not isinstance(data, type)
         )
         pair = isinstance(data, list) and len(data) == 2
+        parts: Any = data
         if not (structured or pair or isinstance(data, Tensor | np.ndarray)):
             return None
-        if pair and not all(isinstance(d, Tensor | np.ndarray) or _is_frame(d) for d in data):
+        if pair and not all(isinstance(d, Tensor | np.ndarray) or _is_frame(d) for d in parts):
             return None
-        return mapped(self._tensor, tuple(data) if pair else data)
+        return mapped(self._tensor, tuple(parts) if pair else data)
 
     def _tensor(self, data: Any) -> Tensor:
         if hasattr(data, "to_numpy") and not isinstance(data, Tensor):
@@ -144,6 +146,12 @@ class Samples:
     def _followed(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         return lambda a: a.to(dtype) if id(a) in self._loose else a
 
+    def first_epoch(self) -> tuple[Tensor, ...]:
+        """What tells one way of drawing from another; nothing of what is yielded."""
+        if self.stream is not None:
+            return ()
+        return self.order.epoch(self.held, min(self.held, self.batch_size or 64), 0, 0)
+
     def batches(self, m: int, seed: int, *, replacement: bool = False) -> Sequence[tuple[Any, int]]:
         """The batches of a training run, by step: each with its number of samples.
 
@@ -152,7 +160,7 @@ class Samples:
         if self.stream is not None:
             return self.stream.batches(m, seed)
         return _Drawn(self, Batches(
-            self._held, min(m, self._held), seed, replacement=replacement, order=self.order
+            self.held, min(m, self.held), seed, replacement=replacement, order=self.order
         ))  # type: ignore[return-value] # fmt: skip
 
     def fetch(self, indices: Tensor, key: tuple[int, ...] = (0,)) -> Any:
@@ -165,7 +173,7 @@ class Samples:
         """The samples from ``begin`` to ``end`` in their order, as a batch of its own."""
         if self.stream is not None:
             return self.stream.first(end - begin)
-        end = min(end, self._held)
+        end = min(end, self.held)
         if self.arrays is not None:
             return mapped(lambda a: a[begin:end].clone(), self.arrays)
         return self.fetch(torch.arange(begin, end), (begin,))
@@ -179,13 +187,13 @@ class Samples:
             yield from self.stream.epoch(size, seed, epoch)
         elif self.order.cuts is not None or not self.order.plain or self.order.drop_last:
             m = self.batch_size or size
-            for i, indices in enumerate(self.order.epoch(self._held, m, seed, epoch)):
+            for i, indices in enumerate(self.order.epoch(self.held, m, seed, epoch)):
                 yield self.fetch(indices, (seed, 5, epoch, i)), len(indices)
         elif self.arrays is None and self.loading.workers:
-            starts = range(0, self._held, size)
-            whole = torch.arange(self._held).split(size)
+            starts = range(0, self.held, size)
+            whole = torch.arange(self.held).split(size)
             for i, begin in enumerate(starts):
-                n = min(size, self._held - begin)
+                n = min(size, self.held - begin)
                 yield self.loading.sequence(
                     self._dataset, self, i,
                     lambda k: whole[k % len(whole)],
@@ -193,8 +201,8 @@ class Samples:
                 ), n  # fmt: skip
             self.loading.close()
         else:
-            for begin in range(0, self._held, size):
-                yield self.span(begin, begin + size), min(size, self._held - begin)
+            for begin in range(0, self.held, size):
+                yield self.span(begin, begin + size), min(size, self.held - begin)
 
     def within(self, other: Samples) -> bool:
         """Whether all of these samples are among the other's, as far as it can be seen.

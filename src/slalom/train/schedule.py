@@ -137,7 +137,7 @@ class Schedule:
                     "scheduler of torch.optim.lr_scheduler"
                 )
             return made
-        factor = FACTORS[self.of or "constant"] if not callable(self.of) else self.of
+        factor: Any = self.of if callable(self.of) else FACTORS[self.of or "constant"]
         warm = self.warmup * total if self.warmup < 1 else self.warmup
 
         def at(step: int) -> float:

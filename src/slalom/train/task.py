@@ -183,6 +183,16 @@ class Task:
         self._followed = False
 
     @property
+    def training(self) -> dict[str, Any]:
+        """How it is trained beside its loss: two tasks that differ here train otherwise."""
+        drawn = [samples.first_epoch() for samples in (self.train, self.valid)]
+        return {
+            "accumulate": self.accumulate, "clip_norm": self.clip_norm, "ema": self.ema,
+            "clip_value": self.clip_value, "precision": str(self.precision),
+            "schedule": self.schedule, "drawn": drawn,
+        }  # fmt: skip
+
+    @property
     def plainly_trained(self) -> bool:
         """Whether an update is the gradient of a loss of outputs and targets, and nothing more."""
         return (
