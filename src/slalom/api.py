@@ -15,12 +15,19 @@ from slalom.racing.recorded import opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
 from slalom.report import page
+from slalom.report.table import as_html, as_text
 from slalom.tasks import load
 from slalom.train import Task
 
 
 class RaceResult(Result):
-    """A :class:`Result` that draws its page."""
+    """A :class:`Result` that shows itself, in a terminal and a notebook, and draws its page."""
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def report(self, path: Path | str | None = None) -> Path:
         """Write the race's page, one HTML file that needs nothing else; returns its path.

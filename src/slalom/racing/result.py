@@ -251,6 +251,13 @@ class Result:
             samples, seconds, search / one, samples / one, baseline, arrived, len(base), pays
         )  # fmt: skip
 
+    def table(self) -> pd.DataFrame:
+        """The standings, one row a rule; needs pandas."""
+        import pandas as pd
+
+        rows = [asdict(s) for s in self.standings]
+        return pd.DataFrame(rows).set_index("place") if rows else pd.DataFrame()
+
     def to_dataframe(self) -> pd.DataFrame:
         """One row an evaluation of every run; needs pandas."""
         import pandas as pd

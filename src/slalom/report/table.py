@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 from rich.console import Console
 from rich.table import Table
@@ -66,6 +68,37 @@ def standings(result: Result) -> Table:
         row = [Text(str(s.place)), *map(Text, cells)]  # no text of the user's is markup
         table.add_row(*row, style="bold" if s.place == 1 else None)
     return table
+
+
+def as_text(result: Result, width: int = 100) -> str:
+    """The standings, the verdict and the winner's two lines as plain text."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=False, color_system=None)
+    with console.capture() as captured:
+        console.print(standings(result))
+        console.print()
+        console.print(result.verdict.text, markup=False, highlight=False)
+        if result.winner is not None:
+            console.print(
+                f"\n{result.winner.snippet()}", markup=False, highlight=False, soft_wrap=True
+            )
+    return captured.get()
+
+
+def as_html(result: Result) -> str:
+    """The verdict and the standings for a notebook; no text of the user's is markup."""
+    heads = ["", "entrant", *(column.head(result) for column in COLUMNS)]
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in (
+            str(s.place), s.label, *(column.cell(s) for column in COLUMNS)
+        )) + "</tr>"
+        for s in result.standings
+    )  # fmt: skip
+    code = f"<pre>{escape(result.winner.snippet())}</pre>" if result.winner is not None else ""
+    return (
+        f"<p>{escape(result.verdict.text)}</p><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table>{code}"
+    )
 
 
 def print_result(result: Result, *, quiet: bool = False) -> None:
