@@ -213,11 +213,12 @@ def bench(
 def main() -> None:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
     from slalom.errors import InputError
+    from slalom.plain import plain
 
     try:
         app()
     except InputError as error:
-        print(f"slalom: {error}", file=sys.stderr)
+        print(plain(f"slalom: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, SystemExit) as end:
         code = 130 if isinstance(end, KeyboardInterrupt) else end.code

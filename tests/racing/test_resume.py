@@ -270,10 +270,11 @@ def test_what_cannot_be_shown_is_refused(
 
 
 def test_what_anybodys_code_says_is_shown_as_text(tmp_path: Path) -> None:
-    def failing(params: Any) -> Any:
-        raise ValueError("\x1b[31mred \ud800")
+    class Failing(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            raise ValueError("\x1b[31mred \ud800")
 
-    result = race(tmp_path / "it", entrants={"bad": failing, "sgd": "sgd"})
+    result = race(tmp_path / "it", entrants={"bad": Failing, "sgd": "sgd"})
     bad = next(s for s in result.standings if s.rule == "bad")
     assert "\\x1b[31mred \\ud800" in bad.reason
     assert all(note.isprintable() for note in result.notes)

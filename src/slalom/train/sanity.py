@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +18,12 @@ from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples
 from slalom.train.tree import leaves, moved, shape
 
-if TYPE_CHECKING:
-    from slalom.train.task import Task
 
-
-def sanity_check(task: Task) -> None:
+def sanity_check(task: Any) -> None:
     """Raise :class:`InputError` for what would go wrong in the first steps and evaluations.
 
     Tries a batch of the training set, the smaller one at the end of an epoch, and an evaluation of
-    the untrained model.
+    the untrained model. ``task`` is the :class:`slalom.Task` that asks.
     """
     for samples in (task.train, task.valid):
         _check_samples(samples)
@@ -87,7 +84,7 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
         )
 
 
-def _check_groups(task: Task, model: nn.Module, objective: Objective) -> None:
+def _check_groups(task: Any, model: nn.Module, objective: Objective) -> None:
     """That the parameters of the loss are trained too, where the groups are the user's own."""
     if task.parameter_groups is None:
         return
@@ -99,7 +96,7 @@ def _check_groups(task: Task, model: nn.Module, objective: Objective) -> None:
 
 
 def _tried(
-    task: Task, model: nn.Module, objective: Objective, data: Samples, begin: int, end: int
+    task: Any, model: nn.Module, objective: Objective, data: Samples, begin: int, end: int
 ) -> tuple[Any, Any]:
     """(outputs or None, loss) of some samples."""
     what = f"{end - begin} sample{'s' * (end - begin > 1)} of {data.name}"
@@ -172,7 +169,7 @@ def _check_value(value: Any) -> None:
         raise InputError(f"the loss of the untrained model is {value.item()}; check data and model")
 
 
-def _check_metric(task: Task, model: nn.Module, objective: Objective, outputs: Any) -> None:
+def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: Any) -> None:
     with _told("the validation set cannot be evaluated"):
         for given, n in task.valid.chunks(task.chunk(task.valid)):
             batch = moved(given, task.device)
