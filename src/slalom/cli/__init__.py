@@ -1,0 +1,51 @@
+"""The commands of ``slalom``, by group: each a function of a module here."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from slalom.cli import machine, racing, reading
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+)  # fmt: skip
+for command in (racing.race, reading.races, reading.report, reading.rules, machine.bench):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from slalom.version import __version__
+
+        print(f"slalom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Update rules at the speed of memory, and a race that finds the right one."""
+
+
+def main() -> None:
+    """Run a command; bad input is one sentence on stderr and exit code 2."""
+    from slalom.errors import InputError
+    from slalom.plain import plain
+
+    try:
+        app()
+    except InputError as error:
+        print(plain(f"slalom: {error}"), file=sys.stderr)
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = 130 if isinstance(end, KeyboardInterrupt) else end.code
+        if code == 130:  # all is told, and what is left is Python's own end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SystemExit(code) from None

@@ -1,0 +1,6 @@
+"""``python -m slalom.cli``."""
+
+from slalom.cli import main
+
+if __name__ == "__main__":
+    main()

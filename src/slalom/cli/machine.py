@@ -1,0 +1,44 @@
+"""What is measured on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="steps: every rule against torch's; sparse: embeddings; clip: clipping by norm; "
+            "load: beside busy processes."
+        ),
+    ],
+    rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
+    model: Annotated[str | None, typer.Option(help="steps: one of the models.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="steps: llvm or foreach; the first that can otherwise.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
+) -> None:
+    """Measure what the README claims about speed, side by side on this machine."""
+    from slalom import optim
+    from slalom.backends import BACKENDS
+    from slalom.bench import clip, load, sparse, steps
+    from slalom.errors import InputError
+
+    others = {"sparse": sparse.main, "clip": clip.main, "load": load.main}
+    if what not in ("steps", *others):
+        raise InputError(f"there is no benchmark {what!r}; there are steps, {', '.join(others)}")
+    if what in others:
+        others[what](rounds)
+        return
+    if model is not None and model not in steps.MODELS:
+        raise InputError(f"there is no model {model!r}; there are {', '.join(steps.MODELS)}")
+    if rule is not None and rule not in optim.__all__:
+        raise InputError(f"slalom.optim has no {rule!r}; it has {', '.join(optim.__all__)}")
+    names = [known.name for known in BACKENDS]
+    if backend is not None and backend not in names:
+        raise InputError(f"there is no backend {backend!r}; there are {', '.join(names)}")
+    steps.main(rule, model, rounds, backend)

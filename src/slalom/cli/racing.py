@@ -1,0 +1,106 @@
+"""``slalom race``: a race from the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def race(
+    task: Annotated[
+        str, typer.Argument(help="A built-in task (digits, cancer, ...) or FILE.py[:NAME].")
+    ],
+    entrants: Annotated[
+        str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(help="Settings tried of each at first.", show_default="4 a hyper-parameter"),
+    ] = None,
+    search: Annotated[
+        str, typer.Option(help="What is searched: lr, or lr,momentum,betas, or all.")
+    ] = "lr",
+    batch_sizes: Annotated[
+        str | None, typer.Option(help="Batch sizes to try, from the first to the last: 16,256.")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Fresh seeds of the finals, at most.", show_default="50; 10 if --full"),
+    ] = None,
+    about: Annotated[
+        str,
+        typer.Option(
+            help="settings: judge the best that one search finds of each rule. rules: search anew "
+            "for every seed, and judge rules with their tuning."
+        ),
+    ] = "settings",
+    full: Annotated[
+        bool, typer.Option(help="Run every rule on all seeds, to the target or to max_steps.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
+    engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the ledger and the page.", show_default="races/")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the race in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print the verdict alone.")] = False,
+) -> None:
+    """Race optimizers on a task: which reaches its target soonest?"""
+    from slalom import api
+    from slalom.racing.interrupts import interrupted_once
+    from slalom.report.live import Live
+    from slalom.report.table import print_result
+
+    with interrupted_once(), Live(quiet=quiet or as_json) as live:
+        try:
+            result = api.race(
+                task, entrants=entrants.split(",") if entrants else None, points_each=points,
+                search="all" if search == "all" else tuple(search.split(",")),
+                batch_sizes=_sizes(batch_sizes),
+                seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
+                engine=engine, address=address, out=out, resume=resume, watch=live,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            live.stop()
+            if live.folder is not None:
+                print_result(api.RaceResult(live.folder), quiet=quiet)
+                print(f"interrupted; go on with: {_again(live.folder)}", file=sys.stderr)
+            raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(result.to_json(), allow_nan=False))
+        result.report()
+    else:
+        print_result(result, quiet=quiet)
+        print(f"\n{result.report()}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _again(folder: Path) -> str:
+    """The command that goes on with the race in ``folder``: as it was begun, options and all."""
+    words = ["slalom", *sys.argv[1:]]
+    if not any(w == "--out" or w.startswith("--out=") for w in words):
+        words += ["--out", str(folder)]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def _sizes(text: str | None) -> tuple[int, int] | None:
+    from slalom.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        low, high = map(int, text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--batch-sizes is {text!r}; it must be two numbers, as in 16,256"
+        ) from None
+    return low, high
