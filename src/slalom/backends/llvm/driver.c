@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum { LINE = 16 };   /* elements in a line, the unit that threads share out: 64 bytes of float32 */
+enum { AHEAD = 3 };   /* segments between one memory's fetching and what it points to */
 enum { BLOCK = 256 }; /* lines in a block, the unit in which squares are summed */
 
 /* What gather returns: STALE, or the sum of the others. */
@@ -33,9 +34,23 @@ typedef struct {
     void *(*grad)(void *impl);
 } Torch;
 
+typedef struct { /* in which words torch's objects keep what is looked at; see anatomy.py */
+    int64_t storage, dim, sizes, strides, offset, kind, keys; /* of a TensorImpl */
+    int64_t data, context;                                    /* of a StorageImpl */
+    int64_t most_dims;   /* tensors of more have their sizes elsewhere */
+    uint64_t kind_bits;  /* the bits of the word that say dtype and device */
+    void *undefined;     /* the TensorImpl of a gradient that is not there */
+} Anatomy;
+
+typedef struct { /* what a tensor was when torch was asked last; equal words mean the same again */
+    uint64_t kind, keys;
+    int64_t itemsize; /* bytes of an element; 0 if there are none */
+} Seen;
+
 typedef struct { /* one tensor that a step looks at */
     void *impl;       /* its TensorImpl */
     void **holder;    /* where its Python object holds that, or null if not known */
+    Seen seen;
     int64_t dtype;    /* of a tensor of one element: 1 if float64, 0 if float32 */
     int64_t dim;
     const int64_t *sizes, *strides;
@@ -57,6 +72,7 @@ typedef struct { /* one parameter with its gradient and all that is kept for it 
     int64_t numel;
     int64_t bytes;       /* of its gradient */
     int64_t grad_dtype;
+    Seen grad_seen;
     int64_t copied;      /* whether its gradient is a copy, made before */
     int64_t states, kept;
     int64_t first_line;
@@ -64,6 +80,7 @@ typedef struct { /* one parameter with its gradient and all that is kept for it 
 
 typedef struct {
     const Torch *torch;
+    const Anatomy *anatomy; /* null where it was not found: torch is asked of everything */
     Segment *segments;
     int64_t n_segments;
     Look *absent;        /* parameters that must have no gradient */
@@ -76,11 +93,27 @@ typedef struct {
     int64_t grain;       /* lines below which a step stays on one thread */
 } Table;
 
+/* Whether a tensor is of the shape and strides in the look, and else what was seen of it last. */
+static bool same(const Anatomy *anatomy, void *tensor, const Seen *seen, const Look *look) {
+    const uint64_t *impl = *(const uint64_t **)tensor;
+    if ((impl[anatomy->kind] & anatomy->kind_bits) != seen->kind) return false;
+    if (impl[anatomy->keys] != seen->keys || impl[anatomy->dim] != (uint64_t)look->dim) return false;
+    for (int64_t d = 0; d < look->dim; d++) {
+        if (impl[anatomy->sizes + d] != (uint64_t)look->sizes[d]) return false;
+        if (impl[anatomy->strides + d] != (uint64_t)look->strides[d] && look->sizes[d] > 1) return false;
+    }
+    return true;
+}
+
 /* Whether a tensor is on the CPU, plain, of this dtype and of the shape and strides in the look. */
-static bool fits(const Torch *torch, void *tensor, int64_t dtype, const Look *look) {
+static bool fits(const Table *table, void *tensor, int64_t dtype, Seen *seen, const Look *look) {
+    const Torch *torch = table->torch;
+    const Anatomy *anatomy = table->anatomy;
     int32_t word;
     int64_t dim;
     const int64_t *sizes, *strides;
+    bool known = anatomy && look->dim <= anatomy->most_dims;
+    if (known && same(anatomy, tensor, seen, look)) return true;
     if (torch->layout(tensor, &word) || word != 0) return false;
     if (torch->device(tensor, &word) || word != 0) return false;
     if (torch->dtype(tensor, &word) || word != dtype) return false;
@@ -92,7 +125,29 @@ static bool fits(const Torch *torch, void *tensor, int64_t dtype, const Look *lo
         if (sizes[d] != look->sizes[d]) return false;
         if (strides[d] != look->strides[d] && sizes[d] > 1) return false;
     }
+    if (known) {
+        const uint64_t *impl = *(const uint64_t **)tensor;
+        seen->kind = impl[anatomy->kind] & anatomy->kind_bits;
+        seen->keys = impl[anatomy->keys];
+    }
     return true;
+}
+
+/* Find where the elements of a tensor are; false where torch does not say. Memory that is its own
+   context came from torch's allocator and is nobody else's; torch is asked of all other, which may
+   have to be copied before it is written to. */
+static bool memory(const Table *table, void *tensor, const Seen *seen, void **address) {
+    const Anatomy *anatomy = table->anatomy;
+    if (anatomy && seen->itemsize) {
+        const uint64_t *impl = *(const uint64_t **)tensor;
+        const uint64_t *storage = (const uint64_t *)impl[anatomy->storage];
+        uint64_t data = storage ? storage[anatomy->data] : 0;
+        if (data && storage[anatomy->context] == data) {
+            *address = (void *)(data + impl[anatomy->offset] * (uint64_t)seen->itemsize);
+            return true;
+        }
+    }
+    return !table->torch->data(tensor, address);
 }
 
 /* Whether a Python object still holds the tensor it held; torch.utils.swap_tensors gives another. */
@@ -114,17 +169,17 @@ static void *gradient(const Table *table, const Look *look, int64_t place) {
     uint8_t defined = 0;
     if (!torch->grad) return table->grads[place] ? &table->grads[place] : 0;
     void *grad = torch->grad(look->impl);
+    if (table->anatomy) return *(void **)grad == table->anatomy->undefined ? 0 : grad;
     return torch->is_defined(grad, &defined) || !defined ? 0 : grad;
 }
 
 static int64_t look_at(Table *table, Segment *segment, int64_t place) {
-    const Torch *torch = table->torch;
     Look *look = segment->looks, *param = look++;
     int64_t found = SAME;
     void *address;
 
-    if (!held(param) || !fits(torch, param, param->dtype, param)) return STALE;
-    if (torch->data(param, &address) || (!address && segment->numel)) return STALE;
+    if (!held(param) || !fits(table, param, param->dtype, &param->seen, param)) return STALE;
+    if (!memory(table, param, &param->seen, &address) || (!address && segment->numel)) return STALE;
     if (address != param->address) found |= MOVED;
     segment->arrays[0] = param->address = address;
 
@@ -134,25 +189,56 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
     if (segment->copied) {
         segment->arrays[1] = (look++)->address;
     } else if (grad) {
-        if (!fits(torch, grad, segment->grad_dtype, param)) return STALE;
-        if (torch->data(grad, &address) || (!address && segment->numel)) return STALE;
+        Seen *seen = &segment->grad_seen;
+        if (!fits(table, grad, segment->grad_dtype, seen, param)) return STALE;
+        if (!memory(table, grad, seen, &address) || (!address && segment->numel)) return STALE;
         uintptr_t begin = (uintptr_t)address;
         if (address != segment->arrays[1] && written(table, begin, begin + segment->bytes))
             found |= MOVED;
         else segment->arrays[1] = address;
     }
     for (int64_t i = 0; i < segment->states; i++, look++) {
-        if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
+        if (!held(look) || !memory(table, look, &look->seen, &address)) return STALE;
+        if (address != look->address) return STALE;
         segment->arrays[2 + i] = address;
     }
     for (int64_t i = 0; i < segment->kept; i++, look++) {
         if (!look->impl) continue; /* a count that no state holds */
-        if (!held(look) || torch->data(look, &address) || address != look->address) return STALE;
+        if (!held(look) || !memory(table, look, &look->seen, &address)) return STALE;
+        if (address != look->address) return STALE;
         double value = look->dtype ? *(double *)address : *(float *)address;
         if (value != segment->values[i]) found |= CHANGED;
         segment->values[i] = value;
     }
     return found;
+}
+
+/* Have the memory of torch's objects fetched that will be looked at soon: in a training loop none of
+   it is in a cache. First the tensors, and a few segments later what these point to. */
+static void fetch(const Table *table, int64_t place) {
+    const Anatomy *anatomy = table->anatomy;
+    int64_t far = place + 2 * AHEAD, near = place + AHEAD;
+    if (!anatomy) return;
+    if (far < table->n_segments) {
+        const Segment *segment = &table->segments[far];
+        int64_t n = 1 + segment->copied + segment->states + segment->kept;
+        for (int64_t i = 0; i < n; i++) {
+            const uint64_t *impl = segment->looks[i].impl;
+            __builtin_prefetch(impl + anatomy->storage);
+            __builtin_prefetch(impl + anatomy->kind);
+            if (segment->looks[i].holder) __builtin_prefetch(segment->looks[i].holder);
+        }
+    }
+    if (near < table->n_segments) {
+        const Segment *segment = &table->segments[near];
+        int64_t n = 1 + segment->copied + segment->states + segment->kept;
+        for (int64_t i = 0; i < n; i++) {
+            const uint64_t *impl = segment->looks[i].impl;
+            if (impl) __builtin_prefetch((const uint64_t *)impl[anatomy->storage] + anatomy->data);
+        }
+        void *grad = gradient(table, segment->looks, near);
+        if (grad) __builtin_prefetch(*(uint64_t **)grad + anatomy->dim);
+    }
 }
 
 /* Look at every tensor, and put down where its elements are and which gradients there are. STALE
@@ -163,6 +249,7 @@ int64_t gather(Table *table) {
     int64_t found = SAME, line = 0;
     for (int64_t i = 0; i < table->n_segments; i++) {
         Segment *segment = &table->segments[i];
+        fetch(table, i);
         int64_t one = look_at(table, segment, i);
         if (one == STALE) return STALE;
         found |= one;

@@ -7,6 +7,7 @@ import os
 from functools import partial
 from importlib import resources
 
+from slalom.backends.llvm.anatomy import anatomy
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.once import once
 from slalom.backends.llvm.torch_c import needed, welcome
@@ -26,6 +27,7 @@ class Table(ctypes.Structure):
 
     _fields_ = [
         ("torch", ctypes.c_void_p),
+        ("anatomy", ctypes.c_void_p),
         ("segments", ctypes.c_void_p),
         ("n_segments", ctypes.c_int64),
         ("absent", ctypes.c_void_p),
@@ -56,6 +58,7 @@ class Driver:
 
     Attributes:
         torch, python: the addresses of what the driver calls.
+        anatomy: the address of what is known of torch's objects; None where it is not.
         asks: the functions of torch that are missing, so that Python has to ask in their place.
         gather: look at the tensors of a table, holding the interpreter.
         run: run a table, the interpreter free for other threads meanwhile; torch's error code.
@@ -72,6 +75,8 @@ class Driver:
         api = ("PyDict_Next", "PyDict_GetItem", "PyList_Size", "PyList_GetItem", "PyErr_Clear")
         self._python = (ctypes.c_void_p * len(api))(*map(_python, api))
         self.torch, self.python = map(ctypes.addressof, (self._torch, self._python))
+        self._anatomy = anatomy()
+        self.anatomy = ctypes.addressof(self._anatomy) if self._anatomy else None
         text = resources.files("slalom.backends.llvm").joinpath("driver.ll").read_text()
         names = ("gather", "run", "measure", "holds", "alone")
         gather, run, measure, holds, alone = jit().compile(text, *names)

@@ -39,16 +39,20 @@ GRAIN = 65536
 HELD = 1048576
 """Elements up to which a step holds the interpreter: it is over before another thread could run."""
 
+_SEEN = [("kind", "u8"), ("keys", "u8"), ("itemsize", "i8")]
 _LOOK = np.dtype([
-    ("impl", "u8"), ("holder", "u8"), ("dtype", "i8"), ("dim", "i8"), ("sizes", "u8"),
+    ("impl", "u8"), ("holder", "u8"), *_SEEN, ("dtype", "i8"), ("dim", "i8"), ("sizes", "u8"),
     ("strides", "u8"), ("address", "u8"),
 ])  # fmt: skip
 _SEGMENT = np.dtype([
     ("update", "u8"), ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
     ("arrays", "u8"), ("values", "u8"), ("present", "u8"), ("numel", "i8"), ("bytes", "i8"),
-    ("grad_dtype", "i8"), ("copied", "i8"), ("states", "i8"), ("kept", "i8"), ("first_line", "i8"),
+    ("grad_dtype", "i8"), *_SEEN, ("copied", "i8"), ("states", "i8"), ("kept", "i8"),
+    ("first_line", "i8"),
 ])  # fmt: skip
-"""Look and Segment as ``driver.c`` declares them."""
+"""Seen, Look and Segment as ``driver.c`` declares them."""
+
+_NO_LOOK = (0,) * len(_LOOK.names or ())
 
 _grad = attrgetter("grad")
 
@@ -124,6 +128,9 @@ class LlvmLaunch(Launch):
         own["numel"] = [_numbers(s.param) for s in slots]
         own["bytes"] = [s.param.numel() * d.itemsize for s, d in zip(slots, dtypes, strict=True)]
         own["grad_dtype"] = [dtype_code(d) for d in dtypes]
+        own["itemsize"] = [
+            d.itemsize if s.param.numel() else 0 for s, d in zip(slots, dtypes, strict=True)
+        ]
         own["copied"][[i for _, i, _ in self._copies]] = 1
         own["states"] = [len(s.state) for s in slots]
         own["kept"] = [len(s.kept) for s in slots]
@@ -131,7 +138,7 @@ class LlvmLaunch(Launch):
         self._sums = np.zeros(-(-int((-(-own["numel"] // LINE)).sum()) // BLOCK) + 1)
         self._grads = (ctypes.c_void_p * (n + len(absent) + 1))()
         self._table = Table(
-            self._driver.torch, self._segments.ctypes.data, n,
+            self._driver.torch, self._driver.anatomy, self._segments.ctypes.data, n,
             base + _LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
             0, 0, self._sums.ctypes.data, 0, GRAIN // LINE,
         )  # fmt: skip
@@ -278,22 +285,24 @@ class _Looks:
         holder = id(tensor) + self._offset if self._offset else 0
         dim, address = tensor.dim(), tensor.data_ptr() if tensor.layout == torch.strided else 0
         code = dtype_code(tensor.dtype) if shaped else 0
-        self._rows.append((tensor._cdata, holder, code, dim, start, start + dim, address))
+        itemsize = tensor.element_size() if tensor.numel() else 0
+        own = tensor._cdata, holder, 0, 0, itemsize, code, dim, start, start + dim, address
+        self._rows.append(own)
         return len(self._rows) - 1
 
     def add_kept(self, tensor: Tensor | None) -> None:
         """Add a tensor of one element, float32 or float64, or the place of one that is not."""
         if tensor is None:
-            self._rows.append((0,) * 7)
+            self._rows.append(_NO_LOOK)
         else:
             place = self.add(tensor)
             row = self._rows[place]
-            self._rows[place] = (*row[:2], int(tensor.dtype == torch.float64), *row[3:])
+            self._rows[place] = (*row[:5], int(tensor.dtype == torch.float64), *row[6:])
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """The looks, and the sizes and strides that they point to."""
         shapes = np.array([*self._shapes, 0], np.int64)
-        table = np.array([*self._rows, (0,) * 7], _LOOK)
+        table = np.array([*self._rows, _NO_LOOK], _LOOK)
         for name in ("sizes", "strides"):
             table[name] = shapes.ctypes.data + 8 * table[name]
         return table, shapes
