@@ -30,6 +30,18 @@ def formulas(source: Mapping[str, Symbol]) -> list[str]:
     A name with a prime is the value after the update, without one the value before. A long
     expression that stands in several places has a line and a letter of its own.
     """
+    found = [f"{name} = {text}" for name, text, _ in lines(source)]
+    return found if "param" in source else [*found, f"param{_NEW} = param"]
+
+
+def lines(
+    source: Mapping[str, Symbol], named: Mapping[Symbol, str] | None = None
+) -> list[tuple[str, str, Symbol]]:
+    """The same as (name, expression as text, the expression itself); the new parameter last.
+
+    ``named`` are further expressions that have a line of their own, under these names.
+    """
+    named = named or {}
     names: dict[Symbol, list[str]] = {}
     for name, symbol in source.items():
         names.setdefault(symbol, []).append(name)
@@ -38,20 +50,21 @@ def formulas(source: Mapping[str, Symbol]) -> list[str]:
     uses.update(source.values())
     letters = iter("abcdefghijklm")
     known: dict[Symbol, str] = {}
-    lines, param = [], f"param{_NEW} = param"
+    found: list[tuple[str, str, Symbol]] = []
+    last: list[tuple[str, str, Symbol]] = []
     for node in order:
         text = _written(node, known)
         states = [name + _NEW for name in names.get(node, ()) if name != "param"]
         for name in states:
-            lines.append(f"{name} = {text}")
+            found.append((name, text, node))
             if node.op not in ("tensor", "number", "constant"):
                 text = known[node] = name
         if "param" in names.get(node, ()):
-            param = f"param{_NEW} = {text}"
-        elif not states and uses[node] > 1 and len(text) > _LONG:
-            known[node] = next(letters)
-            lines.append(f"{known[node]} = {text}")
-    return [*lines, param]
+            last = [(f"param{_NEW}", text, node)]
+        elif not states and (node in named or (uses[node] > 1 and len(text) > _LONG)):
+            known[node] = named.get(node) or next(letters)
+            found.append((known[node], text, node))
+    return found + last
 
 
 def formula(symbol: Symbol) -> str:

@@ -132,15 +132,17 @@ def trace(
     step: float = 1,
     first: bool = True,
     numbers: Sequence[float] | None = None,
+    graph: Graph | None = None,
 ) -> Program:
     """Run the rule once on symbols; ``numbers`` are by default what they are at the start.
 
-    Hyper-parameters that ``hypers`` lacks have their defaults.
+    Hyper-parameters that ``hypers`` lacks have their defaults. ``graph`` decides how the rule's
+    conditions come out; by default as they do with these values.
 
     Raises :class:`RuleError`, with the rule's name and line, where the rule does what cannot be
     traced, and where it returns the wrong number of results.
     """
-    graph = Graph()
+    graph = graph or Graph()
     flags: dict[str, Any] = {}
     shapes: dict[str, int | None] = {}
     keywords: dict[str, Any] = {}

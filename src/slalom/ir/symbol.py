@@ -82,14 +82,24 @@ class Graph:
                     return other
         if any(a.is_element for a in args):
             return self._intern(op, args, None)
-        try:
-            value = evaluate(op, *(a.value for a in args))
-        except ValueError as error:
-            unreal = Symbol(self, op, args, 0.0)
-            raise NotRealError(unreal, dict(unreal.inputs())) from error
+        value = self.evaluate(op, args)
         if all(a.op == "constant" for a in args) and op not in COMPARISONS:
             return self.constant(value)
         return self._intern(op, args, value)
+
+    def evaluate(self, op: str, args: tuple[Symbol, ...]) -> Any:
+        """The present value of an operation on scalars; :class:`NotRealError` if it has none."""
+        try:
+            return evaluate(op, *(a.value for a in args))
+        except ValueError as error:
+            unreal = Symbol(self, op, args, 0.0)
+            raise NotRealError(unreal, dict(unreal.inputs())) from error
+
+    def decide(self, condition: Symbol) -> bool:
+        """How a scalar condition comes out that the rule branches on; recorded as a guard."""
+        outcome = bool(condition.value)
+        self.guards.append((condition, outcome))
+        return outcome
 
     def _intern(self, op: str, args: tuple[Any, ...], value: float | None) -> Symbol:
         key = (op, *(id(a) if isinstance(a, Symbol) else a for a in args))
@@ -144,9 +154,7 @@ class Symbol:
     def __bool__(self) -> bool:
         if self.value is None:
             raise RuleError("it branches on the value of a tensor; use where(condition, a, b)")
-        outcome = bool(self.value)
-        self.graph.guards.append((self, outcome))
-        return outcome
+        return self.graph.decide(self)
 
     def __pow__(self, exponent: Any) -> Symbol:
         if self.value is not None:

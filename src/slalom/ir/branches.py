@@ -1,0 +1,81 @@
+"""Every way through a rule: the programs of all its branches, for what cannot trace by itself."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from slalom.ir.program import Program, trace
+from slalom.ir.symbol import Graph, NotRealError, Symbol
+from slalom.rules.bounds import Choice
+from slalom.rules.definition import REQUIRED, Rule
+
+
+def branches(rule: Rule, fixed: Mapping[str, Any] | None = None) -> list[Program]:
+    """The programs of a rule for whatever its hyper-parameters, step and numbers may be.
+
+    Of any inputs exactly one holds: its flags are theirs, and its guards come out as it says.
+    Hyper-parameters in ``fixed`` have that value; the programs then serve no other. What cannot
+    come about is among them too, since nobody asks whether guards contradict one another.
+
+    Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
+    """
+    found = []
+    for flags in _flags(rule, fixed or {}):
+        first = flags.pop("first", True)
+        told: list[bool] = []
+        while True:
+            graph = _Told(told)
+            hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()} | flags
+            found.append(trace(rule, hypers, first=first, graph=graph))
+            outcomes = [outcome for _, outcome in graph.guards]
+            while outcomes and not outcomes[-1]:  # both ways on from here are done
+                outcomes.pop()
+            if not outcomes:
+                break
+            told = [*outcomes[:-1], False]
+    return found
+
+
+def _flags(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every choice of what is fixed in a trace."""
+    choices = {n: (fixed[n],) if n in fixed else _choices(rule, n) for n in rule.hypers}
+    if rule.takes_first:
+        choices["first"] = (True, False)
+    chosen = {name: values for name, values in choices.items() if values}
+    for values in itertools.product(*chosen.values()):
+        yield dict(zip(chosen, values, strict=True))
+
+
+def _choices(rule: Rule, name: str) -> tuple[Any, ...]:
+    default, bound = rule.hypers[name], rule.bound(name)
+    if isinstance(default, bool):
+        return (False, True)
+    if isinstance(default, str):
+        return bound.words if isinstance(bound, Choice) else (default,)
+    return (None, 1.0) if default is None else ()
+
+
+class _Told(Graph):
+    """A graph whose conditions come out as they are told, and true from there on."""
+
+    def __init__(self, told: list[bool]) -> None:
+        super().__init__()
+        self._told = told
+
+    def decide(self, condition: Symbol) -> bool:
+        known = {id(guard): outcome for guard, outcome in self.guards}
+        if id(condition) not in known:
+            place = len(self.guards)
+            outcome = self._told[place] if place < len(self._told) else True
+            self.guards.append((condition, outcome))
+            return outcome
+        return known[id(condition)]
+
+    def evaluate(self, op: str, args: tuple[Symbol, ...]) -> Any:
+        try:
+            return super().evaluate(op, args)
+        except NotRealError:  # the present values are those of another branch
+            return math.nan
