@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.reading import Reading, reading_of
+from slalom.train.reduction import Reduction
 from slalom.train.tree import shape
 
 
@@ -22,6 +24,14 @@ class Objective:
 
     judges = True
     """Whether there are outputs for a metric to judge."""
+
+    reduction: Reduction | None = None
+    """How the loss sums up its batch; None where that is to be found out."""
+
+    @property
+    def reading(self) -> Reading:
+        """How outputs and targets are read as classes."""
+        return reading_of(None)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The loss of a batch, a tensor of one number."""
@@ -54,6 +64,10 @@ class Supervised(Objective):
 
     def __init__(self, loss: Callable[[Any, Any], Tensor]):
         self.of = loss
+
+    @property
+    def reading(self) -> Reading:
+        return reading_of(self.of)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         inputs, targets = self.parts(batch)
@@ -142,6 +156,8 @@ def _part(found: Any, name: str) -> Any:
 
 def objective_of(loss: Any, step: Any, predict: Any) -> Objective:
     """The objective of a task. Raises :class:`InputError` for what does not go together."""
+    if isinstance(loss, Objective):
+        return loss
     for name, given in (("loss", loss), ("step", step), ("predict", predict)):
         if given is not None and not callable(given):
             raise InputError(f"{name} is a {type(given).__name__}; it must be callable")

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from slalom.errors import InputError
 from slalom.train import evaluation
+from slalom.train.adapters import FromElsewhere
 from slalom.train.evaluation import numbers_on_the_way
 from slalom.train.gradient import refuse_what_chunks_change
 from slalom.train.groups import scaled
 from slalom.train.models import judging, made_anew, to_train
 from slalom.train.objective import Objective, Supervised, objective_of
 from slalom.train.own_metric import metric_of
-from slalom.train.reading import reading_of
 from slalom.train.reduction import Reduction, reduction_of
 from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples
@@ -40,7 +40,7 @@ PRECISIONS = {
 """What a model may be run in, by the names that people use."""
 
 
-class Task:
+class Task(FromElsewhere):
     """What is to be trained, how, and when it counts as trained.
 
     Args:
@@ -97,7 +97,7 @@ class Task:
     def __init__(
         self,
         model: Callable[[], nn.Module] | nn.Module,
-        loss: Callable[[Any, Any], Tensor] | None = None,
+        loss: Callable[[Any, Any], Tensor] | Objective | None = None,
         train: Any = None,
         valid: Any = None,
         metric: Any = None,
@@ -134,7 +134,7 @@ class Task:
         self.device = _device(device)
         self.model, self.name = model, name
         self.objective = objective_of(loss, step, predict)
-        self.reading = reading_of(loss)
+        self.reading = self.objective.reading
         self.metric = metric_of(
             ("accuracy" if self.objective.judges else "loss") if metric is None else metric,
             higher_is_better, self.reading,
@@ -262,6 +262,8 @@ class Task:
     @cached_property
     def reduction(self) -> Reduction:
         """How the loss sums up its batch."""
+        if self.objective.reduction is not None:
+            return self.objective.reduction
 
         def measured() -> tuple[Callable[[Any], Tensor], Any, int]:
             n = min(self.batch_size, self.n_train)
