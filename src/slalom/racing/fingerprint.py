@@ -24,6 +24,7 @@ from torch import Tensor
 
 from slalom.errors import InputError
 from slalom.racing.trainer import LIBRARIES, PACKAGE, TORCH, told
+from slalom.train.objective import Objective
 from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples
 
@@ -200,6 +201,9 @@ class _Walk:
     def _object(self, value: Any) -> None:
         self._put("object")
         self.add(type(value))
+        if isinstance(value, Objective) and value.decisive is not None:
+            self.add(value.decisive)
+            return
         if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # functools.cache
             self.add(wrapped)
             return

@@ -29,6 +29,11 @@ class Objective:
     """How the loss sums up its batch; None where that is to be found out."""
 
     @property
+    def decisive(self) -> Any:
+        """What tells it from another objective, where that is less than all it holds; or None."""
+        return None
+
+    @property
     def reading(self) -> Reading:
         """How outputs and targets are read as classes."""
         return reading_of(None)

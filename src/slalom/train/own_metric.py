@@ -32,6 +32,8 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
     probabilities or values as its arguments' names say; a torchmetrics object, which gets each
     batch. Raises :class:`InputError` for anything else.
     """
+    if isinstance(given, Metric):
+        return given
     if isinstance(given, str):
         if given not in METRICS:
             near = difflib.get_close_matches(given, METRICS, 1)
@@ -75,6 +77,29 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
 def _know(higher_is_better: bool | None) -> None:
     if higher_is_better is None:
         raise InputError("a metric that is a function needs higher_is_better=True or False")
+
+
+BETTER = {
+    True: ("acc", "f1", "auroc", "auc", "precision", "recall", "r2", "iou", "dice", "bleu", "rouge",
+           "map", "score", "matthews"),
+    False: ("loss", "error", "err", "mse", "mae", "rmse", "perplexity", "nll", "wer", "cer"),
+}  # fmt: skip
+"""Words in the names of values of which a larger one is better, or a smaller one."""
+
+
+def direction(name: str) -> bool:
+    """Whether a larger value of what is called so is better.
+
+    Raises :class:`InputError` where the name does not tell.
+    """
+    words = {w for part in name.lower().replace("-", "_").split("_") for w in part.split("/")}
+    found = {
+        better for better, known in BETTER.items()
+        if any(w in known or (w.startswith("acc") and better) for w in words)
+    }  # fmt: skip
+    if len(found) != 1:
+        raise InputError(f"whether a larger {name} is better is not known; say higher_is_better=")
+    return found.pop()
 
 
 def _flat(tensor: Any) -> Any:

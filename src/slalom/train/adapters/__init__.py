@@ -24,3 +24,19 @@ class FromElsewhere:
 
         make: Any = cls
         return make(**skorch.arguments(net, X, y, options))
+
+    @classmethod
+    def from_trainer(cls, trainer: Any, **options: Any) -> Self:
+        """The task of ``trainer.train()``, for a ``transformers.Trainer`` that has not begun.
+
+        Each run begins with the weights that the Trainer's ``model`` has, or with what its
+        ``model_init`` makes under the seed. Kept are data, collator, sampler, ``compute_loss``,
+        ``compute_metrics``, parameters without weight decay, and of the arguments batch size,
+        accumulation, precision, clipping, length and schedule. ``metric`` is the name of a value of
+        ``compute_metrics``; by default ``metric_for_best_model``, or the loss. Raises
+        :class:`slalom.InputError` for what would be missed.
+        """
+        from slalom.train.adapters import huggingface
+
+        make: Any = cls
+        return make(**huggingface.arguments(trainer, options))
