@@ -62,6 +62,7 @@ def judge(
     seen: list[Any] = []
     total, weights = 0.0, 0.0
     updated = metric.measure.start() if hasattr(metric.measure, "start") else None
+    objective.begin(model)
     for given, n in batches:
         batch = moved(given, device)
         loss, outputs, targets = objective.judged(model, batch)
@@ -75,6 +76,7 @@ def judge(
             updated.update(detached(outputs), targets)
         elif metric.of != "loss":
             parts.append(read(metric, reading, detached(outputs), targets))
+    objective.end()
     mean = total / weights if weights else math.nan
     if metric.of == "loss":
         return mean, float(metric.measure(mean))

@@ -25,6 +25,9 @@ class Objective:
     judges = True
     """Whether there are outputs for a metric to judge."""
 
+    updates = 0
+    """Updates that the run has made."""
+
     reduction: Reduction | None = None
     """How the loss sums up its batch; None where that is to be found out."""
 
@@ -45,6 +48,12 @@ class Objective:
     def judged(self, model: nn.Module, batch: Any) -> tuple[Any, Any, Any]:
         """(loss, outputs, targets) of a batch, of a model that is not trained by it."""
         raise NotImplementedError
+
+    def begin(self, model: nn.Module) -> None:
+        """A model is to be judged on the validation set, batch by batch."""
+
+    def end(self) -> None:
+        """It was judged on all of them."""
 
     def modules(self) -> Iterator[nn.Module]:
         """Modules of the objective itself, which have a state and may learn."""

@@ -166,6 +166,7 @@ class Run:
         )
 
     def _loss(self, batch: Any) -> Any:
+        self.objective.updates = self.step
         if self.task.precision is None:
             return self.objective.loss(self.model, batch)
         with self.task.numbers():
@@ -194,8 +195,17 @@ class Run:
         """Whether the learning rates change now; they stay what they are beyond their end."""
         if self.step > self._total:
             return False
-        per_epoch = max(1, round(self.task.n_train / self._size))
-        return self.task.schedule.every == "step" or self.step % per_epoch == 0
+        return self.task.schedule.every == "step" or self.step % self._per_epoch() == 0
+
+    def _per_epoch(self) -> int:
+        """Updates in an epoch."""
+        samples = self.task.train
+        if self._whole:
+            return 1
+        batches = None if samples.stream else samples.order.batches(samples.held, self._part)
+        if batches is None:
+            batches = -(-samples.n // self._part)
+        return max(1, round(batches / self.task.accumulate))
 
     def _sound(self, loss: float) -> bool:
         if self._first_loss is None:

@@ -26,6 +26,23 @@ class FromElsewhere:
         return make(**skorch.arguments(net, X, y, options))
 
     @classmethod
+    def from_lightning(cls, module: Any, datamodule: Any = None, **options: Any) -> Self:
+        """The task of ``Trainer.fit(module, datamodule)``, without a Trainer.
+
+        ``module`` is a LightningModule, of which each run trains a copy that starts anew, or a
+        function that makes one; the data come from the datamodule, the module, or ``train=`` and
+        ``valid=``. Kept are ``training_step``, ``validation_step`` with the hooks around it, hooks
+        on batches, and the groups and schedule of ``configure_optimizers``. ``metric`` is the name
+        of a logged value, by default the loss of validation. What a Trainer is told (clipping,
+        accumulation, precision, length) is told the task. Raises :class:`slalom.InputError` for
+        what would be missed, such as hooks around the update.
+        """
+        from slalom.train.adapters import lightning
+
+        make: Any = cls
+        return make(**lightning.arguments(module, datamodule, options))
+
+    @classmethod
     def from_trainer(cls, trainer: Any, **options: Any) -> Self:
         """The task of ``trainer.train()``, for a ``transformers.Trainer`` that has not begun.
 
