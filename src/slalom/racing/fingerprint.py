@@ -24,7 +24,6 @@ from torch import Tensor
 
 from slalom.errors import InputError
 from slalom.racing.trainer import LIBRARIES, PACKAGE, TORCH, told
-from slalom.train.objective import Objective
 from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples
 
@@ -201,8 +200,10 @@ class _Walk:
     def _object(self, value: Any) -> None:
         self._put("object")
         self.add(type(value))
-        if isinstance(value, Objective) and value.decisive is not None:
-            self.add(value.decisive)
+        ours = type(value).__module__.startswith("slalom.")
+        decisive = getattr(value, "decisive", None) if ours else None
+        if decisive is not None:
+            self.add(decisive)
             return
         if (wrapped := getattr(value, "__wrapped__", None)) is not None:  # functools.cache
             self.add(wrapped)

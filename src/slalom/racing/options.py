@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from slalom.errors import InputError
 from slalom.plain import unprintable
@@ -159,10 +160,12 @@ class Options:
         ``fingerprints`` are of what has no short name; see :mod:`slalom.racing.fingerprint`.
         """
         usual = self.usual
+        # of a module, the weights that runs do not begin with do not matter
+        made = type(task.model) if isinstance(task.model, nn.Module) else task.model
         parts = {
             "metric": task.metric, "loss": task.objective,
             "parameter groups": task.parameter_groups,
-            "model": (task.model, task.make_model(self.seed)),
+            "model": (made, task.make_model(self.seed)),
             "training": task.training,
             "baseline": usual and (usual.make, usual.fixed),
             **{f"entrant {f.label}": (f.make, f.space, f.fixed, f.batch_size) for f in self.field},

@@ -19,6 +19,7 @@ from transformers import (  # noqa: E402
 
 from slalom.errors import InputError  # noqa: E402
 from slalom.racing.fingerprint import fingerprint  # noqa: E402
+from slalom.racing.options import Options  # noqa: E402
 from slalom.train import Run, Task  # noqa: E402
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -168,3 +169,8 @@ def test_a_loss_of_the_users_own(tmp_path):
     loss = own.compute_loss(model, batch)
     assert run.advance(1) == loss.item()
     assert np.isfinite(run.evaluate().metric)
+
+
+def test_a_race_of_it_can_be_gone_on_with(tmp_path):
+    one, two = (Task.from_trainer(trainer(tmp_path, lr_scheduler_type="cosine")) for _ in range(2))
+    assert Options().record(one) == Options().record(two)

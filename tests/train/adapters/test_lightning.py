@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from slalom.errors import InputError
+from slalom.racing.options import Options
 from slalom.train import Run, Task
 from slalom.train.groups import scaled
 
@@ -192,3 +193,8 @@ def test_data_must_be_somewhere():
     with pytest.raises(InputError, match="there is no train_dataloader; give the data as train="):
         Task.from_lightning(Net())
     Task.from_lightning(Net, train=DataLoader(TensorDataset(X, Y), 8), valid=(X, Y)).check()
+
+
+def test_a_race_of_it_can_be_gone_on_with():
+    one, two = (Task.from_lightning(Net(), Data()) for _ in range(2))
+    assert Options().record(one) == Options().record(two)

@@ -8,6 +8,7 @@ from skorch.callbacks import Freezer, GradientNormClipping, LRScheduler
 from torch import nn
 
 from slalom.errors import InputError
+from slalom.racing.options import Options
 from slalom.train import Run, Task
 from slalom.train.groups import scaled
 
@@ -81,3 +82,8 @@ def test_a_step_of_its_own_is_refused():
 
     with pytest.raises(InputError, match="Own has a train_step of its own"):
         Task.from_skorch(net(Own), X, Y)
+
+
+def test_a_race_of_it_can_be_gone_on_with():
+    one, two = (Task.from_skorch(net(module=Net()), X, Y) for _ in range(2))
+    assert Options().record(one) == Options().record(two)

@@ -137,6 +137,12 @@ class _Made:
     def __init__(self, given: Any, total: int | None):
         self._given, self._total = given, total
 
+    @property
+    def decisive(self) -> Any:
+        """Not the weights that runs do not begin with."""
+        given = self._given
+        return type(given) if isinstance(given, nn.Module) else given, self._total
+
     def __call__(self) -> nn.Module:
         made = _anew(self._given) if isinstance(self._given, nn.Module) else self._given()
         if not callable(getattr(made, "training_step", None)):

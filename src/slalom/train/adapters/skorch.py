@@ -41,6 +41,10 @@ class NetObjective(Objective):
         self._net, self._criterion = net, criterion
 
     @property
+    def decisive(self) -> Any:
+        return type(self._net), self._criterion
+
+    @property
     def reading(self) -> Reading:
         return reading_of(self._criterion)
 
@@ -73,6 +77,12 @@ class _Made:
     def __init__(self, net: Any):
         self._net = net
 
+    @property
+    def decisive(self) -> Any:
+        """Not the weights that runs do not begin with."""
+        given = self._net.module
+        return type(given) if isinstance(given, nn.Module) else given
+
     def __call__(self) -> nn.Module:
         return _initialized(self._net).module_
 
@@ -84,7 +94,7 @@ def _cloned(net: Any) -> Any:
 def _initialized(net: Any) -> Any:
     fresh = _cloned(net)
     if isinstance(fresh.module, nn.Module) and not fresh.get_params_for("module"):
-        fresh.module = made_anew(fresh.module)
+        vars(fresh)["module"] = made_anew(fresh.module)
     return fresh.initialize()
 
 
