@@ -35,7 +35,8 @@ class RaceResult(Result):
         By default to ``report.html`` beside the ledger. Raises :class:`slalom.errors.InputError`
         if nothing can be written there.
         """
-        return page.write(self, Path(path) if path else self.path / "report.html")
+        target = Path(path) if path else self.path / "report.html"
+        return page.write(page.page(self).encode(), target)
 
 
 def race(

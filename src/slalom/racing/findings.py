@@ -123,7 +123,14 @@ class Winner:
 
 @dataclass(frozen=True)
 class Curve:
-    """One run, as lists of equal length; ``chosen`` if its entrant stands for its family."""
+    """One run: its evaluations as lists of equal length, and what became of it.
+
+    Attributes:
+        chosen: whether its entrant stands for its family.
+        steps_to_target, seconds_to_target, samples_to_target: None unless it got there and held it.
+        update_seconds: of one update of its entrant, timed alone; None where that was not done.
+        reason: why it failed or diverged.
+    """
 
     label: str
     rule: str
@@ -138,6 +145,11 @@ class Curve:
     train_loss: list[float | None]
     valid_loss: list[float | None]
     metric: list[float | None]
+    steps_to_target: int | None = None
+    seconds_to_target: float | None = None
+    samples_to_target: int | None = None
+    update_seconds: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,8 @@ class Result:
                 Curve(
                     entrant["label"], entrant["family"], entrant["hypers"], run["seed"],
                     Stage(run["stage"]), Status(run["status"]), run["entrant"] in chosen, *columns,
+                    run["steps_to_target"], self._run_seconds(run), run["samples_to_target"],
+                    self._update_seconds(run["entrant"]), run["reason"],
                 )
             )  # fmt: skip
         return found
@@ -295,9 +297,12 @@ class Result:
     def _run_seconds(self, run: dict[str, Any]) -> float | None:
         if run["steps_to_target"] is None:
             return None
-        if run["entrant"] in self._timing:
-            return run["steps_to_target"] * statistics.median(self._timing[run["entrant"]])
-        return run["seconds_to_target"]
+        update = self._update_seconds(run["entrant"])
+        return run["seconds_to_target"] if update is None else run["steps_to_target"] * update
+
+    def _update_seconds(self, number: int) -> float | None:
+        """Seconds of one update of an entrant, measured alone; None where that was not done."""
+        return statistics.median(self._timing[number]) if number in self._timing else None
 
     def _seconds(self, runs: list[dict[str, Any]]) -> float | None:
         return _middle([self._run_seconds(r) for r in runs])

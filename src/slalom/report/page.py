@@ -4,91 +4,180 @@ from __future__ import annotations
 
 import html
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-
 from slalom.errors import InputError
 from slalom.racing.result import Result
-from slalom.report import figures
-from slalom.report.table import COLUMNS, bill
+from slalom.report.chart import UNITS, Chart
+from slalom.report.charts import charts
+from slalom.report.figures import figure
+from slalom.report.style import DASHES, Key, Style, legend
+from slalom.report.table import COLUMNS
+from slalom.report.told import WORDS, bill, evidence, fates, title
 from slalom.train.atomic import whole
 
+SCALES = ("as drawn", "linear", "logarithmic")
 
-def write(result: Result, path: Path) -> Path:
-    """Write the page of a result to ``path``, whole or not at all; returns the path.
+
+def write(content: bytes, path: Path) -> Path:
+    """Write a file to ``path``, whole or not at all; returns the path.
 
     Raises :class:`InputError` if nothing can be written there.
     """
-    content = page(result).encode()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file, as in {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} to")
     try:
         with whole(path) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(f"the page {path} cannot be written: {error.strerror}") from error
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
     return path
 
 
 def page(result: Result) -> str:
     """The page as HTML."""
-    meta = result.meta
-    template = Template(resources.files("slalom.report").joinpath("page.html").read_text())
     winner = result.winner
-    return template.substitute(
-        title=_text(f"{meta['task']}: {winner.label if winner else 'no winner'}"),
-        task=_text(meta["task"]),
+    drawn = charts(result)
+    keys = legend(result)
+    return Template(asset("page.html")).substitute(
+        title=_text(title(result)),
+        style=asset("page.css"),
         verdict=_text(result.verdict.text),
         snippet=(
-            f'<pre aria-label="The winner in Python"><code>{_text(winner.snippet())}</code></pre>'
-            if winner
-            else ""
+            f'<pre tabindex="0" role="region" aria-label="The winner in Python"><code>'
+            f"{_text(winner.snippet())}</code></pre>" if winner else ""
         ),
-        standings=_standings(result),
-        facts=_facts(result),
-        notes=_notes(result),
+        standings=_standings(result, {key.rule: key.style for key in keys}),
         bill=_text(bill(result)),
-        plots="\n".join(_plot(title, figure) for title, figure in figures.captioned(result)),
-        axes="".join(f'<button type="button">{name}</button>' for name in figures.AXES),
-        plotly=get_plotlyjs(),
-    )
-
-
-def _plot(title: str, figure: go.Figure) -> str:
-    figure.update_layout(
-        template="none", height=360, margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        legend="".join(map(_key, keys)),
+        units="count in " + _buttons(UNITS),
+        scales="its axis " + _buttons(SCALES),
+        value_scales="other axis " + _buttons(SCALES),
+        batches=_text(batches(result)),
+        plots="\n".join(map(_plot, drawn)) or "<p>Nothing was evaluated that could be drawn.</p>",
+        bracket=_bracket(result),
+        notes=_notes(result),
+        words="".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in WORDS.items()),
+        facts=_facts(result),
+        plotly=asset("plotly-basic.min.js"),
+        script=asset("page.js"),
     )  # fmt: skip
-    caption = _text(title)
-    data = figure.to_json()  # plotly writes "<" so that no text in it can end the script
-    return (
-        f'<figure><figcaption>{caption}</figcaption><div class="plot" role="img" '
-        f'aria-label="{caption}"></div><script type="application/json">{data}</script></figure>'
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file that comes with the page."""
+    return resources.files("slalom.report").joinpath("assets", name).read_text("utf-8")
+
+
+def batches(result: Result) -> str:
+    """That steps of some rules see more samples than those of others, where they do."""
+    usual = result.meta["batch_size"]
+    other = [s for s in result.standings if s.batch != usual]
+    if not other:
+        return ""
+    named = ", ".join(f"{s.rule} {s.batch:,}" for s in other)
+    return f"A step sees {usual:,} samples, but of {named}: compare by samples or seconds."
+
+
+def _buttons(names: tuple[str, ...]) -> str:
+    return "".join(
+        f'<button type="button" aria-pressed="{str(i == 0).lower()}">{name}</button>'
+        for i, name in enumerate(names)
     )
 
 
-def _standings(result: Result) -> str:
-    palette = figures.colours(result)
-    kinds = ["words" if column.words else "number" for column in COLUMNS]
-    head = '<th scope="col"></th><th scope="col">entrant</th>' + "".join(
-        f'<th scope="col" class="{kind}">{_text(column.head(result))}</th>'
-        for kind, column in zip(kinds, COLUMNS, strict=True)
+def _key(key: Key) -> str:
+    return (
+        f'<button type="button" aria-pressed="true" data-rule="{_text(key.rule)}">'
+        f"{swatch(key.style)}{_text(key.name)}</button>"
+    )
+
+
+PATTERNS: dict[str, str] = dict(
+    zip(DASHES, ("", "6 3", "2 3", "6 3 2 3", "11 4", "11 3 2 3"), strict=True)
+)
+SHAPES = {
+    "circle": "M17 3.5a3.5 3.5 0 1 0 .01 0z", "square": "M13.5 3.5h7v7h-7z",
+    "diamond": "M17 2.5l4.5 4.5-4.5 4.5-4.5-4.5z", "triangle-up": "M17 2.5l4.5 8h-9z",
+    "cross": "M15.5 2.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+    "pentagon": "M17 2.5l4.5 3.4-1.7 5.1h-5.6l-1.7-5.1z",
+    "star": "M17 2l1.3 3.6h3.7l-3 2.3 1.1 3.6-3.1-2.2-3.1 2.2 1.1-3.6-3-2.3h3.7z",
+    "hexagon": "M14.8 3.2h4.4l2.3 3.8-2.3 3.8h-4.4l-2.3-3.8z",
+    "triangle-down": "M17 11.5l4.5-8h-9z", "triangle-left": "M12.5 7l8-4.5v9z",
+    "octagon": "M15.5 2.8h3l2.3 2.3v3.8l-2.3 2.3h-3l-2.3-2.3v-3.8z",
+    "triangle-right": "M21.5 7l-8-4.5v9z",
+}  # fmt: skip
+"""Markers as SVG draws them, around (17, 7)."""
+
+
+def swatch(style: Style) -> str:
+    """A piece of line with its marker, as SVG."""
+    dash = f' stroke-dasharray="{PATTERNS[style.dash]}"' if PATTERNS[style.dash] else ""
+    return (
+        f'<svg class="key" viewBox="0 0 34 14" aria-hidden="true"><path d="M1 7h32" '
+        f'stroke="{style.colour}" stroke-width="2.25"{dash}/><path d="{SHAPES[style.marker]}" '
+        f'fill="{style.colour}"/></svg>'
+    )
+
+
+def _plot(chart: Chart) -> str:
+    caption = _text(chart.caption)
+    data = figure(chart).to_json()  # plotly writes "<" so that no text in it can end the script
+    return (
+        f'<figure id="{chart.name}"><figcaption>{caption}</figcaption>'
+        f'<div class="plot" role="application" aria-roledescription="chart" tabindex="0" '
+        f'aria-label="{caption}"></div><output aria-live="polite"></output>'
+        f'<p class="said">{_text(chart.said)}</p>'
+        f'<script type="application/json">{data}</script></figure>'
+    )
+
+
+def _standings(result: Result, looks: dict[str, Style]) -> str:
+    heads = [(column.head(result), column.words) for column in COLUMNS]
+    heads.append(("what it rests on", True))
+    kind = {True: "words", False: "number"}
+    head = '<th scope="col">place</th><th scope="col">entrant</th>' + "".join(
+        f'<th scope="col" class="{kind[words]}">{_text(name)}</th>' for name, words in heads
     )
     rows = []
     for s in result.standings:
-        dot = f'<span class="dot" style="background:{palette[s.rule]}"></span>'
-        values = "".join(
-            f'<td class="{kind}">{_text(column.cell(s))}</td>'
-            for kind, column in zip(kinds, COLUMNS, strict=True)
-        )
+        cells = [(column.cell(s), column.words) for column in COLUMNS]
+        cells.append((evidence(result, s), True))
+        values = "".join(f'<td class="{kind[words]}">{_text(v)}</td>' for v, words in cells)
         rows.append(
-            f"<tr><td>{s.place}</td><th scope='row'>{dot}{_text(s.label)}</th>{values}</tr>"
+            f"<tr><td>{s.place}</td><th scope='row'>{swatch(looks[s.rule])}{_text(s.label)}</th>"
+            f"{values}</tr>"
         )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return (
+        f'<table class="standings"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        "</table>"
+    )
+
+
+def _bracket(result: Result) -> str:
+    """Who was stopped in the heats, when and why: a table that opens."""
+    found = fates(result)
+    if not found:
+        return ""
+    head = "".join(
+        f'<th scope="col">{name}</th>' for name in ("setting", "seed", "steps", "became", "why")
+    )
+    rows = "".join(
+        f"<tr><th scope='row'>{_text(f.label)}</th><td>{f.seed}</td><td>{f.steps:,}</td>"
+        f"<td>{_text(str(f.status))}</td><td class='words'>{_text(f.why)}</td></tr>"
+        for f in found
+    )
+    return (
+        f"<details><summary>Who was stopped in the heats, when and why: {len(found):,} runs"
+        '</summary><div class="scroll" tabindex="0" role="region" aria-label="The heats">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
 
 
 def _facts(result: Result) -> str:
@@ -97,18 +186,32 @@ def _facts(result: Result) -> str:
     valid = (
         f"the same {meta['n_valid']:,}" if meta["validates_on_train"] else f"{meta['n_valid']:,}"
     )
+    versions = dict(meta["versions"])
+    machine = versions.pop("machine", "")
+    seeds = {stage: sorted({c.seed for c in result.curves if c.stage == stage})
+             for stage in ("heat", "final")}  # fmt: skip
     facts = {
         "task": meta["task"],
         "target": f"{meta['metric']} {target}",
         "samples": f"{meta['n_train']:,} to train on, {valid} to validate on",
         "batch": f"{meta['batch_size']} samples",
         "model": f"{meta['parameters']:,} parameters",
-        "seed": meta["seed"],
+        "seeds": f"{meta['seed']} for the race; heats {_range(seeds['heat'])}; finals "
+        f"{_range(seeds['final'])}",
+        "machine": machine,
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
         "raced": meta["created"],
-        "versions": ", ".join(f"{k} {v}" for k, v in meta["versions"].items()),
         "again": meta["again"],
     }
     return "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items())
+
+
+def _range(numbers: list[int]) -> str:
+    """Whole numbers in a few words."""
+    if not numbers:
+        return "none"
+    whole_range = len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1
+    return f"{numbers[0]} to {numbers[-1]}" if whole_range else ", ".join(map(str, numbers))
 
 
 def _notes(result: Result) -> str:

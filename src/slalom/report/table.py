@@ -14,6 +14,7 @@ from rich.text import Text
 from slalom.racing.findings import Standing
 from slalom.racing.result import Result
 from slalom.racing.status import Status
+from slalom.report.told import bill
 
 
 @dataclass(frozen=True)
@@ -113,26 +114,6 @@ def print_result(result: Result, *, quiet: bool = False) -> None:
     if result.winner is not None and not quiet:
         console.print(f"\n{result.winner.snippet()}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"\n{bill(result)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def bill(result: Result) -> str:
-    """What the race cost, in a sentence or two."""
-    cost = result.cost
-    if cost.runs is None or cost.search_runs is None:
-        return f"The race took {cost.seconds:.0f} s of training."
-    text = (
-        f"The search took {cost.search_runs:.1f} winning runs of samples, all of the race "
-        f"{cost.runs:.0f} ({cost.seconds:.0f} s of training)."
-    )
-    if cost.baseline is None:
-        return text
-    if cost.pays_after is None:
-        return f"{text} Against {cost.baseline} it never pays: that is there as soon."
-    text += f" Against {cost.baseline} it has paid after {cost.pays_after} retrainings"
-    if cost.baseline_arrived < cost.baseline_seeds:
-        missing = cost.baseline_seeds - cost.baseline_arrived
-        return f"{text} at the latest: {missing} of {cost.baseline_seeds} runs of it were stopped."
-    return f"{text}."
 
 
 def print_rules() -> None:
