@@ -224,8 +224,10 @@ class Result:
                 Curve(
                     entrant["label"], entrant["family"], entrant["hypers"], run["seed"],
                     Stage(run["stage"]), Status(run["status"]), run["entrant"] in chosen, *columns,
-                    run["steps_to_target"], self._run_seconds(run), run["samples_to_target"],
-                    self._update_seconds(run["entrant"]), run["reason"],
+                    steps_to_target=run["steps_to_target"],
+                    seconds_to_target=self._run_seconds(run),
+                    samples_to_target=run["samples_to_target"],
+                    update_seconds=self._update_seconds(run["entrant"]), reason=run["reason"],
                 )
             )  # fmt: skip
         return found
