@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -10,10 +11,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 import served
+from slalom.racing.result import Result
 from small import INTERRUPTIBLE
 
 FILE = """
@@ -87,6 +91,39 @@ def test_past_races_are_listed(done):
     assert "accuracy 0.9" in result.stdout
 
 
+def test_a_report_goes_where_it_is_sent_or_says_why_not(done, tmp_path):
+    folder, _ = done
+    (race,) = (folder / "races").iterdir()
+    for out, message in (
+        (tmp_path / "none" / "x.html", f"there is no folder {tmp_path / 'none'}"),
+        (tmp_path, f"{tmp_path} is a folder; name a file in it"),
+    ):
+        result = slalom("report", str(race), "--out", str(out))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"slalom: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_for_other_programs(done, tmp_path):
+    folder, _ = done
+    (race,) = (folder / "races").iterdir()
+    rows = list(csv.DictReader(slalom("report", str(race), "--csv").stdout.splitlines()))
+    known = Result(race)
+    assert len(rows) == sum(len(c.step) for c in known.curves)
+    c = known.curves[0]
+    told = [float(r["metric"]) for r in rows if (r["label"], r["seed"]) == (c.label, str(c.seed))]
+    assert told == c.metric
+    assert float(rows[0]["hyper:lr"]) == c.hypers["lr"]
+    before = {f.name for f in race.iterdir()}
+    result = slalom("report", str(race), "--svg", "--out", str(tmp_path / "figures"))
+    assert result.returncode == 0, result.stderr
+    drawn = [Path(line) for line in result.stdout.splitlines()]
+    assert [f.name for f in drawn][:3] == ["metric.svg", "finals.svg", "learning_rates.svg"]
+    for file in drawn:
+        assert ElementTree.parse(file).getroot().tag.endswith("svg")
+    assert {f.name for f in race.iterdir()} == before
+
+
 def test_json_is_all_there_is_on_stdout(file):
     result = slalom("race", str(file), *QUICK, "--json", "--out", str(file.parent / "r"))
     assert result.returncode == 0, result.stderr
@@ -99,8 +136,9 @@ def test_json_is_all_there_is_on_stdout(file):
 def test_quiet_prints_the_verdict_and_the_page(file):
     result = slalom("race", str(file), *QUICK, "--quiet", "--out", str(file.parent / "r"))
     assert result.returncode == 0
-    verdict, _, page = result.stdout.strip().split("\n")
-    assert "accuracy 0.9" in verdict
+    *verdict, _, page = result.stdout.strip().split("\n")
+    assert "accuracy 0.9" in " ".join(verdict)
+    assert all(len(line) <= 80 for line in verdict)
     assert page.endswith("report.html")
 
 
@@ -118,6 +156,11 @@ def test_quiet_prints_the_verdict_and_the_page(file):
         (["bench", "speed"], "there is no benchmark 'speed'; there are steps, sparse, clip, load"),
         (["bench", "steps", "--model", "huge"], "there is no model 'huge'"),
         (["bench", "steps", "--rule", "Atom"], "slalom.optim has no 'Atom'"),
+        (["bench", "steps", "--rounds", "0"], "--rounds is 0; it must be a whole number from 1"),
+        (["bench", "clip", "--rule", "Adam"], "--rule is of the benchmark steps, and does nothing"),
+        (["report", "none", "--csv", "--png"], "--csv and --png are given; a report is written in"),
+        (["race", "digits", "--json", "--quiet"], "--quiet does nothing beside --json"),
+        (["rules", "adamm"], "there is no rule 'adamm'; did you mean adam?"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(arguments, message, tmp_path):
@@ -186,7 +229,7 @@ def test_ctrl_c_keeps_what_is_known_and_can_be_gone_on_with(file):
 def test_help_names_every_command():
     result = slalom("--help")
     assert result.returncode == 0
-    for command in ("race", "races", "report", "rules", "bench"):
+    for command in ("race", "races", "report", "rules", "bench", "doctor"):
         assert command in result.stdout
 
 
@@ -206,6 +249,47 @@ def test_rules_lists_all():
     assert "velocity' = momentum·velocity - lr·grad" in result.stdout
     assert "Kingma & Ba 2015, algorithm 1" in result.stdout
     assert "28 bytes a float32 parameter" in result.stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_rules_print_in_any_encoding(encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "slalom.cli", "rules", "AdamW"], capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding}, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode(encoding)
+    root, dot = ("√", "·") if encoding == "utf-8" else ("sqrt", "*" if encoding == "ascii" else "·")
+    assert f"({root}(exp_avg_sq' / (1 - beta2^step)) + eps)" in text
+    assert f"beta1{dot}exp_avg + (1 - beta1){dot}grad" in text
+    assert text.startswith("adamw\n")
+    assert "adamax" not in text
+
+
+def test_help_tells_the_tasks_and_examples():
+    from slalom.tasks import TASKS
+
+    text = slalom("race", "--help").stdout
+    for task in TASKS:
+        assert task in text
+    assert "slalom race digits" in text
+    assert "slalom doctor" in slalom("--help").stdout
+
+
+def test_a_line_a_race(done):
+    folder, _ = done
+    result = slalom("races", cwd=folder)
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("races/mine-")
+    assert len(line) < 120
+
+
+def test_completion_can_be_had_and_knows_tasks_and_rules():
+    from slalom.cli import racing, reading
+
+    assert "--install-completion" in slalom("--help").stdout
+    assert "digits" in racing._tasks()
+    assert "adam" in reading._rule_names()
 
 
 def test_importing_slalom_loads_nothing_heavy():

@@ -12,7 +12,7 @@ import slalom
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["tasks.md", "schedules.md", "libraries.md"])
+@pytest.mark.parametrize("page", ["tasks.md", "schedules.md", "libraries.md", "report.md"])
 def test_the_blocks_run(page):
     names: dict = {}
     blocks = re.findall(

@@ -14,8 +14,9 @@ from slalom.racing.race import Race, Watch, hired
 from slalom.racing.recorded import opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
-from slalom.report import page
-from slalom.report.table import as_html, as_text
+from slalom.report import export, notebook, page
+from slalom.report.plots import Plots
+from slalom.report.table import as_text
 from slalom.tasks import load
 from slalom.train import Task
 
@@ -27,7 +28,12 @@ class RaceResult(Result):
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return notebook.as_html(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Its charts as figures: ``result.plot.curves()``, ``.learning_rates()``, ``.finals()``."""
+        return Plots(self)
 
     def report(self, path: Path | str | None = None) -> Path:
         """Write the race's page, one HTML file that needs nothing else; returns its path.
@@ -36,7 +42,7 @@ class RaceResult(Result):
         if nothing can be written there.
         """
         target = Path(path) if path else self.path / "report.html"
-        return page.write(page.page(self).encode(), target)
+        return export.write(page.page(self).encode(), target)
 
 
 def race(
@@ -56,7 +62,7 @@ def race(
     address: str | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    watch: Watch = lambda event: None,
+    watch: Watch | None = None,
     runner: Runner | None = None,
 ) -> RaceResult:
     """Find out which optimizer with which settings reaches the task's target soonest.
@@ -93,7 +99,8 @@ def race(
         out: the folder for ``ledger.sqlite``, by default ``races/<task>-<date>-<time>``;
             :meth:`RaceResult.report` puts the page there too.
         resume: go on with the race in ``out``, which must have been of the same task and options.
-        watch: called with each event of :mod:`slalom.racing.events`.
+        watch: called with each event of :mod:`slalom.racing.events`; by default a notebook shows
+            the progress, and nothing else does.
         runner: who trains; for replays.
 
     Raises :class:`InputError` for what cannot be raced, before anything is trained. A
@@ -109,6 +116,8 @@ def race(
     before = options.remembered(task)
     task.check()
     options.refuse_memory(task, before)
+    if watch is None:
+        watch = notebook.Progress() if notebook.in_notebook() else _unwatched
     trainer = runner or hired(task, workers, engine, address)
     with interrupted_once(), contextlib.closing(trainer):
         ledger = opened(task, options, spec, out, resume)
@@ -118,3 +127,7 @@ def race(
     result = RaceResult(ledger.path.parent, race.entrants)
     watch(events.Finished(result))
     return result
+
+
+def _unwatched(event: events.Event) -> None:
+    """Nobody looks."""

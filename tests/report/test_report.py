@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from slalom.racing import events
 from slalom.report.live import Live
-from slalom.report.table import standings
+from slalom.report.table import standings, wrapped
 
 
 def test_the_table_has_a_row_for_each_rule(raced):
     out = io.StringIO()
-    Console(file=out, width=120).print(standings(raced))
+    Console(file=out, width=120).print(standings(raced, 120))
     lines = out.getvalue().splitlines()
     assert len(lines) == 1 + len(raced.standings)
     assert raced.standings[0].label in lines[1]
+
+
+LONG = {"lr": 0.00516, "betas[0]": 0.861, "betas[1]": 0.9806, "batch_size": 16}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("searched", ["lr", "all"])
+def test_tables_break_between_words_and_lose_no_number(raced, width, searched, monkeypatch):
+    rows = raced.standings
+    if searched == "all":
+        name = f"NAdam({', '.join(f'{n}={v}' for n, v in LONG.items())})"
+        rows = [replace(s, label=name) for s in rows]
+    monkeypatch.setattr(raced, "standings", rows)
+    out = io.StringIO()
+    console = Console(file=out, width=width)
+    console.print(standings(raced, width))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    seen = Counter(out.getvalue().split())
+    for s in rows:
+        cells = [s.label, s.told, f"{s.reached} of {s.seeds}", f"{s.steps_to_target or 0:,.0f}"]
+        for word in " ".join(cells).split():
+            assert any(word in found for found in seen), word
+    assert "…" not in out.getvalue()
+
+
+def test_sentences_break_between_words():
+    text = "a word and anotherword of 1,234 steps"
+    assert wrapped(text, 20) == ["a word and", "anotherword of 1,234", "steps"]
+    assert wrapped(text, 20, 2, 1) == [" a word and", "  anotherword of", "  1,234 steps"]
+    assert wrapped("x" * 50, 20) == ["x" * 50]
 
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path):

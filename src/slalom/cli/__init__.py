@@ -11,9 +11,14 @@ import typer
 from slalom.cli import machine, racing, reading
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    no_args_is_help=True, pretty_exceptions_enable=False,
+    epilog="For example: slalom race digits; slalom race my_task.py --seeds 10; slalom report "
+    "races/digits-20260101-120000 --svg; slalom rules adam; slalom doctor.",
 )  # fmt: skip
-for command in (racing.race, reading.races, reading.report, reading.rules, machine.bench):
+COMMANDS = (
+    racing.race, reading.races, reading.report, reading.rules, machine.bench, machine.doctor,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 
@@ -37,8 +42,9 @@ def options(
 def main() -> None:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
     from slalom.errors import InputError
-    from slalom.plain import plain
+    from slalom.plain import plain, say_in_any_encoding
 
+    say_in_any_encoding()
     try:
         app()
     except InputError as error:

@@ -22,7 +22,10 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
 ) -> None:
-    """Measure what the README claims about speed, side by side on this machine."""
+    """Measure what the README claims about speed, side by side on this machine.
+
+    Example: slalom bench steps --rule Adam --model mlp.
+    """
     from slalom import optim
     from slalom.backends import BACKENDS
     from slalom.bench import clip, load, sparse, steps
@@ -31,7 +34,12 @@ def bench(
     others = {"sparse": sparse.main, "clip": clip.main, "load": load.main}
     if what not in ("steps", *others):
         raise InputError(f"there is no benchmark {what!r}; there are steps, {', '.join(others)}")
+    if rounds < 1:
+        raise InputError(f"--rounds is {rounds}; it must be a whole number from 1 on")
     if what in others:
+        for name, value in {"rule": rule, "model": model, "backend": backend}.items():
+            if value is not None:
+                raise InputError(f"--{name} is of the benchmark steps, and does nothing for {what}")
         others[what](rounds)
         return
     if model is not None and model not in steps.MODELS:
@@ -42,3 +50,10 @@ def bench(
     if backend is not None and backend not in names:
         raise InputError(f"there is no backend {backend!r}; there are {', '.join(names)}")
     steps.main(rule, model, rounds, backend)
+
+
+def doctor() -> None:
+    """Say what this machine is for training: bandwidth, threads, SIMD, GPU, and what limits it."""
+    from slalom.bench import doctor as measured
+
+    measured.main()

@@ -11,9 +11,19 @@ from typing import Annotated
 import typer
 
 
+def _tasks() -> list[str]:
+    from slalom.tasks import TASKS
+
+    return list(TASKS)
+
+
 def race(
     task: Annotated[
-        str, typer.Argument(help="A built-in task (digits, cancer, ...) or FILE.py[:NAME].")
+        str,
+        typer.Argument(
+            help=f"A built-in task ({', '.join(_tasks())}) or FILE.py[:NAME].",
+            autocompletion=_tasks,
+        ),
     ],
     entrants: Annotated[
         str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
@@ -53,12 +63,19 @@ def race(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print the verdict alone.")] = False,
 ) -> None:
-    """Race optimizers on a task: which reaches its target soonest?"""
+    """Race optimizers on a task: which reaches its target soonest?
+
+    Examples: slalom race digits; slalom race my_task.py --entrants adam,lion,momentum --workers 4;
+    slalom race digits --search lr,momentum,betas --batch-sizes 16,256.
+    """
     from slalom import api
+    from slalom.errors import InputError
     from slalom.racing.interrupts import interrupted_once
     from slalom.report.live import Live
     from slalom.report.table import print_result
 
+    if as_json and quiet:
+        raise InputError("--quiet does nothing beside --json, which prints the result alone")
     with interrupted_once(), Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(

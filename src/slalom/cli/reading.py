@@ -1,4 +1,4 @@
-"""What is looked at: past races, their pages, the rules."""
+"""What is looked at: past races, their pages and charts, the rules."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ import typer
 def races(
     folder: Annotated[Path, typer.Argument(help="Where races were written to.")] = Path("races"),
 ) -> None:
-    """List past races: when, which task, what came out."""
+    """List past races, a line each: when, which task, what came out."""
     from slalom.errors import InputError
     from slalom.plain import plain
     from slalom.racing.result import Result
+    from slalom.report.told import title
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; races are written to races/ unless --out")
     for ledger in sorted(folder.glob("*/ledger.sqlite")):
         try:
             result = Result(ledger.parent)
-            told = f"{result.meta['created']}  {result.verdict.text}"
+            meta = result.meta
+            goal = "" if meta["target"] is None else f" {meta['target']:.4g}"
+            raced = meta["created"][:16].replace("T", " ")
+            told = f"{raced}  {title(result)}, {meta['metric']}{goal}"
         except InputError as error:
             told = str(error)
         except Exception as error:  # whatever is wrong with one, the others are listed
@@ -32,18 +36,66 @@ def races(
 
 def report(
     ledger: Annotated[Path, typer.Argument(help="A race's folder, or the ledger in it.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file to write; with --svg and --png, the folder.",
+            show_default="beside the ledger; --json and --csv are printed",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Every evaluation of every run, a line each.")
+    ] = False,
+    as_svg: Annotated[bool, typer.Option("--svg", help="Every chart as a drawing.")] = False,
+    as_png: Annotated[bool, typer.Option("--png", help="Every chart as a picture.")] = False,
 ) -> None:
-    """Draw a race's page again from its ledger."""
+    """Draw a race's page again from its ledger, or write what is on it for other programs.
+
+    Examples: slalom report races/digits-20260101-120000; the same with --svg --out figures for a
+    paper, or with --csv > curves.csv for a spreadsheet.
+    """
     from slalom.api import RaceResult
+    from slalom.errors import InputError
+    from slalom.report import export
 
+    forms = {"--json": as_json, "--csv": as_csv, "--svg": as_svg, "--png": as_png}
+    asked = [name for name, on in forms.items() if on]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} are given; a report is written in one form")
     result = RaceResult(ledger)
-    print(json.dumps(result.to_json(), allow_nan=False) if as_json else result.report(out))
+    if as_svg or as_png:
+        for path in export.drawn(result, out or result.path, asked[0][2:]):
+            print(path)
+    elif as_json or as_csv:
+        text = (
+            export.csv_of(result)
+            if as_csv
+            else f"{json.dumps(result.to_json(), allow_nan=False)}\n"
+        )
+        if out is None:
+            print(text, end="")
+        else:
+            print(export.write(text.encode(), out))
+    else:
+        print(result.report(out))
 
 
-def rules() -> None:
-    """List every rule: its formula, its state, the bytes it moves, its paper."""
+def _rule_names() -> list[str]:
+    from slalom.rules import RULES
+
+    return list(RULES)
+
+
+def rules(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="One of them, as adam or AdamW.", show_default="all", autocompletion=_rule_names
+        ),
+    ] = None,
+) -> None:
+    """List every rule, or show one: its formula, its state, the bytes it moves, its paper."""
     from slalom.report.table import print_rules
 
-    print_rules()
+    print_rules(name)

@@ -18,6 +18,7 @@ import torch
 from slalom.errors import InputError
 from slalom.plain import plain
 from slalom.racing.ledger import Ledger
+from slalom.racing.machine import processor
 from slalom.racing.options import Options
 from slalom.racing.runner import History, Request, Runner
 from slalom.racing.trainer import one_thread
@@ -84,7 +85,7 @@ def opened(
     now = datetime.now().astimezone()
     versions = {
         "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{processor()} ({platform.machine()}), {torch.get_num_threads()} threads",
     }  # fmt: skip
     theirs = {
         "id": secrets.token_hex(8), "target": task.target, "finished": False, "elapsed": None,

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from slalom.errors import InputError
 from slalom.racing import seeds
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
@@ -256,15 +258,15 @@ class Result:
         )  # fmt: skip
 
     def table(self) -> pd.DataFrame:
-        """The standings, one row a rule; needs pandas."""
-        import pandas as pd
+        """The standings, one row a rule. Raises :class:`InputError` where pandas is missing."""
+        pd = _pandas()
 
         rows = [asdict(s) for s in self.standings]
         return pd.DataFrame(rows).set_index("place") if rows else pd.DataFrame()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row an evaluation of every run; needs pandas."""
-        import pandas as pd
+        """One row an evaluation of every run. Raises :class:`InputError` without pandas."""
+        pd = _pandas()
 
         columns = ("step", "samples", "seconds", "train_loss", "valid_loss", "metric")
         names = (*columns, "label", "rule", "seed", "stage", "status")
@@ -316,6 +318,16 @@ class Result:
             return None
         batches = self._entrants[number]["batch"] / self.meta["batch_size"]
         return statistics.median(self._timing[number]) / batches
+
+
+def _pandas() -> ModuleType:
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError(
+            "tables of a result need pandas: pip install pandas, or slalom[data]"
+        ) from error
+    return pandas
 
 
 def _winner(winner: Winner | None) -> dict[str, Any] | None:

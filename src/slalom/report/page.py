@@ -6,10 +6,8 @@ import html
 import json
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from string import Template
 
-from slalom.errors import InputError
 from slalom.racing.result import Result
 from slalom.report.chart import UNITS, Chart
 from slalom.report.charts import charts
@@ -17,26 +15,8 @@ from slalom.report.figures import figure
 from slalom.report.style import DASHES, Key, Style, legend
 from slalom.report.table import COLUMNS
 from slalom.report.told import WORDS, bill, evidence, fates, title
-from slalom.train.atomic import whole
 
 SCALES = ("as drawn", "linear", "logarithmic")
-
-
-def write(content: bytes, path: Path) -> Path:
-    """Write a file to ``path``, whole or not at all; returns the path.
-
-    Raises :class:`InputError` if nothing can be written there.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file, as in {path / 'report.html'}")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} to")
-    try:
-        with whole(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
-    return path
 
 
 def page(result: Result) -> str:

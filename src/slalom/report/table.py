@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import io
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from slalom.errors import InputError
+from slalom.optim.catalogue import catalogue, facts
 from slalom.racing.findings import Standing
 from slalom.racing.result import Result
 from slalom.racing.status import Status
 from slalom.report.told import bill
+from slalom.rules import RULES
 
 
 @dataclass(frozen=True)
@@ -57,77 +62,123 @@ COLUMNS = (
 """What the standings tell of each entrant. A further column is one more line here."""
 
 
-def standings(result: Result) -> Table:
-    """The standings, one row a rule."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    table.add_column("entrant", no_wrap=True)
-    for column in COLUMNS:
-        table.add_column(Text(column.head(result)), justify="left" if column.words else "right")
-    for s in result.standings:
-        cells = [s.label, *(column.cell(s) for column in COLUMNS)]
-        row = [Text(str(s.place)), *map(Text, cells)]  # no text of the user's is markup
-        table.add_row(*row, style="bold" if s.place == 1 else None)
+def _rows(result: Result) -> list[list[str]]:
+    """The cells of the standings, places and entrants first."""
+    return [
+        [str(s.place), s.label, *(column.cell(s) for column in COLUMNS)] for s in result.standings
+    ]
+
+
+BROAD = 18
+"""Characters of a column of words that is still read with ease."""
+
+
+def standings(result: Result, width: int = 100) -> Table | Text:
+    """The standings, one row a rule; where the columns do not fit, one paragraph a rule."""
+    rows = _rows(result)
+    heads = ["", "entrant", *(column.head(result) for column in COLUMNS)]
+    least = []
+    for i, head in enumerate(heads):
+        cells = [row[i] for row in rows]
+        if i == 1 or (i > 1 and COLUMNS[i - 2].words):
+            words = [word for text in cells for word in text.split()]
+            least.append(max([len(head), BROAD if any(cells) else 0, *map(cell_len, words)]))
+        else:
+            least.append(max([len(head), *map(cell_len, cells)]))
+    if sum(least) + 2 * (len(least) - 1) > width:
+        return _paragraphs(rows, heads, width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for i, (head, narrowest) in enumerate(zip(heads, least, strict=True)):
+        words = i <= 1 or COLUMNS[i - 2].words
+        table.add_column(
+            Text(head), justify="left" if words else "right", min_width=narrowest,
+            no_wrap=not (words and i), max_width=None if words else narrowest,
+        )  # fmt: skip
+    for row in rows:
+        table.add_row(*map(Text, row), style="bold" if row is rows[0] else None)
     return table
+
+
+def _paragraphs(rows: list[list[str]], heads: list[str], width: int) -> Text:
+    lines = []
+    for place, label, *cells in rows:
+        told = [f"{head} {cell}" for head, cell in zip(heads[2:], cells, strict=True) if cell]
+        lines += [*wrapped(f"{place}  {label}", width, 3), *wrapped("; ".join(told), width, 3, 3)]
+    return Text("\n".join(lines))
+
+
+def wrapped(text: str, width: int, indent: int = 0, first: int = 0) -> list[str]:
+    """A text in lines that break between words, never in one; numbers stay whole."""
+    return textwrap.wrap(
+        text, max(width, 20), initial_indent=" " * first, subsequent_indent=" " * indent,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def as_text(result: Result, width: int = 100) -> str:
     """The standings, the verdict and the winner's two lines as plain text."""
     console = Console(width=width, file=io.StringIO(), force_terminal=False, color_system=None)
     with console.capture() as captured:
-        console.print(standings(result))
+        console.print(standings(result, width))
         console.print()
-        console.print(result.verdict.text, markup=False, highlight=False)
+        _say(console, result.verdict.text)
         if result.winner is not None:
-            console.print(
-                f"\n{result.winner.snippet()}", markup=False, highlight=False, soft_wrap=True
-            )
+            _as_it_is(console, f"\n{result.winner.snippet()}")
     return captured.get()
-
-
-def as_html(result: Result) -> str:
-    """The verdict and the standings for a notebook; no text of the user's is markup."""
-    heads = ["", "entrant", *(column.head(result) for column in COLUMNS)]
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in (
-            str(s.place), s.label, *(column.cell(s) for column in COLUMNS)
-        )) + "</tr>"
-        for s in result.standings
-    )  # fmt: skip
-    code = f"<pre>{escape(result.winner.snippet())}</pre>" if result.winner is not None else ""
-    return (
-        f"<p>{escape(result.verdict.text)}</p><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table>{code}"
-    )
 
 
 def print_result(result: Result, *, quiet: bool = False) -> None:
     """Print the standings, the verdict and the winner's two lines; ``quiet``, the verdict alone."""
     console = _console()
     if not quiet:
-        console.print(standings(result))
+        console.print(standings(result, console.width))
         for note in result.remarks:
-            console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+            _say(console, f"note: {note}")
         console.print()
-    console.print(result.verdict.text, markup=False, highlight=False, soft_wrap=True)
+    _say(console, result.verdict.text)
     if result.winner is not None and not quiet:
-        console.print(f"\n{result.winner.snippet()}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"\n{bill(result)}", markup=False, highlight=False, soft_wrap=True)
+        _as_it_is(console, f"\n{result.winner.snippet()}\n")
+        _say(console, bill(result))
 
 
-def print_rules() -> None:
-    """Print every rule: what it is, its formulas, its state and the bytes it moves."""
-    from slalom.optim.catalogue import catalogue
+def _say(console: Console, text: str) -> None:
+    """Print a sentence, in lines that break between words."""
+    _as_it_is(console, "\n".join(wrapped(text, console.width)))
 
+
+def _as_it_is(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_rules(name: str | None = None) -> None:
+    """Print every rule: what it is, its formulas, its state and the bytes it moves.
+
+    Of one that is named, as ``adam`` or ``AdamW``, also how its class is called, and its bounds.
+    Raises :class:`InputError` if there is no such rule.
+    """
     console = _console()
-    for facts in catalogue():
-        console.print(f"[bold]{facts.name}[/bold]", highlight=False)
-        state = ", ".join(facts.state) or "none"
-        lines = (facts.title, *(f"  {f}" for f in facts.formulas))
-        for line in (*lines, f"state: {state}; {facts.bytes} bytes a float32 parameter"):
-            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-        console.print()
+    shown = [facts(RULES[_rule(name)])] if name is not None else catalogue()
+    for one in shown:
+        console.print(f"[bold]{one.name}[/bold]", highlight=False)
+        state = ", ".join(one.state) or "none"
+        lines = [one.title, *(f"  {f}" for f in one.formulas)]
+        lines.append(f"state: {state}; {one.bytes} bytes a float32 parameter")
+        if name is not None:
+            lines += [f"slalom.optim.{one.call}", f"bounds: {', '.join(one.bounds) or 'none'}"]
+        for line in lines:
+            _as_it_is(console, "\n".join(wrapped(line, console.width, 6, 2)))
+        if name is None:
+            console.print()
+
+
+def _rule(name: str) -> str:
+    """The rule of this name, or whose class has it, in small letters or large."""
+    known = {word.lower(): rule for rule, r in RULES.items() for word in (r.class_name, rule)}
+    if name.lower() not in known:
+        near = difflib.get_close_matches(name.lower(), known, 1)
+        hint = f"did you mean {near[0]}?" if near else "slalom rules lists them"
+        raise InputError(f"there is no rule {name!r}; {hint}")
+    return known[name.lower()]
 
 
 def _console() -> Console:
