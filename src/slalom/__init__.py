@@ -16,8 +16,9 @@ from slalom.version import __version__
 if TYPE_CHECKING:
     from slalom.api import race
     from slalom.train import Task
+    from slalom.train.loop import trial
 
-_LAZY = {"Task": "slalom.train", "race": "slalom.api"}
+_LAZY = {"Task": "slalom.train", "race": "slalom.api", "trial": "slalom.train.loop"}
 """Public names whose modules cost time to import and are loaded where first used."""
 
 
@@ -33,5 +34,5 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "InputError", "Task", "__version__", "explain", "optim", "optimizer", "race", "release",
-    "rule", "rules",
+    "rule", "rules", "trial",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slalom.racing import events
+from slalom.racing.entrants import FIELD
 from slalom.racing.interrupts import interrupted_once
 from slalom.racing.options import USUAL, Options
 from slalom.racing.race import Race, Watch, hired
@@ -19,6 +20,7 @@ from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import load
 from slalom.train import Task
+from slalom.train.loop import Loop
 
 
 class RaceResult(Result):
@@ -108,6 +110,8 @@ def race(
     """
     spec = task if isinstance(task, str) else None
     task = load(task) if isinstance(task, str) else task
+    if isinstance(task, Loop) and entrants is None:  # which makes its batches itself
+        entrants = [label for label, family in FIELD.items() if family.batch_size is None]
     options = Options(
         entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
         seeds=seeds, seed=seed, baseline=baseline, about=about, full=full,

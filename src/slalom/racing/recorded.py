@@ -22,7 +22,8 @@ from slalom.racing.machine import processor
 from slalom.racing.options import Options
 from slalom.racing.runner import History, Request, Runner
 from slalom.racing.trainer import one_thread
-from slalom.train import Evaluation, Run, Task
+from slalom.train import Evaluation, Task
+from slalom.train.loop import begun
 from slalom.version import __version__
 
 CHECKPOINT = re.compile(r"\.?\d+-\d+\.pt(-[0-9a-f]{8})?")
@@ -190,6 +191,6 @@ def checkpoints(ledger: Ledger) -> Iterator[Path]:
 def _untrained(task: Task, seed: int) -> Evaluation:
     """The untrained model, after a first batch at a learning rate of zero."""
     with one_thread():
-        run = Run(task, lambda parameters: torch.optim.SGD(parameters, lr=0.0), seed)
-        run.advance(1)
+        run = begun(task, lambda parameters: torch.optim.SGD(parameters, lr=0.0), seed)
+        run.advance(run.least)
         return run.evaluate()

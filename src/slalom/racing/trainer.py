@@ -18,6 +18,7 @@ from slalom.racing.entrants import Entrant
 from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Run, Task, atomic
+from slalom.train.loop import begun
 
 ROOM = 2 << 30
 """Bytes that the runs of one process may take in memory, about; one may always be there."""
@@ -92,13 +93,13 @@ class Runs:
                 self._make_room(kept.run)
                 run = kept.run
                 while run.step < request.until and run.diverged is None:
-                    begun = time.perf_counter()
+                    since = time.perf_counter()
                     run.advance(min(request.every, request.until - run.step))
                     if run.diverged is None:
                         found.append(run.evaluate())
                         if History(tuple(found)).crossing(self.task):
                             break
-                    kept.unsaved += time.perf_counter() - begun
+                    kept.unsaved += time.perf_counter() - since
                     self._save(kept, request, found)
             except Exception as error:
                 self._kept.pop(key, None)
@@ -115,15 +116,15 @@ class Runs:
 
     def _begun(self, request: Request) -> Run:
         entrant = request.entrant
-        return Run(self.task, entrant.optimizer, request.seed, batch_size=entrant.batch_size)
+        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size)
 
     def _live_through(self, kept: _Kept, request: Request) -> None:
         """Bring a run to where it is known already."""
-        begun = time.perf_counter()
+        since = time.perf_counter()
         while kept.run.step < request.known.step:
             kept.run.advance(request.every)
             kept.run.evaluate()
-        kept.unsaved = time.perf_counter() - begun
+        kept.unsaved = time.perf_counter() - since
 
     def _make_room(self, run: Run) -> None:
         """Let go of runs that were not used for long, to be had again if they are asked for.
@@ -140,7 +141,7 @@ class Runs:
         folder, run = self.folder, kept.run
         if folder is None or run.diverged or kept.unsaved < max(DEAR, SHARE * self._writing):
             return
-        begun = time.perf_counter()
+        since = time.perf_counter()
         try:
             if _size(folder) > DISK:
                 return
@@ -151,7 +152,7 @@ class Runs:
             warnings.warn(f"{text}: {told(error)}", stacklevel=2)
             self._writing = math.inf
             return
-        kept.unsaved, self._writing = 0.0, time.perf_counter() - begun
+        kept.unsaved, self._writing = 0.0, time.perf_counter() - since
 
     def _restored(self, request: Request, found: list[Evaluation]) -> _Kept | None:
         """The run of a checkpoint; what it knows beyond the record is added to ``found``.

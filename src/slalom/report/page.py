@@ -183,6 +183,8 @@ def _facts(result: Result) -> str:
         "raced": meta["created"],
         "again": meta["again"],
     }
+    if meta["n_train"] == meta["n_valid"] == 1:  # a loop of the user's own, which does not tell
+        del facts["samples"], facts["batch"]
     return "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items())
 
 

@@ -43,6 +43,7 @@ class Run:
             descent, with the gradient of the mean loss over all samples of an epoch.
 
     Attributes:
+        least: updates that it can go on by at least.
         model, objective, optimizer: of this run alone.
         step: updates made so far.
         samples: training samples seen so far.
@@ -58,7 +59,7 @@ class Run:
         *,
         batch_size: int | Literal["all"] | None = None,
     ):
-        self.task, self.seed = task, seed
+        self.task, self.seed, self.least = task, seed, 1
         self.model = task.make_model(seed)
         # other streams than that of the initial parameters, which would go with them otherwise
         with RandomStream(seed_of(seed, 7), task.device):
