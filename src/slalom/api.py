@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from slalom.racing import events
+from slalom.errors import InputError
+from slalom.racing import events, weights
 from slalom.racing.entrants import FIELD
 from slalom.racing.interrupts import interrupted_once
 from slalom.racing.options import USUAL, Options
@@ -16,6 +18,8 @@ from slalom.racing.recorded import opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
 from slalom.report import export, notebook, page
+from slalom.report.live import Live
+from slalom.report.logs import Log
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import load
@@ -36,6 +40,12 @@ class RaceResult(Result):
     def plot(self) -> Plots:
         """Its charts as figures: ``result.plot.curves()``, ``.learning_rates()``, ``.finals()``."""
         return Plots(self)
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of the winner's weights, if it was asked for; see ``keep_weights``."""
+        path = self.path / weights.FILE
+        return path if path.is_file() else None
 
     def report(self, path: Path | str | None = None) -> Path:
         """Write the race's page, one HTML file that needs nothing else; returns its path.
@@ -64,7 +74,10 @@ def race(
     address: str | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    watch: Watch | None = None,
+    keep_weights: bool = False,
+    progress: bool = True,
+    log: str | Collection[str] = (),
+    watch: Watch | list[Watch] | tuple[Watch, ...] = (),
     runner: Runner | None = None,
 ) -> RaceResult:
     """Find out which optimizer with which settings reaches the task's target soonest.
@@ -101,8 +114,14 @@ def race(
         out: the folder for ``ledger.sqlite``, by default ``races/<task>-<date>-<time>``;
             :meth:`RaceResult.report` puts the page there too.
         resume: go on with the race in ``out``, which must have been of the same task and options.
-        watch: called with each event of :mod:`slalom.racing.events`; by default a notebook shows
-            the progress, and nothing else does.
+        keep_weights: write the winner's weights, where its metric was best in the finals, into
+            ``weights.safetensors`` beside the ledger. That run is made once more for it.
+        progress: tell how the race goes: a table on a terminal and in a notebook, a line now and
+            then elsewhere.
+        log: where the curves are written to as well: ``"tensorboard"`` (a folder beside the
+            ledger), ``"mlflow"``, ``"wandb"``, or several.
+        watch: called with each event of :mod:`slalom.racing.events`; a
+            :class:`slalom.racing.events.Callback`, or any function; or several.
         runner: who trains; for replays.
 
     Raises :class:`InputError` for what cannot be raced, before anything is trained. A
@@ -120,18 +139,37 @@ def race(
     before = options.remembered(task)
     task.check()
     options.refuse_memory(task, before)
-    if watch is None:
-        watch = notebook.Progress() if notebook.in_notebook() else _unwatched
+    told = _watchers(watch, log)
     trainer = runner or hired(task, workers, engine, address)
-    with interrupted_once(), contextlib.closing(trainer):
+    with interrupted_once(), contextlib.closing(trainer), _progress(progress) as shown:
+        told.append(shown)
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
-            race = Race(task, options, ledger, trainer, watch)
+            race = Race(task, options, ledger, trainer, partial(_tell, told))
             race.run()
-    result = RaceResult(ledger.path.parent, race.entrants)
-    watch(events.Finished(result))
+        result = RaceResult(ledger.path.parent, race.entrants)
+        if keep_weights:
+            weights.keep(result, race.task, race.entrants)
+        _tell(told, events.Finished(result))
     return result
 
 
-def _unwatched(event: events.Event) -> None:
-    """Nobody looks."""
+def _watchers(watch: Any, log: str | Collection[str]) -> list[Watch]:
+    given = list(watch) if isinstance(watch, list | tuple | set) else [watch]
+    if wrong := [w for w in given if not callable(w)]:
+        raise InputError(
+            f"watch is a {type(wrong[0]).__name__}; it must be a function of an event, or several"
+        )
+    return given + [Log(service) for service in ([log] if isinstance(log, str) else log)]
+
+
+def _progress(wanted: bool) -> contextlib.AbstractContextManager[Watch]:
+    """Who shows how the race goes."""
+    if wanted and notebook.in_notebook():
+        return contextlib.nullcontext(notebook.Progress())
+    return Live(quiet=not wanted)
+
+
+def _tell(watchers: list[Watch], event: events.Event) -> None:
+    for watch in watchers:
+        watch(event)

@@ -114,7 +114,7 @@ def replay(task: Task, bank: Bank, seed: int, **options: Any) -> Whole:
     """
     with tempfile.TemporaryDirectory() as folder:
         result = slalom.race(
-            task, seed=seed, baseline=None, out=Path(folder) / "race",
+            task, seed=seed, baseline=None, out=Path(folder) / "race", progress=False,
             runner=replayer(task, bank, seed), **options,
         )  # fmt: skip
     if result.winner is None or result.cost.runs is None:

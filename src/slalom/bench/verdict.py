@@ -71,7 +71,7 @@ def one_race(task: Task, works: Sequence[float], factor: float, seed: int) -> Re
 
     with tempfile.TemporaryDirectory() as folder:
         return slalom.race(
-            task, entrants={"this": sgd, "that": sgd}, seed=seed, baseline=None,
+            task, entrants={"this": sgd, "that": sgd}, seed=seed, baseline=None, progress=False,
             out=Path(folder) / "race", runner=Drawn(task, works, {"that": factor}, seed),
         )  # fmt: skip
 

@@ -60,6 +60,12 @@ def race(
         Path | None, typer.Option(help="Folder for the ledger and the page.", show_default="races/")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the race in --out.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option(help="Write the winner's weights beside the ledger (safetensors).")
+    ] = False,
+    log: Annotated[
+        str | None, typer.Option(help="Also write to tensorboard, mlflow or wandb, by commas.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print the verdict alone.")] = False,
 ) -> None:
@@ -84,6 +90,7 @@ def race(
                 batch_sizes=_sizes(batch_sizes),
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume, watch=live,
+                progress=False, keep_weights=keep_weights, log=log.split(",") if log else (),
             )  # fmt: skip
         except KeyboardInterrupt:
             live.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slalom.racing.status import Stage, Status
+from slalom.train import Evaluation
 
 if TYPE_CHECKING:
     from slalom.racing.result import Result
@@ -26,7 +27,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Moved:
-    """A run was brought on, or ended."""
+    """A run was brought on, or ended; with all its evaluations so far."""
 
     label: str
     seed: int
@@ -36,6 +37,7 @@ class Moved:
     metric: float
     steps_to_target: int | None
     seconds_to_target: float | None
+    evaluations: tuple[Evaluation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,30 @@ class Finished:
 
 
 Event = Started | Moved | Told | Planned | Finished
+
+
+class Callback:
+    """What is done at the named points of a race, each of which may be left out.
+
+    Give one of a class of your own as ``watch``. What a callback raises ends the race, whose ledger
+    stays whole.
+    """
+
+    def __call__(self, event: Event) -> None:
+        points = {Started: "started", Moved: "moved", Told: "told", Planned: "planned"}
+        getattr(self, points.get(type(event), "finished"))(event)
+
+    def started(self, event: Started) -> None:
+        """The race begins."""
+
+    def told(self, event: Told) -> None:
+        """There is something worth a line."""
+
+    def planned(self, event: Planned) -> None:
+        """Some runs come next."""
+
+    def moved(self, event: Moved) -> None:
+        """A run was brought on, or ended."""
+
+    def finished(self, event: Finished) -> None:
+        """The race is over."""

@@ -322,6 +322,7 @@ class Race:
                 entrant.label, seed, stage, status, history.step,
                 last.metric if last else math.nan,
                 crossing.step if crossing else None, crossing.seconds if crossing else None,
+                history.evaluations,
             )
         )  # fmt: skip
 

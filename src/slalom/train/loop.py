@@ -197,6 +197,10 @@ class LoopRun:
         metric, loss = self._value
         return Evaluation(self.step, self.step, self.seconds, math.nan, loss, metric)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of the parameters, by their numbers."""
+        return {str(i): p.detach().cpu().clone() for i, p in enumerate(self._trial.parameters)}
+
     def state_dict(self) -> dict[str, Any]:
         """Refused: a loop of one's own says nothing of its state."""
         raise InputError("a loop of one's own cannot be written down on its way")

@@ -230,6 +230,12 @@ class Run:
             self.step, self.samples, self.seconds, total / done if done else math.nan, loss, metric
         )
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Copies of the weights that are evaluated, as the model's ``state_dict`` names them."""
+        model = self.model if self._average is None else self._average.module
+        with self._at_their_best():
+            return {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
+
     @contextlib.contextmanager
     def _at_their_best(self) -> Iterator[None]:
         """The weights that are to be used; afterwards all is, to the bit, as it was."""
