@@ -179,8 +179,9 @@ def _family(label: str | None, given: Any) -> Family:
         if given.lower() in classes:
             name = classes[given.lower()]
             return _ours(label or name, name)
-        near = difflib.get_close_matches(given, [*FIELD, *classes.values()], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        known = {name.lower(): name for name in (*classes.values(), *FIELD)}
+        near = difflib.get_close_matches(given.lower(), known, 1)
+        hint = f"; did you mean {known[near[0]]}?" if near else ""
         raise InputError(
             f"there is no entrant {given!r}; there are {', '.join(FIELD)} and the classes of "
             f"slalom.optim{hint}"

@@ -110,7 +110,10 @@ def _dimension(label: str, name: str, value: Any, default: Any) -> Any:
     if len(values) == 2 and all(map(_real, values)):
         low, high = values
         if not 0 <= low < high < math.inf:
-            raise InputError(f"the range of {name} is {value!r}; it must be (low, high) above 0")
+            hint = f"; did you mean ({high:g}, {low:g})?" if 0 <= high < low < math.inf else ""
+            raise InputError(
+                f"the range of {name} is {value!r}; it must be (low, high) above 0{hint}"
+            )
         return float(low), float(high)
     if not values:
         raise InputError(f"there is nothing to choose from for {name} of {label}")

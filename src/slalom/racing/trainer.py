@@ -104,6 +104,7 @@ class Runs:
             except Exception as error:
                 self._kept.pop(key, None)
                 when = f" after {kept.run.step} updates" if kept is not None else ""
+                when += f" on seed {request.seed}"
                 return History(tuple(found), Status.FAILED, told(error) + when)
         if run.diverged is not None:
             del self._kept[key]

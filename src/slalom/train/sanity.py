@@ -27,7 +27,8 @@ def sanity_check(task: Any) -> None:
     """
     for samples in (task.train, task.valid):
         _check_samples(samples)
-    model = task.make_model(0)
+    with _told("model() fails", naming=True):
+        model = task.make_model(0)
     _check_parameters(model, task.make_model(0))
     objective = task.objective.fresh(task.device)
     n, m = task.n_train, task.batch_size // task.accumulate
@@ -36,7 +37,8 @@ def sanity_check(task: Any) -> None:
         outputs, value = _tried(task, model, objective, task.train, 0, min(m, n))
         _check_classes(task.loss, (task.train, task.valid), outputs)
         _check_value(value)
-        value.backward()
+        with _told("the gradient of the loss cannot be computed", naming=True):
+            value.backward()
         _check_groups(task, model, objective)
         if sized and n % m and not task.train.order.drop_last:
             _tried(task, model, objective, task.train, n - n % m, n)
@@ -54,6 +56,9 @@ def _check_samples(samples: Samples) -> None:
     first = torch.arange(1)
     with _told(f"sample 0 of {samples.name} cannot be read"):
         one, two = (list(leaves(samples.fetch(first))) for _ in range(2))
+    last = len(samples.dataset) - 1
+    with _told(f"sample {last} of {samples.name}, the last of its {last + 1}, cannot be read"):
+        samples.fetch(torch.tensor([last]))
     if not all(_same(a, b) for a, b in zip(one, two, strict=True)):
         raise InputError(
             f"sample 0 of {samples.name} is another each time it is asked for with the same seed, "
@@ -191,12 +196,15 @@ def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: An
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """The first line of what goes wrong in the user's code, after what was being done."""
+def _told(what: str, *, naming: bool = False) -> Iterator[None]:
+    """The first line of what goes wrong in the user's code, after what was being done; with the
+    name of the error where that is asked for, or the line says little without it."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if naming or isinstance(error, LookupError):
+            first = f"{type(error).__name__}: {first}"
         raise InputError(f"{what}: {first}") from error

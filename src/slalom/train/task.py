@@ -366,7 +366,13 @@ def _device(device: Any) -> torch.device:
         torch.empty(0, device=found)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"device {str(device)!r} cannot be used here: {first}") from error
+        there = (
+            [torch.accelerator.current_accelerator()] if torch.accelerator.is_available() else []
+        )
+        names = " and ".join(["cpu", *(str(d) for d in there)])
+        raise InputError(
+            f"device {str(device)!r} cannot be used here, where there is {names}: {first}"
+        ) from error
     return found
 
 

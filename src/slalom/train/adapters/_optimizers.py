@@ -19,8 +19,8 @@ def configured(made: Any, make: Callable[[], nn.Module], options: Mapping[str, A
     optimizers, schedules = _sorted_out(made.configure_optimizers())
     if len(optimizers) > 1:
         raise InputError(
-            f"configure_optimizers makes {len(optimizers)} optimizers; give parts= of slalom.Task, "
-            "or use slalom.trial"
+            f"configure_optimizers makes {len(optimizers)} optimizers; write the loop for "
+            "slalom.trial"
         )
     found: dict[str, Any] = {}
     if optimizers and "parameter_groups" not in options:

@@ -218,7 +218,7 @@ def _refuse(made: Any) -> None:
     if not made.automatic_optimization:
         raise InputError(
             f"{name} makes its updates itself (automatic_optimization is False), so that no "
-            "optimizer could take their place; give parts= of slalom.Task, or use slalom.trial"
+            "optimizer could take their place; write the loop for slalom.trial"
         )
     for hook in MISSED:
         if _own(made, hook):
