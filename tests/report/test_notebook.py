@@ -7,9 +7,11 @@ import builtins
 import pytest
 from test_page import EVIL, evil  # noqa: F401
 
+import slalom
 from slalom.errors import InputError
 from slalom.racing import events
 from slalom.report.notebook import Progress, as_html, in_notebook
+from small import small_task
 
 
 @pytest.mark.parametrize("name", ["curves", "learning_rates", "finals", "heats"])
@@ -96,3 +98,17 @@ def test_progress_shows_how_far_a_race_is(tmp_path, monkeypatch):
 
 def test_outside_a_notebook_nothing_is_shown():
     assert not in_notebook()
+
+
+def test_what_there_is_reads_as_a_sentence(raced):
+    assert repr(small_task()) == (
+        "Task small: accuracy, target 0.95; 192 samples to train on, 64 to validate on; batches of "
+        "16, at most 400 steps"
+    )
+    assert "no target" in repr(small_task(target=None))
+    assert repr(raced.verdict) == raced.verdict.text
+    for standing in raced.standings:
+        assert standing.label in repr(standing)
+        assert "\n" not in repr(standing)
+    assert max(len(repr(curve)) for curve in raced.curves) < 120
+    assert {"race", "Task", "InputError", "explain", "optim"} <= set(dir(slalom))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Standing:
     """One rule in the finals, with the best setting that was found of it.
 
@@ -68,6 +68,11 @@ class Standing:
     snippet: str
     reason: str
 
+    def __repr__(self) -> str:
+        took = "" if self.steps_to_target is None else f" in {self.steps_to_target:,.0f} steps"
+        beside = f"; {self.told}" if self.told else ""
+        return f"{self.place}. {self.label}: reached {self.reached} of {self.seeds}{took}{beside}"
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -83,7 +88,7 @@ class Rival:
     seconds_factor: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """Who won, in a sentence; ``winner`` is None where nobody reached the target.
 
@@ -94,6 +99,9 @@ class Verdict:
     winner: str | None
     tie: bool
     rivals: tuple[Rival, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class Winner:
         return self.code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curve:
     """One run: its evaluations as lists of equal length, and what became of it.
 
@@ -150,6 +158,12 @@ class Curve:
     samples_to_target: int | None = None
     update_seconds: float | None = None
     reason: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.label}, seed {self.seed}, {self.stage}: {self.status}, "
+            f"{len(self.step)} evaluations"
+        )
 
 
 @dataclass(frozen=True)

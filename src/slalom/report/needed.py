@@ -10,7 +10,7 @@ from slalom.racing.findings import Curve, Standing
 from slalom.racing.result import Result
 from slalom.racing.status import Stage, Status
 from slalom.report.chart import UNITS, Chart, Counts, Mark, Trace, counted
-from slalom.report.style import PLAIN, styles
+from slalom.report.style import PLAIN, Style, styles
 
 VALLEY = 1.5
 """Rates at which a rule needs at most so many times its least are the floor of its valley."""
@@ -28,13 +28,15 @@ def learning_rates(result: Result) -> Chart | None:
         own = sorted((c for c in runs if c.rule == rule), key=lambda c: c.hypers["lr"])
         alone = all(set(c.hypers) == {"lr"} for c in own)
         fates = _by_fate(own)
+        if alone and (line := _middle_line(rule, look, fates["own"])) is not None:
+            traces.append(line)
         for mark, some in fates.items():
             shown = [c for c in some if c.samples_to_target or c.samples]
             absent += len(some) - len(shown)
             if shown:
                 traces.append(Trace(
                     rule, rule, look, [c.hypers["lr"] for c in shown], _needs(shown), mark=mark,
-                    joined=mark == "own" and alone, told=[_told(c) for c in shown],
+                    joined=False, told=[_told(c) for c in shown],
                 ))  # fmt: skip
         there = fates["own"]
         if there and alone:
@@ -227,6 +229,17 @@ def _fate(c: Curve) -> str:
     if c.samples_to_target:
         return "reached the target"
     return f"{c.status}: {c.reason}" if c.reason else str(c.status)
+
+
+def _middle_line(rule: str, look: Style, there: Sequence[Curve]) -> Trace | None:
+    """A line through what runs needed at each rate, through the middle where there are several."""
+    rates = sorted({c.hypers["lr"] for c in there})
+    needs = [_needs([c for c in there if c.hypers["lr"] == rate]) for rate in rates]
+    counts = {
+        unit: [statistics.median(v for v in own[unit] if v is not None) for own in needs]
+        for unit in UNITS
+    }
+    return Trace(rule, rule, look, rates, counts, mark="none") if len(rates) > 1 else None
 
 
 def _valley(there: Sequence[Curve]) -> tuple[float, float]:

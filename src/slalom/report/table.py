@@ -117,7 +117,10 @@ def wrapped(text: str, width: int, indent: int = 0, first: int = 0) -> list[str]
 
 def as_text(result: Result, width: int = 100) -> str:
     """The standings, the verdict and the winner's two lines as plain text."""
-    console = Console(width=width, file=io.StringIO(), force_terminal=False, color_system=None)
+    console = Console(
+        width=width, file=io.StringIO(), force_terminal=False, force_jupyter=False,
+        color_system=None,
+    )  # fmt: skip
     with console.capture() as captured:
         console.print(standings(result, width))
         console.print()

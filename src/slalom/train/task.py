@@ -206,6 +206,14 @@ class Task(FromElsewhere):
         """The loss of outputs and targets that was given; None if there is none."""
         return self.objective.of if isinstance(self.objective, Supervised) else None
 
+    def __repr__(self) -> str:
+        goal = "no target" if self.target is None else f"target {self.target:.4g}"
+        return (
+            f"Task {self.name}: {self.metric.name}, {goal}; {self.n_train:,} samples to train on, "
+            f"{self.n_valid:,} to validate on; batches of {self.batch_size:,}, at most "
+            f"{self.max_steps:,} steps"
+        )
+
     @property
     def n_train(self) -> int:
         """Samples in the training set."""
