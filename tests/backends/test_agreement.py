@@ -211,6 +211,8 @@ def written(states: list[str], results: str, hypers: str = "", **more: Any) -> W
 @example(written(["m", "n"], "param, m + grad, param - (m + grad)"))
 @example(written([], "param - ((lr * step + 1) * 3 - t2) * grad", "t2=2.0, h0=1.0, h0_0=3.0"))
 @example(written([], "param - (pair[0] + 10 * pair[1] + 100 * pair1) * grad", "pair1=0.125"))
+@example(written(["m"], "param - lr * m, m + grad * (step == 2)"))
+@example(written([], "param - (step > 2) * grad + (lr > 0) * grad / (1 + (step >= 3))"))
 @settings(max_examples=40)
 @given(rules())
 def test_all_ways_agree(drawn):

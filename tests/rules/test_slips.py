@@ -182,6 +182,8 @@ RESULTS = [
     ("return param, (m,)", "returns a tuple for m"),
     ("return [param, m]", "returns a list; it must return the new param, m as a tuple"),
     ("return {'param': param}", "returns a dict"),
+    ("return param * (2 if lr in {0.1, 0.2} else 1), m", "looks a value up in a set or a dict"),
+    ("return param * {0.1: 2.0}.get(lr, 1.0), m", "looks a value up in a set or a dict"),
 ]
 
 

@@ -193,7 +193,11 @@ class Row:
         self.program: Program | None = None
 
     def choose(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> Program:
-        """Find the program for the options as they are now."""
+        """Find the program for the options as they are now. ValueError for a count below 0."""
+        if self.count < 0:
+            raise ValueError(
+                f"a step count of {self.rule.name} is {self.count:g}; it must be 0 or more"
+            )
         self.program = program_for(
             self.rule, {**options, **late}, self.count + 1, self.count == 0, *self.numbers
         )

@@ -156,6 +156,8 @@ class GeneralLaunch(Launch):
                 found = Look.CHANGED
         lie = _addresses(own)
         if lie != self._lie:
+            if 0 in lie and any(a == 0 and g.numel() for a, g in zip(lie, own, strict=True)):
+                return Look.STALE  # its memory was given back
             if (self._lies_in_written(present, lie) != self._lent[present]).any():
                 return Look.STALE
             if whole and not alike:

@@ -24,6 +24,9 @@ def plain(tensor: Tensor | None) -> bool:
     )
 
 
+FREED = "its storage was resized to 0; resize it back, and fill it, before the step"
+
+
 def is_freed(tensor: Tensor) -> bool:
     """Whether its memory was given back for a while, as sharded training does."""
     return plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
@@ -94,6 +97,10 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
         )
     if not plain(param):
         return
+    if grad is not None and is_freed(param):
+        raise RefusedTensorError(f"{name} has no memory: {FREED}")
+    if grad is not None and is_freed(grad):
+        raise RefusedTensorError(f"the gradient of {name} has no memory: {FREED}")
     if not is_dense(param) and _overlaps_itself(param):
         raise RefusedTensorError(
             f"more than one element of {name} lies in the same place of memory (an expanded or "
@@ -113,6 +120,8 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
 def check_states(slot: Slot) -> None:
     """Raise :class:`RefusedTensorError` where a state shares memory with what is used with it."""
     param, grad = slot.param, slot.param.grad
+    if freed := [name for name, t in slot.state.items() if is_freed(t)]:
+        raise RefusedTensorError(f"of {slot.name}, the state {freed[0]} has no memory: {FREED}")
     of_states = [(f"its state {name}", t) for name, t in slot.state.items() if plain(t)]
     if not of_states:
         return

@@ -173,12 +173,15 @@ def trace(
         else graph.leaf("tensor", name)
         for name in ("param", "grad", *rule.arguments)
     }
+    graph.open = True
     try:
         results = rule.function(*given.values(), **keywords)
     except NotRealError as error:
         raise RuleValueError(rule, error) from error
     except Exception as error:
         raise _explained(rule, error) from error
+    finally:
+        graph.open = False
     results = rule.results(results)
     expected = ("param", *rule.arguments)
     symbols = {

@@ -49,11 +49,16 @@ MASKS = COMPARISONS | {"and", "or", "not"}
 
 
 class Graph:
-    """The nodes of one trace, interned, and the guards under which the trace holds."""
+    """The nodes of one trace, interned, and the guards under which the trace holds.
+
+    Attributes:
+        open: whether the rule is being called, and its symbols stand for numbers.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[Any, ...], Symbol] = {}
         self.guards: list[tuple[Symbol, bool]] = []
+        self.open = False
 
     def leaf(self, op: str, name: str, value: float | None = None) -> Symbol:
         """An input: ``tensor`` (an element), ``number`` (a scalar of the present value).
@@ -209,7 +214,14 @@ class Symbol:
     __and__ = __rand__ = _logical("and")
     __or__ = __ror__ = _logical("or")
     maximum, minimum = _binary("maximum"), _binary("minimum")
-    __hash__ = object.__hash__
+
+    def __hash__(self) -> int:
+        if self.graph.open:  # a set or dict would look for this object, not for its number
+            raise RuleError(
+                "it looks a value up in a set or a dict; compare it with ==, or ask whether it is "
+                "`in` a tuple"
+            )
+        return id(self)
 
     def _unary(op: str) -> Callable[..., Any]:  # type: ignore[misc]  # noqa: N805
         return lambda self: self.graph.make(op, self)

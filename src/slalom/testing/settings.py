@@ -72,7 +72,7 @@ def changed_learning_rate_counts_at_once(subject: Subject) -> None:
 
 
 def changed_options_count_at_once(subject: Subject) -> None:
-    """Weight decay, momentum and betas are read from the group in each step."""
+    """Weight decay, momentum, betas and eps are read from the group in each step."""
     values = starts()
     applies = False
     for name, value, other in _options(subject):
@@ -86,7 +86,7 @@ def changed_options_count_at_once(subject: Subject) -> None:
         kept = _changed(subject.make, values, 12, after, 1, name, value)
         _only_there(ends[0], kept, 1, f"{name} from {value} to {other}")
     if not applies:
-        raise NotApplicable("its groups have no weight_decay, and no momentum or betas but 0")
+        raise NotApplicable("its groups have none of weight_decay, eps, momentum and betas but 0")
 
 
 def groups_have_their_own_options(subject: Subject) -> None:
@@ -123,6 +123,10 @@ def tensor_learning_rate(subject: Subject) -> None:
     by_number.param_groups[0]["lr"] = 0.05
     got, expected = walk(optimizer, params, grads[3:]), walk(by_number, others, grads[3:])
     subject.same(got, expected, "with a tensor as lr, filled anew on the way")
+    late, params = subject.make(others := parameters(values), lr=0.02), others
+    walk(late, params, grads[:3])
+    late.param_groups[0]["lr"] = torch.tensor(0.05, dtype=torch.float64)
+    subject.same(walk(late, params, grads[3:]), expected, "with an lr that became a tensor")
 
 
 def maximizes(subject: Subject) -> None:
@@ -145,11 +149,11 @@ def maximizes(subject: Subject) -> None:
 def _options(subject: Subject) -> Iterator[tuple[str, Any, Any]]:
     """(name, value, another value) of the options that each group has, and that matter."""
     group = subject.make(parameters(starts())).param_groups[0]
-    for name in ("weight_decay", "momentum", "betas"):
+    for name in ("weight_decay", "momentum", "betas", "eps"):
         value = group.get(name)
         if isinstance(value, bool) or value is None:
             continue
-        if name == "weight_decay":
+        if name in ("weight_decay", "eps"):
             yield name, value, value + 0.5
         elif isinstance(value, Real):
             if value:  # torch's own RMSprop has no buffer where it is turned on later

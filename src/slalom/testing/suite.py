@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from slalom.testing import learning, persistence, protocol, schedulers, settings, tensors
+from slalom.testing import conduct, learning, persistence, protocol, schedulers, settings, tensors
 from slalom.testing.subject import NotApplicable, Subject
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
     check.__name__.replace("_", " "): check
-    for module in (protocol, settings, persistence, tensors, schedulers, learning)
+    for module in (protocol, settings, persistence, tensors, schedulers, learning, conduct)
     for check in module.CHECKS
 }
 """Every check by name. Each raises where the optimizer fails it, NotApplicable where it has none

@@ -151,3 +151,22 @@ class IgnoresMaximize(HeavyBall):
 class MaximizesAllOrNone(HeavyBall):
     def update(self, p, grad, group):
         super().update(p, grad, {**group, "maximize": self.param_groups[0]["maximize"]})
+
+
+@caught_by("tensor learning rate")
+class IgnoresARateThatBecomesATensor(HeavyBall):
+    def apply(self, p, grad, lr, momentum):
+        late = isinstance(lr, torch.Tensor) and not isinstance(self.defaults["lr"], torch.Tensor)
+        super().apply(p, grad, self.defaults["lr"] if late else lr, momentum)
+
+
+@caught_by("changed options count at once")
+class IgnoresLaterEps(HeavyBall):
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        super().__init__(params, lr)
+        self.eps = eps
+        for group in self.param_groups:
+            group["eps"] = eps
+
+    def apply(self, p, grad, lr, momentum):
+        super().apply(p, grad / (grad.abs() + self.eps), lr, momentum)

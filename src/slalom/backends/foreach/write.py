@@ -47,11 +47,13 @@ def function_of(
 
 
 def within(scalars: Sequence[Any], dtype: torch.dtype) -> list[Any]:
-    """The scalars, infinite where they are beyond the dtype: torch would refuse them."""
+    """The scalars as numbers torch takes: comparisons as 0 or 1, infinite beyond the dtype."""
     return [_within(s, dtype) for s in scalars]
 
 
 def _within(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, bool):
+        return float(value)
     if isinstance(value, float) and dtype == torch.float32 and abs(value) > _LARGEST:
         return math.copysign(math.inf, value)
     return value

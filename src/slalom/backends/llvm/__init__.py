@@ -11,6 +11,7 @@ from torch import Tensor
 
 from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
 from slalom.backends.layout import is_dense, same_layout
+from slalom.backends.llvm.observed import observed
 
 
 class Llvm(Backend):
@@ -25,7 +26,7 @@ class Llvm(Backend):
             driver()
         except Unavailable as error:
             return str(error)
-        return _reason(slot)
+        return observed() or _reason(slot)
 
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         from slalom.backends.llvm.launch import LlvmLaunch

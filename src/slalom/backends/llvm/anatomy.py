@@ -32,7 +32,7 @@ class Anatomy(ctypes.Structure):
             "storage", "dim", "sizes", "strides", "offset", "kind", "keys", "data", "context",
             "most_dims",
         )),
-        ("kind_bits", ctypes.c_uint64), ("undefined", ctypes.c_void_p),
+        ("kind_bits", ctypes.c_uint64), ("plain", ctypes.c_uint64), ("undefined", ctypes.c_void_p),
     ]  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def _found() -> Anatomy:
     at.most_dims = at.strides - at.sizes
     at.offset = _only(words, (_OFFSET, tensor.numel()))
     at.kind = at.offset + 2
-    at.keys = _only(words, (torch._C._dispatch_keys(tensor).raw_repr(),))
+    at.plain = torch._C._dispatch_keys(tensor).raw_repr()
+    at.keys = _only(words, (at.plain,))
     at.storage = _only(words, (storage._cdata,))
     # what the allocator gave stands behind the header twice: as data, and as what will be freed
     of_storage = _words(storage._cdata, 6)

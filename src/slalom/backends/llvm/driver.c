@@ -39,6 +39,7 @@ typedef struct { /* in which words torch's objects keep what is looked at; see a
     int64_t data, context;                                    /* of a StorageImpl */
     int64_t most_dims;   /* tensors of more have their sizes elsewhere */
     uint64_t kind_bits;  /* the bits of the word that say dtype and device */
+    uint64_t plain;      /* the dispatch keys of a tensor that means no more than its memory */
     void *undefined;     /* the TensorImpl of a gradient that is not there */
 } Anatomy;
 
@@ -51,7 +52,7 @@ typedef struct { /* one tensor that a step looks at */
     void *impl;       /* its TensorImpl */
     void **holder;    /* where its Python object holds that, or null if not known */
     Seen seen;
-    int64_t dtype;    /* of a tensor of one element: 1 if float64, 0 if float32 */
+    int64_t dtype;
     int64_t dim;
     const int64_t *sizes, *strides;
     void *address;    /* where its elements were when looked at last */
@@ -65,7 +66,7 @@ typedef struct { /* one parameter with its gradient and all that is kept for it 
     const double *row;   /* the scalars of its update */
     const double *next;  /* what the numbers of its rule become */
     Square *square;      /* sums the squares of its gradient */
-    Look *looks;         /* the parameter, the copy of its gradient if any, states, kept scalars */
+    Look *looks;         /* the parameter, the copy of its gradient if any, states, kept numbers */
     void **arrays;       /* addresses of parameter, gradient, states */
     double *values;      /* its step count and the numbers of its rule */
     int64_t *present;    /* whether it has a gradient in this step */
@@ -91,6 +92,7 @@ typedef struct {
     double *sums;        /* of squares, one a block */
     int64_t lines;
     int64_t grain;       /* lines below which a step stays on one thread */
+    int64_t fresh;       /* whether Python has looked at every tensor just now */
 } Table;
 
 /* Whether a tensor is of the shape and strides in the look, and else what was seen of it last. */
@@ -125,10 +127,13 @@ static bool fits(const Table *table, void *tensor, int64_t dtype, Seen *seen, co
         if (sizes[d] != look->sizes[d]) return false;
         if (strides[d] != look->strides[d] && sizes[d] > 1) return false;
     }
-    if (known) {
+    if (anatomy) {
         const uint64_t *impl = *(const uint64_t **)tensor;
+        uint64_t keys = impl[anatomy->keys];
+        /* A subclass may mean something else than its memory holds: that is for Python to say. */
+        if (keys != anatomy->plain && keys != seen->keys && !table->fresh) return false;
         seen->kind = impl[anatomy->kind] & anatomy->kind_bits;
-        seen->keys = impl[anatomy->keys];
+        seen->keys = keys;
     }
     return true;
 }
@@ -173,6 +178,14 @@ static void *gradient(const Table *table, const Look *look, int64_t place) {
     return torch->is_defined(grad, &defined) || !defined ? 0 : grad;
 }
 
+/* Whether a tensor that is kept is what it was and where it was; `like` has its shape. */
+static bool unmoved(const Table *table, Look *look, const Look *like, void **address) {
+    return held(look) && fits(table, look, look->dtype, &look->seen, like) &&
+           memory(table, look, &look->seen, address) && *address == look->address;
+}
+
+static bool is_double(const Look *number) { return number->seen.itemsize == sizeof(double); }
+
 static int64_t look_at(Table *table, Segment *segment, int64_t place) {
     Look *look = segment->looks, *param = look++;
     int64_t found = SAME;
@@ -198,15 +211,13 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
         else segment->arrays[1] = address;
     }
     for (int64_t i = 0; i < segment->states; i++, look++) {
-        if (!held(look) || !memory(table, look, &look->seen, &address)) return STALE;
-        if (address != look->address) return STALE;
+        if (!unmoved(table, look, param, &address)) return STALE;
         segment->arrays[2 + i] = address;
     }
     for (int64_t i = 0; i < segment->kept; i++, look++) {
         if (!look->impl) continue; /* a count that no state holds */
-        if (!held(look) || !memory(table, look, &look->seen, &address)) return STALE;
-        if (address != look->address) return STALE;
-        double value = look->dtype ? *(double *)address : *(float *)address;
+        if (!unmoved(table, look, look, &address)) return STALE;
+        double value = is_double(look) ? *(double *)address : *(float *)address;
         if (value != segment->values[i]) found |= CHANGED;
         segment->values[i] = value;
     }
@@ -234,9 +245,10 @@ static void fetch(const Table *table, int64_t place) {
         int64_t n = 1 + segment->copied + segment->states + segment->kept;
         for (int64_t i = 0; i < n; i++) {
             const uint64_t *impl = segment->looks[i].impl;
-            if (impl) __builtin_prefetch((const uint64_t *)impl[anatomy->storage] + anatomy->data);
+            if (impl && held(&segment->looks[i]))
+                __builtin_prefetch((const uint64_t *)impl[anatomy->storage] + anatomy->data);
         }
-        void *grad = gradient(table, segment->looks, near);
+        void *grad = held(segment->looks) ? gradient(table, segment->looks, near) : 0;
         if (grad) __builtin_prefetch(*(uint64_t **)grad + anatomy->dim);
     }
 }
@@ -261,6 +273,7 @@ int64_t gather(Table *table) {
         if (!held(look) || gradient(table, look, table->n_segments + i)) return STALE;
     }
     table->lines = line;
+    table->fresh = false;
     return found;
 }
 
@@ -307,8 +320,13 @@ int32_t measure(Table *table) {
    interpreter, it does so before or after. Returns torch's error code. */
 int32_t run(Table *table) {
     const Torch *torch = table->torch;
-    for (int64_t i = 0; torch->bump_version && i < table->n_segments; i++)
-        if (*table->segments[i].present) torch->bump_version(table->segments[i].looks);
+    for (int64_t i = 0; torch->bump_version && i < table->n_segments; i++) {
+        Segment *segment = &table->segments[i];
+        if (!*segment->present) continue;
+        torch->bump_version(segment->looks);
+        for (int64_t k = 0; k < segment->states; k++)
+            torch->bump_version(segment->looks + 1 + segment->copied + k);
+    }
     int32_t code = torch->parallel_for(0, table->lines, table->grain, update_lines, table);
     if (code) return code;
     for (int64_t i = 0; i < table->n_segments; i++) {
@@ -317,9 +335,9 @@ int32_t run(Table *table) {
         Look *look = segment->looks + 1 + segment->copied + segment->states;
         for (int64_t k = 0; k < segment->kept; k++, look++) {
             double value = k ? segment->next[k - 1] : segment->values[0] + 1;
-            if (!look->impl || look->dtype) segment->values[k] = value;
+            if (!look->impl || is_double(look)) segment->values[k] = value;
             else segment->values[k] = *(float *)look->address = (float)value;
-            if (look->impl && look->dtype) *(double *)look->address = value;
+            if (look->impl && is_double(look)) *(double *)look->address = value;
         }
     }
     return 0;
@@ -345,7 +363,8 @@ typedef struct { /* the objects that a step relies on, by address */
     void *key;        /* the string "params" */
     int64_t n_groups;
     void **params;    /* of each group its parameters and a null */
-    void **states;    /* each state dict, its keys and values that matter, a null; a null at the end */
+    void **states;    /* each parameter, its state dict, keys and values that matter, a null; a null
+                         at the end */
 } Watch;
 
 /* Whether groups and states hold the objects they held: 1 or 0. */
@@ -369,8 +388,9 @@ int64_t holds(const Watch *watch, void *groups, void *states) {
     }
     want = watch->states;
     for (int64_t i = 0; *want && python->next(states, &i, &key, &inner);) {
-        if (inner != *want) continue; /* an entry that nobody relies on */
-        want++;
+        if (key != *want) continue; /* a parameter that nobody relies on */
+        if (inner != want[1]) return 0;
+        want += 2;
         for (int64_t j = 0; *want && python->next(inner, &j, &key, &value);) {
             if (key != *want) continue;
             if (value != want[1]) return 0;

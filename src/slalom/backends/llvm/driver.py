@@ -38,6 +38,7 @@ class Table(ctypes.Structure):
         ("sums", ctypes.c_void_p),
         ("lines", ctypes.c_int64),
         ("grain", ctypes.c_int64),
+        ("fresh", ctypes.c_int64),
     ]
 
 

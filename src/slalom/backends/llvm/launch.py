@@ -23,6 +23,7 @@ from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import Arrays, lower
+from slalom.backends.llvm.observed import observed
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.ir.program import Program
@@ -99,7 +100,7 @@ class LlvmLaunch(Launch):
         firsts, self._copies = [], []
         self._looked: list[tuple[list[int], list[int]]] = []  # of what is written: looks, bytes
         for i, (slot, ok) in enumerate(zip(slots, in_place, strict=True)):
-            firsts.append(looks.add(slot.param, shaped=True))
+            firsts.append(looks.add(slot.param))
             grad = slot.param.grad
             if not ok and grad is not None:
                 buffer = torch.empty_like(slot.param, requires_grad=False)
@@ -108,7 +109,7 @@ class LlvmLaunch(Launch):
             of_states = [looks.add(t) for t in slot.state.values()]
             self._looked.append(([firsts[-1], *of_states], sizes[i]))
             for tensor in slot.kept:
-                looks.add_kept(tensor)
+                looks.add(tensor)
         first_absent = len(looks)
         for param in absent:
             looks.add(param)
@@ -140,11 +141,12 @@ class LlvmLaunch(Launch):
         self._table = Table(
             self._driver.torch, self._driver.anatomy, self._segments.ctypes.data, n,
             base + _LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
-            0, 0, self._sums.ctypes.data, 0, GRAIN // LINE,
+            0, 0, self._sums.ctypes.data, 0, GRAIN // LINE, True,
         )  # fmt: skip
         self._tell_written(written)
         self._address = ctypes.addressof(self._table)
         self._packed: list[tuple[Row, Any, Struct, int]] = []
+        self._inference = any(s.param.is_inference() for s in slots)
         self._sure = True
 
     def gather(self) -> Look:
@@ -157,7 +159,9 @@ class LlvmLaunch(Launch):
         """See :meth:`gather`; ``sure`` if the last look was seen to its end."""
         if not self._alive.all or (self._copies and not self._copy_gradients()):
             return Look.STALE
-        if self._driver.asks and not self._ask():
+        if observed() or (self._inference and not torch.is_inference_mode_enabled()):
+            return Look.STALE
+        if (self._driver.asks or not self._driver.anatomy) and not self._ask():
             return Look.STALE
         found = self._driver.gather(self._address)
         if found > CHANGED or (found >= 0 and not sure):  # MOVED, now or when it was cut short
@@ -211,7 +215,7 @@ class LlvmLaunch(Launch):
             values = row.values
             form.pack_into(buffer, 0, *values[:n], row.noise or 0, *values[n:])
         if "bump_version" in self._driver.asks:
-            increment_version(list(self._params))
+            increment_version([*self._params, *self._alive.keep()])
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
             tensors = [*self._alive.keep(), *self._params]
@@ -248,8 +252,12 @@ class LlvmLaunch(Launch):
             self._grads[i] = None if grad is None else grad._cdata
         copied = {i for _, i, _ in self._copies}
         read = [g for i, g in enumerate(grads) if i not in copied]
-        tensors = [t for t in (*params, *read) if t is not None and t.layout == torch.strided]
-        return not any(t.is_neg() or t.is_conj() for t in tensors)
+        kept = [*params, *read, *self._alive.keep()]
+        tensors = [t for t in kept if t is not None and t.layout == torch.strided]
+        return all(
+            type(t) in (Tensor, torch.nn.Parameter) and not (t.is_neg() or t.is_conj())
+            for t in tensors
+        )
 
     def _now_written(self) -> np.ndarray | None:
         """The runs of memory that are written now; None if two of them overlap."""
@@ -277,27 +285,22 @@ class _Looks:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, tensor: Tensor, *, shaped: bool = False) -> int:
-        """Add a tensor; with ``shaped`` its sizes and strides too."""
+    def add(self, tensor: Tensor | None) -> int:
+        """Add a tensor, or the place of one that is not there."""
+        if tensor is None:
+            self._rows.append(_NO_LOOK)
+            return len(self._rows) - 1
         start = len(self._shapes)
-        if shaped:
+        strided = tensor.layout == torch.strided
+        if strided:
             self._shapes += (*tensor.shape, *tensor.stride())
         holder = id(tensor) + self._offset if self._offset else 0
-        dim, address = tensor.dim(), tensor.data_ptr() if tensor.layout == torch.strided else 0
-        code = dtype_code(tensor.dtype) if shaped else 0
+        dim, address = tensor.dim(), tensor.data_ptr() if strided else 0
+        code = dtype_code(tensor.dtype)
         itemsize = tensor.element_size() if tensor.numel() else 0
         own = tensor._cdata, holder, 0, 0, itemsize, code, dim, start, start + dim, address
         self._rows.append(own)
         return len(self._rows) - 1
-
-    def add_kept(self, tensor: Tensor | None) -> None:
-        """Add a tensor of one element, float32 or float64, or the place of one that is not."""
-        if tensor is None:
-            self._rows.append(_NO_LOOK)
-        else:
-            place = self.add(tensor)
-            row = self._rows[place]
-            self._rows[place] = (*row[:5], int(tensor.dtype == torch.float64), *row[6:])
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """The looks, and the sizes and strides that they point to."""

@@ -34,7 +34,7 @@ class LlvmWatch:
             names = relied.get(id(param))
             if names is None:
                 continue
-            entries.append(id(state))
+            entries += (id(param), id(state))
             for key, value in state.items():
                 if key in names:
                     self._keys.append(key)
