@@ -171,6 +171,8 @@ def _wide(slot: Slot) -> int:
 class Row:
     """The scalars of the parameters of one group with one step count and equal numbers.
 
+    Raises ValueError for a count below 0.
+
     Attributes:
         rule: the group's rule, behind the treatment of its gradients.
         group: the group's place.
@@ -185,6 +187,8 @@ class Row:
     noise: int | None = None
 
     def __init__(self, rule: Rule, group: int, count: float, numbers: Sequence[float]):
+        if count < 0:
+            raise ValueError(f"a step count of {rule.name} is {count:g}; it must be 0 or more")
         self.rule, self.group = rule, group
         self.count, self.numbers = count, numbers
         self._defaults = {n: d for n, d in rule.hypers.items() if n not in rule.late}
@@ -193,11 +197,7 @@ class Row:
         self.program: Program | None = None
 
     def choose(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> Program:
-        """Find the program for the options as they are now. ValueError for a count below 0."""
-        if self.count < 0:
-            raise ValueError(
-                f"a step count of {self.rule.name} is {self.count:g}; it must be 0 or more"
-            )
+        """Find the program for the options as they are now."""
         self.program = program_for(
             self.rule, {**options, **late}, self.count + 1, self.count == 0, *self.numbers
         )

@@ -31,7 +31,7 @@ from slalom.backends.base import (
     is_counter,
     number_in,
 )
-from slalom.backends.layout import is_lazy_view, meet, merged, span
+from slalom.backends.layout import is_freed, is_lazy_view, meet, merged, span
 
 
 @dataclass
@@ -156,8 +156,8 @@ class GeneralLaunch(Launch):
                 found = Look.CHANGED
         lie = _addresses(own)
         if lie != self._lie:
-            if 0 in lie and any(a == 0 and g.numel() for a, g in zip(lie, own, strict=True)):
-                return Look.STALE  # its memory was given back
+            if 0 in lie and any(map(is_freed, own)):
+                return Look.STALE
             if (self._lies_in_written(present, lie) != self._lent[present]).any():
                 return Look.STALE
             if whole and not alike:

@@ -7,6 +7,23 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+
+
+def plain(tensor: Tensor | None) -> bool:
+    """Whether a tensor's elements lie in memory of its own that can be looked at."""
+    return (
+        tensor is not None
+        and type(tensor) in (Tensor, Parameter)
+        and tensor.layout == torch.strided
+        and tensor.device.type != "meta"
+        and not tensor._is_zerotensor()
+    )
+
+
+def is_freed(tensor: Tensor) -> bool:
+    """Whether its memory was given back for a while, as sharded training does."""
+    return plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
 
 
 def is_dense(tensor: Tensor) -> bool:

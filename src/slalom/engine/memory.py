@@ -7,29 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from slalom.backends.base import RefusedTensorError, Slot
-from slalom.backends.layout import is_dense, meet, merged, overlapping, same_layout, span
-
-
-def plain(tensor: Tensor | None) -> bool:
-    """Whether a tensor's elements lie in memory of its own that can be looked at."""
-    return (
-        tensor is not None
-        and type(tensor) in (Tensor, Parameter)
-        and tensor.layout == torch.strided
-        and tensor.device.type != "meta"
-        and not tensor._is_zerotensor()
-    )
-
+from slalom.backends.layout import (
+    is_dense,
+    is_freed,
+    meet,
+    merged,
+    overlapping,
+    plain,
+    same_layout,
+    span,
+)
 
 FREED = "its storage was resized to 0; resize it back, and fill it, before the step"
-
-
-def is_freed(tensor: Tensor) -> bool:
-    """Whether its memory was given back for a while, as sharded training does."""
-    return plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
 
 
 def sharing(slots: Sequence[Slot]) -> set[int]:

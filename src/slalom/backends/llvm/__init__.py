@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
 from slalom.backends.layout import is_dense, same_layout
-from slalom.backends.llvm.observed import observed
+from slalom.backends.llvm.observers import observed
 
 
 class Llvm(Backend):

@@ -23,7 +23,7 @@ from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import Arrays, lower
-from slalom.backends.llvm.observed import observed
+from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.ir.program import Program
