@@ -150,6 +150,10 @@ def test_quiet_prints_the_verdict_and_the_page(file):
         (["race", "digits", "--entrants", "adamm"], "there is no entrant 'adamm'"),
         (["race", "digits", "--seeds", "1"], "seeds is 1; it must be a whole number from 3 on"),
         (["race", "digits", "--out", "/dev/null/x"], "the folder /dev/null/x cannot be made"),
+        (
+            ["race", "digits", "--within", "ten"],
+            "within is 'ten'; it must be a time above zero, as",
+        ),
         (["race", "digits", "--resume", "--out", "none"], "there is no ledger none/ledger.sqlite"),
         (["report", "none"], "there is no ledger none"),
         (["races", "none"], "there is no folder none"),
@@ -224,6 +228,18 @@ def test_ctrl_c_keeps_what_is_known_and_can_be_gone_on_with(file):
     assert "--resume" in stderr
     assert "SGD" in stdout
     assert slalom("report", str(out)).returncode == 0
+
+
+def test_a_limit_on_the_time_is_no_failure_and_can_be_gone_on_with(file):
+    words = ["race", "mine.py", *QUICK, "--quiet", "--out", "r"]
+    first = slalom(*words, "--within", "0.001s", cwd=file.parent)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("The race was interrupted before its finals.")
+    again = f"slalom {' '.join(words)} --within 0.001s --resume"
+    assert first.stderr == f"the time is up; go on with: {again}\n"
+    last = slalom(*words, "--within", "1h", "--resume", cwd=file.parent)
+    assert (last.returncode, last.stderr) == (0, "")
+    assert Result(file.parent / "r").meta["finished"]
 
 
 def test_help_names_every_command():

@@ -12,6 +12,7 @@ from slalom.errors import InputError
 from slalom.racing import events, weights
 from slalom.racing.entrants import FIELD
 from slalom.racing.interrupts import interrupted_once
+from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.options import USUAL, Options
 from slalom.racing.race import Race, Watch, hired
 from slalom.racing.recorded import opened
@@ -74,6 +75,7 @@ def race(
     address: str | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    within: str | float | None = None,
     keep_weights: bool = False,
     progress: bool = True,
     log: str | Collection[str] = (),
@@ -114,8 +116,13 @@ def race(
         out: the folder for ``ledger.sqlite``, by default ``races/<task>-<date>-<time>``;
             :meth:`RaceResult.report` puts the page there too.
         resume: go on with the race in ``out``, which must have been of the same task and options.
+        within: the time that the race may take, from this call on: ``"90s"``, ``"10m"``,
+            ``"1.5h"``, or a number of seconds. When it is over, the race ends at the next
+            evaluation, and its result says what is known so far; ``resume`` goes on with it, with
+            as much time again as is asked for then. By default there is no limit.
         keep_weights: write the winner's weights, where its metric was best in the finals, into
-            ``weights.safetensors`` beside the ledger. That run is made once more for it.
+            ``weights.safetensors`` beside the ledger. That run is made once more for it, however
+            long it takes, once the race has finished.
         progress: tell how the race goes: a table on a terminal and in a notebook, a line now and
             then elsewhere.
         log: where the curves are written to as well: ``"tensorboard"`` (a folder beside the
@@ -127,6 +134,7 @@ def race(
     Raises :class:`InputError` for what cannot be raced, before anything is trained. A
     KeyboardInterrupt leaves the ledger whole, to be resumed.
     """
+    limit = Limit(within)
     spec = task if isinstance(task, str) else None
     task = load(task) if isinstance(task, str) else task
     if isinstance(task, Loop) and entrants is None:  # which makes its batches itself
@@ -141,14 +149,18 @@ def race(
     options.refuse_memory(task, before)
     told = _watchers(watch, log)
     trainer = runner or hired(task, workers, engine, address)
+    trainer.limit = limit
     with interrupted_once(), contextlib.closing(trainer), _progress(progress) as shown:
         told.append(shown)
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, partial(_tell, told))
-            race.run()
+            try:
+                race.run()
+            except OutOfTimeError:
+                _tell(told, events.Told("the time is up"))
         result = RaceResult(ledger.path.parent, race.entrants)
-        if keep_weights:
+        if keep_weights and result.meta["finished"]:
             weights.keep(result, race.task, race.entrants)
         _tell(told, events.Finished(result))
     return result

@@ -60,6 +60,10 @@ def race(
         Path | None, typer.Option(help="Folder for the ledger and the page.", show_default="races/")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the race in --out.")] = False,
+    within: Annotated[
+        str | None,
+        typer.Option(help="End after this time with what is known then: 90s, 10m, 1.5h."),
+    ] = None,
     keep_weights: Annotated[
         bool, typer.Option(help="Write the winner's weights beside the ledger (safetensors).")
     ] = False,
@@ -89,8 +93,9 @@ def race(
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes),
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
-                engine=engine, address=address, out=out, resume=resume, watch=live,
-                progress=False, keep_weights=keep_weights, log=log.split(",") if log else (),
+                engine=engine, address=address, out=out, resume=resume,
+                within=within, watch=live, progress=False, keep_weights=keep_weights,
+                log=log.split(",") if log else (),
             )  # fmt: skip
         except KeyboardInterrupt:
             live.stop()
@@ -104,6 +109,8 @@ def race(
     else:
         print_result(result, quiet=quiet)
         print(f"\n{result.report()}")
+    if not result.meta["finished"]:
+        print(f"the time is up; go on with: {_again(result.path)}", file=sys.stderr)
     if result.failed:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ import signal
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import cloudpickle
 
 from slalom.errors import InputError
 from slalom.racing.entrants import Entrant
+from slalom.racing.limit import OutOfTimeError
 from slalom.racing.runner import History, Request, Runner
 from slalom.racing.status import Status
 from slalom.racing.trainer import Runs
@@ -50,7 +51,7 @@ class Crew(Runner):
 
     @abstractmethod
     def _result(self, pending: Any) -> History:
-        """Wait for what was submitted."""
+        """Wait for what was submitted; raises OutOfTimeError if the limit is over before."""
 
     @abstractmethod
     def _dismiss(self, worker: Any) -> None:
@@ -128,6 +129,8 @@ class Processes(Crew):
         return worker.ask("train", self.task.target, request)
 
     def _result(self, pending: Future[History]) -> History:
+        if wait([pending], self.limit.left).not_done:
+            raise OutOfTimeError
         return pending.result()
 
     def _dismiss(self, worker: _Worker) -> None:

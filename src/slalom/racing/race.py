@@ -258,7 +258,7 @@ class Race:
         ]  # fmt: skip
         self._tell("the clock: updates of the finalists, taking turns")
         try:
-            rounds, noisy = stopwatch(self.task, near, self.seed)
+            rounds, noisy = stopwatch(self.task, near, self.seed, self.trainer.limit)
         except Exception as error:  # all of them in memory at once may be more than there is
             self.ledger.note(f"no updates were timed: {told(error)}")
             return

@@ -14,6 +14,7 @@ import cloudpickle
 from slalom.errors import InputError
 from slalom.racing.crew import Crew
 from slalom.racing.entrants import Entrant
+from slalom.racing.limit import OutOfTimeError
 from slalom.racing.runner import History
 from slalom.racing.trainer import Runs
 from slalom.train import Task
@@ -84,6 +85,9 @@ class RayCrew(Crew):
         return worker.train.remote(self.task.target, request)
 
     def _result(self, pending: Any) -> History:
+        _, undone = self._ray.wait([pending], timeout=self.limit.left)
+        if undone:
+            raise OutOfTimeError
         return self._ray.get(pending)
 
     def _dismiss(self, worker: Any) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slalom.racing.entrants import Entrant
+from slalom.racing.limit import Limit
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
 
@@ -80,11 +81,14 @@ class Runner(ABC):
     Attributes:
         task: what is trained; a race that finds a target puts a task with it here.
         folder: of checkpoints, that a race which goes on may find there; None for none.
+        limit: on the time it may train; when it is over, :meth:`advance` raises
+            :class:`slalom.racing.limit.OutOfTimeError`.
         real: whether it trains on this machine, so that updates can be timed.
         any_spacing: whether it can evaluate as often as it is asked to.
     """
 
     folder: Path | None = None
+    limit = Limit()
     real = False
     any_spacing = True
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from slalom.racing.entrants import Entrant
+from slalom.racing.limit import Limit
 from slalom.racing.trainer import one_thread
 from slalom.train import Run, Task
 
@@ -18,16 +19,18 @@ NOISY = 0.25
 
 
 def stopwatch(
-    task: Task, entrants: Sequence[Entrant], seed: int
+    task: Task, entrants: Sequence[Entrant], seed: int, limit: Limit
 ) -> tuple[list[list[float]], str | None]:
     """(seconds of an update by entrant and round, what to say of a noisy machine or None).
 
-    The entrants take turns, so that a change of the machine's mood falls on all alike.
+    The entrants take turns, so that a change of the machine's mood falls on all alike. The limit is
+    looked at before each.
     """
     with one_thread():
         runs = [Run(task, e.optimizer, seed, batch_size=e.batch_size) for e in entrants]
         turns = []
         for run in runs:
+            limit.check()
             run.advance(3)  # what happens once is not an update's
             before, start = run.step, run.seconds
             run.advance(3)
@@ -36,6 +39,7 @@ def stopwatch(
         times: list[list[float]] = [[] for _ in runs]
         for _ in range(ROUNDS):
             for run, turn, series in zip(runs, turns, times, strict=True):
+                limit.check()
                 step, start = run.step, run.seconds
                 run.advance(turn)
                 if run.step > step:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from slalom.racing.entrants import Entrant
+from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Run, Task, atomic
@@ -44,6 +45,7 @@ class Trainer(Runner):
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         self._runs.task, self._runs.folder = self.task, self.folder
+        self._runs.limit = self.limit
         for request in requests:
             yield request, self._runs.train(request)
 
@@ -69,7 +71,12 @@ class Runs:
     Args:
         task: what is trained.
         folder: for checkpoints, which must be there; None for none.
+
+    Attributes:
+        limit: on the time, looked at before every stretch from one evaluation to the next.
     """
+
+    limit = Limit()
 
     def __init__(self, task: Task, folder: Path | None = None):
         self.task, self.folder = task, folder
@@ -88,11 +95,12 @@ class Runs:
             try:
                 if kept is None or kept.run.step != request.known.step:
                     kept = self._restored(request, found) or _Kept(self._begun(request))
-                    self._live_through(kept, request)
+                    self._live_through(kept, request, found)
                 self._kept[key] = kept
                 self._make_room(kept.run)
                 run = kept.run
                 while run.step < request.until and run.diverged is None:
+                    self._check_time(kept, request, found)
                     since = time.perf_counter()
                     run.advance(min(request.every, request.until - run.step))
                     if run.diverged is None:
@@ -119,13 +127,24 @@ class Runs:
         entrant = request.entrant
         return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size)
 
-    def _live_through(self, kept: _Kept, request: Request) -> None:
+    def _live_through(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
         """Bring a run to where it is known already."""
-        since = time.perf_counter()
         while kept.run.step < request.known.step:
+            self._check_time(kept, request, found)
+            since = time.perf_counter()
             kept.run.advance(request.every)
             kept.run.evaluate()
-        kept.unsaved = time.perf_counter() - since
+            kept.unsaved += time.perf_counter() - since
+
+    def _check_time(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
+        """When the time is up, write a checkpoint of what is not on the disk, and raise."""
+        try:
+            self.limit.check()
+        except OutOfTimeError:
+            if kept.unsaved:
+                known = [e for e in found if e.step <= kept.run.step]
+                self._save(kept, request, known, worth=0.0)
+            raise
 
     def _make_room(self, run: Run) -> None:
         """Let go of runs that were not used for long, to be had again if they are asked for.
@@ -137,10 +156,16 @@ class Runs:
         for key in list(self._kept)[: max(0, len(self._kept) - most)]:
             del self._kept[key]
 
-    def _save(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
-        """Write a checkpoint of a run that has become dear; where that fails, there are no more."""
+    def _save(
+        self, kept: _Kept, request: Request, found: Sequence[Evaluation], worth: float | None = None
+    ) -> None:
+        """Write a checkpoint of a run that has become dear; where that fails, there are no more.
+
+        ``worth`` are the seconds of training from which on it is; :data:`DEAR` where not given.
+        """
         folder, run = self.folder, kept.run
-        if folder is None or run.diverged or kept.unsaved < max(DEAR, SHARE * self._writing):
+        least = max(DEAR if worth is None else worth, SHARE * self._writing)
+        if folder is None or run.diverged or kept.unsaved < least:
             return
         since = time.perf_counter()
         try:

@@ -156,13 +156,18 @@ def _by_fate(runs: Sequence[Curve]) -> dict[Mark, list[Curve]]:
 
 
 def profile(result: Result) -> Chart | None:
-    """Performance profiles (Dolan & More 2002) of a full race; None of another, whose runs end."""
+    """Performance profiles (Dolan & More 2002) of a full race; None of another, whose runs end.
+
+    On the seeds that all have run on: of a race that was interrupted, they may be fewer, or none.
+    """
     if not result.meta["full"] or not result.finals:
         return None
     looks = styles(result)
-    places = sorted(set.union(*(set(own) for own in result.finals.values())))
+    places = sorted(set.intersection(*(set(own) for own in result.finals.values())))
+    if not places:
+        return None
     least = {
-        p: min((own[p].work for own in result.finals.values() if p in own and own[p].arrived),
+        p: min((own[p].work for own in result.finals.values() if own[p].arrived),
                default=math.inf)
         for p in places
     }  # fmt: skip
@@ -171,7 +176,7 @@ def profile(result: Result) -> Chart | None:
     steps: dict[str, list[float]] = {}
     for standing in result.standings:
         own = result.finals[standing.rule]
-        steps[standing.rule] = sorted(r.work / least[p] for p, r in own.items() if r.arrived)
+        steps[standing.rule] = sorted(own[p].work / least[p] for p in places if own[p].arrived)
         widest = max([widest, *steps[standing.rule]])
     for rule, ratios in steps.items():
         x, y = [1.0], [0.0]
