@@ -14,10 +14,13 @@ import pytest
 import torch
 
 import slalom
+from slalom.racing.events import Moved, Told
+from slalom.racing.status import Stage
 from slalom.report import page as pages
 from slalom.report.chart import rounded, thinned
 from slalom.report.charts import charts
 from slalom.report.figures import figure
+from slalom.report.needed import profile
 from slalom.report.page import asset, page
 from slalom.report.style import COLOURS, GREY, legend, style
 from slalom.report.told import title
@@ -291,3 +294,29 @@ def test_axe_finds_nothing(dark, raced, tmp_path):
     flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
     script = LOOK_THROUGH.replace("DARK", str(dark).lower())
     assert asked(outer, tmp_path, script, *flags) == []
+
+
+@pytest.mark.parametrize("runs", [0, 1, 3])
+def test_a_full_race_that_was_stopped_is_profiled_on_the_seeds_that_all_ran_on(runs, tmp_path):
+    """Who was not run on a seed did not fail to arrive there."""
+    moved = 0
+
+    def stop(event: object) -> None:
+        nonlocal moved
+        moved += isinstance(event, Moved) and event.stage == Stage.FINAL
+        if moved == runs and (runs or (isinstance(event, Told) and "finals: " in event.text)):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slalom.race(
+            small_task(), entrants=["SGD", "Adam"], points_each=2, seeds=3, full=True,
+            out=tmp_path / "it", watch=stop,
+        )  # fmt: skip
+    result = slalom.api.RaceResult(tmp_path / "it")
+    assert result.report().is_file()
+    drawn = profile(result)
+    if runs < 2:
+        assert drawn is None
+    else:
+        assert "share of the 1 seed on which" in drawn.said
+        assert all(trace.y[-1] == 1 for trace in drawn.traces)
