@@ -11,12 +11,12 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            help="steps: every rule against torch's; sparse: embeddings; clip: clipping by norm; "
-            "load: beside busy processes."
+            help="loop: whole training steps; steps: every rule against torch's, warm; sparse: "
+            "embeddings; clip: clipping by norm; load: beside busy processes."
         ),
     ],
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
-    model: Annotated[str | None, typer.Option(help="steps: one of the models.")] = None,
+    model: Annotated[str | None, typer.Option(help="loop, steps: one of the models.")] = None,
     backend: Annotated[
         str | None, typer.Option(help="steps: llvm or foreach; the first that can otherwise.")
     ] = None,
@@ -28,25 +28,32 @@ def bench(
     """
     from slalom import optim
     from slalom.backends import BACKENDS
-    from slalom.bench import clip, load, sparse, steps
+    from slalom.bench import clip, load, loop, loop_models, sparse, steps
     from slalom.errors import InputError
 
     others = {"sparse": sparse.main, "clip": clip.main, "load": load.main}
-    if what not in ("steps", *others):
-        raise InputError(f"there is no benchmark {what!r}; there are steps, {', '.join(others)}")
+    models = {"loop": loop_models.MODELS, "steps": steps.MODELS}
+    if what not in (*models, *others):
+        known = ", ".join((*models, *others))
+        raise InputError(f"there is no benchmark {what!r}; there are {known}")
     if rounds < 1:
         raise InputError(f"--rounds is {rounds}; it must be a whole number from 1 on")
+    given = {"rule": rule, "model": model, "backend": backend}
+    taken = {"steps": given.keys(), "loop": {"model"}}.get(what, ())
+    for name, value in given.items():
+        if value is not None and name not in taken:
+            raise InputError(f"--{name} is of the benchmark steps, and does nothing for {what}")
     if what in others:
-        for name, value in {"rule": rule, "model": model, "backend": backend}.items():
-            if value is not None:
-                raise InputError(f"--{name} is of the benchmark steps, and does nothing for {what}")
         others[what](rounds)
         return
-    if model is not None and model not in steps.MODELS:
-        raise InputError(f"there is no model {model!r}; there are {', '.join(steps.MODELS)}")
+    if model is not None and model not in models[what]:
+        raise InputError(f"there is no model {model!r}; there are {', '.join(models[what])}")
+    if what == "loop":
+        loop.main(rounds, model)
+        return
     if rule is not None and rule not in optim.__all__:
         raise InputError(f"slalom.optim has no {rule!r}; it has {', '.join(optim.__all__)}")
-    names = [known.name for known in BACKENDS]
+    names = [one.name for one in BACKENDS]
     if backend is not None and backend not in names:
         raise InputError(f"there is no backend {backend!r}; there are {', '.join(names)}")
     steps.main(rule, model, rounds, backend)
