@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import html
 import itertools
-import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 import torch
 
+import browser
 import slalom
+from browser import asked, chromium, contrast
 from slalom.racing.events import Moved, Told
 from slalom.racing.status import Stage
 from slalom.report import page as pages
@@ -120,18 +118,6 @@ def test_charts_say_what_they_leave_out(raced):
 # colours
 
 
-def luminance(colour: str) -> float:
-    """The relative luminance of WCAG 2."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
 def modes() -> list[dict[str, str]]:
     """The colours of the page by light, and in the dark."""
     blocks = re.findall(r":root[^{]*\{([^}]*)\}", asset("page.css"))
@@ -176,37 +162,8 @@ def test_a_run_of_one_point_is_a_point(raced):
 
 # in a browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
-
-def chromium(tmp_path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    return subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-            "--virtual-time-budget=10000", *flags, url,
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-
-
-def asked(path: Path, tmp_path: Path, script: str, *flags: str):
-    """What a script, put at the end of the page, gives to ``tell`` after the page is drawn."""
-    told = (
-        f"<script>function tell(x) {{ document.title = JSON.stringify(x); }}"
-        f"setTimeout(async () => {{ {script} }}, 3000)</script></body>"
-    )
-    path.write_text(path.read_text().replace("</body>", told))
-    done = chromium(tmp_path, path.as_uri(), "--dump-dom", "--allow-file-access-from-files", *flags)
-    found = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
-    assert found, done.stderr[-500:]
-    return json.loads(html.unescape(found[1]))
-
-
-@browser
+@browser.needed
 @pytest.mark.parametrize("which", ["raced", "evil"])
 def test_in_a_browser(which, request, tmp_path):
     """Every plot is drawn and nothing is said on the console.
@@ -246,7 +203,7 @@ tell(told);
 """  # noqa: E501
 
 
-@browser
+@browser.needed
 def test_switches_legend_and_keys_reach_every_chart(raced, tmp_path):
     told = asked(raced.report(tmp_path / "page.html"), tmp_path, USE)
     counted = [chart.counted for chart in charts(raced)]
@@ -261,39 +218,12 @@ def test_switches_legend_and_keys_reach_every_chart(raced, tmp_path):
     assert told["focus"]
 
 
-LOOK_THROUGH = """
-const frames = Array.from(document.querySelectorAll('iframe'));
-const found = [];
-for (const frame of frames) {
-  const inner = frame.contentWindow;
-  const ran = await inner.axe.run(inner.document);
-  for (const v of ran.violations) { found.push([frame.width, v.id, v.nodes[0].html]); }
-  if (!ran.passes.length) { found.push('axe did not run'); }
-  const root = inner.document.documentElement;
-  if (root.scrollWidth > Number(frame.width)) { found.push([frame.width, 'sideways']); }
-  if (inner.document.querySelectorAll('.main-svg').length < 6) { found.push('no charts'); }
-  if (inner.matchMedia('(prefers-color-scheme: dark)').matches !== DARK) { found.push('light'); }
-}
-tell(found);
-"""
-
-
-@browser
+@browser.needed
 @pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(dark, raced, tmp_path):
     """Nor does anything scroll sideways, on a large screen and on a telephone's."""
     inner = raced.report(tmp_path / "page.html")
-    axe = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
-    inner.write_text(inner.read_text().replace("</main>", f"</main><script>{axe}</script>"))
-    outer = tmp_path / "outer.html"  # a headless window cannot be narrower than 500
-    outer.write_text("<html><body>" + "".join(
-        f'<iframe src="{inner.name}" width="{width}" height="900" style="border:0"></iframe>'
-        for width in (1280, 390)
-    ) + "</body></html>")  # fmt: skip
-    flags = ["--window-size=1800,1000"]
-    flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
-    script = LOOK_THROUGH.replace("DARK", str(dark).lower())
-    assert asked(outer, tmp_path, script, *flags) == []
+    assert browser.faults(inner, tmp_path, dark=dark, drawn=(".main-svg", 6)) == []
 
 
 @pytest.mark.parametrize("runs", [0, 1, 3])

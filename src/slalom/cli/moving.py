@@ -37,12 +37,16 @@ def paths(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="FILE.png, .svg, .gif or .mp4.", show_default="SURFACE.png"),
+        typer.Option(help="FILE.html, .png, .svg, .gif or .mp4.", show_default="SURFACE.html"),
     ] = None,
 ) -> None:
-    """Draw how rules go down a surface from one start, each at the best of some learning rates."""
-    from slalom.paths.picture import write
+    """Show how rules go down a surface from one start, each at the best of some learning rates.
+
+    A page to play with, which needs no network, or a picture or film, by the ending of --out.
+    """
+    from slalom.paths import page, picture
     from slalom.paths.scene import scene
 
     shown = scene(surface, rules.split(","), start=start, steps=steps, knobs=knob or ())
-    print(write(shown, out or Path(f"{surface}.png")))
+    path = out or Path(f"{surface}.html")
+    print((page if path.suffix.lower() == ".html" else picture).write(shown, path))

@@ -44,7 +44,8 @@ def write(scene: Scene, path: Path) -> Path:
     """
     kind = path.suffix.lower()
     if kind not in FORMATS:
-        raise InputError(f"{path} ends in no format that is drawn; end it in {', '.join(FORMATS)}")
+        endings = ", ".join((".html", *FORMATS))
+        raise InputError(f"{path} ends in no format that is drawn; end it in {endings}")
     try:
         from matplotlib import animation, rc_context
     except ImportError:

@@ -102,6 +102,27 @@ class Surface:
 
         return mean
 
+    def javascript(self) -> dict[str, str]:
+        """Name -> a function in JavaScript of ``(x, y, knobs, sample)``.
+
+        They are ``loss`` and ``grad``, over all samples, and ``one``, the gradient of one sample:
+        ``null`` where there are none.
+        """
+        known = {_symbol(n): Symbol(f"k.{n}") for n in self.knobs}
+        known |= {column: Symbol(f"s[{i}]") for i, column in enumerate(self.columns)}
+
+        def written(expression: Expr) -> str:
+            return str(sympy.jscode(expression.subs(list(known.items()))))
+
+        def pair(expressions: Sequence[Expr]) -> str:
+            return f"(x, y, k, s) => [{', '.join(map(written, expressions))}]"
+
+        return {
+            "loss": f"(x, y, k) => {written(self.mean)}",
+            "grad": pair(_gradient(self.mean)),
+            "one": pair(_gradient(self.loss)) if self.samples else "null",
+        }
+
 
 def _symbol(name: str) -> Symbol:
     return Symbol(name, positive=True)

@@ -1,0 +1,60 @@
+// A mover's way down a surface, as slalom/paths/descent.py has it.
+
+// {points, losses, updates, diverged}: updates[i] led to points[i + 1] and has, of x and of y,
+// its way (which of the rule's formulas served), inputs, lines and states after it.
+function descend(surface, scene, mover) {
+  const rule = RULES[mover.rule];
+  const hypers = {...rule.fixed, ...rule.hypers, ...mover.hypers};
+  const states = startOf(rule, hypers);
+  let held = [{...states}, {...states}];
+  let at = scene.start;
+  const points = [at], updates = [];
+  let diverged = null;
+  for (let step = 1; step <= scene.steps; step++) {
+    const grads = slope(surface, scene, mover, at, step);
+    const both = [0, 1].map((i) =>
+      update(rule, {...hypers, ...held[i], param: at[i], grad: grads[i], step, first: step === 1}));
+    const next = both.map((one) => one.param);
+    if (!next.every((p) => Math.abs(p) <= scene.far)) {
+      diverged = step;
+      break;
+    }
+    updates.push(both);
+    held = both.map((one) => one.held);
+    at = next;
+    points.push(at);
+  }
+  const losses = points.map(([x, y]) => surface.loss(x, y, scene.knobs));
+  return {points, losses, updates, diverged, states};
+}
+
+function startOf(rule, hypers) {
+  const begin = (name) => {
+    const init = rule.init[name] ?? 0;
+    return typeof init === "string" ? hypers[init] : init;
+  };
+  return Object.fromEntries(rule.states.map((name) => [name, begin(name)]));
+}
+
+function update(rule, inputs) {
+  for (let way = 0; way < rule.ways.length; way++) {
+    const result = rule.ways[way](inputs);
+    if (result === null) continue;
+    const held = Object.fromEntries(rule.states.map((n) => [n, result[n] ?? inputs[n]]));
+    return {param: result.param, held, way, inputs, lines: result.lines};
+  }
+  throw Error("no formula of the rule serves");
+}
+
+function slope(surface, scene, mover, [x, y], step) {
+  const n = surface.samples.length;
+  if (mover.batch === null || mover.batch >= n) return surface.grad(x, y, scene.knobs);
+  let a = 0, b = 0;
+  for (let i = 0; i < mover.batch; i++) {
+    const seen = surface.order[((step - 1) * mover.batch + i) % surface.order.length];
+    const [u, v] = surface.one(x, y, scene.knobs, surface.samples[seen]);
+    a += u;
+    b += v;
+  }
+  return [a / mover.batch, b / mover.batch];
+}

@@ -1,0 +1,116 @@
+"""The page of the paths: one HTML file that computes every path itself and needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from slalom.errors import InputError
+from slalom.ir.formula import input_name
+from slalom.ir.javascript import javascript
+from slalom.paths.descent import FAR, descend
+from slalom.paths.picture import COLOURS, SHADES
+from slalom.paths.scene import Mover, Scene
+from slalom.paths.sliders import controls
+from slalom.paths.surface import Surface
+from slalom.rules import Rule
+from slalom.train.atomic import whole
+
+SCRIPTS = ("descent", "numbers", "drawing", "card", "app")
+"""The page's own script, in the order in which its files build on one another."""
+
+DARK = (
+    "#6cb8ff", "#ff9d5c", "#4fd1a5", "#f28ad0", "#e0b84f", "#b7a3ff", "#c3ccd6", "#ff8f8f",
+)  # fmt: skip
+"""Where the screen is dark, for the movers as :data:`slalom.paths.picture.COLOURS`."""
+
+DARK_SHADES = ("#14181d", "#33404d")
+"""Where the screen is dark, of the lowest and of the highest parts of a surface."""
+
+
+def write(scene: Scene, path: Path) -> Path:
+    """Write the page of a scene, whole or not at all; returns the path.
+
+    Raises :class:`InputError` if nothing can be written there.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"the page {path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"the page {path} cannot be written: it is a folder")
+    content = page(scene).encode()
+    try:
+        with whole(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(f"the page {path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def page(scene: Scene) -> str:
+    """The page as HTML."""
+    return Template(_asset("page.html")).substitute(
+        title=html.escape(scene.surface.title),
+        says=html.escape(scene.surface.says),
+        style=_asset("page.css"),
+        data=data(scene),
+        script="\n".join(_asset(f"{name}.js") for name in SCRIPTS),
+    )
+
+
+def data(scene: Scene) -> str:
+    """What the page's script is given, as JavaScript: the rules, the surface and the scene."""
+    movers = [descend(scene, mover).mover for mover in scene.movers]
+    rules = {mover.rule.name: mover.rule for mover in movers}
+    parts = {
+        "RULES": _object({name: _rule(rule) for name, rule in rules.items()}),
+        "SURFACE": _surface(scene.surface),
+        "SCENE": _json({
+            "start": scene.begin, "steps": scene.end, "knobs": scene.turned,
+            "movers": [_mover(mover) for mover in movers], "far": FAR,
+        }),
+        "LOOKS": _json({
+            "light": {"colours": COLOURS, "shades": SHADES},
+            "dark": {"colours": DARK, "shades": DARK_SHADES},
+        }),
+    }  # fmt: skip
+    return "\n".join(f"const {name} = {value};" for name, value in parts.items())
+
+
+def _rule(rule: Rule) -> str:
+    fixed = {n: d for n, d in rule.hypers.items() if d is None or n == "maximize"}
+    more = {"controls": controls(rule), "fixed": fixed}
+    return f"Object.assign({javascript(rule, fixed)}, {_json(more)})"
+
+
+def _surface(surface: Surface) -> str:
+    about = {
+        "view": surface.view, "minima": surface.minima, "samples": surface.samples,
+        "order": surface.order, "knobs": {n: vars(knob) for n, knob in surface.knobs.items()},
+    }  # fmt: skip
+    written = {name: _json(value) for name, value in about.items()}
+    return _object({**written, **surface.javascript()})
+
+
+def _mover(mover: Mover) -> dict[str, Any]:
+    hypers: dict[str, Any] = {}
+    for name, value in mover.hypers.items():
+        many = value if isinstance(value, tuple) else None
+        one = {name: value} if many is None else {f"{name}[{i}]": v for i, v in enumerate(many)}
+        hypers |= {input_name(n): v for n, v in one.items()}
+    return {"label": mover.label, "rule": mover.rule.name, "hypers": hypers, "batch": mover.batch}
+
+
+def _asset(name: str) -> str:
+    return resources.files("slalom.paths").joinpath("assets", name).read_text("utf-8")
+
+
+def _object(fields: dict[str, str]) -> str:
+    return "{\n" + ",\n".join(f"{json.dumps(n)}: {v}" for n, v in fields.items()) + "\n}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")

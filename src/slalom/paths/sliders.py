@@ -1,0 +1,60 @@
+"""How each hyper-parameter is turned in the page: over which values, and on which scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slalom.ir.formula import input_name
+from slalom.rules import REQUIRED, Rule
+from slalom.rules.bounds import Choice, Interval
+
+RANGES = {
+    "lr": (1e-5, 10.0), "eps": (1e-16, 1.0), "weight_decay": (1e-5, 1.0), "lr_decay": (1e-4, 10.0),
+    "initial_accumulator_value": (1e-4, 100.0), "warmup_steps": (1.0, 300.0), "t0": (1.0, 1e6),
+    "etas": (1.01, 10.0),
+}  # fmt: skip
+"""Ends of some; those of others are a thousandth and a thousand times the default."""
+
+SHARES = ("momentum", "dampening", "alpha")
+"""These weigh the past where their default is below 1, though they are bounded from below alone."""
+
+
+def controls(rule: Rule) -> dict[str, dict[str, Any]]:
+    """Input -> its control, of every hyper-parameter but ``maximize`` and those without a default.
+
+    A control is ``{kind: "check"}``, ``{kind: "words", words}``, ``{kind: "share", zero}``, for
+    numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero}``, where
+    ``zero`` says that 0 is a value too.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, default in rule.hypers.items():
+        if name == "maximize" or default is None:
+            continue
+        if isinstance(default, tuple):
+            for i, one in enumerate(default):
+                found[input_name(f"{name}[{i}]")] = _control(rule, name, one, i)
+        else:
+            found[name] = _control(rule, name, default, None)
+    return found
+
+
+def _control(rule: Rule, name: str, default: Any, i: int | None) -> dict[str, Any]:
+    bound = rule.bound(name, i)
+    if isinstance(default, bool):
+        return {"kind": "check"}
+    if isinstance(bound, Choice):
+        return {"kind": "words", "words": bound.words}
+    if _is_share(name, default, bound):
+        return {"kind": "share", "zero": bound is None or 0 in bound}
+    usual = 1.0 if default is REQUIRED or not default else float(default)
+    low, high = RANGES.get(name, (usual / 1000, usual * 1000))
+    if bound is not None:
+        low, high = max(low, bound.low or low), min(high, bound.high)
+    zero = bound is None or 0 in bound
+    return {"kind": "log", "low": low, "high": high, "zero": zero and name not in ("lr", "eps")}
+
+
+def _is_share(name: str, default: Any, bound: Interval | None) -> bool:
+    if bound is not None and (bound.low, bound.high) == (0, 1):
+        return True
+    return name in SHARES and default is not REQUIRED and default < 1

@@ -1,0 +1,251 @@
+"""The page of the paths: its way down against Python's, and in a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib import resources
+from itertools import chain
+
+import numpy as np
+import pytest
+
+import browser
+import node
+from slalom.cli.moving import paths
+from slalom.errors import InputError
+from slalom.ir.formula import input_name
+from slalom.paths import page as pages
+from slalom.paths.descent import descend
+from slalom.paths.picture import COLOURS, SHADES
+from slalom.paths.scene import Mover, Scene, movers, scene
+from slalom.paths.sliders import controls
+from slalom.paths.surfaces import NAMES, surface
+from slalom.rules import REQUIRED, RULES
+from slalom.rules.bounds import Choice
+
+
+def computing(scene: Scene) -> str:
+    """The part of the page's script that computes, and what it is given."""
+    folder = resources.files("slalom.paths").joinpath("assets")
+    parts = [folder.joinpath(f"{name}.js").read_text() for name in ("descent", "numbers")]
+    return "\n".join([pages.data(scene), *parts])
+
+
+@contextlib.contextmanager
+def asking(scene: Scene, ask: str, folder):
+    asked = node.Node(f"{computing(scene)}\nfunction ask(q) {{ {ask} }}", folder)
+    with contextlib.closing(asked):
+        yield asked
+
+
+ALL = """
+return SCENE.movers.map((mover) => {
+  const {points, losses, diverged} = descend(SURFACE, SCENE, mover);
+  return {points, losses, diverged};
+});
+"""
+
+
+def compare(on: Scene, folder) -> None:
+    with asking(on, ALL, folder) as page:
+        for mover, there in zip(on.movers, page.ask(None), strict=True):
+            here = descend(on, mover)
+            assert there["diverged"] == here.diverged
+            assert np.allclose(there["points"], here.points, rtol=1e-7, atol=1e-9), mover.label
+            assert np.allclose(there["losses"], here.losses, rtol=1e-6, atol=1e-9), mover.label
+
+
+@node.needed
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_goes_down_every_surface_as_python_does(name, tmp_path):
+    knobs = {n: (knob.low * knob.high) ** 0.5 for n, knob in surface(name).knobs.items()}
+    named = [*movers(["BGD", "SGD", "Adam"]), Mover("two at once", RULES["momentum"], {}, 2)]
+    given = [Mover(m.label, m.rule, {**m.hypers, "lr": 0.01}, m.batch) for m in named]
+    compare(Scene(name, given, steps=40, knobs=knobs), tmp_path)
+
+
+@node.needed
+def test_the_page_moves_every_rule_as_python_does(tmp_path):
+    given = [Mover(name, rule, {"lr": 0.1}) for name, rule in RULES.items()]
+    compare(Scene("beale", given, start=(1.5, 1.0), steps=30), tmp_path)
+
+
+@node.needed
+def test_what_diverges_ends_in_the_same_step(tmp_path):
+    compare(Scene("rosenbrock", [Mover("SGD", RULES["sgd"], {"lr": 1.0})]), tmp_path)
+
+
+@node.needed
+def test_the_numbers_of_a_formula(tmp_path):
+    on = Scene("ravine", [Mover("Adam", RULES["adam"], {"lr": 0.5})], steps=3)
+    ask = "return workings(RULES.adam, descend(SURFACE, SCENE, SCENE.movers[0]).updates[q][1])"
+    with asking(on, ask, tmp_path) as page:
+        told = page.ask(1)
+    points = descend(on, on.movers[0]).points
+    grads = 0.8 * points[:, 1]
+    average = 0.1 * grads[0]
+    assert told[0][:2] == ["exp_avg'", "beta1·exp_avg + (1 - beta1)·grad"]
+    assert told[0][2] == f"0.9·{average:.4g} + (1 - 0.9)·{grads[1]:.4g}"
+    assert float(told[0][3]) == pytest.approx(0.9 * average + 0.1 * grads[1], rel=1e-3)
+    assert told[1][2] == f"{told[0][3]} / (1 - 0.9^2)"
+    assert told[-1][0] == "param'"
+    assert float(told[-1][3]) == pytest.approx(points[2, 1], rel=1e-3)
+
+
+def bounds():
+    """(rule, input, control, bound, default) of every control."""
+    for rule in RULES.values():
+        found = controls(rule)
+        for name, default in rule.hypers.items():
+            parts = enumerate(default) if isinstance(default, tuple) else [(None, default)]
+            for i, one in parts:
+                called = name if i is None else input_name(f"{name}[{i}]")
+                if called in found:
+                    yield rule, called, found[called], rule.bound(name, i), one
+
+
+@node.needed
+def test_no_slider_reaches_what_the_rule_refuses(tmp_path):
+    cases = [
+        (rule.name, name, control, bound, default) for rule, name, control, bound, default
+        in bounds() if control["kind"] in ("log", "share")
+    ]  # fmt: skip
+    assert {name for _, name, *_ in cases} >= {"lr", "beta1", "eps", "momentum"}
+    ask = """
+    const values = [0, 0.005, 0.5, 0.995, 1].map((at) => valueAt(q.control, at));
+    return [values, q.default === null ? null : valueAt(q.control, placeOf(q.control, q.default))];
+    """
+    with asking(Scene("ravine", movers(["SGD"]), steps=2), ask, tmp_path) as page:
+        for rule, name, control, bound, default in cases:
+            given = None if default is REQUIRED else default
+            values, again = page.ask({"control": control, "default": given})
+            assert bound is None or all(v in bound for v in values), (rule, name, values)
+            assert values == sorted(set(values)), (rule, name, values)
+            if given is not None:
+                assert again == pytest.approx(given, rel=0.05, abs=1e-6), (rule, name)
+
+
+def test_every_hyper_parameter_has_its_control():
+    kinds = {(type(default) is bool, isinstance(bound, Choice), control["kind"])
+             for _, _, control, bound, default in bounds()}  # fmt: skip
+    assert {kind for boolean, _, kind in kinds if boolean} == {"check"}
+    assert {kind for boolean, choice, kind in kinds if not boolean and not choice} == {
+        "log", "share",
+    }  # fmt: skip
+    for rule in RULES.values():
+        missing = {n for n, d in rule.hypers.items() if d is None} | {"maximize"}
+        flat = set(chain.from_iterable(
+            [input_name(f"{n}[{i}]") for i in range(len(d))] if isinstance(d, tuple) else [n]
+            for n, d in rule.hypers.items() if n not in missing
+        ))  # fmt: skip
+        assert set(controls(rule)) == flat
+
+
+def test_paths_stand_out_from_their_ground():
+    for colours, shades in ((COLOURS, SHADES), (pages.DARK, pages.DARK_SHADES)):
+        assert len(set(colours)) == 8
+        for colour in colours:
+            assert min(browser.contrast(colour, shade) for shade in shades) >= 3, colour
+
+
+# in a browser
+
+
+@pytest.fixture
+def shown(tmp_path):
+    on = scene("ravine", ["sgd", "momentum", "adam"], steps=40)
+    return pages.write(on, tmp_path / "page.html")
+
+
+USE = """
+const wait = (ms) => new Promise((r) => setTimeout(r, ms));
+const press = (id, key) => find(id).dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+const pixels = () => canvas.getContext('2d').getImageData(0, 0, 480, 360).data.join();
+const ends = () => descents.map((d) => d.points[d.points.length - 1][0]);
+const told = {};
+told.paths = map.querySelectorAll('polyline').length;
+told.shades = new Set(pixels().match(/\\d+,\\d+,\\d+,255/g)).size;
+find('again').click(); find('step').click(); find('step').click(); find('back').click();
+told.stepped = time;
+told.ahead = map.querySelectorAll('polyline')[1].getAttribute('points').split(' ').length;
+find('play').click(); told.playing = find('play').textContent;
+await wait(1000); find('play').click(); const at = time; await wait(400);
+told.played = [at, time];
+const before = ends();
+press('start', 'ArrowRight'); told.moved = scene.start[0];
+told.all = ends().every((end, i) => end !== before[i]);
+const own = ends(), lr = find('lr0');
+lr.value = 0.5; lr.dispatchEvent(new Event('input'));
+told.lr = scene.movers[0].hypers.lr; told.one = ends().map((end, i) => end !== own[i]);
+cards[0].root.querySelector('button').click();
+told.again = ends()[0] === own[0] && find('lr0').value !== '0.5';
+const ground = pixels(), condition = find('of-condition');
+condition.value = 1; condition.dispatchEvent(new Event('input'));
+told.ground = pixels() !== ground && scene.knobs.condition === 1000;
+find('show0').click(); told.hidden = map.querySelectorAll('polyline').length;
+map.dispatchEvent(new MouseEvent('click', {clientX: map.getBoundingClientRect().left, clientY: map.getBoundingClientRect().top}));
+told.start = scene.start;
+const box = map.getBoundingClientRect();
+begin.setPointerCapture = () => {}; begin.hasPointerCapture = () => true;
+begin.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2}));
+told.dragged = scene.start.map(Math.round);
+told.formula = cards[0].lines.textContent; told.held = cards[0].held.textContent;
+tell(told);
+"""  # noqa: E501
+
+
+@browser.needed
+def test_everything_that_can_be_turned_is_computed_at_once(shown, tmp_path):
+    told = browser.asked(shown, tmp_path, USE)
+    assert told["paths"] == 6
+    assert told["shades"] == 18
+    assert told["stepped"] == 1
+    assert told["ahead"] == 2
+    assert told["playing"] == "Pause"
+    assert 1 < told["played"][0] == told["played"][1] < 40
+    assert told["moved"] == pytest.approx(-3.3)
+    assert told["all"]
+    assert told["lr"] == pytest.approx(0.01)
+    assert told["one"] == [True, False, False]
+    assert told["again"]
+    assert told["ground"]
+    assert told["hidden"] == 4
+    assert told["start"] == [-4, 3]
+    assert told["dragged"] == [0, 0]
+    assert "param' = param - lr·grad" in told["formula"]
+    assert "momentum_buffer" in told["held"]
+
+
+@browser.needed
+def test_nothing_is_said_on_the_console(shown, tmp_path):
+    """Nor asked of a network: the page's own policy forbids it, and would say so there."""
+    assert "Content-Security-Policy\" content=\"default-src 'none'" in shown.read_text()
+    done = browser.chromium(tmp_path, shown.as_uri(), "--dump-dom")
+    assert done.stdout.count("<details") == 3
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+@browser.needed
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_axe_finds_nothing_on_the_paths(dark, shown, tmp_path):
+    """Nor does anything scroll sideways, on a large screen and on a telephone's."""
+    found = browser.faults(shown, tmp_path, dark=dark, drawn=("polyline", 12))
+    assert found == []
+
+
+def test_the_command_writes_the_page_unless_told_otherwise(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths("saddle", rules="sgd", start=None, steps=5, knob=None, out=None)
+    assert capsys.readouterr().out.strip() == "saddle.html"
+    assert [f.name for f in tmp_path.iterdir()] == ["saddle.html"]
+    assert "<title>How the methods move: Saddle</title>" in (tmp_path / "saddle.html").read_text()
+
+
+def test_where_no_page_can_be_written_a_sentence(tmp_path):
+    on = scene("ravine", ["sgd"], steps=2)
+    with pytest.raises(InputError, match="there is no folder"):
+        pages.write(on, tmp_path / "none" / "a.html")
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(InputError, match="it is a folder"):
+        pages.write(on, tmp_path / "a.html")
+    assert [f.name for f in tmp_path.iterdir()] == ["a.html"]
