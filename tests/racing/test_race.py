@@ -414,7 +414,7 @@ def test_a_full_race_runs_all_on_all_seeds(tmp_path):
     assert {len(own) for own in result.finals.values()} == {4}
     for own in result.finals.values():
         assert all(r.arrived or r.ended or r.work >= 60 for r in own.values())
-    assert "finals: the share of seeds" in result.report().read_text()
+    assert "Performance profile: how often each is there" in result.report().read_text()
     assert result.meta["again"].endswith("full=True)  # with your own task")
 
 
