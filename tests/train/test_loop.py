@@ -107,3 +107,34 @@ def test_what_is_no_number_is_refused():
         made(lambda t, m: {"accuracy": 1.0}).check()
     with pytest.raises(InputError, match="asks for no optimizer before it yields"):
         slalom.trial(every=1, max_steps=9, higher_is_better=True)(never).make_model(0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda m: m.parameters(),
+        lambda m: m.named_parameters(),
+        lambda m: [{"params": m.parameters()}],
+        lambda m: [{"params": m.weight}, {"params": iter([m.bias])}],
+        lambda m: [{"params": m.named_parameters()}],
+    ],
+    ids=["iterator", "named", "group", "groups", "named group"],
+)
+def test_parameters_come_in_every_form_that_torch_takes(given):
+    @slalom.trial(every=1, max_steps=5, higher_is_better=False)
+    def train(trial):
+        model = nn.Linear(2, 1)
+        optimizer = trial.optimizer(given(model))
+        while True:
+            optimizer.zero_grad()
+            model(torch.ones(4, 2)).square().mean().backward()
+            optimizer.step()
+            yield model(torch.ones(4, 2)).square().mean().item()
+
+    run = loops.LoopRun(train, SGD, 0)
+    run.advance(1)
+    first = run.evaluate().metric
+    run.advance(3)
+    assert run.evaluate().metric < first
+    assert [p.numel() for p in run.model] == [2, 1]
+    assert [p.numel() for p in train.make_model(0)] == [2, 1]

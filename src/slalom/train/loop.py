@@ -36,9 +36,9 @@ class Trial:
         """The optimizer that is raced, for parameters or groups of them; to be asked for once."""
         if self.parameters:
             raise InputError("the loop asks for a second optimizer; a race tries one at a time")
-        given = list(params)
-        parts = [g["params"] if isinstance(g, Mapping) else [g] for g in given]
-        self.parameters = [p for part in parts for p in ([part] if _single(part) else list(part))]
+        given = [_group(g) if isinstance(g, Mapping) else g for g in params]
+        parts = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
+        self.parameters = [p[1] if isinstance(p, tuple) else p for p in parts]  # (name, parameter)
         if not self.parameters:
             raise InputError("the loop asks for an optimizer of no parameters")
         made = self._make(given)
@@ -49,8 +49,10 @@ class Trial:
         self.steps += 1
 
 
-def _single(part: Any) -> bool:
-    return isinstance(part, Tensor)
+def _group(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A group whose parameters can be gone through more than once."""
+    params = given["params"]
+    return {**given, "params": [params] if isinstance(params, Tensor) else list(params)}
 
 
 Written = Callable[[Trial], Iterator[Any]]
