@@ -18,13 +18,13 @@ from slalom.racing.race import Race, Watch, hired
 from slalom.racing.recorded import opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
-from slalom.report import export, notebook, page
+from slalom.report import notebook, page
 from slalom.report.live import Live
 from slalom.report.logs import Log
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import load
-from slalom.train import Task
+from slalom.train import Task, atomic
 from slalom.train.loop import Loop
 
 
@@ -55,7 +55,8 @@ class RaceResult(Result):
         if nothing can be written there.
         """
         target = Path(path) if path else self.path / "report.html"
-        return export.write(page.page(self).encode(), target)
+        atomic.refuse_no_file(target)
+        return atomic.write(page.page(self).encode(), target)
 
 
 def race(

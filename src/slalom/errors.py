@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from slalom.plain import plain
 
 
@@ -14,3 +17,10 @@ class InputError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(plain(message))
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """``; did you mean NAME?`` of the known name nearest to the given one, "" if none is near."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""

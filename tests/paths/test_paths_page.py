@@ -246,6 +246,6 @@ def test_where_no_page_can_be_written_a_sentence(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
         pages.write(on, tmp_path / "none" / "a.html")
     (tmp_path / "a.html").mkdir()
-    with pytest.raises(InputError, match="it is a folder"):
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
         pages.write(on, tmp_path / "a.html")
     assert [f.name for f in tmp_path.iterdir()] == ["a.html"]

@@ -38,3 +38,8 @@ def _calls_for(call: Callable[[], object], turn: float) -> int:
     call()
     once = time.perf_counter() - start
     return max(1, min(200, round(turn / max(once, 1e-7))))
+
+
+def readable(seconds: float) -> str:
+    """A time in ms, or in us where it is shorter than one."""
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"

@@ -9,20 +9,20 @@ step, and one that updates as many parameters in one flat tensor, which bounds t
 from __future__ import annotations
 
 import importlib
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slalom import optim
+from slalom.bench.clock import readable
 from slalom.bench.loop_models import MODELS, Made, described
+from slalom.racing.machine import processor
 
 Update = Callable[[], object]
 """Update the parameters by their gradients, and drop these."""
@@ -161,8 +161,8 @@ def shortfalls(model: str, tensors: int, times: Mapping[str, Timing]) -> list[st
     bound = 1.25 * flat.update + 5e-6 + 0.05e-6 * tensors
     if ours.update > bound:
         missed.append(
-            f"the update takes {_us(ours.update)}, and the bar is {_us(bound)}: 1.25 times one "
-            f"flat tensor's {_us(flat.update)}, 5 us, and 0.05 us a tensor"
+            f"the update takes {readable(ours.update)}, and the bar is {readable(bound)}: "
+            f"1.25 times one flat tensor's {readable(flat.update)}, 5 us, and 0.05 us a tensor"
         )
     if over_fused and (gain := fused.update / ours.update) < over_fused:
         missed.append(f"the update is {gain:.2f} times as fast as fused, below {over_fused}")
@@ -173,7 +173,7 @@ def shortfalls(model: str, tensors: int, times: Mapping[str, Timing]) -> list[st
 
 def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -> None:
     """Print whole steps and updates of Adam on each model, or on one."""
-    print(f"{_processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam, "
+    print(f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam, "
           f"median of {rounds} interleaved turns")  # fmt: skip
     missed: list[str] = []
     for name in MODELS if model is None else [model]:
@@ -184,8 +184,9 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
         times = timed(contenders(MODELS[name], compiled), rounds)
         ours = times["slalom"]
         for who, t in times.items():
-            print(f"  {who:20}{_us(t.whole):>14}{t.whole / ours.whole:>13.2f}x"
-                  f"{_us(t.update):>14}{t.update / ours.update:>13.2f}x", flush=True)  # fmt: skip
+            whole, update = t.whole / ours.whole, t.update / ours.update
+            print(f"  {who:20}{readable(t.whole):>14}{whole:>13.2f}x"
+                  f"{readable(t.update):>14}{update:>13.2f}x", flush=True)  # fmt: skip
         default, none = times["torch default"].whole, times["no update"].whole
         print(
             f"  without any update the loop is {default / none:.2f} times as fast as with torch's "
@@ -194,19 +195,6 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
         tensors = sum(1 for _ in example.parameters())
         missed += [f"{name}: {m}" for m in shortfalls(name, tensors, times)]
     print(f"\nbelow the bar: {len(missed) or 'nothing'}", *missed, sep="\n  ")
-
-
-def _us(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line)
-    return next(names, platform.machine())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slalom.tasks import digits
+from slalom.tasks import digits_cnn as cnn
+
 Made = tuple[nn.Module, Callable[[nn.Module], Tensor]]
 """A model, and a function from a model of its kind to the loss of the batch."""
 
@@ -20,18 +23,13 @@ def small_net() -> Made:
 
 
 def digits_mlp() -> Made:
-    """64-128-10, batches of 64: the race's first task."""
-    return _classified(_mlp(64, 128, 10), torch.randn(64, 64), 10)
+    """The network of the task digits, batches of 64."""
+    return _classified(digits.model(), torch.randn(64, 64), 10)
 
 
 def digits_cnn() -> Made:
-    """Two convolutions on 8x8, batches of 64."""
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 4 * 4, 10),
-    )  # fmt: skip
-    return _classified(model, torch.randn(64, 1, 8, 8), 10)
+    """The network of the task digits-cnn, batches of 64."""
+    return _classified(cnn.model(), torch.randn(64, 64), 10)
 
 
 class _Block(nn.Module):

@@ -21,7 +21,7 @@ import torch
 
 from slalom import optim
 from slalom.backends import using
-from slalom.bench.clock import interleaved
+from slalom.bench.clock import interleaved, readable
 from slalom.ir.program import trace
 
 Shapes = list[tuple[int, ...]]
@@ -210,7 +210,8 @@ def main(
             row = "".join(f"{'-' if g is None else f'{g:.1f}x':>10}" for g in gains)
             share = f"{result.bandwidth:9.0%}" if shape == LARGE else ""
             print(
-                f"  {result.rule:28}{_time(result.seconds['slalom']):>12}{row}{share}", flush=True
+                f"  {result.rule:28}{readable(result.seconds['slalom']):>12}{row}{share}",
+                flush=True,
             )
     if backend is None:
         _tell_host_cost(only, rounds)
@@ -227,10 +228,6 @@ def _tell_host_cost(only: str | None, rounds: int) -> None:
     names = dict.fromkeys(name for name, _ in rules() if only in (None, name))
     for name, cold, warm in first_steps(list(names)):
         print(f"  {name:28}{cold * 1e3:9.0f} ms{warm * 1e3:9.1f} ms")
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def report(
     from slalom.api import RaceResult
     from slalom.errors import InputError
     from slalom.report import export
+    from slalom.train import atomic
 
     forms = {"--json": as_json, "--csv": as_csv, "--svg": as_svg, "--png": as_png}
     asked = [name for name, on in forms.items() if on]
@@ -76,7 +77,7 @@ def report(
         if out is None:
             print(text, end="")
         else:
-            print(export.write(text.encode(), out))
+            print(atomic.write(text.encode(), out))
     else:
         print(result.report(out))
 

@@ -86,7 +86,7 @@ def _descend(scene: Scene, mover: Mover) -> Descent:
         begin if n in rule.numbers else torch.full_like(param, begin) for n, begin in begins.items()
     ]
     points, diverged = [scene.begin], None
-    for step in range(1, scene.end // scene.cost(mover) + 1):
+    for step in range(1, scene.end + 1):
         grad = _finite(slope, *points[-1], step)
         clock: dict[str, Any] = {"step": step} if rule.takes_step else {}
         clock |= {"first": step == 1} if rule.takes_first else {}

@@ -9,7 +9,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from slalom.errors import InputError
 from slalom.ir.formula import input_name
 from slalom.ir.javascript import javascript
 from slalom.paths.descent import FAR, descend
@@ -18,7 +17,7 @@ from slalom.paths.scene import Mover, Scene
 from slalom.paths.sliders import controls
 from slalom.paths.surface import Surface
 from slalom.rules import Rule
-from slalom.train.atomic import whole
+from slalom.train import atomic
 
 SCRIPTS = ("descent", "numbers", "drawing", "card", "app")
 """The page's own script, in the order in which its files build on one another."""
@@ -37,17 +36,8 @@ def write(scene: Scene, path: Path) -> Path:
 
     Raises :class:`InputError` if nothing can be written there.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"the page {path} cannot be written: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"the page {path} cannot be written: it is a folder")
-    content = page(scene).encode()
-    try:
-        with whole(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise InputError(f"the page {path} cannot be written: {error.strerror}") from error
-    return path
+    atomic.refuse_no_file(path)
+    return atomic.write(page(scene).encode(), path)
 
 
 def page(scene: Scene) -> str:

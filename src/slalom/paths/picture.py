@@ -12,7 +12,7 @@ import numpy as np
 from slalom.errors import InputError
 from slalom.paths.descent import Descent, descend
 from slalom.paths.scene import Scene
-from slalom.train.atomic import whole
+from slalom.train import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +54,7 @@ def write(scene: Scene, path: Path) -> Path:
         ) from None
     if kind == ".mp4" and not animation.FFMpegWriter.isAvailable():
         raise InputError("an MP4 needs ffmpeg, which is not installed; a GIF needs nothing more")
-    if not path.parent.is_dir():
-        raise InputError(f"the picture {path} cannot be written: there is no folder {path.parent}")
+    atomic.refuse_no_file(path)
     with tempfile.TemporaryDirectory() as folder, rc_context({"svg.hashsalt": "slalom"}):
         made = Path(folder) / f"picture{kind}"
         drawn = Drawing(scene)
@@ -67,12 +66,7 @@ def write(scene: Scene, path: Path) -> Path:
             ends = np.unique(np.linspace(0, scene.end, FRAMES).astype(int))
             film = animation.FuncAnimation(drawn.figure, drawn.show, frames=[int(e) for e in ends])
             film.save(made, writer=writer(fps=PER_SECOND), dpi=100)
-        try:
-            with whole(path) as file:
-                file.write(made.read_bytes())
-        except OSError as error:
-            raise InputError(f"the picture {path} cannot be written: {error.strerror}") from error
-    return path
+        return atomic.write(made.read_bytes(), path)
 
 
 class Drawing:
@@ -104,17 +98,16 @@ class Drawing:
         loss.legend(frameon=False, fontsize=9)
         self.show(scene.end)
 
-    def show(self, time: int) -> Sequence[Any]:
-        """Draw the paths up to this time, counted as the scene does."""
+    def show(self, step: int) -> Sequence[Any]:
+        """Draw the paths up to this step."""
         for d, path, head, curve in zip(
             self.descents, self._paths, self._heads, self._curves, strict=True
         ):
-            cost = self.scene.cost(d.mover)
-            points = d.points[: time // cost + 1]
+            points = d.points[: step + 1]
             path.set_data(points[:, 0], points[:, 1])
             head.set_data(points[-1:, 0], points[-1:, 1])
             above = d.losses[: len(points)] - self.scene.lowest
-            curve.set_data(np.arange(len(points)) * cost, np.maximum(above, LOWEST_SHOWN))
+            curve.set_data(np.arange(len(points)), np.maximum(above, LOWEST_SHOWN))
         return (*self._paths, *self._heads, *self._curves)
 
 
@@ -152,8 +145,6 @@ def _axes_of_loss(axes: Axes, scene: Scene, descents: Sequence[Descent]) -> None
     above = np.concatenate([d.losses for d in descents]) - scene.lowest
     first = float(descents[0].losses[0] - scene.lowest)
     low, high = max(float(above.min()), LOWEST_SHOWN), min(float(above.max()), 1e3 * first)
-    axes.set(
-        yscale="log", xlim=(0, scene.end), ylim=(low / 2, max(high, low) * 2), xlabel=scene.clock
-    )
+    axes.set(yscale="log", xlim=(0, scene.end), ylim=(low / 2, max(high, low) * 2), xlabel="steps")
     axes.set_title("Loss above the lowest", loc="left")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,14 +1,13 @@
-"""What is shown together: a surface, the rules that go down it, and how time is counted."""
+"""What is shown together: a surface, and the rules that go down it."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.paths.surface import Surface
 from slalom.paths.surfaces import surface
 from slalom.rules import RULES, Rule
@@ -48,9 +47,8 @@ class Scene:
         name: of the surface.
         movers: who moves.
         start: where from; the surface's own by default.
-        steps: how many updates, or samples where these are the clock; the surface's own by default.
+        steps: how many updates; the surface's own by default.
         knobs: those of the surface that are not as usual.
-        clock: what time is counted in: updates, or samples seen.
     """
 
     name: str
@@ -58,7 +56,6 @@ class Scene:
     start: tuple[float, float] | None = None
     steps: int | None = None
     knobs: Mapping[str, float] = field(default_factory=dict)
-    clock: Literal["steps", "samples"] = "steps"
 
     @cached_property
     def surface(self) -> Surface:
@@ -72,7 +69,7 @@ class Scene:
 
     @property
     def end(self) -> int:
-        """Updates, or samples, until the end."""
+        """Updates until the end."""
         return self.steps or self.surface.steps
 
     @property
@@ -85,11 +82,6 @@ class Scene:
         """The lowest loss of the surface."""
         height = self.surface.height(self.turned)
         return min(float(height(*point)) for point in self.surface.minima)
-
-    def cost(self, mover: Mover) -> int:
-        """What an update of this mover costs on the scene's clock."""
-        n = len(self.surface.samples)
-        return 1 if self.clock == "steps" or not n else min(mover.batch or n, n)
 
 
 def known() -> dict[str, tuple[str, Rule, dict[str, Any]]]:
@@ -166,9 +158,8 @@ def movers(names: Sequence[str]) -> list[Mover]:
     for name in names:
         called = name.strip()
         if called.lower() not in every:
-            near = difflib.get_close_matches(called.lower(), every, 1)
-            hint = f"did you mean {every[near[0]][0]}?" if near else "`slalom rules` lists them"
-            raise InputError(f"there is no rule {called!r}; {hint}")
+            hint = did_you_mean(called, (label for label, *_ in every.values()))
+            raise InputError(f"there is no rule {called!r}{hint or '; `slalom rules` lists them'}")
         label, rule, fixed = every[called.lower()]
         hypers = {n: v for n, v in fixed.items() if n != "batch_size"}
         batch = None if fixed.get("batch_size") == "all" else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from slalom import optim
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.plain import unprintable
 from slalom.racing.snippet import Recipe, recipe, snippet
 from slalom.racing.space import Space, sorted_out
@@ -179,9 +178,7 @@ def _family(label: str | None, given: Any) -> Family:
         if given.lower() in classes:
             name = classes[given.lower()]
             return _ours(label or name, name)
-        known = {name.lower(): name for name in (*classes.values(), *FIELD)}
-        near = difflib.get_close_matches(given.lower(), known, 1)
-        hint = f"; did you mean {known[near[0]]}?" if near else ""
+        hint = did_you_mean(given, (*classes.values(), *FIELD))
         raise InputError(
             f"there is no entrant {given!r}; there are {', '.join(FIELD)} and the classes of "
             f"slalom.optim{hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 
 NEAR_ONE = ("momentum", "alpha", "rho", "betas")
 """Averages' memories: what counts is how far they are from 1."""
@@ -75,8 +74,7 @@ def sorted_out(
             raise InputError(f"{label} is searched in {name!r}, which is no argument's name")
         bare = name.partition("[")[0]
         if takes is not None and bare not in takes and name != "batch_size":
-            near = difflib.get_close_matches(bare, takes, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(takes)}"
+            hint = did_you_mean(bare, takes) or f"; it takes {', '.join(takes)}"
             raise InputError(f"{label} takes no option {bare!r}{hint}")
         default = (takes or {}).get(name)
         found = _dimension(label, name, value, default)

@@ -8,7 +8,7 @@ from slalom.racing.entrants import Entrant
 from slalom.racing.result import Result
 from slalom.racing.status import Stage
 from slalom.racing.trainer import one_thread
-from slalom.train import Task
+from slalom.train import Task, atomic
 from slalom.train.loop import begun
 
 FILE = "weights.safetensors"
@@ -21,7 +21,7 @@ def keep(result: Result, task: Task, entrants: list[Entrant]) -> Path | None:
     the weights of all that might win. The file says of which entrant, seed and update they are, and
     what the metric is there.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if result.winner is None:
         return None
@@ -44,8 +44,5 @@ def keep(result: Result, task: Task, entrants: list[Entrant]) -> Path | None:
         "entrant": label, "seed": -seed, "step": -later, "task": task.name,
         task.metric.name: found.metric,
     }  # fmt: skip
-    path = result.path / FILE
-    beside = path.with_suffix(".part")
-    save_file(weights, beside, {name: str(value) for name, value in facts.items()})
-    beside.replace(path)
-    return path
+    content = save(weights, {name: str(value) for name, value in facts.items()})
+    return atomic.write(content, result.path / FILE)

@@ -11,7 +11,7 @@ from slalom.racing.result import Result
 from slalom.report.charts import charts
 from slalom.report.drawings import drawing
 from slalom.report.style import legend
-from slalom.train.atomic import whole
+from slalom.train import atomic
 
 COLUMNS = (
     "rule", "label", "seed", "stage", "status", "step", "samples", "seconds", "train_loss",
@@ -61,21 +61,4 @@ def drawn(result: Result, folder: Path, form: str) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    return [write(content, path) for path, content in made]
-
-
-def write(content: bytes, path: Path) -> Path:
-    """Write a file to ``path``, whole or not at all; returns the path.
-
-    Raises :class:`InputError` if nothing can be written there.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} to")
-    try:
-        with whole(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
-    return path
+    return [atomic.write(content, path) for path, content in made]

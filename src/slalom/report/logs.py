@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.racing import events
 
 
@@ -24,8 +23,7 @@ class Log(events.Callback):
 
     def __init__(self, service: str):
         if service not in SERVICES:
-            near = difflib.get_close_matches(service, SERVICES, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(service, SERVICES)
             raise InputError(f"log is {service!r}; it is one of {', '.join(SERVICES)}{hint}")
         make, modules = SERVICES[service]
         self._make, self._module = make, _first(service, modules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import textwrap
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.optim.catalogue import catalogue, facts
 from slalom.racing.findings import Standing
 from slalom.racing.result import Result
@@ -178,9 +177,8 @@ def _rule(name: str) -> str:
     """The rule of this name, or whose class has it, in small letters or large."""
     known = {word.lower(): rule for rule, r in RULES.items() for word in (r.class_name, rule)}
     if name.lower() not in known:
-        near = difflib.get_close_matches(name.lower(), known, 1)
-        hint = f"did you mean {near[0]}?" if near else "slalom rules lists them"
-        raise InputError(f"there is no rule {name!r}; {hint}")
+        hint = did_you_mean(name, known) or "; slalom rules lists them"
+        raise InputError(f"there is no rule {name!r}{hint}")
     return known[name.lower()]
 
 

@@ -7,7 +7,6 @@ Modules whose names begin with an underscore are no tasks.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.util
 import pkgutil
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import cloudpickle
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.train import Task
 
 
@@ -47,8 +46,7 @@ def load(spec: str) -> Task:
         return TASKS[spec]()
     file, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     if not file.endswith(".py"):
-        near = difflib.get_close_matches(spec, TASKS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(spec, TASKS)
         raise InputError(
             f"there is no task {spec!r}: it is one of {', '.join(TASKS)}, or FILE.py[:NAME]{hint}"
         )

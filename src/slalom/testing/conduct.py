@@ -6,8 +6,20 @@ import gc
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
 
 from slalom.testing.subject import Subject, gradients, parameters, run, starts, walk
+
+
+def _under_way(subject: Subject) -> tuple[Optimizer, list[Parameter], list[Tensor]]:
+    """An optimizer that has made some steps, its parameters, and gradients for one more."""
+    values = starts()
+    params = parameters(values)
+    optimizer = subject.make(params)
+    *first, last = gradients(values, 4)
+    walk(optimizer, params, first)
+    return optimizer, params, last
 
 
 def leaves_the_random_generator_alone(subject: Subject) -> None:
@@ -34,11 +46,7 @@ def tells_autograd_what_it_writes(subject: Subject) -> None:
 
 def takes_parameters_as_they_are(subject: Subject) -> None:
     """Weights that were loaded into the model between two steps are the ones updated."""
-    values = starts()
-    params = parameters(values)
-    optimizer = subject.make(params)
-    *first, last = gradients(values, 4)
-    walk(optimizer, params, first)
+    optimizer, params, last = _under_way(subject)
     with torch.no_grad():
         for p in params:
             p.fill_(1000.0)
@@ -49,11 +57,7 @@ def takes_parameters_as_they_are(subject: Subject) -> None:
 
 def updates_whatever_has_a_gradient(subject: Subject) -> None:
     """torch looks at ``grad`` alone: a parameter frozen after backward is still updated."""
-    values = starts()
-    params = parameters(values)
-    optimizer = subject.make(params)
-    *first, last = gradients(values, 3)
-    walk(optimizer, params, first)
+    optimizer, params, last = _under_way(subject)
     for p in params:
         p.requires_grad_(False)
     before = [p.clone() for p in params]

@@ -39,6 +39,28 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
             os.close(folder)
 
 
+def refuse_no_file(path: Path) -> None:
+    """Raise :class:`InputError` where a file cannot be: before the work of making it is done."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} to")
+
+
+def write(content: bytes, path: Path) -> Path:
+    """Write a file that the user named, whole or not at all; returns the path.
+
+    Raises :class:`InputError` if nothing can be written there.
+    """
+    refuse_no_file(path)
+    try:
+        with whole(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values to ``path``, whole or not at all."""
     with whole(path) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from slalom.train.reduction import Reduction
 from slalom.train.tree import shape
 
 
-class Objective:
+class Objective(ABC):
     """How a model is trained on a batch, and judged on one.
 
     Each run has a copy of its own (:meth:`fresh`), so that what a loss counts or learns is the
@@ -41,18 +42,18 @@ class Objective:
         """How outputs and targets are read as classes."""
         return reading_of(None)
 
+    @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The loss of a batch, a tensor of one number."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judged(self, model: nn.Module, batch: Any) -> tuple[Any, Any, Any]:
         """(loss, outputs, targets) of a batch, of a model that is not trained by it."""
-        raise NotImplementedError
 
-    def begin(self, model: nn.Module) -> None:
+    def begin(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
         """A model is to be judged on the validation set, batch by batch."""
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """It was judged on all of them."""
 
     def modules(self) -> Iterator[nn.Module]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.train.metrics import METRICS, Metric
 from slalom.train.reading import Reading
 
@@ -36,8 +35,7 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
         return given
     if isinstance(given, str):
         if given not in METRICS:
-            near = difflib.get_close_matches(given, METRICS, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(given, METRICS)
             raise InputError(
                 f"metric {given!r} is unknown; it is one of {', '.join(METRICS)}, or a "
                 f"function{hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 
 Factor = Callable[[int, int], float]
 """(update, updates of the whole run) -> the share of the learning rate that it is made with."""
@@ -67,8 +66,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if isinstance(self.of, str) and self.of not in NAMES:
-            near = difflib.get_close_matches(self.of, NAMES, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(self.of, NAMES)
             raise InputError(
                 f"schedule {self.of!r} is unknown; it is one of {', '.join(NAMES)}, a function "
                 f"(step, total) -> factor, or what makes a torch scheduler{hint}"

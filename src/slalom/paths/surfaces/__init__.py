@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from importlib import import_module
 
-from slalom.errors import InputError
+from slalom.errors import InputError, did_you_mean
 from slalom.paths.surface import Surface
 
 NAMES = tuple(
@@ -19,8 +18,7 @@ NAMES = tuple(
 def surface(name: str) -> Surface:
     """The surface of this name; :class:`InputError` if there is none."""
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, NAMES)
         raise InputError(f"there is no surface {name!r}; there are {', '.join(NAMES)}{hint}")
     return import_module(f"{__name__}.{name.replace('-', '_')}").SURFACE
 

@@ -27,7 +27,7 @@ def configured(made: Any, make: Callable[[], nn.Module], options: Mapping[str, A
         groups = _groups(optimizers[0])
         trained = sum(p.requires_grad for p in made.parameters())
         if len(groups) > 1 or len(groups[0]["params"]) < trained or len(groups[0]) > 1:
-            found["parameter_groups"] = _Groups()
+            found["parameter_groups"] = _groups_of
     if schedules and "schedule" not in options:
         if len(schedules) > 1:
             raise InputError(f"configure_optimizers makes {len(schedules)} schedules; {INSTEAD}")
@@ -65,12 +65,10 @@ def _groups(optimizer: Any) -> list[dict[str, Any]]:
     return found
 
 
-class _Groups:
-    """model -> the groups that its own ``configure_optimizers`` makes."""
-
-    def __call__(self, model: Any) -> list[dict[str, Any]]:
-        optimizers, _ = _sorted_out(model.configure_optimizers())
-        return _groups(optimizers[0])
+def _groups_of(model: Any) -> list[dict[str, Any]]:
+    """The groups that the model's own ``configure_optimizers`` makes."""
+    optimizers, _ = _sorted_out(model.configure_optimizers())
+    return _groups(optimizers[0])
 
 
 class _Again:
@@ -104,5 +102,5 @@ def _schedule(given: Any) -> dict[str, Any]:
                 value, Counter) else value  # fmt: skip
         else:
             raise InputError(f"a {name} does not say what it was made of; {INSTEAD}")
-    every = {"epoch": "epoch", "step": "step"}[config.get("interval", "epoch")]
-    return {"schedule": _Again(type(scheduler), arguments), "schedule_every": every}
+    again = _Again(type(scheduler), arguments)
+    return {"schedule": again, "schedule_every": config.get("interval", "epoch")}

@@ -88,7 +88,7 @@ class _Made:
 
 
 def _cloned(net: Any) -> Any:
-    return clone(net)
+    return clone(net)  # whose stubs say that it may be a list of them
 
 
 def _initialized(net: Any) -> Any:
