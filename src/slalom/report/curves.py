@@ -189,4 +189,4 @@ def _span(values: Sequence[float], target: float | None) -> tuple[tuple[float, f
         return None, ""
     span = ends[0] - 0.5 * room, ends[-1] + 0.5 * room
     out = sum(not span[0] <= v <= span[1] for v in values)
-    return span, f" {counted(out, 'value')} lie off the chart; two clicks on it show all."
+    return span, f" {counted(out, 'value')} off the chart; two clicks on it show all."
