@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slalom.backends.llvm.lower import SIZES, lower
+from slalom.backends.llvm.elements import SIZES
+from slalom.backends.llvm.lower import lower
 from slalom.ir.program import Program, trace
 from slalom.rules import RULES
 
@@ -52,7 +53,7 @@ class Kernel:
             edges = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-7, 6e4, 3e38, 1e-320, 1.0]
             at = random.choice(COUNT, 40 * len(edges) // 2, replace=False)
             x[at] = np.resize(edges, len(at))
-            found.append(_bits(x, self.kind))
+            found.append(bits_of(x, self.kind))
         return found
 
 
@@ -71,7 +72,8 @@ def _kernel(name: str, kind: str, stochastic: bool) -> Kernel:
     return Kernel(name, kind, program, stochastic, np.array([*row, *noise], np.float64))
 
 
-def _bits(x: np.ndarray, kind: str) -> np.ndarray:
+def bits_of(x: np.ndarray, kind: str) -> np.ndarray:
+    """The bits of float64 numbers as this element type has them."""
     with np.errstate(over="ignore"):
         if kind == "bfloat":
             return (x.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)

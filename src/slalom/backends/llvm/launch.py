@@ -21,8 +21,9 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Alive, Counts, Launch, Look, Row, Rows, Slot, handles
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
+from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
-from slalom.backends.llvm.lower import Arrays, lower
+from slalom.backends.llvm.lower import lower
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset

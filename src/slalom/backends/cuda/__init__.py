@@ -1,0 +1,1 @@
+"""Kernels for GPUs from the same lowering as the CPU's loops."""

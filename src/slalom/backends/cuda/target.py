@@ -1,0 +1,39 @@
+"""The machines that kernels are written for: how each of them says who a thread is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+THREADS = 128
+"""Threads in a block."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of GPU, as LLVM's assembly has to know it.
+
+    Attributes:
+        triple: LLVM's name of it.
+        kernel: what stands before a function that the host starts.
+        attributes: what stands behind it; a block has :data:`THREADS` threads.
+        block, thread: the functions that give the number of the block, and of the thread in it.
+        own: more text that a module needs.
+    """
+
+    triple: str
+    kernel: str
+    attributes: str
+    block: str
+    thread: str
+    own: str = ""
+
+
+NVIDIA = Target(
+    "nvptx64-nvidia-cuda", "ptx_kernel", f'"nvvm.maxntid"="{THREADS}"',
+    "llvm.nvvm.read.ptx.sreg.ctaid.x", "llvm.nvvm.read.ptx.sreg.tid.x",
+)  # fmt: skip
+AMD = Target(
+    "amdgcn-amd-amdhsa", "amdgpu_kernel",
+    f'"amdgpu-flat-work-group-size"="{THREADS},{THREADS}"',
+    "llvm.amdgcn.workgroup.id.x", "llvm.amdgcn.workitem.id.x",
+)  # fmt: skip

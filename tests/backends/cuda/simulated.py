@@ -1,0 +1,105 @@
+"""Kernels on this machine: the text that GPUs are given, run block by block, thread by thread."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from slalom.backends.cuda.kernel import AHEAD, BEFORE, CHUNK
+from slalom.backends.cuda.target import THREADS, Target
+from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.load import llvm
+
+HOST = Target(
+    "", "", "alwaysinline", "slalom.block", "slalom.thread",
+    """
+@block.now = internal global i32 0
+@thread.now = internal global i32 0
+define internal i32 @slalom.block() alwaysinline {
+  %v = load i32, ptr @block.now
+  ret i32 %v
+}
+define internal i32 @slalom.thread() alwaysinline {
+  %v = load i32, ptr @thread.now
+  ret i32 %v
+}
+""",
+)  # fmt: skip
+"""This machine as a target: numbers of block and thread stand in memory."""
+
+EVERYWHERE = f"""
+define void @everywhere(ptr %segments, ptr %blocks, ptr %rows, i32 %n) {{
+entry:
+  %s = addrspacecast ptr %segments to ptr addrspace(1)
+  %b = addrspacecast ptr %blocks to ptr addrspace(1)
+  %r = addrspacecast ptr %rows to ptr addrspace(1)
+  br label %block
+block:
+  %i = phi i32 [ 0, %entry ], [ %i.next, %next ]
+  %some = icmp slt i32 %i, %n
+  br i1 %some, label %thread, label %done
+thread:
+  %t = phi i32 [ 0, %block ], [ %t.next, %thread ]
+  store i32 %i, ptr @block.now
+  store i32 %t, ptr @thread.now
+  call void @update(ptr addrspace(1) %s, ptr addrspace(1) %b, ptr addrspace(1) %r)
+  %t.next = add i32 %t, 1
+  %more = icmp slt i32 %t.next, {THREADS}
+  br i1 %more, label %thread, label %next
+next:
+  %i.next = add i32 %i, 1
+  br label %block
+done:
+  ret void
+}}
+"""
+"""Starts the kernel for every thread of so many blocks."""
+
+
+def launch(text: str, segments: int, blocks: int, rows: int, n: int) -> None:
+    """Run a kernel, written for :data:`HOST`, on ``n`` blocks; the others are addresses."""
+    pointer = ctypes.c_void_p
+    kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int32)
+    kind(_compiled(text + EVERYWHERE))(segments, blocks, rows, n)
+
+
+@cache
+def _compiled(text: str) -> int:
+    """The address of ``everywhere``; quickly made, so that many kernels can be run."""
+    binding = llvm()
+    jit()  # what starts LLVM here
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(),
+        opt=1, codemodel="jitdefault", jit=True,
+    )  # fmt: skip
+    module = binding.parse_assembly(text)
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=1)
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    linker = binding.create_lljit_compiler(machine)
+    builder = binding.JITLibraryBuilder().add_ir(module)
+    library = builder.export_symbol("everywhere").link(linker, "simulated")
+    _ALIVE.extend((linker, library))
+    return library["everywhere"]
+
+
+_ALIVE: list[Any] = []
+
+
+def run(text: str, tensors: list[list[np.ndarray]], rows: list[list[float]], of: list[int]) -> None:
+    """Update tensors in place: of each its arrays; ``of`` says which of the rows each has."""
+    segments = np.array(
+        [[t[0].size, row, *(a.ctypes.data for a in t)] for t, row in zip(tensors, of, strict=True)],
+        np.int64,
+    )
+    assert segments.shape[1] == AHEAD + len(tensors[0])
+    chunks = [(i << 32) | c for i, t in enumerate(tensors) for c in range(-(-t[0].size // CHUNK))]
+    blocks = np.array(chunks, np.int64)
+    longest = max(map(len, rows))
+    table = np.array([[*row, *[0.0] * (longest - len(row))] for row in rows], np.float64)
+    assert table.shape[1] >= BEFORE
+    launch(text, segments.ctypes.data, blocks.ctypes.data, table.ctypes.data, len(blocks))
