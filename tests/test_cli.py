@@ -39,7 +39,7 @@ def slalom(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
 def in_a_new_python(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
     """As :func:`slalom`, where nothing was imported before."""
     return subprocess.run(
-        [sys.executable, "-m", "slalom.cli", *arguments], capture_output=True, text=True,
+        [sys.executable, "-m", "slalom", *arguments], capture_output=True, text=True,
         cwd=cwd, timeout=300, check=False,
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_ctrl_c_keeps_what_is_known_and_can_be_gone_on_with(file):
     file.write_text(FILE.format(target=0.999, steps=200_000))
     out = file.parent / "r"
     process = subprocess.Popen(
-        [sys.executable, "-m", "slalom.cli", "race", str(file), *QUICK, "--out", str(out)],
+        [sys.executable, "-m", "slalom", "race", str(file), *QUICK, "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **INTERRUPTIBLE,
     )  # fmt: skip
     while not _evaluations(out / "ledger.sqlite"):
@@ -272,7 +272,7 @@ def test_rules_lists_all():
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_rules_print_in_any_encoding(encoding):
     done = subprocess.run(
-        [sys.executable, "-m", "slalom.cli", "rules", "AdamW"], capture_output=True,
+        [sys.executable, "-m", "slalom", "rules", "AdamW"], capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": encoding}, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,8 @@ import slalom
 ROOT = Path(slalom.__file__).parent
 
 LAYERS = (
-    ("cli",), ("bench",), ("", ), ("api",), ("report",), ("paths",), ("racing",), ("tasks",),
-    ("train",), ("optim",), ("engine",), ("backends",), ("ir",), ("rules",),
+    ("__main__",), ("cli",), ("bench",), ("", ), ("api",), ("report",), ("paths",), ("racing",),
+    ("tasks",), ("train",), ("optim",), ("engine",), ("backends",), ("ir",), ("rules",),
     ("testing",), ("errors",), ("plain", "version"),
 )  # fmt: skip
 """From above to below, by the first name in ``slalom``, which is itself the empty one. An import

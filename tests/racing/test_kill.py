@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def start(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "slalom.cli", "race", str(file), *COMMAND, "--out", str(out)]
+    command = [sys.executable, "-m", "slalom", "race", str(file), *COMMAND, "--out", str(out)]
     tests = str(Path(__file__).parents[1])
     paths = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(

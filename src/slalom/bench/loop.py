@@ -141,7 +141,7 @@ def timed(steps: Mapping[str, Step], rounds: int, turn: float = 0.05) -> dict[st
             why = str(error).partition("\n")[0]
             print(f"  {name} does not run here: {type(error).__name__}: {why[:100]}")
             continue
-        calls[name] = max(2, min(200, round(turn / whole)))
+        calls[name] = max(1, min(200, round(turn / whole)))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, n in calls.items():

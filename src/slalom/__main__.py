@@ -1,4 +1,4 @@
-"""``python -m slalom.cli``."""
+"""``python -m slalom``."""
 
 from slalom.cli import main
 
