@@ -175,7 +175,8 @@ def test_a_default_device_is_for_what_has_none(name):
 def test_fake_tensors(name):
     """As memory is estimated: they are stepped, and have states of their own kind."""
     with FakeTensorMode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*without machine code")
         param = parameter(4, 2)
         optimizer = getattr(slalom.optim, name)([param], lr=0.1)
         optimizer.step()

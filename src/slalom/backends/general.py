@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from slalom.backends.base import (
     Alive,
@@ -360,14 +361,16 @@ def _is_unusual(tensor: Tensor) -> bool:
 def _addresses(tensors: Sequence[Tensor]) -> list[int | None]:
     """Where tensors lie; None of one without memory of its own."""
     try:
-        return list(map(Tensor.data_ptr, tensors))
+        if FakeTensor not in set(map(type, tensors)):  # which answers with 0, and warns
+            return list(map(Tensor.data_ptr, tensors))
     except RuntimeError:
-        return list(map(_address, tensors))
+        pass
+    return list(map(_address, tensors))
 
 
 def _address(tensor: Tensor) -> int | None:
     try:
-        return tensor.data_ptr()
+        return None if type(tensor) is FakeTensor else tensor.data_ptr()
     except RuntimeError:
         return None
 
