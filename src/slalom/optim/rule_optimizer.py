@@ -24,6 +24,7 @@ from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint
 from slalom.optim.checks import check_fused, check_hypers, check_treatment
+from slalom.optim.clearing import watched, zeroed
 from slalom.optim.differentiable import update_differentiably
 from slalom.optim.states import Slots, make_slots
 from slalom.rules.definition import REQUIRED, Rule
@@ -170,6 +171,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         """As in torch."""
         if self._released is not None:
             self._released.clear()
+        if not watched():
+            plan, groups = self._plan, self.param_groups
+            if plan is not None and plan.drop_gradients(groups) if set_to_none else zeroed(groups):
+                return
         super().zero_grad(set_to_none)
 
     def share_memory(self) -> None:

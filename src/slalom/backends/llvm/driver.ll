@@ -7,7 +7,8 @@
 %struct.Look = type { ptr, ptr, %struct.Seen, i64, i64, ptr, ptr, ptr }
 %struct.Torch = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
 %struct.Watch = type { ptr, ptr, i64, ptr, ptr }
-%struct.Python = type { ptr, ptr, ptr, ptr, ptr }
+%struct.Python = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
+%struct.Dropping = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64 }
 
 define i64 @gather(ptr noundef %table) nounwind "no-builtins" {
 entry:
@@ -1555,6 +1556,152 @@ for.end75:
 cleanup78:
   %retval.7 = phi i64 [ 0, %if.then ], [ %conv77, %for.end75 ], [ 0, %cleanup73.thread ], [ 0, %if.then10 ], [ 0, %for.body16 ], [ 0, %cleanup25 ]
   ret i64 %retval.7
+}
+
+define noundef i64 @drop(ptr noundef readonly %with, ptr noundef %groups) nounwind "no-builtins" {
+entry:
+  %0 = load ptr, ptr %with, align 8
+  %size = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 2
+  %get = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 1
+  %item = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 3
+  %key = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 3
+  %hold = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 5
+  %class1.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 8
+  %parameter.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 7
+  %tensor.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 6
+  %holder.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 9
+  %anatomy.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 2
+  %torch.i = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 1
+  %set = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 7
+  %name = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 4
+  %none = getelementptr inbounds %struct.Dropping, ptr %with, i64 0, i32 5
+  %let_go = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 6
+  br label %for.cond
+
+for.cond:
+  %i.0 = phi i64 [ 0, %entry ], [ %inc38, %if.end36 ]
+  %code.0 = phi i64 [ 0, %entry ], [ %code.2.lcssa104, %if.end36 ]
+  switch i64 %code.0, label %if.end44 [
+    i64 0, label %land.rhs
+    i64 1, label %if.then43
+  ]
+
+land.rhs:
+  %1 = load ptr, ptr %size, align 8
+  %call = tail call i64 %1(ptr noundef %groups)
+  %cmp = icmp slt i64 %i.0, %call
+  br i1 %cmp, label %for.body, label %if.end44
+
+for.body:
+  %2 = load ptr, ptr %get, align 8
+  %3 = load ptr, ptr %item, align 8
+  %call2 = tail call ptr %3(ptr noundef %groups, i64 noundef %i.0)
+  %4 = load ptr, ptr %key, align 8
+  %call3 = tail call ptr %2(ptr noundef %call2, ptr noundef %4)
+  %tobool4.not = icmp eq ptr %call3, null
+  br i1 %tobool4.not, label %if.end36, label %if.end10
+
+if.end10:
+  %5 = load ptr, ptr %size, align 8
+  %call6 = tail call i64 %5(ptr noundef nonnull %call3)
+  %6 = load ptr, ptr %hold, align 8
+  tail call void %6(ptr noundef nonnull %call3)
+  %tobool12.not95 = icmp sgt i64 %call6, -1
+  br i1 %tobool12.not95, label %land.rhs13, label %if.then34
+
+land.rhs13:
+  %j.096 = phi i64 [ %inc, %cleanup ], [ 0, %if.end10 ]
+  %7 = load ptr, ptr %size, align 8
+  %call15 = tail call i64 %7(ptr noundef nonnull %call3)
+  %cmp16 = icmp slt i64 %j.096, %call15
+  br i1 %cmp16, label %for.body19, label %for.cond.cleanup18
+
+for.cond.cleanup18:
+  %code.2.lcssa = phi i64 [ 0, %land.rhs13 ], [ %code.4, %cleanup ], [ 1, %if.end.i ], [ 1, %lor.lhs.false.i ], [ 1, %land.lhs.true.i ]
+  br i1 %tobool4.not, label %if.end36, label %if.then34
+
+for.body19:
+  %8 = load ptr, ptr %item, align 8
+  %call21 = tail call ptr %8(ptr noundef nonnull %call3, i64 noundef %j.096)
+  %9 = load i64, ptr %class1.i, align 8
+  %arrayidx.i = getelementptr inbounds ptr, ptr %call21, i64 %9
+  %10 = load ptr, ptr %arrayidx.i, align 8
+  %11 = load ptr, ptr %parameter.i, align 8
+  %cmp.not.i = icmp eq ptr %10, %11
+  br i1 %cmp.not.i, label %if.end.i, label %land.lhs.true.i
+
+land.lhs.true.i:
+  %12 = load ptr, ptr %tensor.i, align 8
+  %cmp2.not.i = icmp eq ptr %10, %12
+  br i1 %cmp2.not.i, label %if.end.i, label %for.cond.cleanup18
+
+if.end.i:
+  %13 = load i64, ptr %holder.i, align 8
+  %arrayidx3.i = getelementptr inbounds ptr, ptr %call21, i64 %13
+  %14 = load ptr, ptr %arrayidx3.i, align 8
+  %tobool.not.i = icmp eq ptr %14, null
+  br i1 %tobool.not.i, label %for.cond.cleanup18, label %lor.lhs.false.i
+
+lor.lhs.false.i:
+  %15 = load ptr, ptr %anatomy.i, align 8
+  %keys.i = getelementptr inbounds %struct.Anatomy, ptr %15, i64 0, i32 6
+  %16 = load i64, ptr %keys.i, align 8
+  %arrayidx4.i = getelementptr inbounds i64, ptr %14, i64 %16
+  %17 = load i64, ptr %arrayidx4.i, align 8
+  %plain.i = getelementptr inbounds %struct.Anatomy, ptr %15, i64 0, i32 11
+  %18 = load i64, ptr %plain.i, align 8
+  %cmp6.not.i = icmp eq i64 %17, %18
+  br i1 %cmp6.not.i, label %graded.exit, label %for.cond.cleanup18
+
+graded.exit:
+  %19 = load ptr, ptr %torch.i, align 8
+  %grad.i = getelementptr inbounds %struct.Torch, ptr %19, i64 0, i32 12
+  %20 = load ptr, ptr %grad.i, align 8
+  %call.i = tail call ptr %20(ptr noundef nonnull %14)
+  %21 = load ptr, ptr %call.i, align 8
+  %22 = load ptr, ptr %anatomy.i, align 8
+  %undefined.i = getelementptr inbounds %struct.Anatomy, ptr %22, i64 0, i32 12
+  %23 = load ptr, ptr %undefined.i, align 8
+  %cmp10.i.not = icmp eq ptr %21, %23
+  br i1 %cmp10.i.not, label %cleanup, label %if.end28
+
+if.end28:
+  %24 = load ptr, ptr %hold, align 8
+  tail call void %24(ptr noundef nonnull %call21)
+  %25 = load ptr, ptr %set, align 8
+  %26 = load ptr, ptr %name, align 8
+  %27 = load ptr, ptr %none, align 8
+  %call30 = tail call i32 %25(ptr noundef nonnull %call21, ptr noundef %26, ptr noundef %27)
+  %conv = sext i32 %call30 to i64
+  %28 = load ptr, ptr %let_go, align 8
+  tail call void %28(ptr noundef nonnull %call21)
+  br label %cleanup
+
+cleanup:
+  %code.4 = phi i64 [ %conv, %if.end28 ], [ 0, %graded.exit ]
+  %inc = add nuw nsw i64 %j.096, 1
+  %tobool12.not = icmp eq i64 %code.4, 0
+  br i1 %tobool12.not, label %land.rhs13, label %for.cond.cleanup18
+
+if.then34:
+  %code.2.lcssa107 = phi i64 [ %code.2.lcssa, %for.cond.cleanup18 ], [ 1, %if.end10 ]
+  %29 = load ptr, ptr %let_go, align 8
+  tail call void %29(ptr noundef nonnull %call3)
+  br label %if.end36
+
+if.end36:
+  %code.2.lcssa104 = phi i64 [ %code.2.lcssa107, %if.then34 ], [ %code.2.lcssa, %for.cond.cleanup18 ], [ 1, %for.body ]
+  %inc38 = add nuw nsw i64 %i.0, 1
+  br label %for.cond
+
+if.then43:
+  %clear = getelementptr inbounds %struct.Python, ptr %0, i64 0, i32 4
+  %30 = load ptr, ptr %clear, align 8
+  tail call void %30()
+  br label %if.end44
+
+if.end44:
+  ret i64 %code.0
 }
 
 declare void @llvm.prefetch.p0(ptr readonly, i32 immarg, i32 immarg, i32 immarg)
