@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from importlib import resources
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from slalom.errors import InputError
 from slalom.ir.formula import input_name
 from slalom.paths import page as pages
 from slalom.paths.descent import descend
+from slalom.paths.lesson import LESSON
 from slalom.paths.picture import COLOURS, SHADES
 from slalom.paths.scene import Mover, Scene, movers, scene
 from slalom.paths.sliders import controls
@@ -28,7 +31,7 @@ def computing(scene: Scene) -> str:
     """The part of the page's script that computes, and what it is given."""
     folder = resources.files("slalom.paths").joinpath("assets")
     parts = [folder.joinpath(f"{name}.js").read_text() for name in ("descent", "numbers")]
-    return "\n".join([pages.data(scene), *parts])
+    return "\n".join([pages.data([scene]), "const SCENE = CHAPTERS[0].scene;", *parts])
 
 
 @contextlib.contextmanager
@@ -154,7 +157,7 @@ def test_paths_stand_out_from_their_ground():
 @pytest.fixture
 def shown(tmp_path):
     on = scene("ravine", ["sgd", "momentum", "adam"], steps=40)
-    return pages.write(on, tmp_path / "page.html")
+    return pages.write([on], tmp_path / "page.html")
 
 
 USE = """
@@ -235,7 +238,7 @@ def test_axe_finds_nothing_on_the_paths(dark, shown, tmp_path):
 
 def test_the_command_writes_the_page_unless_told_otherwise(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    paths("saddle", rules="sgd", start=None, steps=5, knob=None, out=None)
+    paths("saddle", rules="sgd", start=None, steps=5, knob=None, lesson=False, out=None)
     assert capsys.readouterr().out.strip() == "saddle.html"
     assert [f.name for f in tmp_path.iterdir()] == ["saddle.html"]
     assert "<title>How the methods move: Saddle</title>" in (tmp_path / "saddle.html").read_text()
@@ -244,8 +247,100 @@ def test_the_command_writes_the_page_unless_told_otherwise(tmp_path, monkeypatch
 def test_where_no_page_can_be_written_a_sentence(tmp_path):
     on = scene("ravine", ["sgd"], steps=2)
     with pytest.raises(InputError, match="there is no folder"):
-        pages.write(on, tmp_path / "none" / "a.html")
+        pages.write([on], tmp_path / "none" / "a.html")
     (tmp_path / "a.html").mkdir()
     with pytest.raises(InputError, match="is a folder; name a file in it"):
-        pages.write(on, tmp_path / "a.html")
+        pages.write([on], tmp_path / "a.html")
     assert [f.name for f in tmp_path.iterdir()] == ["a.html"]
+
+
+# the lesson
+
+
+@node.needed
+def test_where_time_is_counted_in_samples_who_sees_many_waits(tmp_path):
+    on = replace(LESSON[0], steps=140)
+    ask = "return SCENE.movers.map((m) => seen(SURFACE, SCENE, m))"
+    with asking(on, ask, tmp_path) as page:
+        whole, single = page.ask(None)
+    for mover, each, there in zip(on.movers, (64, 1), (whole, single), strict=True):
+        here = descend(replace(on, steps=140 // each), mover).points
+        assert np.allclose(there["points"], [here[t // each] for t in range(141)]), mover.label
+        assert len(there["losses"]) == 141
+    assert whole["updates"][62] is None  # JSON has no undefined
+    assert [u[0]["inputs"]["step"] for u in whole["updates"][63::64]] == [1, 2]
+
+
+def test_the_lesson_shows_what_it_says():
+    def above(chapter: int) -> list[np.ndarray]:
+        on = LESSON[chapter]
+        return [descend(on, mover).losses - on.lowest for mover in on.movers]
+
+    sgd = above(0)[1]
+    assert sgd[63] < sgd[0] / 10  # before BGD has moved at all
+    loud, quiet, batched = (float(np.mean(losses[-64:])) for losses in above(1))
+    assert quiet < loud
+    assert batched < loud
+    plain, heavy, ahead = (losses[-1] for losses in above(2))
+    assert heavy < plain / 10
+    assert ahead < plain / 10
+    ends = [descend(LESSON[3], mover).points[-1] for mover in LESSON[3].movers]
+    assert abs(ends[1][1]) < abs(ends[0][1]) / 10  # the rare y
+    low, high = above(4)
+    assert high[-1] < low[-1] / 10
+    assert low[-1] > low[150] / 3  # hardly anything in the second half
+    stalled, goes_on = above(5)
+    assert goes_on[-1] < stalled[-1] / 10
+    with_it, without = (
+        np.linalg.norm(np.diff(descend(LESSON[6], mover).points, axis=0), axis=1) / np.sqrt(2)
+        for mover in LESSON[6].movers
+    )
+    assert with_it[0] == pytest.approx(0.2, rel=1e-4)
+    assert without[0] / with_it[0] == pytest.approx(0.1 / 0.001**0.5, rel=1e-3)
+    assert without[:3].max() > without[0]
+
+
+TURN = """
+const told = {titles: pages.map((p) => p.textContent), seen: []};
+for (const page of pages) {
+  page.click();
+  const drawn = map.querySelectorAll('polyline').length;
+  told.seen.push([find('title').textContent, cards.length, drawn, find('now').textContent]);
+}
+told.pressed = pages.map((p) => p.getAttribute('aria-pressed'));
+pages[0].click();
+told.back = find('title').textContent;
+tell(told);
+"""
+
+
+@browser.needed
+def test_the_lesson_is_turned_page_by_page(tmp_path):
+    path = pages.write(LESSON, tmp_path / "lesson.html", "a lesson")
+    assert path.stat().st_size < 200_000
+    told = browser.asked(path, tmp_path, TURN)
+    assert told["titles"] == [f"{i + 1} {on.title}" for i, on in enumerate(LESSON)]
+    for on, (title, cards, lines, now) in zip(LESSON, told["seen"], strict=True):
+        assert (title, cards, lines) == (on.title, len(on.movers), 2 * len(on.movers))
+        counted = "sample" if on.clock == "samples" else "step"
+        assert now == f"{counted} {on.end} of {on.end}"
+    assert told["pressed"] == ["false"] * (len(LESSON) - 1) + ["true"]
+    assert told["back"] == LESSON[0].title
+
+
+@browser.needed
+@pytest.mark.slow
+def test_axe_finds_nothing_on_the_lesson(tmp_path):
+    path = pages.write(LESSON, tmp_path / "lesson.html")
+    assert browser.faults(path, tmp_path, dark=False, drawn=("polyline", 4)) == []
+
+
+def test_a_lesson_takes_nothing_that_a_surface_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = {"rules": None, "start": None, "steps": None, "knob": None, "out": None}
+    with pytest.raises(InputError, match="--steps does nothing for a lesson"):
+        paths(None, **{**given, "steps": 5}, lesson=True)
+    with pytest.raises(InputError, match=r"end a.png in .html"):
+        paths(None, **{**given, "out": Path("a.png")}, lesson=True)
+    paths(None, **given, lesson=True)
+    assert capsys.readouterr().out.strip() == "lesson.html"

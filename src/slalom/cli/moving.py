@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from slalom.errors import InputError
 
 
 def _surfaces() -> list[str]:
@@ -16,16 +19,21 @@ def _surfaces() -> list[str]:
 
 def paths(
     surface: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="ravine, rosenbrock, beale, himmelblau, saddle, rastrigin, noisy-bowl or "
             "sparse-bowl.",
             autocompletion=_surfaces,
+            show_default="ravine",
         ),
-    ] = "ravine",
+    ] = None,
     rules: Annotated[
-        str, typer.Option(help="Who moves, separated by commas, 8 at most.")
-    ] = "sgd,momentum,adagrad,rmsprop,adam",
+        str | None,
+        typer.Option(
+            help="Who moves, separated by commas, 8 at most.",
+            show_default="sgd,momentum,adagrad,rmsprop,adam",
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option(help="Where from: --start=-1,2.", show_default="the surface's")
     ] = None,
@@ -35,6 +43,9 @@ def paths(
     knob: Annotated[
         list[str] | None, typer.Option(help="Of the surface: condition=100 for the ravine.")
     ] = None,
+    lesson: Annotated[
+        bool, typer.Option("--lesson", help="One page in chapters, as the textbooks go.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="FILE.html, .png, .svg, .gif or .mp4.", show_default="SURFACE.html"),
@@ -45,8 +56,28 @@ def paths(
     A page to play with, which needs no network, or a picture or film, by the ending of --out.
     """
     from slalom.paths import page, picture
-    from slalom.paths.scene import scene
+    from slalom.paths.lesson import LESSON
+    from slalom.paths.scene import USUAL, scene
 
-    shown = scene(surface, rules.split(","), start=start, steps=steps, knobs=knob or ())
-    path = out or Path(f"{surface}.html")
-    print((page if path.suffix.lower() == ".html" else picture).write(shown, path))
+    if lesson:
+        given = {"a surface": surface, "--rules": rules, "--start": start, "--steps": steps,
+                 "--knob": knob}  # fmt: skip
+        _refuse(name for name, value in given.items() if value is not None)
+        path = out or Path("lesson.html")
+        if path.suffix.lower() != ".html":
+            raise InputError(f"a lesson is a page; end {path} in .html")
+        print(page.write(LESSON, path, "a lesson"))
+        return
+    name = surface or "ravine"
+    who = rules.split(",") if rules else USUAL
+    shown = scene(name, who, start=start, steps=steps, knobs=knob or ())
+    path = out or Path(f"{name}.html")
+    if path.suffix.lower() == ".html":
+        print(page.write([shown], path))
+    else:
+        print(picture.write(shown, path))
+
+
+def _refuse(names: Iterable[str]) -> None:
+    for name in names:
+        raise InputError(f"{name} does nothing for a lesson, whose chapters have their own")

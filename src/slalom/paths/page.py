@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -31,43 +32,59 @@ DARK_SHADES = ("#14181d", "#33404d")
 """Where the screen is dark, of the lowest and of the highest parts of a surface."""
 
 
-def write(scene: Scene, path: Path) -> Path:
-    """Write the page of a scene, whole or not at all; returns the path.
+def write(scenes: Sequence[Scene], path: Path, title: str = "") -> Path:
+    """Write the page of some scenes, whole or not at all; returns the path.
 
     Raises :class:`InputError` if nothing can be written there.
     """
     atomic.refuse_no_file(path)
-    return atomic.write(page(scene).encode(), path)
+    return atomic.write(page(scenes, title).encode(), path)
 
 
-def page(scene: Scene) -> str:
-    """The page as HTML."""
+def page(scenes: Sequence[Scene], title: str = "") -> str:
+    """The page as HTML: one scene at a time, each a chapter where there are several."""
+    first = scenes[0]
     return Template(_asset("page.html")).substitute(
-        title=html.escape(scene.surface.title),
-        says=html.escape(scene.surface.says),
+        page=html.escape(title or _title(first)),
+        title=html.escape(_title(first)),
+        says=html.escape(first.says or first.surface.says),
         style=_asset("page.css"),
-        data=data(scene),
+        data=data(scenes),
         script="\n".join(_asset(f"{name}.js") for name in SCRIPTS),
     )
 
 
-def data(scene: Scene) -> str:
-    """What the page's script is given, as JavaScript: the rules, the surface and the scene."""
-    movers = [descend(scene, mover).mover for mover in scene.movers]
-    rules = {mover.rule.name: mover.rule for mover in movers}
+def data(scenes: Sequence[Scene]) -> str:
+    """What the page's script is given, as JavaScript: the rules, the surfaces and the scenes."""
+    movers = [[descend(scene, mover).mover for mover in scene.movers] for scene in scenes]
+    rules = {mover.rule.name: mover.rule for own in movers for mover in own}
+    chapters = [_chapter(scene, own) for scene, own in zip(scenes, movers, strict=True)]
+    surfaces = {scene.name: scene.surface for scene in scenes}
     parts = {
         "RULES": _object({name: _rule(rule) for name, rule in rules.items()}),
-        "SURFACE": _surface(scene.surface),
-        "SCENE": _json({
-            "start": scene.begin, "steps": scene.end, "knobs": scene.turned,
-            "movers": [_mover(mover) for mover in movers], "far": FAR,
-        }),
+        "SURFACES": _object({name: _surface(surface) for name, surface in surfaces.items()}),
+        "CHAPTERS": _json(chapters),
         "LOOKS": _json({
             "light": {"colours": COLOURS, "shades": SHADES},
             "dark": {"colours": DARK, "shades": DARK_SHADES},
         }),
     }  # fmt: skip
-    return "\n".join(f"const {name} = {value};" for name, value in parts.items())
+    written = [f"const {name} = {value};" for name, value in parts.items()]
+    return "\n".join([*written, "let SURFACE = SURFACES[CHAPTERS[0].surface];"])
+
+
+def _title(scene: Scene) -> str:
+    return scene.title or scene.surface.title
+
+
+def _chapter(scene: Scene, movers: Sequence[Mover]) -> dict[str, Any]:
+    return {
+        "title": _title(scene), "says": scene.says or scene.surface.says, "surface": scene.name,
+        "scene": {
+            "start": scene.begin, "steps": scene.end, "knobs": scene.turned, "far": FAR,
+            "clock": scene.clock, "movers": [_mover(mover) for mover in movers],
+        },
+    }  # fmt: skip
 
 
 def _rule(rule: Rule) -> str:

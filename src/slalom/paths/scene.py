@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from slalom.errors import InputError, did_you_mean
 from slalom.paths.surface import Surface
@@ -49,6 +49,9 @@ class Scene:
         start: where from; the surface's own by default.
         steps: how many updates; the surface's own by default.
         knobs: those of the surface that are not as usual.
+        title, says: the surface's own by default.
+        clock: what time is counted in where it is watched: ``"steps"``, or ``"samples"``, where who
+            sees many in an update waits for them.
     """
 
     name: str
@@ -56,6 +59,9 @@ class Scene:
     start: tuple[float, float] | None = None
     steps: int | None = None
     knobs: Mapping[str, float] = field(default_factory=dict)
+    title: str = ""
+    says: str = ""
+    clock: Literal["steps", "samples"] = "steps"
 
     @cached_property
     def surface(self) -> Surface:

@@ -1,9 +1,8 @@
 // The page: what is where, who listens to what.
 
 const find = (id) => document.getElementById(id);
-const scene = {...SCENE, knobs: {...SCENE.knobs}};
 const canvas = find("terrain"), map = find("map"), chart = find("losses"), begin = find("start");
-let time = scene.steps, playing = null, descents = [];
+let scene, cards = [], descents = [], time = 0, playing = null;
 
 LOOKS.light.colours.forEach((_, i) => paint(i));
 
@@ -11,13 +10,35 @@ function paint(i) {
   document.documentElement.style.setProperty(`--c${i}`, looks().colours[i]);
 }
 
-const cards = scene.movers.map((mover, i) => new Card(mover, i, () => {
-  if (descents[i]) descents[i] = descend(SURFACE, scene, mover);
+// A page shows one chapter at a time; most pages have but one.
+function show(chapter) {
+  pause();
+  scene = {...chapter.scene, knobs: {...chapter.scene.knobs}};
+  scene.movers = scene.movers.map((mover) => ({...mover}));
+  SURFACE = SURFACES[chapter.surface];
+  time = scene.steps;
+  find("title").textContent = chapter.title;
+  find("says").textContent = chapter.says;
+  find("time").max = scene.steps;
+  cards = scene.movers.map((mover, i) => new Card(mover, i, () => {
+    if (descents[i]) descents[i] = seen(SURFACE, scene, mover);
+    draw();
+  }));
+  find("cards").replaceChildren(...cards.map((card) => card.root));
+  find("surface").replaceChildren(...Object.entries(SURFACE.knobs).map(([name, {low, high}]) =>
+    knob(`of-${name}`, name, {kind: "log", low, high, zero: false}, scene.knobs[name], (value) => {
+      scene.knobs[name] = value;
+      drawTerrain(canvas, scene.knobs);
+      recompute();
+      draw();
+    })));
+  recompute();
+  drawTerrain(canvas, scene.knobs);
   draw();
-}));
+}
 
 function recompute() {
-  descents = scene.movers.map((mover) => descend(SURFACE, scene, mover));
+  descents = scene.movers.map((mover) => seen(SURFACE, scene, mover));
 }
 
 function draw() {
@@ -33,8 +54,9 @@ function draw() {
   const axis = Number(document.querySelector("input[name=axis]:checked").value);
   cards.forEach((card, i) => card.show(descents[i], time, axis));
   find("time").value = time;
-  find("time").setAttribute("aria-valuetext", `step ${time} of ${scene.steps}`);
-  find("now").textContent = `step ${time} of ${scene.steps}`;
+  const when = `${scene.clock === "samples" ? "sample" : "step"} ${time} of ${scene.steps}`;
+  find("time").setAttribute("aria-valuetext", when);
+  find("now").textContent = when;
 }
 
 // time
@@ -69,7 +91,6 @@ for (const [id, step] of [["back", -1], ["step", 1]]) {
   find(id).addEventListener("click", () => { pause(); go(time + step); });
 }
 find("again").addEventListener("click", () => { pause(); go(0); });
-find("time").max = scene.steps;
 find("time").addEventListener("input", () => { pause(); go(Number(find("time").value)); });
 for (const radio of document.querySelectorAll("input[name=axis]")) {
   radio.addEventListener("change", draw);
@@ -105,22 +126,22 @@ begin.addEventListener("keydown", (event) => {
   startAt(x + a * gap, y + b * gap);
 });
 
-// the surface's knobs
+// the chapters
 
-for (const [name, {low, high}] of Object.entries(SURFACE.knobs)) {
-  const control = {kind: "log", low, high, zero: false};
-  find("surface").append(knob(`of-${name}`, name, control, scene.knobs[name], (value) => {
-    scene.knobs[name] = value;
-    drawTerrain(canvas, scene.knobs);
-    recompute();
-    draw();
-  }));
+const pages = CHAPTERS.map((chapter, i) => {
+  const button = element("button", {type: "button", textContent: `${i + 1} ${chapter.title}`});
+  button.addEventListener("click", () => turnTo(i));
+  return button;
+});
+
+function turnTo(i) {
+  pages.forEach((button, at) => button.setAttribute("aria-pressed", String(at === i)));
+  show(CHAPTERS[i]);
 }
 
-find("cards").append(...cards.map((card) => card.root));
-recompute();
-drawTerrain(canvas, scene.knobs);
-draw();
+find("chapters").hidden = CHAPTERS.length < 2;
+find("chapters").append(...pages);
+turnTo(0);
 new ResizeObserver(draw).observe(map);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   LOOKS.light.colours.forEach((_, i) => paint(i));

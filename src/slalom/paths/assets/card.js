@@ -108,13 +108,13 @@ class Card {
     this.held.replaceChildren(...rows.map(([name, ...values]) => element("tr", {},
       element("th", {scope: "row", textContent: name}),
       ...values.map((v) => element("td", {className: "number", textContent: short(v)})))));
-    const at = last ?? updates[0];
+    const at = last ?? updates.find((update) => update);
     if (!at) {
       this.when.textContent = "Its first update leaves what is finite.";
       this.lines.replaceChildren();
       return;
     }
-    this.when.textContent = `Update ${Math.max(now, 1)}${last ? "" : ", the next"}, of ${"xy"[this.axis]}; a prime is the value after it:`;
+    this.when.textContent = `${last ? `Update ${at[0].inputs.step}` : "The first update, which is next"}, of ${"xy"[this.axis]}; a prime is the value after it:`;
     this.lines.replaceChildren(...workings(this.rule, at[this.axis]).map(
       ([name, text, numbers, result]) => element("p", {className: "line"},
         element("code", {textContent: `${name} = ${text}`}),

@@ -28,6 +28,21 @@ function descend(surface, scene, mover) {
   return {points, losses, updates, diverged, states};
 }
 
+// The same as it is watched: where time is counted in samples, who sees many in an update waits.
+function seen(surface, scene, mover) {
+  if (scene.clock !== "samples") return descend(surface, scene, mover);
+  const each = mover.batch ?? surface.samples.length;
+  const found = descend(surface, {...scene, steps: Math.floor(scene.steps / each)}, mover);
+  const {points, losses, updates, diverged} = found;
+  const ticks = Array.from({length: scene.steps + 1}, (_, t) => Math.floor(t / each))
+    .filter((done) => done < points.length);
+  return {
+    ...found, points: ticks.map((done) => points[done]), losses: ticks.map((done) => losses[done]),
+    updates: ticks.slice(1).map((done) => updates[done - 1]),
+    diverged: diverged === null ? null : diverged * each,
+  };
+}
+
 function startOf(rule, hypers) {
   const begin = (name) => {
     const init = rule.init[name] ?? 0;
