@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from slalom.backends.base import Backend
+from slalom.backends.cuda import Cuda
 from slalom.backends.foreach import Foreach
 from slalom.backends.llvm import Llvm
 
-BACKENDS: list[Backend] = [Llvm(), Foreach()]
+BACKENDS: list[Backend] = [Llvm(), Cuda(), Foreach()]
 """All backends, in the order in which they are asked. The last one refuses nothing."""
+
+
+def lacking(device: torch.device) -> str | None:
+    """Why there is no machine code for parameters on a device, while there is for others."""
+    served = {backend.device for backend in BACKENDS} - {None}
+    if not served or device.type in served:
+        return None
+    return f"it is on {device}; machine code is made for {' and '.join(sorted(map(str, served)))}"
 
 
 @contextmanager

@@ -286,9 +286,12 @@ class Backend(ABC):
 
     Attributes:
         name: what :func:`slalom.explain` calls it.
+        device: the type of the devices whose memory it works in (``cpu``, ``cuda``), and it is
+            asked of parameters there alone; None if any.
     """
 
     name: str
+    device: str | None = None
 
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:

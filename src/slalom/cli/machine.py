@@ -18,7 +18,7 @@ def bench(
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
     model: Annotated[str | None, typer.Option(help="loop, steps: one of the models.")] = None,
     backend: Annotated[
-        str | None, typer.Option(help="steps: llvm or foreach; the first that can otherwise.")
+        str | None, typer.Option(help="steps: llvm, cuda or foreach; the first that can otherwise.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
 ) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends import BACKENDS
+from slalom.backends import BACKENDS, lacking
 from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
@@ -135,11 +135,14 @@ class Plan:
         chosen: dict[int, tuple[str, str | None]] = {}
         launches: list[tuple[Backend, Launch]] = []
         left = list(slots)
-        why: dict[int, str] = {}
+        why = {s.place: lack for s in slots if (lack := lacking(s.param.device))}
         for backend in BACKENDS:
-            refused = {s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in left}
-            taken = [s for s in left if refused[s.place] is None]
-            for s in left:
+            asked = [s for s in left if backend.device in (None, s.param.device.type)]
+            refused = {
+                s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in asked
+            }
+            taken = [s for s in asked if refused[s.place] is None]
+            for s in asked:
                 why.setdefault(s.place, refused[s.place] or "")
             if not taken:
                 continue
@@ -151,7 +154,7 @@ class Plan:
                 continue
             absent = ()
             chosen |= {s.place: (backend.name, why[s.place] or None) for s in taken}
-            left = [s for s in left if refused[s.place] is not None]
+            left = [s for s in left if s.place not in chosen]
         if left:
             raise RuntimeError(f"no backend serves {left[0].name}: {why[left[0].place]}")
         return launches, [chosen[s.place] for s in slots]

@@ -18,7 +18,8 @@ class Explanation:
 
     Attributes:
         rows: (name or place, shape, dtype, backend, reason) of each parameter, where backend is
-            ``llvm``, ``foreach``, ``autograd`` (differentiable) or ``none`` (not updated).
+            ``llvm``, ``cuda``, ``foreach``, ``autograd`` (differentiable) or ``none`` (not
+            updated).
     """
 
     rows: list[tuple[str, tuple[int, ...], torch.dtype, str, str]]

@@ -1,1 +1,83 @@
-"""Kernels for GPUs from the same lowering as the CPU's loops."""
+"""The backend of NVIDIA's GPUs: kernels from the same lowering as the CPU's loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.layout import is_dense, same_layout
+
+if TYPE_CHECKING:
+    from slalom.backends.cuda.gpu import Gpu
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+class Cuda(Backend):
+    """Kernels for parameters in the memory of GPUs."""
+
+    name = "cuda"
+    device = "cuda"
+
+    def gpu_of(self, device: torch.device) -> Gpu:
+        """The GPU that a tensor is on. Raises :class:`Unavailable` where it cannot be served."""
+        from slalom.backends.cuda.gpu import gpu
+
+        return gpu(device.index or 0)
+
+    def refuses(self, slot: Slot) -> str | None:
+        from slalom.backends.llvm.load import llvm
+        from slalom.backends.llvm.observers import observed
+
+        if why := observed() or _reason(slot):
+            return why
+        try:
+            llvm()
+            self.gpu_of(slot.param.device)
+        except (Unavailable, RuntimeError) as error:
+            return str(error)
+        return None
+
+    def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
+        from slalom.backends.cuda.launch import CudaLaunch
+
+        return CudaLaunch(slots, absent, counts, self.gpu_of)
+
+
+def _reason(slot: Slot) -> str | None:
+    from slalom.backends.cuda.launch import NAMES
+
+    param, grad = slot.param, slot.param.grad
+    if type(param) not in _PLAIN:
+        return f"it is a {type(param).__name__}, a subclass of Tensor"
+    if param.layout != torch.strided:
+        return f"its layout is {param.layout}"
+    if slot.by_rows:
+        return "its gradient is sparse, and only the rows that it touches are updated"
+    if not is_dense(param):
+        return "its elements have gaps between them or share memory"
+    if slot.alone:
+        return "its memory overlaps that of another tensor of the step"
+    named = [("it", param), *((f"its {name}", t) for name, t in slot.state.items())]
+    if grad is not None:
+        named.append(("its gradient", grad))
+    for own, tensor in named:
+        if type(tensor) not in _PLAIN:
+            return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
+        if tensor.layout != torch.strided:
+            return f"the layout of {own.replace('its ', 'its own ')} is {tensor.layout}"
+        if tensor.dtype not in NAMES or tensor.is_complex() != param.is_complex():
+            return f"{own} is {tensor.dtype}"
+        if tensor.is_conj() or tensor.is_neg():
+            return f"{own} is a lazily conjugated or negated view"
+        if tensor.device != param.device:
+            return f"{own} is on {tensor.device}"
+        if tensor.numel() and tensor._is_zerotensor():
+            return f"{own} has no memory of its own"
+        if tensor is not grad and not same_layout(param, tensor):
+            return f"{own} does not lie in memory as the parameter does"
+    return None

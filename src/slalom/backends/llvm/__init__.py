@@ -18,6 +18,7 @@ class Llvm(Backend):
     """Machine code for parameters in the memory of the CPU."""
 
     name = "llvm"
+    device = "cpu"
 
     def refuses(self, slot: Slot) -> str | None:
         from slalom.backends.llvm.driver import driver  # what it loads takes a quarter of a second
@@ -56,8 +57,6 @@ def _reason(slot: Slot) -> str | None:
         return "it is a DTensor whose gradient or state is not plain memory distributed as it is"
     if type(param) not in (Tensor, torch.nn.Parameter):
         return f"it is a {type(param).__name__}, a subclass of Tensor"
-    if param.device.type != "cpu":
-        return f"it is on {param.device}; machine code is made for the CPU"
     if param.layout != torch.strided:
         return f"its layout is {param.layout}"
     if slot.by_rows:

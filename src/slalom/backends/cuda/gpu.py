@@ -1,0 +1,152 @@
+"""One GPU as a launch sees it: memory, streams, kernels, tables kept equal to the host's."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slalom.backends.base import Unavailable
+from slalom.backends.cuda.driver import CudaError, Driver, library
+from slalom.backends.cuda.target import NVIDIA, Target
+from slalom.backends.llvm.cache import Cache, chosen
+from slalom.backends.llvm.compile import assembly_for
+from slalom.backends.llvm.load import llvm
+
+FORMAT = "1"
+"""Of the kept code: to be raised when this package compiles the same text in another way."""
+
+CAPABILITIES = (80, 90, 100)
+"""The compute capabilities that code is made for; later GPUs run the code of earlier ones."""
+
+
+@cache
+def gpu(index: int) -> Gpu:
+    """The GPU of this number. Raises :class:`Unavailable` where kernels cannot be had for it."""
+    if torch.version.hip is not None:
+        raise Unavailable("this torch is made for ROCm, and kernels are launched through CUDA")
+    torch.cuda.init()
+    major, minor = torch.cuda.get_device_capability(index)
+    served = [c for c in CAPABILITIES if c <= 10 * major + minor]
+    if not served:
+        raise Unavailable(
+            f"its compute capability is {major}.{minor}, and kernels are made from "
+            f"{CAPABILITIES[0] // 10}.0 on"
+        )
+    return Gpu(Driver(library(), index), torch.device("cuda", index), f"sm_{served[-1]}")
+
+
+class Gpu:
+    """The memory and the kernels of one GPU.
+
+    Attributes:
+        driver: of its context.
+        target: what its kernels are written for.
+    """
+
+    target: Target = NVIDIA
+
+    def __init__(self, driver: Driver, device: torch.device, architecture: str):
+        self.driver = driver
+        self._device, self._architecture = device, architecture
+        self._functions: dict[str, int] = {}
+        self._staging: list[_Staging] = []
+        self._cache = Cache(chosen())
+
+    def stream(self) -> int:
+        """Torch's current stream on this GPU. Raises RuntimeError in a forked process, as torch."""
+        return torch.cuda.current_stream(self._device).cuda_stream
+
+    def capturing(self) -> bool:
+        """Whether the current stream is being captured into a graph."""
+        with torch.cuda.device(self._device):
+            return torch.cuda.is_current_stream_capturing()
+
+    def empty(self, size: int) -> Tensor:
+        """So many bytes of its memory, from torch's allocator."""
+        return torch.empty(max(size, 16), dtype=torch.uint8, device=self._device)
+
+    def used_now(self, memory: Tensor) -> None:
+        """Tell torch's allocator that the current stream uses memory of another one's."""
+        memory.record_stream(torch.cuda.current_stream(self._device))
+
+    def function(self, text: str) -> int:
+        """The kernel ``update`` of a text. Raises :class:`Unavailable` if it cannot be loaded."""
+        if text not in self._functions:
+            try:
+                with self.driver.current():
+                    self._functions[text] = self.driver.function(self.image(text), "update")
+            except CudaError as error:
+                raise Unavailable(f"the kernel cannot be loaded ({error})") from error
+        return self._functions[text]
+
+    def image(self, text: str) -> bytes:
+        """The code of this text: PTX, from disk where it was made before."""
+        version = llvm().llvm_version_info
+        recipe = f"{FORMAT} {version} {self.target.triple} {self._architecture}\n{text}"
+        key = hashlib.sha256(recipe.encode()).hexdigest()[:32]
+        code = self._cache.read(key)
+        if code is None:
+            code = assembly_for(text, self.target.triple, self._architecture).encode()
+            self._cache.write(key, code)
+        return code
+
+    def upload(self, to: int, content: bytes, stream: int) -> None:
+        """Copy bytes to an address in its memory when the stream comes to it; nobody waits."""
+        size = len(content)
+        for staging in self._staging:
+            if staging.size >= size and self.driver.happened(staging.event):
+                break
+        else:
+            room = max(4096, 1 << (size - 1).bit_length())
+            staging = _Staging(self.driver.pinned(room), room, self.driver.event())
+            self._staging.append(staging)
+        ctypes.memmove(staging.address, content, size)
+        self.driver.copy(to, staging.address, size, stream)
+        self.driver.record(staging.event, stream)
+
+
+class _Staging:
+    """Pinned memory that is copied from, and the event after which it may be written again."""
+
+    def __init__(self, address: int, size: int, event: int):
+        self.address, self.size, self.event = address, size, event
+
+
+class Table:
+    """An array of the host's that the GPU has a copy of.
+
+    Attributes:
+        host: the array, to be changed at will.
+    """
+
+    def __init__(self, gpu: Gpu, host: np.ndarray):
+        self.host, self._gpu = host, gpu
+        self._memory = gpu.empty(host.nbytes)
+        self._sent: bytes | None = None
+        self._streams: Any = {gpu.stream()}
+
+    @property
+    def address(self) -> int:
+        """Where the copy lies."""
+        return self._memory.data_ptr()
+
+    def send(self, stream: int) -> None:
+        """Make the copy equal to the host's array, where it is not."""
+        if stream not in self._streams:
+            self._gpu.used_now(self._memory)
+            self._streams.add(stream)
+        content = self.host.tobytes()
+        if content != self._sent:
+            self._sent = None  # if this fails, nobody knows
+            self._gpu.upload(self.address, content, stream)
+            self._sent = content
+
+    def put(self, place: int, number: Tensor) -> None:
+        """Write a number of the GPU's own to the place of a float64, once it was sent."""
+        self._memory.view(torch.float64)[place].copy_(number)

@@ -1,0 +1,421 @@
+"""Steps on a GPU that is simulated: what they compute, what they ask of the driver, what fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import assume, example, given, settings
+from standin import Library, Simulated
+from torch.nn import Parameter
+
+import slalom
+from slalom.backends import using
+from slalom.backends.base import Unavailable
+from slalom.backends.cuda.driver import FUNCTIONS, CudaError, Driver, library
+from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.gpu import gpu as gpu_of
+from slalom.backends.cuda.kernel import kernel
+from slalom.backends.cuda.target import NVIDIA
+from slalom.ir import scalars
+from slalom.ir.program import trace
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from test_agreement import SHAPES, by_a_backend, rules, written
+
+CLASSES = [
+    n
+    for n in slalom.optim.__all__
+    if hasattr(getattr(slalom.optim, n), "rule") and n != "RuleOptimizer"
+]
+FEW = ("ASGD", "Adam", "Adan", "RAdam", "SGD")
+LENGTHS = ((5000,), (33, 5), (), (3,), (0,))
+
+
+def params(dtype: torch.dtype = torch.float32) -> list[Parameter]:
+    draws = torch.Generator().manual_seed(3)
+    return [Parameter(torch.randn(s, generator=draws).to(dtype)) for s in LENGTHS]
+
+
+def grads(step: int) -> list[torch.Tensor]:
+    draws = torch.Generator().manual_seed(step)
+    return [torch.randn(s, generator=draws) for s in LENGTHS]
+
+
+def trained(backend, name: str, dtype=torch.float32, steps: int = 4, **options):
+    own = params(dtype)
+    with using(backend):
+        optimizer = getattr(slalom.optim, name)(own, lr=0.01, **options)
+        for step in range(steps):
+            for p, g in zip(own, grads(step), strict=True):
+                p.grad = g.to(dtype)
+            optimizer.step()
+        assert {r[3] for r in slalom.explain(optimizer).rows} == {getattr(backend, "name", backend)}
+    return [*(p.detach() for p in own), *(v for p in own for v in optimizer.state[p].values())]
+
+
+def equal(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+# What is computed.
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_step_is_the_cpus_to_the_bit(name):
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    assert equal(trained("llvm", name, **options), trained(Simulated(), name, **options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_rule_is_the_cpus_to_the_bit(name, dtype):
+    assert equal(trained("llvm", name, dtype), trained(Simulated(), name, dtype))
+
+
+def test_random_rounding_groups_and_mixtures_are_the_cpus_to_the_bit():
+    found = []
+    for backend in ("llvm", Simulated()):
+        own = [*params(torch.bfloat16), *params(), *params(torch.complex64)]
+        groups = [{"params": own[::2], "lr": 0.1}, {"params": own[1::2], "weight_decay": 0.1}]
+        with using(backend):
+            optimizer = slalom.optim.AdamW(groups, rounding="stochastic", clip_value=0.5)
+            for step in range(3):
+                for p, g in zip(own, 3 * grads(step), strict=True):
+                    p.grad = None if step == 1 and p.dim() == 2 else g.to(p.dtype)
+                optimizer.step()
+        found.append([*own, *(v for p in own for v in optimizer.state[p].values())])
+    assert equal(*found)
+
+
+def test_gradients_of_another_layout_and_views_into_buckets():
+    found = []
+    for backend in ("llvm", Simulated()):
+        bucket = torch.linspace(-1, 1, 7001)
+        own = [Parameter(bucket[1:4097].clone().view(64, 64)), Parameter(torch.ones(4, 3, 2, 2))]
+        own[1].data = own[1].data.contiguous(memory_format=torch.channels_last)
+        with using(backend):
+            optimizer = slalom.optim.Adam(own, lr=0.1)
+            for turned in (True, False, True):
+                view = bucket[3:4099].view(64, 64)
+                own[0].grad = view.t() if turned else view
+                own[1].grad = torch.arange(48.0).view(4, 3, 2, 2)
+                optimizer.step()
+        found.append(own)
+    assert equal(*found)
+
+
+def drawn_alike(drawn) -> bool:
+    """Fails where a drawn rule differs from the CPU in a bit; False for numbers beyond measure."""
+    torch.set_default_dtype(torch.float64)
+    made = drawn.rule()
+    draws = torch.Generator().manual_seed(1)
+    own = [[torch.randn(shape, generator=draws) for shape in SHAPES] for _ in range(3)]
+    found = []
+    for backend in ("llvm", Simulated()):
+        with using(backend):
+            found.append(by_a_backend(made, own, False))
+    for a, b in zip(*found, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or torch.equal(a.nan_to_num(), b.nan_to_num()), drawn.text
+    return all(x is None or x.isfinite().all() for x in found[0])
+
+
+@example(written(["g1", "g2"], "param - lr * (grad + g1 + g2), g2, g1", init={"g1": 1.0}))
+@example(written(["m"], "param - lr * m, m + grad * (step == 2)"))
+@settings(max_examples=3)
+@given(rules())
+def test_drawn_rules_are_the_cpus_to_the_bit(drawn):
+    assume(drawn_alike(drawn))
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(rules())
+def test_many_drawn_rules_are_the_cpus_to_the_bit(drawn):
+    assume(drawn_alike(drawn))
+
+
+SUITE = [
+    "test_against_torch.py", "test_dtypes.py", "test_plan_changes.py", "test_treatment.py",
+    "test_first_steps.py", "test_sparse.py", "test_rounding.py", "test_states_edited.py",
+    "test_checkpoints.py", "test_groups_edited.py",
+]  # fmt: skip
+NOT_OF_THE_CPU = (
+    "not foreach and not machine_code and not second_way and not reasons and not fork "
+    "and not special and not explanation and not whatever_interrupts"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SUITE)
+def test_the_suite_passes_through_it(file):
+    here = Path(__file__).parent
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-x", "-p", "first", "-p", "no:cacheprovider", "-k",
+        NOT_OF_THE_CPU, str(here.parent.parent / "optim" / file),
+    ]  # fmt: skip
+    path = os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore::UserWarning"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+# What is asked of the driver.
+
+
+def stepped(backend: Simulated, optimizer, gradients=None) -> list[tuple]:
+    """What one step asked of the driver, contexts and events apart."""
+    before = len(backend.library.calls)
+    if gradients is not None:
+        for p, g in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+            p.grad = g
+    with using(backend):
+        optimizer.step()
+    work = ("cuMemcpyHtoDAsync_v2", "cuLaunchKernel")
+    return [call for call in backend.library.calls[before:] if call[0] in work]
+
+
+def ready(name: str, eager: bool = True, **options):
+    """A backend, an optimizer that made its first step there, and gradients that stay."""
+    backend, fixed = Simulated(eager), grads(0)
+    optimizer = getattr(slalom.optim, name)(params(), lr=0.1, **options)
+    stepped(backend, optimizer, fixed)
+    return backend, optimizer, fixed
+
+
+def test_a_step_is_one_launch_and_copies_only_what_changed():
+    backend, sgd, fixed = ready("SGD")
+    assert backend.library.names().count("cuLaunchKernel") == 1  # for tensors of every length
+    stepped(backend, sgd)  # its second step is another program than its first
+    (launch,) = stepped(backend, sgd)
+    assert launch == ("cuLaunchKernel", 2 + 1 + 1 + 1, 0)  # a block for each 4096 elements
+    fresh = [g.clone() for g in fixed]
+    copy, launch = stepped(backend, sgd, fresh)
+    assert copy[:2] == ("cuMemcpyHtoDAsync_v2", 8 * 4 * len(fixed))  # the addresses
+    sgd.param_groups[0]["lr"] = 0.05
+    copy, launch = stepped(backend, sgd)
+    assert copy[:2] == ("cuMemcpyHtoDAsync_v2", 8 * (2 + 1))  # the one scalar
+
+
+def test_counts_change_the_row_alone():
+    backend, adam, _ = ready("Adam")
+    for _ in range(3):
+        copy, launch = stepped(backend, adam)
+        assert copy[1] < 100
+        assert launch[0] == "cuLaunchKernel"
+
+
+def test_copies_come_before_the_launch_and_all_on_the_current_stream():
+    backend, adam, fixed = ready("Adam")
+    assert backend.gpu.told == []
+    backend.gpu.current = 5
+    calls = stepped(backend, adam, [g.clone() for g in fixed])
+    assert [c[0] for c in calls] == ["cuMemcpyHtoDAsync_v2"] * 2 + ["cuLaunchKernel"]
+    assert {c[-1] for c in calls} == {5}
+    assert ("cuEventRecord", 5) in backend.library.calls
+    assert [stream for _, stream in backend.gpu.told] == [5, 5, 5]  # the three tables
+    stepped(backend, adam)
+    assert len(backend.gpu.told) == 3
+
+
+def test_nobody_waits_and_nothing_is_overwritten_before_it_was_copied():
+    """Ten steps that the GPU does later are what they are one by one."""
+    found = []
+    for eager in (True, False):
+        backend, adam, _ = ready("Adam", eager)
+        for k in range(10):
+            adam.param_groups[0]["lr"] = 0.1 / (k + 1)
+            stepped(backend, adam)
+        if not eager:
+            before = [p.detach().clone() for p in adam.param_groups[0]["params"]]
+            assert equal(before, params())  # nothing was done yet
+            taken = backend.library.names().count("cuMemHostAlloc")
+            assert taken >= 11
+            backend.library.finish()
+            stepped(backend, adam)
+            assert backend.library.names().count("cuMemHostAlloc") == taken  # used again
+            backend.library.finish()
+        else:
+            stepped(backend, adam)
+            assert backend.library.names().count("cuMemHostAlloc") == 1
+        found.append(adam.param_groups[0]["params"])
+    assert equal(*found)
+
+
+def test_each_program_and_mixture_of_dtypes_is_a_launch():
+    backend, own = Simulated(), [*params(), *params(torch.bfloat16)]
+    optimizer = slalom.optim.Adam(own, lr=0.1)
+    calls = stepped(backend, optimizer, [*grads(0), *(g.bfloat16() for g in grads(0))])
+    assert [c[0] for c in calls].count("cuLaunchKernel") == 2
+
+
+def test_numbers_of_the_gpus_own_stay_there(monkeypatch):
+    """A late scalar that is a tensor is put into the row there, and nobody asks for its value."""
+    monkeypatch.setattr(scalars, "number", lambda value: torch.tensor(float(value)))
+    made = slalom.optimizer(written([], "param - lr * grad").rule())
+    kept = Simulated()
+    own = made(params(), clip_norm=1.0)
+    stepped(kept, own, grads(0))
+    monkeypatch.undo()
+    plain = made(params(), clip_norm=1.0)
+    with using("llvm"):
+        for p, g in zip(plain.param_groups[0]["params"], grads(0), strict=True):
+            p.grad = g
+        plain.step()
+    for a, b in zip(own.param_groups[0]["params"], plain.param_groups[0]["params"], strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_graph_is_refused_before_anything_is_changed():
+    backend, adam, _ = ready("Adam")
+    before = [p.detach().clone() for p in adam.param_groups[0]["params"]]
+    backend.gpu.captured = True
+    with pytest.raises(RuntimeError, match="made without capturable=True"):
+        stepped(backend, adam)
+    assert equal(before, adam.param_groups[0]["params"])
+    backend.gpu.captured = False
+    assert stepped(backend, adam)
+
+
+# What fails.
+
+IN_A_STEP = (
+    "cuMemcpyHtoDAsync_v2",
+    "cuEventRecord",
+    "cuEventQuery",
+    "cuLaunchKernel",
+    "cuMemHostAlloc",
+)
+
+
+@pytest.mark.parametrize("function", IN_A_STEP)
+def test_a_call_that_fails_is_told_and_the_next_step_is_right(function):
+    backend, adam, _ = ready("Adam", eager=function != "cuMemHostAlloc")
+    before = [p.detach().clone() for p in adam.param_groups[0]["params"]]
+    backend.library.fails[function] = 2
+    told = rf"{function} failed with CUDA_ERROR_2 \(2\): what error 2 means; nothing was updated"
+    with pytest.raises(CudaError, match=told):
+        stepped(backend, adam)
+    assert equal(before, adam.param_groups[0]["params"])
+    assert {float(s["step"]) for s in adam.state.values()} == {1.0}
+    backend.library.fails.clear()
+    stepped(backend, adam)
+    backend.library.finish()
+    other = ready("Adam")
+    stepped(other[0], other[1])
+    assert equal(adam.param_groups[0]["params"], other[1].param_groups[0]["params"])
+
+
+@pytest.mark.parametrize("code", [700, 719, 214])
+@pytest.mark.parametrize("function", ["cuLaunchKernel", "cuEventQuery", "cuCtxPushCurrent_v2"])
+def test_failed_work_on_the_gpu_is_told_as_what_it_is(function, code):
+    backend, adam, _ = ready("Adam")
+    backend.library.fails[function] = code
+    told = r"earlier work on the GPU failed: .*not to be trusted.*load the last checkpoint"
+    with pytest.raises(CudaError, match=told):
+        stepped(backend, adam)
+
+
+def test_a_launch_that_fails_half_way_is_told():
+    backend, own = Simulated(), [*params(), *params(torch.bfloat16)]
+    optimizer = slalom.optim.SGD(own, lr=0.1)
+    every = [*grads(0), *(g.bfloat16() for g in grads(0))]
+    stepped(backend, optimizer, every)
+    launches = []
+    real = backend.library.cuLaunchKernel
+
+    def second_fails(*given):
+        launches.append(given)
+        return 1 if len(launches) == 2 else real(*given)
+
+    backend.library.cuLaunchKernel = second_fails
+    with pytest.raises(
+        CudaError, match="some parameters were updated and others not: load the last"
+    ):
+        stepped(backend, optimizer)
+
+
+def test_an_error_that_the_driver_has_no_words_for():
+    backend, adam, _ = ready("Adam")
+    backend.library.fails["cuLaunchKernel"] = 12345
+    backend.library.unknown.add(12345)
+    with pytest.raises(CudaError, match=r"failed with error 12345 \(12345\): error 12345"):
+        stepped(backend, adam)
+
+
+@pytest.mark.parametrize(
+    "function", ["cuModuleLoadData", "cuModuleGetFunction", "cuCtxPushCurrent_v2"]
+)
+def test_where_a_kernel_cannot_be_loaded_the_next_backend_serves(function):
+    backend = Simulated()
+    backend.library.fails[function] = 222
+    adam = slalom.optim.Adam(params(), lr=0.1)
+    for p, g in zip(adam.param_groups[0]["params"], grads(0), strict=True):
+        p.grad = g
+    with using(backend, "foreach"), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        adam.step()
+        assert slalom.explain(adam).rows[0][3] == "foreach"
+    assert "cannot be loaded" in str(told[0].message)
+
+
+def test_every_function_of_the_driver_is_asked_for_with_its_types():
+    library = Simulated().library
+    assert {n for n in dir(library) if n.startswith("cu")} == set(FUNCTIONS)
+
+
+# What a real GPU would be given.
+
+
+def test_code_is_made_for_the_gpu_and_kept_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLALOM_CACHE", str(tmp_path))
+    rule = slalom.rules.RULES["adam"]
+    program = trace(rule, rule.hypers)
+    arrays = tuple((n, "float") for n in ("param", "grad", *program.live_state))
+    text = kernel([program], arrays, NVIDIA)
+
+    def gpu(architecture: str) -> Gpu:
+        return Gpu(Driver(Simulated().library, 0), torch.device("cpu"), architecture)
+
+    made = gpu("sm_90").image(text)
+    assert b".target sm_90" in made
+    assert b".visible .entry update(" in made
+    assert len(list(tmp_path.glob("*.o"))) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("slalom.backends.cuda.gpu.assembly_for", None)
+        assert gpu("sm_90").image(text) == made
+    assert gpu("sm_80").image(text) != made
+    assert len(list(tmp_path.glob("*.o"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "architecture"), [((8, 6), "sm_80"), ((9, 0), "sm_90"), ((12, 0), "sm_100")]
+)
+def test_the_architecture_is_the_latest_that_the_gpu_runs(monkeypatch, capability, architecture):
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr("slalom.backends.cuda.gpu.library", Library)
+    assert gpu_of.__wrapped__(1)._architecture == architecture
+
+
+def test_a_gpu_that_is_too_old_and_a_torch_for_amd(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(Unavailable, match=r"capability is 7\.5, and kernels are made from 8\.0"):
+        gpu_of.__wrapped__(0)
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    with pytest.raises(Unavailable, match="this torch is made for ROCm"):
+        gpu_of.__wrapped__(0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_there_is_no_driver_here():
+    with pytest.raises(Unavailable, match="CUDA's driver cannot be loaded"):
+        library()
