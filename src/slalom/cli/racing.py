@@ -6,9 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from slalom.train import Task
 
 
 def _tasks() -> list[str]:
@@ -53,6 +56,9 @@ def race(
         bool, typer.Option(help="Run every rule on all seeds, to the target or to max_steps.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
     engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto.")] = None,
@@ -84,12 +90,13 @@ def race(
     from slalom.report.live import Live
     from slalom.report.table import print_result
 
+    chosen = task if device is None else _task_on(task, device)
     if as_json and quiet:
         raise InputError("--quiet does nothing beside --json, which prints the result alone")
     with interrupted_once(), Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(
-                task, entrants=entrants.split(",") if entrants else None, points_each=points,
+                chosen, entrants=entrants.split(",") if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes),
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
@@ -121,6 +128,12 @@ def _again(folder: Path) -> str:
     if not any(w == "--out" or w.startswith("--out=") for w in words):
         words += ["--out", str(folder)]
     return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def _task_on(task: str, device: str) -> Task:
+    from slalom.tasks import load
+
+    return load(task).on(device)
 
 
 def _sizes(text: str | None) -> tuple[int, int] | None:

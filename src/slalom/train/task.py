@@ -355,6 +355,11 @@ class Task(FromElsewhere):
             self._graded = True
             return found
 
+    def on(self, device: str | torch.device) -> Task:
+        """This task, to be trained on a device. Raises :class:`InputError` if it is not there."""
+        self.device = _device(device)
+        return self
+
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
         sanity_check(self)
