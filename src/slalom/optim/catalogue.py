@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 from slalom.ir.formula import formulas
@@ -64,6 +65,44 @@ def markdown() -> str:
         f"### {one.class_name}\n\n{one.title}.\n\n```python\n{one.call}\n```\n\n"
         + "".join(f"    {line}\n" for line in one.formulas)
         + f"\nState: {', '.join(one.state) or 'none'}; {one.bytes} bytes. "
-        + f"Bounds: {', '.join(one.bounds) or 'none'}."
+        + f"Bounds: {', '.join(one.bounds) or 'none'}. [Its page](rules/{one.name}.md)."
         for one in catalogue()
     )
+
+
+def page(rule: Rule) -> str:
+    """All there is to say of one rule, as a page of its own."""
+    one = facts(rule)
+    code = inspect.getsource(rule.function)
+    searched = ", ".join(f"{n} from {low:g} to {high:g}" for n, (low, high) in rule.search.items())
+    begun = [f"`{n}` at {v}" for n, v in rule.init.items()]
+    lines = [
+        f"# {one.class_name}", "", f"{one.title}.", "", "```python", f"slalom.optim.{one.call}",
+        "```", "", "## Formula", "", "At the default hyper-parameters; a prime marks the value "
+        "after the update.", "", *(f"    {line}" for line in one.formulas), "", "## Code", "",
+        "The whole of it: the reference, and what machine code is made of.", "", "```python",
+        code.rstrip(), "```", "", "## Figures", "", "| | |", "| --- | --- |",
+        f"| state | {', '.join(f'`{n}`' for n in one.state) or 'none'} |",
+        f"| which begins | {', '.join([*begun, 'the rest at 0'])} |",
+        f"| bytes read and written for a float32 element | {one.bytes} |",
+        f"| bounds | {', '.join(one.bounds) or 'none'} |",
+        f"| a race searches | {searched or 'nothing, unless told where'} |",
+        f"| sparse gradients | {SPARSE[rule.sparse]} |", "",
+    ]  # fmt: skip
+    for example in rule.examples:
+        given = ", ".join(f"{n}={v!r}" for n, v in example.hypers.items())
+        lines += [
+            f"Worked out from the paper, with {given}, from 1:", "", "| gradient | parameter |",
+            "| ---: | ---: |",
+            *(f"| {g:g} | {p:.10g} |"
+              for g, p in zip(example.gradients, example.params, strict=True)),
+            "",
+        ]  # fmt: skip
+    return "\n".join(lines)
+
+
+SPARSE = {
+    None: "refused", "rows": "the rows they touch alone are read and written",
+    "dense": "count as the dense ones that they stand for",
+}  # fmt: skip
+"""What :attr:`Rule.sparse` means, in words."""
