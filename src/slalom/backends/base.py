@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from operator import call, itemgetter
 from typing import Any
 
@@ -191,9 +192,7 @@ class Row:
             raise ValueError(f"a step count of {rule.name} is {count:g}; it must be 0 or more")
         self.rule, self.group = rule, group
         self.count, self.numbers = count, numbers
-        self._defaults = {n: d for n, d in rule.hypers.items() if n not in rule.late}
-        names = list(self._defaults)
-        self._own = itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
+        self._defaults, self._own = _taken(rule)
         self.program: Program | None = None
 
     def choose(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> Program:
@@ -227,6 +226,14 @@ class Row:
         """What the rule's numbers become in this step."""
         assert self.program is not None
         return self.values[len(self.program.scalars) :]
+
+
+@cache
+def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Sequence[Any]]]:
+    """The options that a rule takes from its group with their defaults, and what takes them."""
+    defaults = {n: d for n, d in rule.hypers.items() if n not in rule.late}
+    names = list(defaults)
+    return defaults, itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
 
 Rows = Sequence[tuple[Row, np.ndarray]]

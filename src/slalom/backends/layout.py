@@ -9,25 +9,29 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+_TYPES, _STRIDED = frozenset((Tensor, Parameter)), torch.strided
+
 
 def plain(tensor: Tensor | None) -> bool:
     """Whether a tensor's elements lie in memory of its own that can be looked at."""
     return (
         tensor is not None
-        and type(tensor) in (Tensor, Parameter)
-        and tensor.layout == torch.strided
-        and tensor.device.type != "meta"
+        and type(tensor) in _TYPES
+        and tensor.layout is _STRIDED
+        and not tensor.is_meta
         and not tensor._is_zerotensor()
     )
 
 
 def is_freed(tensor: Tensor) -> bool:
     """Whether its memory was given back for a while, as sharded training does."""
-    return plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
+    return tensor.numel() > 0 and plain(tensor) and tensor.untyped_storage().nbytes() == 0
 
 
 def is_dense(tensor: Tensor) -> bool:
     """Whether the elements fill one run of memory, each place once, in whatever order of axes."""
+    if tensor.is_contiguous():
+        return True
     expected = 1
     axes = [a for a in zip(tensor.stride(), tensor.shape, strict=True) if a[1] != 1]
     for stride, size in sorted(axes):
@@ -39,8 +43,11 @@ def is_dense(tensor: Tensor) -> bool:
 
 def same_layout(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors of strided layout have equal shapes and put equal indices equally far."""
-    return a.shape == b.shape and all(
-        x == y or size <= 1 for x, y, size in zip(a.stride(), b.stride(), a.shape, strict=True)
+    if a.shape != b.shape:
+        return False
+    one, other = a.stride(), b.stride()
+    return one == other or all(
+        x == y or size <= 1 for x, y, size in zip(one, other, a.shape, strict=True)
     )
 
 
@@ -89,7 +96,7 @@ def meet(runs: np.ndarray, spans: np.ndarray) -> np.ndarray:
 def span(tensor: Tensor) -> tuple[int, int]:
     """First address of a strided tensor, and the one past its last element, gaps included."""
     start = tensor.data_ptr()
-    if tensor.numel() == 0:
-        return start, start
+    if tensor.is_contiguous():  # where it has no element too
+        return start, start + tensor.nbytes
     reach = sum(s * (n - 1) for s, n in zip(tensor.stride(), tensor.shape, strict=True))
     return start, start + (reach + 1) * tensor.element_size()

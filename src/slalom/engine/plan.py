@@ -21,8 +21,10 @@ from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unava
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
+from slalom.engine.sorting import alone, names_of_kept, sorted_out
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 from slalom.engine.watch import Watch
+from slalom.ir.program import Program
 from slalom.rules.definition import Rule
 
 Groups = Sequence[Mapping[str, Any]]
@@ -84,7 +86,7 @@ class Plan:
             for s in slots
             if s.param.grad is not None and s.param.grad.layout != torch.strided
         }
-        self._relied = {id(s.param): (*s.state, *_names_of_kept(s, rules[s.group])) for s in slots}
+        self._relied = {id(s.param): (*s.state, *names_of_kept(s, rules[s.group])) for s in slots}
         self._uncounted = {id(s.param): s.place for s in slots if s.kept[0] is None and s.state}
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
@@ -112,6 +114,8 @@ class Plan:
         self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
         self._rows: list[Row] = []
         self._firsts: list[int] = []  # of each row the place of one of its slots
+        # Of each slot that of its row, and who was present; None while they are being sorted.
+        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
         self._draws = False
         self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
@@ -120,11 +124,11 @@ class Plan:
     def _placed(self, slots: Sequence[Slot], absent: Sequence[Tensor]) -> Sequence[Slot]:
         """Make the launches; the slots as they are in them."""
         tangled = sharing(slots)
-        own = [_alone(s) if s.place in tangled else s for s in slots]
+        own = [alone(s) if s.place in tangled else s for s in slots]
         self._launches, self.served = self._place(own, absent)
         if len(self._launches) > 1 and (tangled := lending(slots)):
             # One launch copies first what it reads and writes; two know nothing of each other.
-            own = [_alone(s) if s.place in tangled else s for s in own]
+            own = [alone(s) if s.place in tangled else s for s in own]
             self._launches, self.served = self._place(own, absent)
         return own
 
@@ -276,7 +280,7 @@ class Plan:
 
         ``grouped`` if the slots are in the rows that they were sorted into last.
         """
-        again = not grouped
+        again = not (grouped or self._in_rows())
         if not again:
             values = self._counts.values
             for row, first in zip(self._rows, self._firsts, strict=True):
@@ -298,8 +302,18 @@ class Plan:
                     row.draw(self.treatment.rounding_seed, self._indices[first])
         return True
 
+    def _in_rows(self) -> bool:
+        """Whether those present are still the ones sorted last, and all of a row still alike."""
+        if self._sorted is None:
+            return False
+        first, present = self._sorted
+        values = self._counts.values
+        alike = (values == values[first]) & (values[:, :1] >= 0)  # of others a row raises
+        return np.array_equal(present, self._counts.present) and bool(alike[present != 0].all())
+
     def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
         """Sort the present slots into rows, by group, step count and numbers."""
+        self._sorted = None
         present = np.flatnonzero(self._counts.present)
         keys = np.column_stack(
             [
@@ -312,7 +326,7 @@ class Plan:
         rows: list[Row] = []
         members: list[np.ndarray] = []
         known = {row.group: row.program for row in self._rows}
-        for key, places in _sorted_out(keys, present):
+        for key, places in sorted_out(keys, present):
             group, _, _, count, *numbers = key
             rule = self._rules[int(group)]
             row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
@@ -322,8 +336,7 @@ class Plan:
                 known[row.group] = row.choose(*options)
                 row.fill(*options)
             assert row.program is not None
-            needed = set(row.program.live_state)
-            if not all(needed <= self._state_sets[i] for i in set(self._set_of[places].tolist())):
+            if not self._kept(row.program, places):
                 return False
             row.noise = 0 if self._chance[places[0]] else None
             rows.append(row)
@@ -339,7 +352,17 @@ class Plan:
             except Unavailable as error:
                 self.excluded[backend.name] = str(error)
                 return False
+        first = np.zeros(len(self._group_of), np.intp)
+        for places in members:
+            first[places] = places[0]
+        self._sorted = first, self._counts.present.copy()
         return True
+
+    def _kept(self, program: Program, places: np.ndarray) -> bool:
+        """Whether these slots have the states that a program needs."""
+        sets = self._state_sets
+        present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())
+        return all(sets[i].issuperset(program.live_state) for i in present)
 
     def _square_sum(self, groups: Groups) -> Any:
         """The sum of the squares of all gradients, over all processes."""
@@ -355,30 +378,6 @@ class Plan:
         if self.treatment.on_nonfinite == "raise":
             raise NonFiniteGradientError(named)
         return False
-
-
-def _alone(slot: Slot) -> Slot:
-    return Slot(
-        slot.param, slot.state, slot.kept, slot.count, slot.group, slot.place, slot.by_rows, True,
-        slot.name,
-    )  # fmt: skip
-
-
-def _names_of_kept(slot: Slot, rule: Rule) -> list[str]:
-    names = ("step", *rule.numbers)
-    return [n for n, t in zip(names, slot.kept, strict=False) if t is not None]
-
-
-def _sorted_out(keys: np.ndarray, places: np.ndarray) -> list[tuple[list[float], np.ndarray]]:
-    """The places by their keys, equal keys together."""
-    if not len(places):
-        return []
-    if (keys == keys[0]).all():
-        return [(keys[0].tolist(), places)]
-    unique, which = np.unique(keys, axis=0, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    ends = np.cumsum(np.bincount(which, minlength=len(unique)))[:-1]
-    return list(zip(unique.tolist(), np.split(places[order], ends), strict=True))
 
 
 def _params(groups: Groups) -> list[Tensor]:

@@ -93,7 +93,8 @@ def make_slots(
                 by_rows=sparse and (rule.sparse == "rows" or still),
                 name=name,
             )  # fmt: skip
-            check_states(slot)
+            if one.found:  # what was just made shares memory with nothing
+                check_states(slot)
             found.slots.append(slot)
             found.indices.append(indices[id(param)])
             found.pending.append((param, one.pending))
@@ -120,7 +121,7 @@ class _Ready:
         live: dict[Any, Any],
     ):  # fmt: skip
         self.rule, self.group, self.param, self.own = rule, group, param, own
-        self.counters, self.pending = counters, {}
+        self.counters, self.pending, self.found = counters, {}, False
         numbers = [_number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers]
         key = id(group), *numbers
         if key not in live:
@@ -161,6 +162,7 @@ class _Ready:
             filled = complex(start, start) if param.is_complex() else start
             made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
             return made
+        self.found = True
         check_state(name, there, param)
         fits = plain(there) and same_layout(param, there) and not is_lazy_view(there)
         if there.is_inference() and not param.is_inference():  # torch would not write to it

@@ -146,7 +146,7 @@ class LlvmLaunch(Launch):
         )  # fmt: skip
         self._tell_written(written)
         self._address = ctypes.addressof(self._table)
-        self._packed: list[tuple[Row, Any, Struct, int]] = []
+        self._packed: list[tuple[list[Row], Any, Struct, int]] = []
         self._inference = any(s.param.is_inference() for s in slots)
         self._sure = True
 
@@ -190,18 +190,22 @@ class LlvmLaunch(Launch):
     def assign(self, rows: Rows) -> None:
         self._packed = []
         table = self._segments
+        alike: dict[tuple[Program, bool], list[tuple[Row, np.ndarray]]] = {}
         for row, places in rows:
-            program = row.program
-            assert program is not None
-            members, n = self._local[places], len(program.scalars)
+            assert row.program is not None
+            alike.setdefault((row.program, row.noise is not None), []).append((row, places))
+        for (program, stochastic), own in alike.items():
+            n = len(program.scalars)
             width = n + 1 + len(program.numbers)  # scalars, random bits, new numbers
-            buffer = (ctypes.c_double * width)()
-            self._packed.append((row, buffer, Struct(f"{width}d"), n))
-            table["row"][members] = ctypes.addressof(buffer)
-            table["next"][members] = ctypes.addressof(buffer) + 8 * (n + 1)
+            block = np.zeros((len(own), width))
+            members = self._local[np.concatenate([places for _, places in own])]
+            which = np.repeat(np.arange(len(own)), [len(places) for _, places in own])
+            table["row"][members] = block.ctypes.data + 8 * width * which
+            table["next"][members] = block.ctypes.data + 8 * width * which + 8 * (n + 1)
+            self._packed.append(([row for row, _ in own], block, Struct(f"{width}d"), n))
             kinds = self._kind_of[members]
             for kind in np.unique(kinds).tolist():
-                code = machine_code(program, self._kinds[kind], row.noise is not None)
+                code = machine_code(program, self._kinds[kind], stochastic)
                 table["update"][members[kinds == kind]] = code
 
     def square_sum(self) -> float:
@@ -212,9 +216,10 @@ class LlvmLaunch(Launch):
         return float(self._sums[: -(-lines // BLOCK)].sum())
 
     def run(self, late: Mapping[str, Any]) -> None:
-        for row, buffer, form, n in self._packed:
-            values = row.values
-            form.pack_into(buffer, 0, *values[:n], row.noise or 0, *values[n:])
+        for rows, block, form, n in self._packed:
+            for i, row in enumerate(rows):
+                values = row.values
+                form.pack_into(block, i * form.size, *values[:n], row.noise or 0, *values[n:])
         if "bump_version" in self._driver.asks:
             increment_version([*self._params, *self._alive.keep()])
         if self._elements > HELD:

@@ -1,0 +1,129 @@
+"""Slots that stay in the rows they were sorted into, and those that have to be sorted anew."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import slalom
+from slalom import optim
+from slalom.backends import using
+from slalom.engine.plan import Plan
+
+N = 12
+
+
+@slalom.rule(numbers=("pace",), init={"pace": 1})
+def paced(param, grad, velocity, pace, *, step, lr=0.1):
+    """A rule with a number of its own, which halves the step where it has grown."""
+    pace = pace * 0.9 if pace > 0.5 else pace + 0.3 / step
+    velocity = 0.9 * velocity + grad
+    return param - lr * pace * velocity, velocity, pace
+
+
+Edit = Callable[[list[nn.Parameter], Any, int], None]
+
+
+def _numbers(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
+    for i, p in enumerate(params):
+        optimizer.state[p]["pace"].fill_(0.2 + 0.1 * ((i * step) % 7))
+
+
+def _numbers_of_some(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
+    for p in params[step % 3 :: 3]:
+        optimizer.state[p]["pace"].fill_(0.3)
+
+
+def _counts(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
+    for i, p in enumerate(params):
+        optimizer.state[p]["step"].fill_(1 + i * step)
+
+
+def _absent(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
+    for i, p in enumerate(params):
+        if (i + step) % 3 == 0:
+            p.grad = None
+
+
+def _dtypes(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
+    for i, p in enumerate(params):
+        if (i + step) % 2:
+            p.grad_dtype = None
+            p.grad = p.grad.double()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("edit", [_numbers, _numbers_of_some, _counts, _absent, _dtypes])
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_each_parameter_goes_as_it_would_alone(edit: Edit, backend: str) -> None:
+    """One optimizer of all, against one for each, which never has more than one row."""
+    torch.manual_seed(0)
+    kind = slalom.optimizer(paced)
+    together = [nn.Parameter(torch.randn(5)) for _ in range(N)]
+    apart = copy.deepcopy(together)
+    with using(backend):
+        whole, own = kind(together), [kind([p]) for p in apart]
+        states = {p: o.state[p] for p, o in zip(apart, own, strict=True)}
+        for step in range(1, 9):
+            for p, q in zip(together, apart, strict=True):
+                p.grad = torch.randn(5)
+                q.grad = p.grad.clone()
+            if step > 1:
+                edit(together, whole, step)
+                edit(apart, type("", (), {"state": states}), step)
+            whole.step()
+            for o in own:
+                o._plan = None  # a fresh look each time
+                o.step()
+                states[o.param_groups[0]["params"][0]] = o.state[o.param_groups[0]["params"][0]]
+            for p, q in zip(together, apart, strict=True):
+                assert torch.equal(p, q), step
+                for name, value in whole.state[p].items():
+                    assert torch.equal(value, states[q][name]), (step, name)
+
+
+def test_rows_are_kept_where_only_their_numbers_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = [nn.Parameter(torch.randn(5)) for _ in range(N)]
+    optimizer = slalom.optimizer(paced)(params)
+
+    def step(n: int) -> None:
+        for p in params:
+            p.grad = torch.ones(5)
+        if n > 1:
+            for i, p in enumerate(params):
+                optimizer.state[p]["pace"].fill_(0.01 * (i % 4) + 0.001 * n)
+        optimizer.step()
+
+    step(1)
+    step(2)
+    regroups = []
+    own = Plan._regroup
+    monkeypatch.setattr(Plan, "_regroup", lambda *a: regroups.append(1) or own(*a))
+    for n in range(3, 8):
+        step(n)
+    assert not regroups
+    optimizer.state[params[0]]["pace"].fill_(0.4)  # no longer that of its row
+    for p in params:
+        p.grad = torch.ones(5)
+    optimizer.step()
+    assert regroups
+
+
+def test_many_groups_have_their_own_rates() -> None:
+    torch.manual_seed(0)
+    params = [nn.Parameter(torch.randn(3)) for _ in range(200)]
+    others = copy.deepcopy(params)
+    ends = []
+    for own, lib in ((params, optim), (others, torch.optim)):
+        groups = [{"params": [p], "lr": 1e-3 * (i + 1)} for i, p in enumerate(own)]
+        optimizer = lib.Adam(groups)
+        for _ in range(3):
+            for i, p in enumerate(own):
+                p.grad = torch.full((3,), 0.1 * i - 5)
+            optimizer.step()
+        ends.append(torch.stack([p.detach() for p in own]))
+    torch.testing.assert_close(*ends)
