@@ -43,7 +43,8 @@ META = {
     "runtime": {"torch": "2"}, "fingerprints": {"loss": "00"},
     "target": 0.95, "finished": False, "elapsed": None, "versions": {"slalom": "0"},
     "created": "2026-01-01T00:00:00+00:00", "again": "slalom race small",
-    "validates_on_train": False, "about": "settings", "full": False,
+    "validates_on_train": False, "about": "settings", "full": False, "budget": None,
+    "schedule": None,
 }  # fmt: skip
 """What the ledger of a race on the small task says of it."""
 

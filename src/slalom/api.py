@@ -71,6 +71,7 @@ def race(
     baseline: Any = USUAL,
     about: Literal["settings", "rules"] = "settings",
     full: bool = False,
+    budget: str | None = None,
     workers: int = 1,
     engine: str = "processes",
     address: str | None = None,
@@ -109,6 +110,9 @@ def race(
             tuning.
         full: run the best setting of every rule on all seeds, to the target or to ``max_steps``,
             instead of ending what is decided.
+        budget: ask who is best at the end of it, in place of who is at the task's target soonest:
+            ``"10 epochs"``, ``"2000 steps"`` (of the task's batches), ``"1e6 samples"``, or
+            ``"90 seconds"``, of updates alone, as they are timed here before the race.
         workers: processes that train, with one torch thread each. Changes no result.
         engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
             ``slalom[ray]``) for actors of a Ray cluster.
@@ -142,8 +146,10 @@ def race(
         entrants = [label for label, family in FIELD.items() if family.batch_size is None]
     options = Options(
         entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
-        seeds=seeds, seed=seed, baseline=baseline, about=about, full=full,
+        seeds=seeds, seed=seed, baseline=baseline, about=about, full=full, budget=budget,
     )  # fmt: skip
+    if budget is not None:
+        task = task.lasting(budget)
     options.check(task)
     before = options.remembered(task)
     task.check()
@@ -151,6 +157,11 @@ def race(
     told = _watchers(watch, log)
     trainer = runner or hired(task, workers, engine, address)
     trainer.limit = limit
+    if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
+        raise InputError(
+            "a budget in seconds is timed on the machine that trains; give it in epochs, steps or "
+            "samples"
+        )
     with interrupted_once(), contextlib.closing(trainer), _progress(progress) as shown:
         told.append(shown)
         ledger = opened(task, options, spec, out, resume)

@@ -8,8 +8,8 @@ import pytest
 
 from slalom.bench import characteristics
 from slalom.bench.characteristics import Noise, cell, stopped
+from slalom.racing.design import Design
 from slalom.racing.needs import Run, runs
-from slalom.racing.sequential import Design
 
 
 def test_what_is_drawn_is_what_it_says():

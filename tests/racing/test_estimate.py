@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slalom.racing.design import Call
 from slalom.racing.estimate import Estimate, estimate, estimates
 from slalom.racing.needs import Run, runs
-from slalom.racing.sequential import Call, judge
+from slalom.racing.sequential import judge
 
 RUN = st.builds(Run, st.integers(1, 99) | st.floats(1e-3, 99)) | st.just(Run(100, False))
 RUN |= st.builds(Run, st.floats(1e-3, 99), st.just(False), ended=st.booleans())

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from slalom.racing.contender import Contender, Lane
+from slalom.racing.design import STANDARD, Call
 from slalom.racing.entrants import Entrant, Family
 from slalom.racing.finals import ARRIVALS, LATE, Finals, Leg, run_of
 from slalom.racing.needs import Run
 from slalom.racing.runner import HOLD, History
-from slalom.racing.sequential import STANDARD, Call, judge
+from slalom.racing.sequential import judge
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
 

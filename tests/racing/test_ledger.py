@@ -80,7 +80,7 @@ def test_another_version_is_refused_and_left_alone(ledger):
         db.execute("PRAGMA user_version=99")
     db.close()
     before = ledger.path.read_bytes()
-    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 4"):
+    with pytest.raises(InputError, match="is a ledger of version 99; this Slalom reads version 5"):
         Ledger(ledger.path)
     assert ledger.path.read_bytes() == before
 

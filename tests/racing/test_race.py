@@ -17,11 +17,11 @@ from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing import events
 from slalom.racing.contender import Lane
+from slalom.racing.design import OUT
 from slalom.racing.entrants import Entrant, Family, families
 from slalom.racing.needs import typical, with_restarts
 from slalom.racing.result import Result
 from slalom.racing.runner import History
-from slalom.racing.sequential import OUT
 from slalom.racing.space import points
 from slalom.train import Evaluation, Run, Task
 from small import ENTRANTS, changed, small_task

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from slalom.bench.characteristics import Noise, cell
 from slalom.errors import InputError
+from slalom.racing.design import OUT, STANDARD, Call, Design
 from slalom.racing.needs import Run, runs
-from slalom.racing.sequential import OUT, STANDARD, Call, Design, Judgement, judge
+from slalom.racing.sequential import Judgement, judge
 
 SMOOTH = Noise("smooth", 0.2)
 TEST = Design(evidence=STANDARD.seeds + 1)

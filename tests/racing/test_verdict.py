@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from slalom.racing.design import STANDARD, Call
 from slalom.racing.estimate import estimates
 from slalom.racing.findings import Standing
 from slalom.racing.needs import Run, Runs, chance_to_arrive
-from slalom.racing.sequential import STANDARD, Call, judge
+from slalom.racing.sequential import judge
 from slalom.racing.status import Status
 from slalom.racing.verdict import Facts, remarks, told, verdict
 

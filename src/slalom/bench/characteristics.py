@@ -11,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 
+from slalom.racing.design import OUT, STANDARD, Call, Design
 from slalom.racing.estimate import estimates
 from slalom.racing.needs import Run, Runs, with_restarts
-from slalom.racing.sequential import OUT, STANDARD, Call, Design, judge
+from slalom.racing.sequential import judge
 
 SIMULATIONS = 2000
 """Finals of a cell."""

@@ -55,6 +55,13 @@ def race(
     full: Annotated[
         bool, typer.Option(help="Run every rule on all seeds, to the target or to max_steps.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask who is best at its end, not who is at the target soonest: 10 epochs, 2000 "
+            "steps, 1e6 samples, 90 seconds."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
     device: Annotated[
         str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
@@ -101,7 +108,7 @@ def race(
                 batch_sizes=_sizes(batch_sizes),
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume,
-                within=within, watch=live, progress=False, keep_weights=keep_weights,
+                within=within, budget=budget, watch=live, progress=False, keep_weights=keep_weights,
                 log=log.split(",") if log else (),
             )  # fmt: skip
         except KeyboardInterrupt:

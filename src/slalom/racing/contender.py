@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import History
+from slalom.racing.scores import Score
 from slalom.racing.space import searched_evenly
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Task
@@ -23,17 +24,23 @@ class Lane:
         batch: samples in an update.
         usual: samples in an update of the task.
         spacing: updates of the task between evaluations.
+        end: updates that a budget lasts for; None where there is none.
+        longest: the work that a run may take.
     """
 
     batch: int
     usual: int
     spacing: int
+    end: int | None = None
+    longest: float = math.inf
 
     @classmethod
     def of(cls, task: Task, entrant: Entrant) -> Lane:
         size = entrant.batch_size
         batch = task.n_train if size == "all" else size or task.batch_size
-        return cls(batch, task.batch_size, task.eval_every)
+        own = entrant.family.updates
+        end = task.updates(batch) if own is None else own
+        return cls(batch, task.batch_size, task.eval_every, end, float(task.max_steps))
 
     @property
     def every(self) -> int:
@@ -46,9 +53,12 @@ class Lane:
         return self.every * self.batch / self.usual
 
     def until(self, work: float) -> int:
-        """The updates that this much work amounts to, up to the next evaluation."""
+        """The updates that this much work amounts to, up to the next evaluation or the end."""
+        if self.end is not None and work >= self.longest:
+            return self.end
         updates = work * self.usual / self.batch
-        return max(1, math.ceil(updates / self.every - 1e-9)) * self.every
+        found = max(1, math.ceil(updates / self.every - 1e-9)) * self.every
+        return found if self.end is None else min(found, self.end)
 
     def work(self, evaluation: Evaluation) -> float:
         """The work done up to an evaluation."""
@@ -124,8 +134,17 @@ class Contender:
             return history.ended
         if history.crossing(self.task):
             return Status.REACHED
-        spent = history.step >= self.lane.until(float(self.task.max_steps))
-        return Status.NOT_REACHED if spent else unfinished
+        if history.step < self.lane.until(float(self.task.max_steps)):
+            return unfinished
+        return Status.NOT_REACHED if self.task.budget is None else Status.FINISHED
+
+    def score(self, history: History) -> Score:
+        """What a run of it has come to at the end of the budget."""
+        last = history.evaluations[-1] if history.evaluations else None
+        through = last is not None and self.after(history, Status.STOPPED) == Status.FINISHED
+        metric = last.metric if last is not None and through else math.nan
+        work = self.lane.work(last) if last is not None else self.lane.stride
+        return Score(-metric if self.task.higher_is_better else metric, work)
 
     def _until(self, work: float) -> tuple[Evaluation, ...]:
         known = self.history.evaluations

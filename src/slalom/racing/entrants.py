@@ -32,6 +32,7 @@ class Family:
             :func:`slalom.racing.space.sorted_out` takes; ``batch_size`` may be among them.
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
+        updates: of a whole run, where a budget in time makes them its own; None for the task's.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Family:
     space: Space
     fixed: Mapping[str, Any] = field(default_factory=dict)
     batch_size: Literal["all"] | int | None = None
+    updates: int | None = None
 
 
 @dataclass(frozen=True)

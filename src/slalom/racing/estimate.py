@@ -1,15 +1,20 @@
-"""How many times more one entrant needs than another, told so that stopping early is allowed."""
+"""How many times more one entrant needs than another, or how much worse it ends, told so that
+stopping early is allowed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from slalom.racing.design import STANDARD, AtTheEnd, Design, Results
 from slalom.racing.needs import Runs, log_ratio
-from slalom.racing.sequential import STANDARD, Call, Design, Judgement
+from slalom.racing.scores import Score
+from slalom.racing.scores import difference as apart
+from slalom.racing.sequential import Judgement
 from slalom.racing.signflip import Array, limits
 
 
@@ -40,6 +45,27 @@ class Estimate:
         return f"{self.bound} {self.value:.2f} ({interval(self.low, self.high)})".strip()
 
 
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """How much worse one entrant is at the end of a budget than another, in the metric's unit.
+
+    ``value``, ``low`` and ``high`` as of an :class:`Estimate`, but that 0 is no difference, and a
+    side that lost runs leave open is infinite.
+    """
+
+    def __str__(self) -> str:
+        ends = {(False, False): f"{number(self.low)} to {number(self.high)}",
+                (True, False): f"{number(self.high)} or less",
+                (False, True): f"{number(self.low)} or more"}  # fmt: skip
+        told = ends.get((self.low == -math.inf, self.high == math.inf), "no bound")
+        return f"{self.bound} {number(self.value)} ({told})".strip()
+
+
+def number(value: float) -> str:
+    """A difference of a metric, to three digits."""
+    return f"{value:.3g}"
+
+
 def interval(low: float, high: float) -> str:
     """An interval of ratios in words, which stopped runs may leave open on either side."""
     if low <= 0 and high == math.inf:
@@ -50,16 +76,17 @@ def interval(low: float, high: float) -> str:
 
 
 def estimates(
-    finalists: Mapping[str, Runs], judgement: Judgement, design: Design = STANDARD
+    finalists: Mapping[str, Results], judgement: Judgement, design: Design = STANDARD
 ) -> dict[str, Estimate]:
-    """Every other finalist over the leader, on the seeds by which they were judged."""
+    """Every other finalist beside the leader, on the seeds by which they were judged."""
+    make = difference if isinstance(design, AtTheEnd) else estimate
     found: dict[str, Estimate] = {}
     for name, finding in judgement.findings.items():
         fast, slow = finalists[judgement.leader or name], finalists[name]
         judged = sorted(slow.keys() & fast.keys())[: finding.seeds]
         slow = {seed: slow[seed] for seed in judged}
-        slower = finding.call == Call.SLOWER and finding.against == judgement.leader
-        found[name] = estimate(slow, fast, finding.level, design.seeds, slower=slower)
+        slower = finding.call == design.lost and finding.against == judgement.leader
+        found[name] = make(slow, fast, finding.level, design.seeds, slower=slower)
     return found
 
 
@@ -86,19 +113,56 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
 
     Raises :class:`ValueError` if the two share no seed.
     """
+    pairs = _pairs(slow, fast)
+    logs = np.array([log_ratio(*pair) for pair in pairs])
+    # as if stopped runs had arrived when they were stopped
+    seen = np.array([math.log(s.work / f.work) for s, f in pairs])
+    seen = np.where(np.isinf(logs), np.copysign(np.maximum(seen * np.sign(logs), 0), logs), seen)
+    found = _paired(logs, seen, level, looks, slower)
+    if found is None:
+        return Estimate(1.0, 0.0, math.inf, 0, 0, "", 1.0, "no pair of which a run arrived")
+    (value, low, high), n, stopped, bound, level, method = found
+    return Estimate(
+        math.exp(value), math.exp(low), math.exp(high), n, stopped, bound, 1 - level, method
+    )
+
+
+def difference(
+    worse: Mapping[int, Score], better: Mapping[int, Score], level: float, looks: int, *,
+    slower: bool = False,
+) -> Difference:  # fmt: skip
+    """How much worse ``worse`` ends than ``better``, on the seeds that both have; told as
+    :func:`estimate` tells ratios. A run that came to no end counts as one that is at least as bad.
+
+    Raises :class:`ValueError` if the two share no seed.
+    """
+    gaps = np.array([apart(*pair) for pair in _pairs(worse, better)])
+    found = _paired(gaps, np.zeros(len(gaps)), level, looks, slower)
+    if found is None:
+        return Difference(0.0, -math.inf, math.inf, 0, 0, "", 1.0, "no pair that came to its end")
+    (value, low, high), n, stopped, bound, level, method = found
+    return Difference(value, low, high, n, stopped, bound, 1 - level, method)
+
+
+def _pairs(slow: Mapping[int, Any], fast: Mapping[int, Any]) -> list[tuple[Any, Any]]:
     shared = sorted(slow.keys() & fast.keys())
     if not shared:
         raise ValueError("the two have no seed in common; run both on the same seeds")
-    pairs = [(slow[s], fast[s]) for s in shared]
-    logs = np.array([log_ratio(*pair) for pair in pairs])
+    return [(slow[s], fast[s]) for s in shared]
+
+
+def _paired(
+    logs: Array, seen: Array, level: float, looks: int, slower: bool
+) -> tuple[tuple[float, float, float], int, int, str, float, str] | None:
+    """((value, low, high), pairs, those where one never arrived, bound, level, method).
+
+    ``seen`` is what is to be said of those where one never arrived, at the least; None of none.
+    """
     told = ~np.isnan(logs)
     n, stopped = int(told.sum()), int(np.isinf(logs).sum())
     if not n:
-        return Estimate(1.0, 0.0, math.inf, 0, 0, "", 1.0, "no pair of which a run arrived")
-    # as if stopped runs had arrived when they were stopped; then at the least, and at the most
-    seen = np.array([math.log(s.work / f.work) for s, f in pairs])
+        return None
     seen = np.where(np.isfinite(logs), logs, seen)
-    seen = np.where(np.isinf(logs), np.copysign(np.maximum(seen * np.sign(logs), 0), logs), seen)
     below, above = np.where(logs == -np.inf, logs, seen), np.where(logs == np.inf, logs, seen)
     value = _median(seen[told])
     bound = _BOUNDS[_median(above[told]) > value, _median(below[told]) < value]
@@ -106,7 +170,7 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
     if slower and value and not bound:
         error = float(seen[told].std()) / math.sqrt(n - 1)
         value *= max(0.0, 1 - (error / value) ** 2)
-        method += "; drawn towards 1, since it was stopped for being large"
+        method += "; drawn towards equal, since it was stopped for being large"
     found = _interval(logs, below, above, level, looks)
     if found is None:
         method = f"the range over {n} seeds, too few for more"
@@ -114,10 +178,7 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
         found = float(below[told].min()), float(above[told].max())
     low = max(found[0], 0.0) if slower else found[0]
     high = max(found[1], low)
-    value = min(max(value, low), high)
-    return Estimate(
-        math.exp(value), math.exp(low), math.exp(high), n, stopped, bound, 1 - level, method
-    )
+    return (min(max(value, low), high), low, high), n, stopped, bound, level, method
 
 
 _BOUNDS = {

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """A race begins: its task, who races, the metric, the target (None: to be found) and the folder
-    of its ledger."""
+    """A race begins: its task, who races, the metric, the target (None: to be found), the folder of
+    its ledger, and the budget where there is one in place of a target."""
 
     task: str
     entrants: list[str]
     metric: str
     target: float | None
     folder: Path
+    budget: str | None = None
+
+    @property
+    def goal(self) -> str:
+        """What is asked, in a few words."""
+        if self.budget is not None:
+            return f"{self.metric} after {self.budget}"
+        return "no target yet" if self.target is None else f"{self.metric} {self.target:.4g}"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slalom.racing.contender import Contender
+from slalom.racing.design import Design
 from slalom.racing.needs import Run
 from slalom.racing.runner import History
-from slalom.racing.sequential import Design, judge
+from slalom.racing.scores import Score
+from slalom.racing.sequential import judge
 
 LATE = 3.0
 """How many times as long as the latest arrival so far a run may go on that others do not limit."""
@@ -25,7 +27,8 @@ class Finals:
     """The finals of one race.
 
     A run may take ``design.far`` times what the least on its seed did, since more would count
-    alike. Who leads is run first, so that this is known.
+    alike; where there is a budget, it takes all of that. Who leads is run first, so that this is
+    known.
 
     Args:
         labels: of the rules, the likely best first.
@@ -42,7 +45,7 @@ class Finals:
     design: Design
 
     def __post_init__(self) -> None:
-        self.runs: dict[str, dict[int, Run]] = {label: {} for label in self.labels}
+        self.runs: dict[str, dict[int, Run | Score]] = {label: {} for label in self.labels}
 
     def race(self) -> None:
         """Seed after seed, until the judge knows enough."""
@@ -83,8 +86,10 @@ class Finals:
         return min(self.longest, LATE * max(before)) if len(before) >= ARRIVALS else self.longest
 
 
-def run_of(contender: Contender, history: History) -> Run:
+def run_of(contender: Contender, history: History) -> Run | Score:
     """What a run of the finals tells."""
+    if contender.task.budget is not None:
+        return contender.score(history)
     crossing, lane = history.crossing(contender.task), contender.lane
     if crossing is not None:
         return Run(lane.work(crossing), True, lane.stride)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from slalom.racing.estimate import Estimate
+from slalom.racing.design import Call
+from slalom.racing.estimate import Difference, Estimate
 from slalom.racing.needs import Chance
-from slalom.racing.sequential import Call
 from slalom.racing.status import Stage, Status
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Standing:
         best_metric: the median of the best values; None where runs were stopped.
         call: what is known of it beside the one that leads; None of that one itself.
         ratio: how many times more it needs than that one; None of that one, and where unknown.
+        at_end: the median of the metric at the end of the budget, and ``difference`` how much worse
+            that is than of the one that leads; None where there is no budget.
         told: in words what is known of it beside the leader.
         settings: labels of the settings that stood for it, one a seed, where rules were raced.
         snippet: two lines of Python that make its optimizer.
@@ -67,8 +69,12 @@ class Standing:
     settings: tuple[str, ...]
     snippet: str
     reason: str
+    at_end: float | None = None
+    difference: Difference | None = None
 
     def __repr__(self) -> str:
+        if self.at_end is not None:
+            return f"{self.place}. {self.label}: {self.at_end:.4g}; {self.told}".removesuffix("; ")
         took = "" if self.steps_to_target is None else f" in {self.steps_to_target:,.0f} steps"
         beside = f"; {self.told}" if self.told else ""
         return f"{self.place}. {self.label}: reached {self.reached} of {self.seeds}{took}{beside}"
@@ -79,13 +85,15 @@ class Rival:
     """What another finalist needs beside the one that leads.
 
     ``work`` is how many times more; ``seconds_factor`` what that is to be multiplied by for
-    seconds, as updates were timed; None where they were not.
+    seconds, as updates were timed; None where they were not. At the end of a budget ``difference``
+    is how much worse the metric is, and ``work`` None.
     """
 
     label: str
     call: Call
-    work: Estimate
+    work: Estimate | None
     seconds_factor: float | None
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,7 +180,8 @@ class Cost:
 
     ``pays_after``: retrainings after which the search is paid for, against the baseline; None if
     it never is, or if there was none. ``baseline_arrived`` of ``baseline_seeds`` runs of it got to
-    the target as long as they ran.
+    the target as long as they ran. With a budget a winning run is one that used it up, and
+    ``baseline_at_end`` is the median of the baseline's metric there.
     """
 
     samples: int
@@ -183,3 +192,4 @@ class Cost:
     baseline_arrived: int
     baseline_seeds: int
     pays_after: int | None
+    baseline_at_end: float | None = None

@@ -1,8 +1,8 @@
 """Heats: which setting of each rule is worth the finals, found on as few steps as can be.
 
 Successive halving (Karnin et al. 2013; Jamieson & Talwalkar 2016) within each rule, on the way to a
-target. Rules are not compared here, but for how closely to look: one whose best is clearly behind
-is tuned no further. Which of them is the fastest is for the finals to say.
+target or to the end of a budget. Rules are not compared here, but for how closely to look: one
+whose best is clearly behind is tuned no further. Which of them is the best the finals say.
 ``benchmarks/race_cost.py`` shows what these choices cost and are worth on tasks they were not made
 for.
 """
@@ -111,7 +111,15 @@ class Heats:
         sound = [s for s in ran if not s.lost] or ran
         furthest = max((s.done for s in sound), default=0.0)
         level = [s for s in sound if s.to_target < math.inf or s.done > furthest - 1e-9]
-        return min(level, key=lambda s: (self._smoothed(s, ran), s.loss), default=None)
+        key = self._at_the_end if self.task.budget is not None else self._soonest
+        return min(level, key=lambda s: key(s, ran), default=None)
+
+    def _soonest(self, contender: Contender, ran: Sequence[Contender]) -> tuple[float, float]:
+        return self._smoothed(contender, ran), contender.loss
+
+    def _at_the_end(self, contender: Contender, ran: Sequence[Contender]) -> tuple[float, float]:
+        score = contender.score(contender.history)
+        return score.value if score.told else math.inf, contender.loss
 
     def _smoothed(self, contender: Contender, ran: Sequence[Contender]) -> float:
         """How soon it and its neighbours arrived; infinite if it did not.
@@ -153,7 +161,7 @@ class Heats:
 
         Once: what starts best may come to rest before the target. Whether there was one.
         """
-        if self._revived:
+        if self._revived or self.task.budget is not None:
             return False
         self._revived = True
         self._settled.clear()
@@ -256,8 +264,11 @@ class Heats:
     def _way(self, contender: Contender) -> float:
         """The share of the way to the target that it has gone, in the metric; 1 without a target.
 
-        From where the models are that hardly move: those of the smallest learning rates.
+        From where the models are that hardly move: those of the smallest learning rates. Of the way
+        to the end of a budget, the share of that.
         """
+        if self.task.budget is not None:
+            return contender.done / self.task.max_steps
         start, target = self._start(), self.task.target
         if target is None or start is None or self.task.reached(start):
             return 1.0
@@ -331,6 +342,8 @@ class Heats:
         contender = Contender(entrant, Lane.of(self.task, entrant), self.task)
         if self._late(contender):
             contender.status = Status.WAITING
+        if contender.lane.end == 0:
+            contender.status = Status.DROPPED
         self.contenders[label].append(contender)
         return contender
 

@@ -24,7 +24,7 @@ from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
 
 APPLICATION = 0x534C414C  # "SLAL"
-VERSION = 4
+VERSION = 5
 
 
 class Ledger:

@@ -35,6 +35,11 @@ class Run:
         if not 0 < self.work < math.inf:
             raise ValueError(f"the work of a run is {self.work}; it must be finite and above 0")
 
+    @property
+    def told(self) -> bool:
+        """Whether it says how much is needed."""
+        return self.arrived
+
 
 Runs = Mapping[int, Run]
 """Seed -> the run on it: all of one entrant's. Pairs are matched by seed, in ascending order."""

@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,11 +15,11 @@ from torch import nn
 
 from slalom.errors import InputError
 from slalom.plain import unprintable
+from slalom.racing.design import STANDARD
 from slalom.racing.entrants import Entrant, Family, families
 from slalom.racing.fingerprint import fingerprint, fingerprint_of
 from slalom.racing.runner import HOLD
 from slalom.racing.seeds import FINALS, MOST
-from slalom.racing.sequential import STANDARD, Design
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
 from slalom.racing.space import points
 from slalom.train import Task
@@ -51,6 +51,7 @@ class Options:
     baseline: Any = USUAL
     about: Literal["settings", "rules"] = "settings"
     full: bool = False
+    budget: str | None = None
 
     def __post_init__(self) -> None:
         if self.points_each is not None:
@@ -83,10 +84,10 @@ class Options:
         return families({"baseline": (self.baseline, {})})[0]
 
     @property
-    def design(self) -> Design:
-        """How the finals are judged."""
+    def most_seeds(self) -> int:
+        """Of the finals, at most."""
         usual = FULL_SEEDS if self.full else STANDARD.seeds
-        return replace(STANDARD, seeds=usual if self.seeds is None else self.seeds)
+        return usual if self.seeds is None else self.seeds
 
     def check(self, task: Task) -> None:
         """Raise :class:`InputError` for what does not go with the task."""
@@ -111,6 +112,11 @@ class Options:
             )
         if self.batch_sizes is None:
             return
+        if task.budget is not None and task.budget.unit == "seconds":
+            raise InputError(
+                "a budget in seconds goes with one batch size, as updates of each are timed; leave "
+                "batch_sizes out, or give the budget in samples"
+            )
         sizes = list(self.batch_sizes)
         if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1] <= task.n_train:
             raise InputError(
@@ -174,10 +180,11 @@ class Options:
         fingerprints["training data"] = fingerprint_of(task.train)
         fingerprints["validation data"] = fingerprint_of(task.valid)
         return {
-            "task": task.name, "seed": self.seed, "seeds": self.design.seeds,
+            "task": task.name, "seed": self.seed, "seeds": self.most_seeds,
             "about": self.about, "full": self.full, "points_each": self.points_each,
             "metric": task.metric.name, "higher_is_better": task.higher_is_better,
-            "goal": task.target,
+            "goal": task.target, "budget": task.budget and str(task.budget),
+            "schedule": task.schedule.told,
             "batch_size": task.batch_size, "n_train": task.n_train, "n_valid": task.n_valid,
             "max_steps": task.max_steps, "eval_every": task.eval_every,
             "replacement": task.replacement, "device": task.device.type,
@@ -217,7 +224,9 @@ class Options:
             words += ["--about", "rules"]
         if self.full:
             words += ["--full"]
-        return [*words, "--seeds", str(self.design.seeds), "--seed", str(self.seed)]
+        if self.budget is not None:
+            words += ["--budget", str(self.budget)]
+        return [*words, "--seeds", str(self.most_seeds), "--seed", str(self.seed)]
 
     def _call(self, spec: str | None) -> str:
         writer = _Writer()
@@ -231,9 +240,11 @@ class Options:
         sizes = self.batch_sizes and tuple(self.batch_sizes)
         given += [
             f"points_each={self.points_each}", f"search={written(search)}",
-            f"batch_sizes={written(sizes)}", f"seeds={self.design.seeds}", f"seed={self.seed}",
+            f"batch_sizes={written(sizes)}", f"seeds={self.most_seeds}", f"seed={self.seed}",
             f"about={self.about!r}", f"full={self.full}",
         ]  # fmt: skip
+        if self.budget is not None:
+            given.append(f"budget={str(self.budget)!r}")
         if self.baseline != USUAL:
             usual = None if self.baseline is None else writer.entrant(self.baseline)
             given.append(f"baseline={usual}")

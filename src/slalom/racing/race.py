@@ -12,12 +12,14 @@ from slalom.errors import InputError
 from slalom.racing import events, seeds
 from slalom.racing.contender import Contender, Lane
 from slalom.racing.crew import Processes
+from slalom.racing.design import judged_by
 from slalom.racing.entrants import Entrant, Family
 from slalom.racing.finals import LATE, Finals, Leg
 from slalom.racing.heats import Heats
 from slalom.racing.ledger import Ledger
 from slalom.racing.needs import EVALUATIONS
 from slalom.racing.options import Options, check_number
+from slalom.racing.pace import paced, paces
 from slalom.racing.recorded import Recorded, checkpoints
 from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.racing.sequential import Judgement, judge
@@ -55,6 +57,7 @@ class Race:
         self.task, self.options, self.ledger = task, options, ledger
         self.seed, self.watch, self.trainer = options.seed, watch, trainer
         self.runner = Recorded(trainer, ledger)
+        self.field, self.usual = options.field, options.usual
         self.entrants: list[Entrant] = []
         self._searches: dict[int, dict[str, Contender]] = {}
 
@@ -76,14 +79,33 @@ class Race:
                 self.task.metric.name,
                 self.task.target,
                 self.ledger.path.parent,
+                None if self.task.budget is None else str(self.task.budget),
             )
         )
-        if self.task.target is None:
+        if self.task.budget is not None and self.task.budget.unit == "seconds":
+            self._time_budget(self.task.budget.amount)
+        if self.task.budget is None and self.task.target is None:
             self._find_target()
         self.ledger.set(target=self.task.target)
         chosen = self._setting(0)
         self._finals(chosen)
         self.ledger.set(finished=True, interrupted=False, elapsed=time.perf_counter() - start)
+
+    def _time_budget(self, seconds: float) -> None:
+        """Make the budget a number of updates, for every rule its own."""
+        families = [*self.field, *([self.usual] if self.usual else [])]
+        known = self.ledger.meta.get("paces")
+        if known is None:
+            self._tell("the clock: updates of all, taking turns")
+            known = paces(self.task, families, self.seed, self.trainer.limit)
+            self.ledger.set(paces=known)
+        found, most = paced(self.task, families, known, seconds)
+        self.field, self.usual = found[: len(self.field)], (found[len(self.field) :] or [None])[0]
+        self.task = copy.copy(self.task)
+        self.task.max_steps = most
+        self.trainer.task = self.task
+        told = ", ".join(f"{f.updates:,} of {f.label}" for f in self.field)
+        self._tell(f"in {self.task.budget} updates are made: {told}", note=True)
 
     # heats
 
@@ -99,7 +121,7 @@ class Race:
                 self._record(contender, seed, Stage.HEAT, contender.twin, status)
 
         heats = Heats(
-            self.task, self.options.field, self.runner, pair, self._enter,
+            self.task, self.field, self.runner, pair, self._enter,
             self.options.points_each, report=report,
         )  # fmt: skip
         heats.run()
@@ -107,6 +129,8 @@ class Race:
         for contender in contenders:
             for seed in pair:
                 self.trainer.forget(contender.entrant, seed)
+        if not heats.chosen:
+            raise InputError(f"nobody makes an update within {self.task.budget}; give more")
         if all(s.status == Status.FAILED for s in contenders):
             reason = contenders[0].history.reason
             raise InputError(f"every entrant failed; the first with {reason}")
@@ -137,9 +161,11 @@ class Race:
         return self._searches[study]
 
     def _tell_of_absent(self, found: Mapping[str, Contender]) -> None:
-        for family in self.options.field:
+        for family in self.field:
             if family.label not in found:
                 text = "the best was at the target long before its first evaluation was due"
+                if self.task.budget is not None:
+                    text = "one update of it takes more than the budget"
                 self._tell(f"{family.label} did not race: {text}", note=True)
 
     def _space_evaluations(self, found: Mapping[str, Contender]) -> None:
@@ -214,14 +240,14 @@ class Race:
 
     def _finals(self, chosen: Mapping[str, Contender]) -> None:
         """The best of every rule on fresh seeds; then the user's choice, and the clock."""
-        labels = sorted(chosen, key=lambda n: (chosen[n].to_target, chosen[n].loss))
+        labels = sorted(chosen, key=lambda n: self._likely(chosen[n]))
         self.ledger.set(finalists=labels)
 
         def train(legs: Sequence[Leg]) -> list[History]:
             runs = [(s, seeds.final(self.seed, place), work) for s, place, work in legs]
             return self._train(runs, Stage.FINAL)
 
-        design = self.options.design
+        design = judged_by(self.options.most_seeds, self.task.budget)
         finals = Finals(labels, self._setting, train, float(self.task.max_steps), design)
         self._tell("finals: " + ", ".join(self._called(chosen, n) for n in labels))
         if self.options.full:
@@ -231,19 +257,27 @@ class Race:
         self._run_baseline(finals)
         self._time(chosen, judge(finals.runs, design))
 
+    @staticmethod
+    def _likely(contender: Contender) -> tuple[float, float]:
+        """Less for who looks the better after the heats."""
+        if contender.task.budget is None:
+            return contender.to_target, contender.loss
+        score = contender.score(contender.history)
+        return score.value if score.told else math.inf, contender.loss
+
     def _called(self, chosen: Mapping[str, Contender], label: str) -> str:
         return label if self.options.about == "rules" else chosen[label].entrant.label
 
     def _run_baseline(self, finals: Finals) -> None:
         """The user's current choice on some of the finals' seeds."""
         arrived = [r.work for own in finals.runs.values() for r in own.values() if r.arrived]
-        if self.options.usual is None or not arrived:
+        if self.usual is None or not (arrived or self.task.budget):
             return
-        entrant = self._enter(self.options.usual, {})
+        entrant = self._enter(self.usual, {})
         contender = Contender(entrant, Lane.of(self.task, entrant), self.task)
         spacing = self.ledger.meta.get("finals_every") or self.task.eval_every
         contender.lane = replace(contender.lane, spacing=spacing)
-        work = min(float(self.task.max_steps), LATE * max(arrived))
+        work = min(float(self.task.max_steps), LATE * max(arrived, default=math.inf))
         runs = [(contender, seeds.final(self.seed, i), work) for i in range(BASELINES)]
         self._train(runs, Stage.BASELINE)
 

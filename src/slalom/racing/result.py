@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 from slalom.errors import InputError
 from slalom.racing import seeds
 from slalom.racing.contender import Lane
+from slalom.racing.design import Design, judged_by
+from slalom.racing.ending import at_the_end
 from slalom.racing.entrants import Entrant
-from slalom.racing.estimate import Estimate, estimates
+from slalom.racing.estimate import Difference, Estimate, estimates
 from slalom.racing.findings import Cost, Curve, Standing, Verdict, Winner
 from slalom.racing.ledger import Ledger
 from slalom.racing.needs import Run, chance_to_arrive, typical, with_restarts
-from slalom.racing.sequential import STANDARD, Design, Judgement, judge
+from slalom.racing.scores import Score
+from slalom.racing.sequential import Judgement, judge
 from slalom.racing.status import Stage, Status
 from slalom.racing.verdict import Facts, remarks, told, verdict
 
@@ -71,7 +74,7 @@ class Result:
     @cached_property
     def design(self) -> Design:
         """How the finals were judged."""
-        return replace(STANDARD, seeds=self.meta["seeds"])
+        return judged_by(self.meta["seeds"], self.meta["budget"])
 
     @cached_property
     def _finals(self) -> dict[str, dict[int, dict[str, Any]]]:
@@ -86,14 +89,18 @@ class Result:
         return {label: dict(sorted(own.items())) for label, own in found.items()}
 
     @cached_property
-    def finals(self) -> dict[str, dict[int, Run]]:
-        """Rule -> place of a seed -> what the run there needed, in batches of the task's size."""
+    def finals(self) -> dict[str, dict[int, Any]]:
+        """Rule -> place of a seed -> what the run there needed, in batches of the task's size; with
+        a budget, what it came to at its end."""
         return {
             label: {place: self._run(run) for place, run in own.items()}
             for label, own in self._finals.items()
         }
 
-    def _run(self, run: dict[str, Any]) -> Run:
+    def _run(self, run: dict[str, Any]) -> Run | Score:
+        if self.meta["budget"] is not None:
+            metric = self._at_end(run)
+            return Score(math.nan if metric is None else self._signed(metric), run["samples"])
         every = self.meta.get("finals_every") or self.meta["eval_every"]
         lane = Lane(self._entrants[run["entrant"]]["batch"], self.meta["batch_size"], every)
         arrived = run["samples_to_target"] is not None
@@ -113,9 +120,9 @@ class Result:
         rows.sort(
             key=lambda s: (
                 s.rule != self.judgement.leader,
-                s.ratio.value if s.ratio else math.inf,
+                beside.value if (beside := s.difference or s.ratio) else math.inf,
                 s.status in (Status.DIVERGED, Status.FAILED),
-                self._signed(s.best_metric),
+                self._signed(s.best_metric if s.at_end is None else s.at_end),
             )
         )
         return [replace(s, place=place) for place, s in enumerate(rows, 1)]
@@ -137,7 +144,8 @@ class Result:
     def _standing(self, label: str) -> Standing:
         """That of a rule, its place still open."""
         runs = list(self._finals.get(label, {}).values())
-        needs = self.finals.get(label, {})
+        ended = self.meta["budget"] is not None
+        needs = {} if ended else self.finals.get(label, {})
         shown = runs or [
             r for r in self._runs
             if self._entrants[r["entrant"]]["family"] == label and r["stage"] == Stage.HEAT
@@ -149,8 +157,9 @@ class Result:
         stopped = any(s in (Status.STOPPED, Status.RUNNING, Status.DROPPED) for s in statuses)
         metrics = [m for r in shown if (m := self._best_metric(r)) is not None]
         finding = self.judgement.findings.get(label)
-        ratio = self._estimates.get(label)
-        told_of_it = "" if finding is None or ratio is None else told(finding, ratio, self.design)
+        beside = self._estimates.get(label)
+        told_of_it = "" if finding is None or beside is None else told(finding, beside, self.design)
+        difference = beside if isinstance(beside, Difference) else None
         restarts = with_restarts(needs) * self.meta["batch_size"] / entrant["batch"]
         rules = self.meta["about"] == "rules"
         settings = tuple(self._entrants[r["entrant"]]["label"] for r in runs) if rules else ()
@@ -158,12 +167,14 @@ class Result:
             0, label if rules else entrant["label"], label, entrant["hypers"], entrant["batch"],
             Status.REACHED if 2 * len(there) > len(shown) else status,
             len(there), len(runs), _median(runs, "steps_to_target"), self._seconds(runs),
-            _median(runs, "samples_to_target"), None if stopped else chance_to_arrive(needs),
+            _median(runs, "samples_to_target"),
+            None if stopped or ended else chance_to_arrive(needs),
             restarts if math.isfinite(restarts) and not stopped else None,
             max((r["steps"] for r in shown if r not in there), default=0),
             statistics.median(metrics) if metrics and not stopped else None,
-            finding and finding.call, ratio, told_of_it, settings, entrant["snippet"],
-            next((r["reason"] for r in shown if r["reason"]), ""),
+            finding and finding.call, None if difference else beside, told_of_it, settings,
+            entrant["snippet"], next((r["reason"] for r in shown if r["reason"]), ""),
+            _middle([self._at_end(r) for r in runs]) if ended else None, difference,
         )  # fmt: skip
 
     @cached_property
@@ -182,12 +193,13 @@ class Result:
     @cached_property
     def verdict(self) -> Verdict:
         """Who won, and how sure that is."""
-        return verdict(self._facts)
+        return (verdict if self.meta["budget"] is None else at_the_end)(self._facts)
 
     @property
     def remarks(self) -> list[str]:
         """Sentences worth reading: what was noted while it raced, and what it cannot tell."""
-        return [*self.notes, *remarks(self._facts)]
+        told_late = remarks(self._facts) if self.meta["budget"] is None else []
+        return [*self.notes, *told_late]
 
     @property
     def failed(self) -> list[Standing]:
@@ -247,6 +259,12 @@ class Result:
         leader = self.judgement.leader
         if leader is None:
             return Cost(samples, seconds, None, None, baseline, arrived, len(base), None)
+        if self.meta["budget"] is not None:
+            one = statistics.median(r["samples"] for r in self._finals[leader].values())
+            return Cost(
+                samples, seconds, search / one, samples / one, baseline, arrived, len(base), None,
+                _middle([self._at_end(r) for r in base]),
+            )  # fmt: skip
         runs = self.finals[leader]
         one = min(typical(runs), with_restarts(runs)) * self.meta["batch_size"]
         pays = None
@@ -288,6 +306,11 @@ class Result:
         if metric is None:
             return math.inf
         return -metric if self.meta["higher_is_better"] else metric
+
+    def _at_end(self, run: dict[str, Any]) -> float | None:
+        """The metric of a run at the end of its budget; None if it did not come to that."""
+        known = self._evaluations.get((run["entrant"], run["seed"]), [])
+        return known[-1]["metric"] if known and run["status"] == Status.FINISHED else None
 
     def _best_metric(self, run: dict[str, Any]) -> float | None:
         values = [

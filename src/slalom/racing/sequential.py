@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from itertools import combinations
 from statistics import NormalDist
@@ -13,71 +12,9 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import bdtrc, stdtr
 
-from slalom.errors import InputError
-from slalom.racing.needs import Run, Runs, log_ratio
+from slalom.racing.design import OUT, STANDARD, AtTheEnd, Call, Design, Results
+from slalom.racing.scores import luck
 from slalom.racing.signflip import Array, chance, decided, scores
-
-
-@dataclass(frozen=True)
-class Design:
-    """How finals are judged.
-
-    Attributes:
-        error: the chance that anybody who is among the fastest is called slower, over all
-            finalists and all looks.
-        seeds: that are run at most.
-        equal: a ratio so near 1 that it does not matter which is taken.
-        doubt: of one-sided limits, by which ratios beyond ``equal`` are given up.
-        hope: the least chance of a decision by the last seed, if things go on as they went, for
-            which a pair is run on (conditional power; Lan, Simon & Halperin 1982).
-        patience: seeds before a pair is called equal or given up, and before the finals are, where
-            nobody arrives; and those of a finalist without rivals.
-        far: differences of this many times and more count alike, so that a run may be stopped
-            when it has taken so many times what the leader did on its seed.
-        evidence: seeds that every finalist is run on, before it may be found to be behind.
-        luck: the chance that an equal of the leader is found to be behind, over all looks.
-
-    Raises :class:`InputError` for what is no such number.
-    """
-
-    error: float = 0.04
-    seeds: int = 50
-    equal: float = 1.15
-    doubt: float = 0.1
-    hope: float = 0.02
-    patience: int = 6
-    far: float = 1.5
-    evidence: int = 3
-    luck: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in ("error", "doubt", "hope", "luck"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
-        for name in ("seeds", "patience", "evidence"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it is at least 1")
-        for name in ("equal", "far"):
-            if not getattr(self, name) > 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it is above 1")
-
-
-STANDARD = Design()
-"""What a race's finals are judged by."""
-
-
-class Call(StrEnum):
-    """What is known of a finalist beside the leader."""
-
-    UNDECIDED = "undecided"
-    SLOWER = "slower"
-    BEHIND = "behind"
-    EQUAL = "equal"
-    FUTILE = "futile"
-
-
-OUT = (Call.SLOWER, Call.BEHIND)
-"""Calls by which a finalist is out for good."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +27,8 @@ class Finding:
         seeds: on which the two were compared: the first so many that both have.
         level: at which the pair is tested; its share of the error of all.
         score: the signed rank over its standard deviation, positive where the leader is faster.
-        logs: of the ratios, seed by seed; see :func:`slalom.racing.needs.log_ratio`.
+        logs: of the ratios, seed by seed; see :func:`slalom.racing.needs.log_ratio`. At the end
+            of a budget the differences; see :func:`slalom.racing.scores.difference`.
     """
 
     call: Call
@@ -115,7 +53,8 @@ class Judgement:
     """What is known after some seeds of the finals.
 
     Attributes:
-        leader: who has the most for it, by the test itself; None where no run has arrived.
+        leader: who has the most for it, by the test itself; None where no run has arrived, or
+            come to the end.
         findings: of every other finalist, in the order in which they were given; none without a
             leader.
         seeds: that were looked at: the first so many of all.
@@ -144,7 +83,7 @@ class Judgement:
         return None if self.tied else self.leader
 
 
-def judge(finalists: Mapping[str, Runs], design: Design = STANDARD) -> Judgement:
+def judge(finalists: Mapping[str, Results], design: Design = STANDARD) -> Judgement:
     """What is known of finalists after the runs that there are.
 
     The seeds are looked at one after the other, in ascending order, as if they had come so; what
@@ -174,6 +113,9 @@ def judge(finalists: Mapping[str, Runs], design: Design = STANDARD) -> Judgement
     arrive. The luck is spent over the looks, as the squares of 1, 1/2, 1/3, ... So this adds to the
     error about ``design.luck`` for each equal of the leader; about, since it rests on an estimate.
 
+    At the end of a budget the same test is made of the differences of the metric, a rival that is
+    worse is out, and one is behind by :func:`slalom.racing.scores.luck`.
+
     Args:
         finalists: name -> its run on each seed it was run on. The order of the names decides
             where nothing else does.
@@ -185,11 +127,9 @@ def judge(finalists: Mapping[str, Runs], design: Design = STANDARD) -> Judgement
 class _Pair:
     """Two finalists on the seeds that both have; positive is the second being slower."""
 
-    def __init__(self, fast: Runs, slow: Runs, seeds: Sequence[int], design: Design):
+    def __init__(self, fast: Results, slow: Results, seeds: Sequence[int], design: Design):
         shared = [s for s in seeds if s in slow and s in fast]
-        logs = np.array([log_ratio(slow[s], fast[s]) for s in shared], float)
-        far = np.abs(logs) >= log_ratio(Run(design.far), Run(1.0))  # rounded as these are
-        self.logs = np.where(far, np.copysign(math.inf, logs), logs)
+        self.logs = design.differences([slow[s] for s in shared], [fast[s] for s in shared])
         self._design = design
         self._decided: dict[float, tuple[int, int]] = {}
 
@@ -215,8 +155,10 @@ class _Pair:
 
     @cached_property
     def _near(self) -> np.ndarray:
-        """After each seed, whether ratios beyond ``equal`` either way are given up."""
-        margin = math.log(self._design.equal)
+        """After each seed, whether differences beyond the margin either way are given up."""
+        margin = self._design.margin
+        if not margin:
+            return np.zeros(len(self.logs), bool)
         limit = NormalDist().inv_cdf(1 - self._design.doubt)
         enough = np.cumsum(~np.isnan(self.logs)) >= self._design.patience
         above, below = scores(self.logs - margin), scores(self.logs + margin)
@@ -235,7 +177,7 @@ class _Pair:
 class _Finals:
     """The finals as they go, seed after seed; who is out stays out."""
 
-    def __init__(self, finalists: Mapping[str, Runs], design: Design):
+    def __init__(self, finalists: Mapping[str, Results], design: Design):
         self.runs, self.design = finalists, design
         self.seeds = sorted({s for runs in finalists.values() for s in runs})[: design.seeds]
         self.pairs = {
@@ -286,8 +228,8 @@ class _Finals:
     def _out(self, leader: str) -> dict[str, Call]:
         """Who is slower than the leader or far behind it, at the level of those who are left."""
         others = [n for n in self.racing if n != leader]
-        slower = {n: Call.SLOWER for n in others if self._beats(leader, n)}
-        return slower or {n: Call.BEHIND for n in others if self._behind(leader, n)}
+        lost = {n: self.design.lost for n in others if self._beats(leader, n)}
+        return lost or {n: Call.BEHIND for n in others if self._behind(leader, n)}
 
     def _standing(self, name: str) -> tuple[float, float]:
         """How well one does against its nearest rival; then against all."""
@@ -316,18 +258,28 @@ class _Finals:
 
     def _behind(self, leader: str, name: str) -> bool:
         """Whether it is far behind on so many seeds as an equal would hardly ever be."""
-        seeds, far = self._far(leader, name)
-        if far < self.design.evidence:
+        differences = self._told_apart(leader, name)
+        look = len(differences) - self.design.evidence + 1
+        if look < 1:
             return False
-        look = seeds - self.design.evidence + 1
         spent = 6 * self.design.luck / (math.pi * look) ** 2  # which sum up to all of it
-        return float(bdtrc(far - 1, seeds, self._chance_of_far(leader))) <= spent
+        return self._luck(leader, differences) <= spent
 
-    def _far(self, leader: str, name: str) -> tuple[int, int]:
-        """The seeds that tell the two apart or equal, and those on which one is far behind."""
+    def _luck(self, leader: str, differences: Array) -> float:
+        """The chance that an equal looks as far behind the leader on so many seeds."""
+        if isinstance(self.design, AtTheEnd):
+            first = self.seeds[: self.looked[leader]]
+            return luck(differences, [self.runs[leader][s] for s in first])
+        far = int((differences == math.inf).sum())
+        if far < self.design.evidence:
+            return 1.0
+        return float(bdtrc(far - 1, len(differences), self._chance_of_far(leader)))
+
+    def _told_apart(self, leader: str, name: str) -> Array:
+        """The differences on the seeds that tell the two apart or equal."""
         pair, sign = self._pair(leader, name)
-        logs = sign * pair.logs[: self._shared(leader, name)]
-        return int((~np.isnan(logs)).sum()), int((logs == math.inf).sum())
+        differences = sign * pair.logs[: self._shared(leader, name)]
+        return differences[~np.isnan(differences)]
 
     def _chance_of_far(self, leader: str) -> float:
         """That of two equals one looks far behind the other on a seed.
@@ -338,8 +290,8 @@ class _Finals:
         # a miss that was not seen: few runs tell little of how often one does not arrive
         squares, freedom, arrived, missed = 0.0, 0, 0.5, 1.0
         for name in self.racing:
-            seeds, far = (1, 0) if name == leader else self._far(leader, name)
-            if 2 * far >= seeds:
+            differences = self._told_apart(leader, name) if name != leader else np.zeros(1)
+            if 2 * int((differences == math.inf).sum()) >= len(differences):
                 continue
             runs = [self.runs[name][s] for s in self.seeds[: self.looked[name]]]
             works = [math.log(r.work) for r in runs if r.arrived]
@@ -362,6 +314,6 @@ class _Finals:
         )
 
     def _arrived(self, look: int) -> bool:
-        """Whether any run on the first so many seeds did."""
+        """Whether any run on the first so many seeds did, or came to its end."""
         first = set(self.seeds[:look])
-        return any(r.arrived and s in first for runs in self.runs.values() for s, r in runs.items())
+        return any(r.told and s in first for runs in self.runs.values() for s, r in runs.items())

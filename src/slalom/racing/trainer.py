@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
 from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.runner import History, Request, Runner, checkpoint_of
@@ -125,14 +126,15 @@ class Runs:
 
     def _begun(self, request: Request) -> Run:
         entrant = request.entrant
-        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size)
+        end = Lane.of(self.task, entrant).end
+        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size, end)
 
     def _live_through(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
         """Bring a run to where it is known already."""
         while kept.run.step < request.known.step:
             self._check_time(kept, request, found)
             since = time.perf_counter()
-            kept.run.advance(request.every)
+            kept.run.advance(min(request.every, request.known.step - kept.run.step))
             kept.run.evaluate()
             kept.unsaved += time.perf_counter() - since
 

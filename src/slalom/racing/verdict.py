@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slalom.racing.estimate import Estimate, interval
+from slalom.racing.design import OUT, Call, Design
+from slalom.racing.estimate import Difference, Estimate, interval
 from slalom.racing.findings import Rival, Standing, Verdict
-from slalom.racing.needs import Runs, at_the_first, one_evaluation_apart
-from slalom.racing.sequential import OUT, Call, Design, Finding, Judgement
+from slalom.racing.needs import at_the_first, one_evaluation_apart
+from slalom.racing.sequential import Finding, Judgement
 from slalom.racing.status import Status
 
 
@@ -29,7 +30,7 @@ class Facts:
 
     meta: Mapping[str, Any]
     standings: Sequence[Standing]
-    runs: Mapping[str, Runs]
+    runs: Mapping[str, Any]
     judgement: Judgement
     design: Design
     seconds: Mapping[str, float]
@@ -38,6 +39,12 @@ class Facts:
 def told(finding: Finding, ratio: Estimate, design: Design) -> str:
     """What is known of a finalist beside the one that leads, in a few words."""
     seeds = f"{finding.seeds} {'seed' if finding.seeds == 1 else 'seeds'}"
+    if isinstance(ratio, Difference):
+        if finding.call == Call.WORSE:
+            return f"worse by {ratio} on {seeds}"
+        if finding.call == Call.BEHIND:
+            return f"worse by {ratio} on {seeds}, far beyond what seeds explain"
+        return f"not told apart on {seeds}: worse by {ratio}"
     if finding.call == Call.BEHIND:
         logs = [x for x in finding.logs if not math.isnan(x)]
         far = sum(x == math.inf for x in logs)
@@ -71,7 +78,7 @@ def verdict(facts: Facts) -> Verdict:
         text = f"{first.label} raced alone: it reached {goal} in {_took(first)}."
         return Verdict(text, first.label, False)
     if tied:
-        names = _joined([first.label, *(r.label for r in tied)])
+        names = joined([first.label, *(r.label for r in tied)])
         text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}"
     elif all(s.reached == 0 and _full(s) for s in standings[1:]):
         text = f"{first.label} is the only one that reached {goal}, in {_took(first)}"
@@ -151,7 +158,8 @@ def _full(s: Standing) -> bool:
 def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
     if rival.call == Call.BEHIND:
         return f"{rival.label} takes {standing.told}"
-    work = rival.work
+    work = standing.ratio
+    assert work is not None
     same = standing.batch == facts.standings[0].batch
     text = f"{rival.label} needs {work} times its {'steps' if same else 'samples'}"
     if rival.seconds_factor is not None:
@@ -164,5 +172,6 @@ def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
     return text
 
 
-def _joined(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """Names in a row, as a sentence has them."""
     return f"{', '.join(names[:-1])} and {names[-1]}"

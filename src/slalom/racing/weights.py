@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
 from slalom.racing.result import Result
 from slalom.racing.status import Stage
@@ -36,7 +37,8 @@ def keep(result: Result, task: Task, entrants: list[Entrant]) -> Path | None:
     _, later, seed = max(told)
     entrant = next(e for e in entrants if e.label == label)
     with one_thread():
-        run = begun(task, entrant.optimizer, -seed, entrant.batch_size)
+        end = Lane.of(task, entrant).end
+        run = begun(task, entrant.optimizer, -seed, entrant.batch_size, end)
         run.advance(-later)
         found = run.evaluate()
         weights = run.weights()

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slalom.racing.result import Result
-from slalom.report import curves, needed
+from slalom.report import curves, ended, needed
 from slalom.report.chart import Chart
 
+
+def finals(result: Result) -> Chart | None:
+    """What came of each finalist on each seed."""
+    return (needed if result.meta["budget"] is None else ended).finals(result)
+
+
+def learning_rates(result: Result) -> Chart | None:
+    """What came of each learning rate of the heats."""
+    return (needed if result.meta["budget"] is None else ended).learning_rates(result)
+
+
 CHARTS: tuple[Callable[[Result], Chart | None], ...] = (
-    curves.metric, needed.finals, needed.profile, needed.learning_rates, curves.training_loss,
+    curves.metric, finals, needed.profile, learning_rates, curves.training_loss,
     curves.validation_loss, needed.heats,
 )  # fmt: skip
 """What makes them, each None where it has nothing to show. A further chart is one more of these."""

@@ -55,8 +55,7 @@ class Live:
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
             self._started, self.folder = event, event.folder
-            goal = "no target yet" if event.target is None else f"{event.metric} {event.target:.4g}"
-            self._say(f"{event.task}: {', '.join(event.entrants)}; {goal}")
+            self._say(f"{event.task}: {', '.join(event.entrants)}; {event.goal}")
         elif isinstance(event, events.Told):
             self._stage, self._plan = event.text, None
             self._say(event.text)

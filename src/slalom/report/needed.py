@@ -136,9 +136,9 @@ def heats(result: Result) -> Chart | None:
                     told=[f"{c.label}: {_fate(c)}" for c in some],
                 ))  # fmt: skip
     said = (
-        "A point is a run. Filled: it reached the target. Open arrows: it was stopped there, "
-        "being behind others of its rule or having told enough. Crosses: it diverged or failed. "
-        "The table below says which setting, and why."
+        "A point is a run. Filled: it reached the target, or used the budget up. Open arrows: it "
+        "was stopped there, being behind others of its rule or having told enough. Crosses: it "
+        "diverged or failed. The table below says which setting, and why."
     )
     return Chart(
         "heats", "The heats: how far each setting was trained", traces, "steps", "", "x", said,
@@ -151,7 +151,8 @@ def _by_fate(runs: Sequence[Curve]) -> dict[Mark, list[Curve]]:
     found: dict[Mark, list[Curve]] = {"own": [], "stopped": [], "lost": []}
     for c in runs:
         lost = "lost" if c.status in LOST else "stopped"
-        found["own" if c.samples_to_target else lost].append(c)
+        there = c.samples_to_target or c.status == Status.FINISHED
+        found["own" if there else lost].append(c)
     return found
 
 
@@ -160,7 +161,7 @@ def profile(result: Result) -> Chart | None:
 
     On the seeds that all have run on: of a race that was interrupted, they may be fewer, or none.
     """
-    if not result.meta["full"] or not result.finals:
+    if not result.meta["full"] or not result.finals or result.meta["budget"] is not None:
         return None
     looks = styles(result)
     places = sorted(set.intersection(*(set(own) for own in result.finals.values())))
@@ -233,6 +234,8 @@ def _fate(c: Curve) -> str:
     """What became of a run, in words."""
     if c.samples_to_target:
         return "reached the target"
+    if c.status == Status.FINISHED:
+        return "used the budget up"
     return f"{c.status}: {c.reason}" if c.reason else str(c.status)
 
 

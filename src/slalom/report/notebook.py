@@ -16,7 +16,7 @@ from slalom.racing.status import Status
 from slalom.report.charts import charts
 from slalom.report.drawings import drawing
 from slalom.report.style import legend
-from slalom.report.table import COLUMNS
+from slalom.report.table import columns
 from slalom.report.told import bill
 
 ROWS, SECONDS = 10, 0.5
@@ -25,9 +25,10 @@ ROWS, SECONDS = 10, 0.5
 
 def as_html(result: Result) -> str:
     """The verdict, the standings and the curves; no text of the user's is markup."""
-    heads = ["", "entrant", *(column.head(result) for column in COLUMNS)]
+    heads = ["", "entrant", *(column.head(result) for column in columns(result))]
     rows = [
-        [str(s.place), s.label, *(column.cell(s) for column in COLUMNS)] for s in result.standings
+        [str(s.place), s.label, *(column.cell(s) for column in columns(result))]
+        for s in result.standings
     ]
     code = f"<pre>{escape(result.winner.snippet())}</pre>" if result.winner is not None else ""
     return (
@@ -89,8 +90,7 @@ class Progress:
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
-            goal = "no target yet" if event.target is None else f"{event.metric} {event.target:.4g}"
-            self._head = f"{event.task}: {', '.join(event.entrants)}; {goal}"
+            self._head = f"{event.task}: {', '.join(event.entrants)}; {event.goal}"
         elif isinstance(event, events.Told):
             self._stage, self._planned, self._done = event.text, 0, 0
         elif isinstance(event, events.Planned):

@@ -13,7 +13,7 @@ from slalom.report.chart import UNITS, Chart
 from slalom.report.charts import charts
 from slalom.report.figures import figure
 from slalom.report.style import DASHES, Key, Style, legend
-from slalom.report.table import COLUMNS
+from slalom.report.table import columns
 from slalom.report.told import WORDS, bill, evidence, fates, title
 
 SCALES = ("as drawn", "linear", "logarithmic")
@@ -119,7 +119,7 @@ def _plot(chart: Chart) -> str:
 
 
 def _standings(result: Result, looks: dict[str, Style]) -> str:
-    heads = [(column.head(result), column.words) for column in COLUMNS]
+    heads = [(column.head(result), column.words) for column in columns(result)]
     heads.append(("what it rests on", True))
     kind = {True: "words", False: "number"}
     head = '<th scope="col">place</th><th scope="col">entrant</th>' + "".join(
@@ -127,7 +127,7 @@ def _standings(result: Result, looks: dict[str, Style]) -> str:
     )
     rows = []
     for s in result.standings:
-        cells = [(column.cell(s), column.words) for column in COLUMNS]
+        cells = [(column.cell(s), column.words) for column in columns(result)]
         cells.append((evidence(result, s), True))
         values = "".join(f'<td class="{kind[words]}">{_text(v)}</td>' for v, words in cells)
         rows.append(
@@ -170,9 +170,13 @@ def _facts(result: Result) -> str:
     machine = versions.pop("machine", "")
     seeds = {stage: sorted({c.seed for c in result.curves if c.stage == stage})
              for stage in ("heat", "final")}  # fmt: skip
+    ended = meta["budget"] is not None
     facts = {
         "task": meta["task"],
-        "target": f"{meta['metric']} {target}",
+        "asked"
+        if ended
+        else "target": f"{meta['metric']} {'after ' + meta['budget'] if ended else target}",
+        "schedule": meta["schedule"] or "constant learning rates",
         "samples": f"{meta['n_train']:,} to train on, {valid} to validate on",
         "batch": f"{meta['batch_size']} samples",
         "model": f"{meta['parameters']:,} parameters",

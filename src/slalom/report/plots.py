@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slalom.errors import InputError
 from slalom.racing.result import Result
-from slalom.report import curves, needed
+from slalom.report import charts, curves, needed
 from slalom.report.chart import UNITS, Chart
 from slalom.report.drawings import drawing
 from slalom.report.style import legend
@@ -43,12 +43,12 @@ class Plots:
         return self._drawn(QUANTITIES[quantity](self._result), **how)
 
     def learning_rates(self, **how: Any) -> go.Figure | Any:
-        """What each learning rate needed to the target, and which were stopped before."""
-        return self._drawn(needed.learning_rates(self._result), **how)
+        """What each learning rate needed to the target, or had come to at the end of the budget."""
+        return self._drawn(charts.learning_rates(self._result), **how)
 
     def finals(self, **how: Any) -> go.Figure | Any:
-        """What each finalist needed on each seed, a line a seed."""
-        return self._drawn(needed.finals(self._result), **how)
+        """What each finalist needed on each seed, or had come to at its end; a line a seed."""
+        return self._drawn(charts.finals(self._result), **how)
 
     def profile(self, **how: Any) -> go.Figure | Any:
         """The performance profile of a race with ``full=True``."""

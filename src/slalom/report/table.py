@@ -51,6 +51,10 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
+def _at_end(s: Standing) -> str:
+    return _number(s.at_end, ".4g") or (s.status if s.seeds else "")
+
+
 COLUMNS = (
     Column("reached", _reached),
     Column("steps", lambda s: _number(s.steps_to_target, ",.0f")),
@@ -60,11 +64,24 @@ COLUMNS = (
 )
 """What the standings tell of each entrant. A further column is one more line here."""
 
+AT_THE_END = (
+    Column("seeds", lambda s: f"{s.seeds:,}" if s.seeds else s.status),
+    Column("{metric} at the end", _at_end),
+    Column("beside the first", lambda s: s.told, words=True),
+)
+"""The same of a race with a budget."""
+
+
+def columns(result: Result) -> tuple[Column, ...]:
+    """The columns of the standings of a race."""
+    return COLUMNS if result.meta["budget"] is None else AT_THE_END
+
 
 def _rows(result: Result) -> list[list[str]]:
     """The cells of the standings, places and entrants first."""
     return [
-        [str(s.place), s.label, *(column.cell(s) for column in COLUMNS)] for s in result.standings
+        [str(s.place), s.label, *(column.cell(s) for column in columns(result))]
+        for s in result.standings
     ]
 
 
@@ -75,11 +92,12 @@ BROAD = 18
 def standings(result: Result, width: int = 100) -> Table | Text:
     """The standings, one row a rule; where the columns do not fit, one paragraph a rule."""
     rows = _rows(result)
-    heads = ["", "entrant", *(column.head(result) for column in COLUMNS)]
+    shown = columns(result)
+    heads = ["", "entrant", *(column.head(result) for column in shown)]
     least = []
     for i, head in enumerate(heads):
         cells = [row[i] for row in rows]
-        if i == 1 or (i > 1 and COLUMNS[i - 2].words):
+        if i == 1 or (i > 1 and shown[i - 2].words):
             words = [word for text in cells for word in text.split()]
             least.append(max([len(head), BROAD if any(cells) else 0, *map(cell_len, words)]))
         else:
@@ -88,7 +106,7 @@ def standings(result: Result, width: int = 100) -> Table | Text:
         return _paragraphs(rows, heads, width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, (head, narrowest) in enumerate(zip(heads, least, strict=True)):
-        words = i <= 1 or COLUMNS[i - 2].words
+        words = i <= 1 or shown[i - 2].words
         table.add_column(
             Text(head), justify="left" if words else "right", min_width=narrowest,
             no_wrap=not (words and i), max_width=None if words else narrowest,

@@ -38,6 +38,9 @@ WORDS = {
 """Every word that the page uses in a sense of its own."""
 
 
+AT_THEIR_END = (Status.REACHED, Status.FINISHED)
+
+
 def title(result: Result) -> str:
     """The race and what came of it, in a few words."""
     task, verdict = result.meta["task"], result.verdict
@@ -45,7 +48,10 @@ def title(result: Result) -> str:
         return f"{task}: interrupted"
     if verdict.tie:
         return f"{task}: a tie"
-    return f"{task}: {verdict.winner}" if verdict.winner else f"{task}: nobody reached the target"
+    if verdict.winner:
+        return f"{task}: {verdict.winner}"
+    whole = "reached the target" if result.meta["budget"] is None else "came to the end"
+    return f"{task}: nobody {whole}"
 
 
 def bill(result: Result) -> str:
@@ -57,6 +63,17 @@ def bill(result: Result) -> str:
     )
     if cost.runs is None or cost.search_runs is None:
         return f"{spent}."
+    if result.meta["budget"] is not None:
+        text = (
+            f"{spent}: as much as {cost.runs:,.0f} runs of {result.meta['budget']}, of which the "
+            f"search for settings took {cost.search_runs:.1f}."
+        )
+        if cost.baseline_at_end is None:
+            return text
+        return (
+            f"{text} {cost.baseline} was at {result.meta['metric']} {cost.baseline_at_end:.4g} "
+            f"then (the median of {counted(cost.baseline_seeds, 'seed')})."
+        )
     first = result.winner.label if result.winner else "the winner"
     text = (
         f"{spent}: as much as {cost.runs:,.0f} winning runs (a winning run is what {first} needs "
@@ -83,7 +100,7 @@ def evidence(result: Result, standing: Standing) -> str:
     for status, number in Counter(c.status for c in runs).most_common():
         longest = max((c.step[-1] for c in runs if c.status == status and c.step), default=0)
         told.append(f"{number} {status}" + (
-            f" by step {longest:,}" if status != Status.REACHED and longest else ""
+            f" by step {longest:,}" if status not in AT_THEIR_END and longest else ""
         ))  # fmt: skip
     return f"{counted(len(runs), 'seed')}: {', '.join(told)}"
 
@@ -126,9 +143,10 @@ def _why(curve: Curve, runs: list[Curve]) -> str:
     return {
         Status.REACHED: f"at the target after {curve.steps_to_target or 0:,} steps",
         Status.DROPPED: "behind others of its rule",
-        Status.CHOSEN: "chosen before it reached the target",
+        Status.CHOSEN: "chosen before it was through",
         Status.STOPPED: "it had told enough: others had needed far less, or how far seeds differ",
         Status.NOT_REACHED: "it ran as long as it may",
+        Status.FINISHED: "it used the budget up",
         Status.DIVERGED: "its loss was no number any more",
         Status.WAITING: "it was not begun",
     }.get(curve.status, "")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.budget import Budget
 from slalom.train.evaluation import Evaluation
 from slalom.train.metrics import Metric
 from slalom.train.rng import RandomStream
@@ -101,6 +102,24 @@ class Loop(Task):
         )  # fmt: skip
         self.loop = loop
 
+    def _last(self, budget: str | Budget) -> None:
+        given, most = Budget.read(budget), self.max_steps
+        if given.unit != "steps":
+            raise InputError(
+                "a loop of one's own counts its updates alone; give the budget in steps"
+            )
+        if given.amount % self.eval_every:
+            raise InputError(
+                f"the loop yields every {self.eval_every} updates, and a budget of {given} ends "
+                "between; give a multiple"
+            )
+        if given.amount > most:
+            raise InputError(
+                f"the loop makes {most} updates, and the budget is {given}; give less, or raise "
+                "its max_steps"
+            )
+        super()._last(given)
+
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first evaluations."""
         run = LoopRun(self, functools.partial(torch.optim.SGD, lr=1e-4), 0)
@@ -123,7 +142,7 @@ class LoopRun:
 
     def __init__(
         self, task: Loop, make_optimizer: MakeOptimizer, seed: int, *,
-        batch_size: int | Literal["all"] | None = None,
+        batch_size: int | Literal["all"] | None = None, updates: int | None = None,
     ):  # fmt: skip
         if batch_size is not None:
             raise InputError("a loop of one's own makes its batches itself")
@@ -212,11 +231,11 @@ class LoopRun:
 
 def begun(
     task: Task, make_optimizer: MakeOptimizer, seed: int,
-    batch_size: int | Literal["all"] | None = None,
+    batch_size: int | Literal["all"] | None = None, updates: int | None = None,
 ) -> Any:  # fmt: skip
     """A run of a task, whichever kind it is of."""
     kind: Any = LoopRun if isinstance(task, Loop) else Run
-    return kind(task, make_optimizer, seed, batch_size=batch_size)
+    return kind(task, make_optimizer, seed, batch_size=batch_size, updates=updates)
 
 
 def trial(

@@ -41,6 +41,7 @@ class Run:
         seed: of the initial parameters, of the order of the samples, and of the model's noise.
         batch_size: samples in an update, the task's by default; ``"all"`` for batch gradient
             descent, with the gradient of the mean loss over all samples of an epoch.
+        updates: of the whole run, which schedules end with; by default those of ``max_steps``.
 
     Attributes:
         least: updates that it can go on by at least.
@@ -58,6 +59,7 @@ class Run:
         seed: int,
         *,
         batch_size: int | Literal["all"] | None = None,
+        updates: int | None = None,
     ):
         self.task, self.seed, self.least = task, seed, 1
         self.model = task.make_model(seed)
@@ -84,9 +86,10 @@ class Run:
         self._parameters = [p for module in self._modules for p in module.parameters()]
         self._first_loss: float | None = None
         self._recent: tuple[float, int] = (0.0, 0)
-        total = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
-        self._total = total
-        self._scheduler = task.schedule.scheduler(self.optimizer, total)
+        if updates is None:
+            updates = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
+        self._total = updates
+        self._scheduler = task.schedule.scheduler(self.optimizer, updates)
         self._scaler = None
         if task.precision == torch.float16:
             self._scaler = torch.amp.GradScaler(task.device.type)
@@ -196,17 +199,9 @@ class Run:
         """Whether the learning rates change now; they stay what they are beyond their end."""
         if self.step > self._total:
             return False
-        return self.task.schedule.every == "step" or self.step % self._per_epoch() == 0
-
-    def _per_epoch(self) -> int:
-        """Updates in an epoch."""
-        samples = self.task.train
-        if self._whole:
-            return 1
-        batches = None if samples.stream else samples.order.batches(samples.held, self._part)
-        if batches is None:
-            batches = -(-samples.n // self._part)
-        return max(1, round(batches / self.task.accumulate))
+        if self._whole or self.task.schedule.every == "step":
+            return True
+        return self.step % self.task.updates_per_epoch(self._size) == 0
 
     def _sound(self, loss: float) -> bool:
         if self._first_loss is None:

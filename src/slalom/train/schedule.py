@@ -117,6 +117,19 @@ class Schedule:
         """Whether it changes any rate."""
         return self.of not in (None, "constant") or self.warmup > 0
 
+    @property
+    def told(self) -> str | None:
+        """It in words; None where nothing changes."""
+        if not self.acts:
+            return None
+        made = getattr(self.of, "func", self.of)  # of a partial
+        name = made if isinstance(made, str) else getattr(made, "__name__", "")
+        name = "constant" if self.of is None else name if name.isidentifier() else "given"
+        if not self.warmup:
+            return f"{name} schedule"
+        share = f"{self.warmup:.0%} of it" if self.warmup < 1 else f"{self.warmup:g} updates"
+        return f"{name} schedule with a warm-up of {share}"
+
     def scheduler(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler | None:
         """The scheduler of an optimizer, for a run of so many updates; None if nothing changes.
 

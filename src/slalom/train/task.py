@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -14,7 +13,9 @@ from torch import Tensor, nn
 from slalom.errors import InputError
 from slalom.train import evaluation
 from slalom.train.adapters import FromElsewhere
+from slalom.train.budget import Budget
 from slalom.train.evaluation import numbers_on_the_way
+from slalom.train.given import above_zero, dtype_of, finite, usable_device, whole_number
 from slalom.train.gradient import refuse_what_chunks_change
 from slalom.train.groups import scaled
 from slalom.train.models import judging, made_anew, to_train
@@ -32,12 +33,6 @@ EPOCHS = 30
 
 WHOLE = 1 << 27
 """Numbers on the way up to which all samples go through a model at once if they must."""
-
-PRECISIONS = {
-    None: None, "float32": None, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16,
-}  # fmt: skip
-"""What a model may be run in, by the names that people use."""
 
 
 class Task(FromElsewhere):
@@ -78,6 +73,9 @@ class Task(FromElsewhere):
         schedule_every: what a torch scheduler counts, ``"step"`` or ``"epoch"``.
         higher_is_better: whether a larger value of a metric that is a function is better.
         max_steps: updates after which a run ends; by default those of 30 epochs, at least 500.
+        budget: the other question, in place of ``target``: who is best after ``"10 epochs"``,
+            ``"2000 steps"``, ``"1e6 samples"`` or ``"90 seconds"``, which is then what
+            ``max_steps`` is.
         eval_every: updates between evaluations; by default a quarter of an epoch, 5 to 100.
         name: what the task is called.
         device: where to train.
@@ -122,6 +120,7 @@ class Task(FromElsewhere):
         replacement: bool = False,
         held_out: bool | None = None,
         parameter_groups: Callable[[nn.Module], Iterable[Any]] | None = None,
+        budget: str | Budget | None = None,
     ):
         if not callable(model):
             raise InputError(
@@ -131,7 +130,7 @@ class Task(FromElsewhere):
         for what, data in (("train", train), ("valid", valid)):
             if data is None:
                 raise InputError(f"{what} is missing; give the data as {what}=")
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.model, self.name = model, name
         self.objective = objective_of(loss, step, predict)
         self.reading = self.objective.reading
@@ -147,18 +146,16 @@ class Task(FromElsewhere):
         self.replacement, self.parameter_groups = replacement, parameter_groups
         self._held_out = held_out
         self.train, self.valid = Samples(train, "train"), Samples(valid, "valid")
-        self.accumulate = _whole("accumulate", accumulate)
-        self.clip_norm = _above("clip_norm", clip_norm)
-        self.clip_value = _above("clip_value", clip_value)
-        if precision not in PRECISIONS:
-            raise InputError(f"precision is {precision!r}; it must be 'bfloat16' or 'float16'")
-        self.precision = PRECISIONS[precision]
+        self.accumulate = whole_number("accumulate", accumulate)
+        self.clip_norm = above_zero("clip_norm", clip_norm)
+        self.clip_value = above_zero("clip_value", clip_value)
+        self.precision = dtype_of(precision)
         if ema is not None and not (isinstance(ema, int | float) and 0 < ema < 1):
             raise InputError(f"ema is {ema!r}; it must be a decay between 0 and 1, such as 0.999")
         self.ema = ema
         self.schedule = Schedule(schedule, warmup, schedule_every)
         size = self.train.batch_size if batch_size is None else batch_size
-        size = _whole("batch_size", 64 if size is None else size)
+        size = whole_number("batch_size", 64 if size is None else size)
         if batch_size is None:
             size = min(size, self.n_train)
         self.batch_size = size * self.accumulate
@@ -169,18 +166,58 @@ class Task(FromElsewhere):
             )
         if batch_size is not None and self.train.order.cuts is not None:
             raise InputError("train makes its own batches by a batch_sampler; leave batch_size out")
-        if target is not None and not (isinstance(target, int | float) and math.isfinite(target)):
-            raise InputError(f"target is {target!r}; it must be a finite number, or None")
-        self.target = target
+        self.target = finite("target", target)
         per_epoch = -(-self.n_train // self.batch_size)
+        if budget is not None and max_steps is not None:
+            raise InputError("budget says how long a run is; leave max_steps out")
         if max_steps is None:
             max_steps = max(500, EPOCHS * per_epoch)
         if eval_every is None:
             eval_every = min(100, max(5, per_epoch // 4))
-        self.max_steps = _whole("max_steps", max_steps)
-        self.eval_every = _whole("eval_every", eval_every)
+        self.max_steps = whole_number("max_steps", max_steps)
+        self.eval_every = whole_number("eval_every", eval_every)
         self._graded = False  # whether evaluating needs autograd
         self._followed = False
+        self.budget: Budget | None = None
+        if budget is not None and target is not None:
+            raise InputError(
+                "target asks who is there soonest, and budget who is best at its end; give one"
+            )
+        if budget is not None:
+            self._last(budget)
+
+    def lasting(self, budget: str | Budget) -> Task:
+        """This task with the other question: a run takes the budget, and there is no target."""
+        task = copy.copy(self)
+        task.target = None
+        task._last(budget)
+        return task
+
+    def _last(self, budget: str | Budget) -> None:
+        self.budget = Budget.read(budget)
+        if self.budget.unit != "seconds":  # those are a number of updates when these are timed
+            self.max_steps = self.updates(self.batch_size) or 0
+            if not self.max_steps:
+                raise InputError(
+                    f"the budget of {self.budget} is less than one update, which takes "
+                    f"{self.batch_size} samples"
+                )
+
+    def updates(self, size: int) -> int | None:
+        """Updates of ``size`` samples that its budget lasts for; None without, or of seconds."""
+        if self.budget is None or self.budget.unit == "seconds":
+            return None
+        return self.budget.updates(size, self.updates_per_epoch(size), self.batch_size)
+
+    def updates_per_epoch(self, size: int) -> int:
+        """Updates in an epoch, if each takes so many samples."""
+        samples, part = self.train, max(1, size // self.accumulate)
+        if size >= self.n_train:
+            return 1
+        batches = None if samples.stream else samples.order.batches(samples.held, part)
+        if batches is None:
+            batches = -(-samples.n // part)
+        return max(1, round(batches / self.accumulate))
 
     @property
     def training(self) -> dict[str, Any]:
@@ -208,6 +245,7 @@ class Task(FromElsewhere):
 
     def __repr__(self) -> str:
         goal = "no target" if self.target is None else f"target {self.target:.4g}"
+        goal = goal if self.budget is None else f"after {self.budget}"
         return (
             f"Task {self.name}: {self.metric.name}, {goal}; {self.n_train:,} samples to train on, "
             f"{self.n_valid:,} to validate on; batches of {self.batch_size:,}, at most "
@@ -363,33 +401,3 @@ class Task(FromElsewhere):
     def check(self) -> None:
         """Raise :class:`InputError` for what would go wrong in the first steps of a run."""
         sanity_check(self)
-
-
-def _device(device: Any) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        there = (
-            [torch.accelerator.current_accelerator()] if torch.accelerator.is_available() else []
-        )
-        names = " and ".join(["cpu", *(str(d) for d in there)])
-        raise InputError(
-            f"device {str(device)!r} cannot be used here, where there is {names}: {first}"
-        ) from error
-    return found
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-        raise InputError(f"{name} is {value!r}; it must be a whole number from 1 on")
-    return int(value)
-
-
-def _above(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{name} is {value!r}; it must be a number above 0, or None")
-    return float(value)
