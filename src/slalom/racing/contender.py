@@ -86,6 +86,12 @@ class Contender:
         return self.entrant.hypers["lr"] if ranged else math.nan
 
     @property
+    def longest(self) -> float:
+        """The work that a run of it may take: to the end of its schedule, where it has its own."""
+        most, horizon = float(self.task.max_steps), self.entrant.hypers.get("horizon")
+        return most if horizon is None else min(most, horizon * self.lane.batch / self.lane.usual)
+
+    @property
     def to_target(self) -> float:
         """Work to the target; infinite if it was not reached."""
         crossing = self.history.crossing(self.task)
@@ -134,14 +140,17 @@ class Contender:
             return history.ended
         if history.crossing(self.task):
             return Status.REACHED
-        if history.step < self.lane.until(float(self.task.max_steps)):
+        if history.step < self.lane.until(self.longest):
             return unfinished
+        if "horizon" in self.entrant.hypers and unfinished == Status.RUNNING:
+            return unfinished  # a longer run of it may come
         return Status.NOT_REACHED if self.task.budget is None else Status.FINISHED
 
     def score(self, history: History) -> Score:
         """What a run of it has come to at the end of the budget."""
         last = history.evaluations[-1] if history.evaluations else None
         through = last is not None and self.after(history, Status.STOPPED) == Status.FINISHED
+        through = through and "horizon" not in self.entrant.hypers
         metric = last.metric if last is not None and through else math.nan
         work = self.lane.work(last) if last is not None else self.lane.stride
         return Score(-metric if self.task.higher_is_better else metric, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slalom.racing.design import OUT
 from slalom.racing.findings import Rival, Standing, Verdict
-from slalom.racing.verdict import Facts, joined
+from slalom.racing.verdict import Facts, joined, under
 
 
 def at_the_end(facts: Facts) -> Verdict:
@@ -24,7 +24,7 @@ def at_the_end(facts: Facts) -> Verdict:
         for s in standings
         if s.call is not None and s.difference is not None
     ]
-    when = f"after {facts.meta['budget']}{_under(facts)}"
+    when = f"after {facts.meta['budget']}{under(facts)}"
     ends = f"{facts.meta['metric']} {first.at_end:.4g}"
     if unfinished:
         text = f"The race was interrupted; so far {first.label} leads {when}, at {ends}."
@@ -41,12 +41,6 @@ def at_the_end(facts: Facts) -> Verdict:
     shown = [s for s in standings[1:] if s.call is not None and (not tied or s.call not in OUT)]
     evidence = "; ".join(_evidence(s) for s in shown[:2])
     return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
-
-
-def _under(facts: Facts) -> str:
-    """The schedule, where there is one."""
-    told = facts.meta["schedule"]
-    return "" if told is None else f" under the {told}"
 
 
 def _fate(s: Standing) -> str:

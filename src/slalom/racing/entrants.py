@@ -64,6 +64,18 @@ class Entrant:
         return self.family.batch_size if searched is None else int(searched)
 
     @property
+    def horizon(self) -> int | None:
+        """Updates of a whole run, which a schedule ends with; None for those of the task."""
+        searched = self.hypers.get("horizon")
+        return self.family.updates if searched is None else int(searched)
+
+    @property
+    def trunk(self) -> tuple[Any, ...]:
+        """What it has in common with those that differ in their horizon alone."""
+        setting = (pair for pair in self.hypers.items() if pair[0] != "horizon")
+        return (self.family.label, *setting)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """What its optimizer is made with, beside the parameters."""
         found = dict(self.family.fixed)
@@ -74,7 +86,7 @@ class Entrant:
                 values = list(found.get(whole, default))
                 values[int(place[:-1])] = value
                 found[whole] = tuple(values)
-            elif name != "batch_size":
+            elif name not in ("batch_size", "horizon"):
                 found[name] = value
         return found
 
@@ -88,17 +100,18 @@ class Entrant:
         """How it is kept in a record."""
         return recipe(self.family.make, self.arguments)
 
-    def snippet(self, parameters: str = "model.parameters()") -> str:
-        """Two lines of Python that make this optimizer for the parameters."""
+    def snippet(self, parameters: str = "model.parameters()", under: str = "") -> str:
+        """Two lines of Python that make this optimizer for the parameters; ``under`` is said of
+        the schedule that it races under."""
         size = self.batch_size
-        note = "" if size is None else f"  # in batches of {size}"
-        note = "  # one update for all samples" if size == "all" else note
+        said = "one update for all samples" if size == "all" else f"in batches of {size}"
+        notes = [*([] if size is None else [said]), *([under] if under else [])]
+        note = f"  # {', '.join(notes)}" if notes else ""
         return snippet(self.label, self.family.make, self.arguments, parameters, note)
 
 
 def _shown(value: Any) -> str:
-    plain = isinstance(value, bool) or not isinstance(value, int | float)
-    return str(value) if plain else f"{value:.4g}"
+    return str(value) if not isinstance(value, float) else f"{value:.4g}"
 
 
 def _ours(label: str, name: str, batch_size: Literal["all"] | None = None, **fixed: Any) -> Family:

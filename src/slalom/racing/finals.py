@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,8 @@ class Finals:
         self._run(missing, self.cap)
 
     def _run(self, missing: Sequence[tuple[str, int]], cap: Callable[[int], float]) -> None:
-        legs = [(self.setting(place)[label], place, cap(place)) for label, place in missing]
+        here = [(self.setting(place)[label], place) for label, place in missing]
+        legs = [(c, place, min(c.longest, cap(place))) for c, place in here]
         histories = self.train(legs)
         for (label, place), (contender, *_), history in zip(missing, legs, histories, strict=True):
             self.runs[label][place] = run_of(contender, history)
@@ -94,4 +96,5 @@ def run_of(contender: Contender, history: History) -> Run | Score:
     if crossing is not None:
         return Run(lane.work(crossing), True, lane.stride)
     done = lane.work(history.evaluations[-1]) if history.evaluations else lane.stride
-    return Run(done, False, lane.stride, history.ended is not None)
+    through = history.step >= contender.entrant.hypers.get("horizon", math.inf)
+    return Run(done, False, lane.stride, through or history.ended is not None)

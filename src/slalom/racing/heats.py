@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from slalom.racing.contender import Contender, Lane, last_loss
+from slalom.racing.contender import Contender, last_loss
 from slalom.racing.entrants import Entrant, Family
-from slalom.racing.runner import HOLD, Request, Runner
+from slalom.racing.runner import Runner
 from slalom.racing.schedule import STANDARD, Schedule
+from slalom.racing.settings import Settings
 from slalom.racing.space import points, searched_evenly
 from slalom.racing.status import Status
 from slalom.train import Task
@@ -28,7 +29,7 @@ SPREAD = 1.4826
 """Standard deviations in a median absolute deviation, of a normal distribution."""
 
 
-class Heats:
+class Heats(Settings):
     """The heats of one search: it chooses a setting for every family.
 
     Args:
@@ -59,9 +60,8 @@ class Heats:
         report: Callable[[Contender, int], None] = lambda contender, seed: None,
         schedule: Schedule = STANDARD,
     ):
-        self.task, self.families, self.seeds = task, {f.label: f for f in families}, seeds
-        self._runner, self._enter, self._report, self._plan = runner, enter, report, schedule
-        self.contenders: dict[str, list[Contender]] = {f.label: [] for f in families}
+        super().__init__(task, families, runner, seeds, enter, report)
+        self._plan = schedule
         self._spacing: dict[str, float] = {}
         for family in families:
             settings = points(family.space, points_each, seeds[0])
@@ -140,7 +140,7 @@ class Heats:
     def _until_one_arrives(self) -> float:
         evaluations = 1
         while True:
-            work = float(evaluations * self.task.eval_every)
+            work = self._length = float(evaluations * self.task.eval_every)
             self._let_in(work, evaluations)
             labels = [n for n in self.contenders if n not in self._settled and self._running(n)]
             self._advance([s for n in labels for s in self._running(n)], work)
@@ -303,6 +303,9 @@ class Heats:
     def _climb_from(self, best: Contender) -> None:
         label = best.entrant.family.label
         spacing = 1.0 if math.isnan(best.rate) else self._spacing[label]
+        self._length = best.longest
+        if self._anew:
+            best = self._shorter(best)
         while spacing > self._plan.fine:
             spacing = math.sqrt(spacing)
             for ratio in (spacing, 1 / spacing):
@@ -310,6 +313,20 @@ class Heats:
                 if further is not best:
                     best = further
                     break
+
+    def _shorter(self, best: Contender) -> Contender:
+        """The same under a schedule halfway to the one that did not do, if that does."""
+        family, work = best.entrant.family, best.longest / math.sqrt(2)
+        entrant = self._of_length(family, best.entrant.hypers, work)
+        if any(s.entrant is entrant for s in self.contenders[family.label]):
+            return best
+        self._length = work
+        tried = self._add(family.label, dict(best.entrant.hypers))
+        self._advance([tried], work, hold=True)
+        if tried.to_target < best.to_target:
+            return tried
+        self._length = best.longest
+        return best
 
     def _climb_by(self, best: Contender, ratio: float) -> Contender:
         """The last of those that each are sooner there than the one before, from ``best`` on."""
@@ -319,76 +336,26 @@ class Heats:
             near = [
                 s for s in self.contenders[label]
                 if abs(math.log(s.rate / rate)) < abs(math.log(ratio)) / 2
+                and (not self._anew or s.longest == best.longest)
             ]  # fmt: skip
-            glance = self._plan.glance * best.to_target
+            # where a run is had anew for its length, the start of one tells nothing
+            glance = best.longest if self._anew else self._plan.glance * best.to_target
             if any(s.lost or s.done >= glance for s in near):
                 return best
             tried = near[0] if near else self._add(label, {**best.entrant.hypers, "lr": rate})
             tried.status = Status.RUNNING
-            self._advance([tried], glance)
+            self._advance([tried], glance, hold=self._anew)
+            if self._anew:
+                if tried.to_target >= best.to_target:
+                    return best
+                best = tried
+                continue
             if tried.status == Status.RUNNING and tried.loss <= best.loss_at(tried.done):
                 self._advance([tried], best.to_target, hold=True)
             if tried.to_target >= best.to_target:
                 return best
             best = tried
         return best
-
-    # all the way
-
-    def _add(self, label: str, hypers: dict[str, float]) -> Contender:
-        if "lr" in hypers:
-            hypers = {**hypers, "lr": float(f"{hypers['lr']:.3g}")}
-        entrant = self._enter(self.families[label], hypers)
-        contender = Contender(entrant, Lane.of(self.task, entrant), self.task)
-        if self._late(contender):
-            contender.status = Status.WAITING
-        if contender.lane.end == 0:
-            contender.status = Status.DROPPED
-        self.contenders[label].append(contender)
-        return contender
-
-    def _late(self, contender: Contender) -> bool:
-        """Whether it is evaluated so seldom that it enters late."""
-        return contender.lane.stride > 2 * self.task.eval_every
-
-    def _all(self) -> Iterable[Contender]:
-        return (s for own in self.contenders.values() for s in own)
-
-    def _of(self, *statuses: Status) -> list[Contender]:
-        return [s for s in self._all() if s.status in statuses]
-
-    def _running(self, label: str) -> list[Contender]:
-        return [s for s in self.contenders[label] if s.status == Status.RUNNING]
-
-    def _lead(self, label: str) -> Contender | None:
-        """The best of those of a family who are in the race."""
-        still = (Status.RUNNING, Status.REACHED)
-        racing = [s for s in self.contenders[label] if s.status in still and s.history.evaluations]
-        return min(racing, key=lambda s: (s.to_target, s.loss), default=None)
-
-    def _advance(
-        self, racing: Sequence[Contender], work: float, *, hold: bool = False, twin: bool = False
-    ) -> None:
-        """Train up to this work; with ``hold`` so much on as shows that a crossing there holds."""
-        limit, seed = min(work, float(self.task.max_steps)), self.seeds[twin]
-        requests = [
-            Request(
-                s.entrant, seed, s.lane.until(limit) + hold * HOLD * s.lane.every, s.lane.every,
-                s.twin if twin else s.history,
-            )
-            for s in racing
-        ]  # fmt: skip
-        by_number = {s.entrant.number: s for s in racing}
-        # who is further already is not taken back
-        requests = [r for r in requests if r.known.step < r.until]
-        for request, history in self._runner.advance(requests):
-            contender = by_number[request.entrant.number]
-            if twin:
-                contender.twin = history
-            else:
-                contender.history = history
-                contender.status = contender.after(history, Status.RUNNING)
-            self._report(contender, seed)
 
 
 def _rate(contender: Contender) -> float:

@@ -171,8 +171,11 @@ class Ledger:
         """The table ``meta``."""
         return {k: json.loads(v) for k, v in self._db.execute("SELECT key, value FROM meta")}
 
-    def enter(self, entrant: Entrant, batch: int, parameters: str = "model.parameters()") -> None:
-        """Record an entrant, once; ``parameters`` is how what it is given is written in Python.
+    def enter(
+        self, entrant: Entrant, batch: int, parameters: str = "model.parameters()", under: str = ""
+    ) -> None:
+        """Record an entrant, once; ``parameters`` is how what it is given is written in Python, and
+        ``under`` what its snippet says of the schedule.
 
         Raises :class:`InputError` if there is another by its number: of a race that was begun with
         other ranges, or another baseline.
@@ -180,7 +183,7 @@ class Ledger:
         recipe = entrant.recipe
         row = sealed("entrant", (
             entrant.number, entrant.family.label, entrant.label, json.dumps(dict(entrant.hypers)),
-            batch, entrant.snippet(parameters), recipe.name, recipe.arguments_as_json(),
+            batch, entrant.snippet(parameters, under), recipe.name, recipe.arguments_as_json(),
         ))  # fmt: skip
         found = self._db.execute("SELECT * FROM entrant WHERE number = ?", row[:1]).fetchone()
         if found is None:

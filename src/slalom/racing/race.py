@@ -86,6 +86,9 @@ class Race:
             self._time_budget(self.task.budget.amount)
         if self.task.budget is None and self.task.target is None:
             self._find_target()
+        if self.task.schedule.branches:
+            text = "longer runs go on from where shorter ones began to decay"
+            self.ledger.note(f"{text}, and the bill counts each as if from its start")
         self.ledger.set(target=self.task.target)
         chosen = self._setting(0)
         self._finals(chosen)
@@ -116,6 +119,9 @@ class Race:
         def report(contender: Contender, seed: int) -> None:
             if seed == pair[0]:
                 self._record(contender, seed, Stage.HEAT, contender.history, contender.status)
+                if contender.status == Status.STOPPED:  # another run, of more updates, is begun
+                    for own in pair:
+                        self.trainer.forget(contender.entrant, own)
             else:
                 status = contender.twin.ended or Status.STOPPED
                 self._record(contender, seed, Stage.HEAT, contender.twin, status)
@@ -233,7 +239,12 @@ class Race:
             base = {n: v for n, v in entrant.arguments.items() if n in SCALED}
             given = ["model", *(f"{name}={value!r}" for name, value in base.items())]
             parameters = f"task.parameters({', '.join(given)})"
-        self.ledger.enter(entrant, Lane.of(self.task, entrant).batch, parameters)
+        lane = Lane.of(self.task, entrant)
+        under = ""
+        if (schedule := self.task.schedule.told) is not None:
+            length = entrant.horizon or lane.until(float(self.task.max_steps))
+            under = f"under the task's {schedule} over {length:,} updates"
+        self.ledger.enter(entrant, lane.batch, parameters, under)
         return entrant
 
     # finals

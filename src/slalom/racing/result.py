@@ -106,7 +106,9 @@ class Result:
         arrived = run["samples_to_target"] is not None
         samples = run["samples_to_target"] if arrived else run["samples"]
         work = samples / lane.usual or lane.stride
-        return Run(work, arrived, lane.stride, not arrived and run["ended"] is not None)
+        horizon = self._entrants[run["entrant"]]["hypers"].get("horizon", math.inf)
+        over = run["ended"] is not None or run["steps"] >= horizon
+        return Run(work, arrived, lane.stride, not arrived and over)
 
     @cached_property
     def judgement(self) -> Judgement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import sysconfig
 import time
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -82,6 +84,7 @@ class Runs:
     def __init__(self, task: Task, folder: Path | None = None):
         self.task, self.folder = task, folder
         self._kept: dict[tuple[int, int], _Kept] = {}  # who was used last is last
+        self._trunks: dict[tuple[Any, ...], tuple[dict[str, Any], list[Evaluation]]] = {}
         self._writing = 0.0
 
     def __len__(self) -> int:
@@ -95,7 +98,7 @@ class Runs:
         with one_thread():
             try:
                 if kept is None or kept.run.step != request.known.step:
-                    kept = self._restored(request, found) or _Kept(self._begun(request))
+                    kept = self._restored(request, found) or self._branched(request, found)
                     self._live_through(kept, request, found)
                 self._kept[key] = kept
                 self._make_room(kept.run)
@@ -106,6 +109,7 @@ class Runs:
                     run.advance(min(request.every, request.until - run.step))
                     if run.diverged is None:
                         found.append(run.evaluate())
+                        self._keep_trunk(run, request, found)
                         if History(tuple(found)).crossing(self.task):
                             break
                     kept.unsaved += time.perf_counter() - since
@@ -126,8 +130,34 @@ class Runs:
 
     def _begun(self, request: Request) -> Run:
         entrant = request.entrant
-        end = Lane.of(self.task, entrant).end
-        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size, end)
+        length = entrant.horizon or Lane.of(self.task, entrant).end
+        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size, length)
+
+    def _branched(self, request: Request, found: list[Evaluation]) -> _Kept:
+        """A run at its start; or where a shorter one was before its schedule came to its end, which
+        is to the bit the same. What that knew is added to ``found``."""
+        run = self._begun(request)
+        state, known = self._trunks.get((request.entrant.trunk, request.seed), ({}, []))
+        if known and known[-1].step <= request.until and self._goes_on(request, known[-1].step):
+            run.load_state_dict(copy.deepcopy(state))
+            found.extend(known[len(found) :])
+        return _Kept(run)
+
+    def _keep_trunk(self, run: Run, request: Request, found: Sequence[Evaluation]) -> None:
+        """Keep a run as it is where longer ones have it in common and the next look is too late."""
+        if "horizon" not in request.entrant.hypers or not self._goes_on(request, run.step):
+            return
+        if not self._goes_on(request, run.step + request.every):
+            key = request.entrant.trunk, request.seed
+            self._trunks.pop(key, None)
+            self._trunks[key] = copy.deepcopy(run.state_dict()), list(found)
+
+    def _goes_on(self, request: Request, step: int) -> bool:
+        """Whether the run after so many updates is that of a longer one, the next rate included."""
+        entrant, schedule = request.entrant, self.task.schedule
+        lane = Lane.of(self.task, entrant)
+        length = entrant.horizon or lane.until(float(self.task.max_steps))
+        return schedule.ends and step < schedule.shared(length)
 
     def _live_through(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
         """Bring a run to where it is known already."""
@@ -155,8 +185,9 @@ class Runs:
         """
         numbers = sum(p.numel() * p.element_size() for p in run.model.parameters())
         most = max(1, ROOM // max(1, 4 * numbers))  # a parameter, its gradient, and two states
-        for key in list(self._kept)[: max(0, len(self._kept) - most)]:
-            del self._kept[key]
+        for held in (self._kept, self._trunks):
+            for key in list(held)[: max(0, len(held) - most)]:
+                del held[key]
 
     def _save(
         self, kept: _Kept, request: Request, found: Sequence[Evaluation], worth: float | None = None

@@ -72,21 +72,24 @@ def verdict(facts: Facts) -> Verdict:
     rivals = [r for _, r in known]
     tied = [r for r in rivals if r.call not in OUT]
     if unfinished:
-        text = f"The race was interrupted; so far {first.label} leads at {goal}, in {_took(first)}."
+        text = (
+            f"The race was interrupted; so far {first.label} leads at {goal}, in "
+            f"{_took(first)}{under(facts)}."
+        )
         return Verdict(text, first.label, True, tuple(rivals))
     if len(standings) == 1:
-        text = f"{first.label} raced alone: it reached {goal} in {_took(first)}."
+        text = f"{first.label} raced alone: it reached {goal} in {_took(first)}{under(facts)}."
         return Verdict(text, first.label, False)
     if tied:
         names = joined([first.label, *(r.label for r in tied)])
-        text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}"
+        text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}{under(facts)}"
     elif all(s.reached == 0 and _full(s) for s in standings[1:]):
-        text = f"{first.label} is the only one that reached {goal}, in {_took(first)}"
+        text = f"{first.label} is the only one that reached {goal}, in {_took(first)}{under(facts)}"
         return Verdict(
             f"{text}; all others ran as long as they may.", first.label, False, (*rivals,)
         )
     else:
-        text = f"{first.label} reaches {goal} soonest, in {_took(first)}"
+        text = f"{first.label} reaches {goal} soonest, in {_took(first)}{under(facts)}"
     shown = [(s, r) for s, r in known if r.call not in OUT] or known
     evidence = "; ".join(_evidence(facts, s, r) for s, r in shown[:2])
     return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
@@ -116,6 +119,12 @@ def remarks(facts: Facts) -> list[str]:
 def _goal(facts: Facts) -> str:
     metric, target = facts.meta["metric"], facts.meta["target"]
     return f"{metric} {target:.4g}" if target is not None else metric
+
+
+def under(facts: Facts) -> str:
+    """The schedule, where there is one."""
+    told = facts.meta["schedule"]
+    return "" if told is None else f" under the {told}"
 
 
 def _nobody(facts: Facts, goal: str) -> Verdict:

@@ -37,8 +37,8 @@ def keep(result: Result, task: Task, entrants: list[Entrant]) -> Path | None:
     _, later, seed = max(told)
     entrant = next(e for e in entrants if e.label == label)
     with one_thread():
-        end = Lane.of(task, entrant).end
-        run = begun(task, entrant.optimizer, -seed, entrant.batch_size, end)
+        length = entrant.horizon or Lane.of(task, entrant).end
+        run = begun(task, entrant.optimizer, -seed, entrant.batch_size, length)
         run.advance(-later)
         found = run.evaluate()
         weights = run.weights()

@@ -144,7 +144,8 @@ def _why(curve: Curve, runs: list[Curve]) -> str:
         Status.REACHED: f"at the target after {curve.steps_to_target or 0:,} steps",
         Status.DROPPED: "behind others of its rule",
         Status.CHOSEN: "chosen before it was through",
-        Status.STOPPED: "it had told enough: others had needed far less, or how far seeds differ",
+        Status.STOPPED: "it had told enough: others had needed far less, or how far seeds differ, "
+        "or a longer run of it was begun",
         Status.NOT_REACHED: "it ran as long as it may",
         Status.FINISHED: "it used the budget up",
         Status.DIVERGED: "its loss was no number any more",

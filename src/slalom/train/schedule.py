@@ -109,8 +109,25 @@ class Schedule:
 
     @property
     def ends(self) -> bool:
-        """Whether it follows from the length of the run, so that it must be known beforehand."""
-        return self.of not in (None, "constant") or 0 < self.warmup < 1
+        """Whether it follows from the length of the run, so that it must be known beforehand.
+
+        What makes a scheduler of torch is told no length: it goes on as it was written.
+        """
+        return (self.of not in (None, "constant") and not self._makes) or 0 < self.warmup < 1
+
+    @property
+    def branches(self) -> bool:
+        """Whether it ends, and longer runs begin as shorter ones do."""
+        return self.of == "wsd" and not 0 < self.warmup < 1
+
+    def shared(self, total: int) -> int:
+        """The first so many updates of a run of this length are those of any longer one; all of
+        them where it has no end."""
+        if not self.ends:
+            return total
+        if not self.branches:
+            return 0
+        return next(step for step in range(total + 1) if wsd(step, total) < 1)
 
     @property
     def acts(self) -> bool:
