@@ -44,7 +44,7 @@ META = {
     "target": 0.95, "finished": False, "elapsed": None, "versions": {"slalom": "0"},
     "created": "2026-01-01T00:00:00+00:00", "again": "slalom race small",
     "validates_on_train": False, "about": "settings", "full": False, "budget": None,
-    "schedule": None,
+    "schedule": None, "sampler": None,
 }  # fmt: skip
 """What the ledger of a race on the small task says of it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,16 +14,17 @@ from slalom.racing.entrants import FIELD
 from slalom.racing.interrupts import interrupted_once
 from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.options import USUAL, Options
-from slalom.racing.race import Race, Watch, hired
+from slalom.racing.race import Race, Watch
 from slalom.racing.recorded import opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
+from slalom.racing.workers import hired
 from slalom.report import notebook, page
 from slalom.report.live import Live
 from slalom.report.logs import Log
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
-from slalom.tasks import load
+from slalom.tasks import Loaded, loaded
 from slalom.train import Task, atomic
 from slalom.train.loop import Loop
 
@@ -66,6 +67,8 @@ def race(
     points_each: int | None = None,
     search: Collection[str] = ("lr",),
     batch_sizes: tuple[int, int] | None = None,
+    space: Mapping[str, Any] | None = None,
+    sampler: Literal["tpe"] | None = None,
     seeds: int | None = None,
     seed: int = 0,
     baseline: Any = USUAL,
@@ -90,14 +93,24 @@ def race(
         task: a :class:`slalom.Task`, or what ``slalom race`` takes: a built-in task's name, or
             ``FILE.py[:NAME]``.
         entrants: who races; see :func:`slalom.racing.entrants.families`. By default the classic
-            methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam.
+            methods: BGD, SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam; or what the task's
+            file calls ``entrants``, whose names may be given too.
         points_each: settings tried of each at first, from 1 on; by default 4 for each
             hyper-parameter that is searched. More are added where the best lies.
         search: which of the hyper-parameters that the rules declare ranges for are searched, as in
             ``("lr", "momentum", "betas")``; or ``"all"``. The learning rate alone by default:
-            it matters most, and few points in many dimensions find nothing.
+            it matters most, and few points in many dimensions find nothing. ``"weight_decay"``,
+            ``"warmup"`` (a share of the run), ``"clip_norm"`` and ``"clip_value"`` have ranges for
+            all that take them (:data:`slalom.racing.space.COMMON`).
         batch_sizes: the smallest and the largest batch that may be tried, powers of two between;
             by default the task's own is used. Work is counted in samples then.
+        space: ranges, choices and fixed values in place of the rules' own, for all entrants that
+            take them, ``{"lr": (1e-4, 1e-1), "momentum": 0.9}``, or under an entrant's name for it
+            alone, ``{"SGD": {"nesterov": [True, False]}}``; written as
+            :func:`slalom.racing.space.sorted_out` says.
+        sampler: ``"tpe"`` to let Optuna's sampler say which settings of each rule are tried beside
+            the first ones, by what is known of those; None for learning rates halfway to the
+            neighbours of the best.
         seeds: of the finals, from 3 on, at most: they end as soon as it is known who wins, or that
             it will not be known. By default 50; 10 if ``full``.
         seed: from 0 on; of the points, the initial weights and the order of the samples. Races of
@@ -141,12 +154,15 @@ def race(
     """
     limit = Limit(within)
     spec = task if isinstance(task, str) else None
-    task = load(task) if isinstance(task, str) else task
+    found = loaded(task) if isinstance(task, str) else Loaded(task)
+    task, asked = found.task, entrants
+    entrants = found.named(entrants)
     if isinstance(task, Loop) and entrants is None:  # which makes its batches itself
         entrants = [label for label, family in FIELD.items() if family.batch_size is None]
     options = Options(
         entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
         seeds=seeds, seed=seed, baseline=baseline, about=about, full=full, budget=budget,
+        space=space, sampler=sampler, asked=asked,
     )  # fmt: skip
     if budget is not None:
         task = task.lasting(budget)

@@ -38,6 +38,17 @@ def race(
     search: Annotated[
         str, typer.Option(help="What is searched: lr, or lr,momentum,betas, or all.")
     ] = "lr",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A range, value or choices, for all or one: lr=1e-4:1e-1, momentum=0.9, "
+            "adam.weight_decay=0:0.1, nesterov=true,false. May be given several times.",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Who says what is tried next: tpe (needs Optuna).")
+    ] = None,
     batch_sizes: Annotated[
         str | None, typer.Option(help="Batch sizes to try, from the first to the last: 16,256.")
     ] = None,
@@ -94,6 +105,7 @@ def race(
     from slalom import api
     from slalom.errors import InputError
     from slalom.racing.interrupts import interrupted_once
+    from slalom.racing.spoken import space_of
     from slalom.report.live import Live
     from slalom.report.table import print_result
 
@@ -105,7 +117,8 @@ def race(
             result = api.race(
                 chosen, entrants=entrants.split(",") if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
-                batch_sizes=_sizes(batch_sizes),
+                batch_sizes=_sizes(batch_sizes), space=space_of(space) if space else None,
+                sampler=sampler,  # type: ignore[arg-type]
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume,
                 within=within, budget=budget, watch=live, progress=False, keep_weights=keep_weights,

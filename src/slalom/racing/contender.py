@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import History
@@ -84,6 +85,11 @@ class Contender:
         """Its learning rate; NaN if that is not searched in a range."""
         ranged = searched_evenly(self.entrant.family.space, "lr") is not None
         return self.entrant.hypers["lr"] if ranged else math.nan
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """Its hyper-parameters, whatever the length of its run."""
+        return {n: v for n, v in self.entrant.hypers.items() if n != "horizon"}
 
     @property
     def longest(self) -> float:

@@ -172,7 +172,8 @@ META: Mapping[str, Test] = {
     "parameters": _whole(0), "runtime": _dict(_text), "fingerprints": _dict(_text),
     "first_losses": _list(_text), "target": _or_none(_number),
     "finished": _flag, "elapsed": _or_none(_number), "versions": _dict(_text), "created": _text,
-    "budget": _or_none(_text), "schedule": _or_none(_text), "paces": _dict(_number),
+    "budget": _or_none(_text), "sampler": _or_none(_text), "schedule": _or_none(_text),
+    "paces": _dict(_number),
     "again": _text, "validates_on_train": _flag, "interrupted": _flag, "timed": _flag,
 }  # fmt: skip
 """The keys of the table ``meta``, and whether a value can be theirs."""

@@ -13,10 +13,12 @@ from torch import Tensor
 from slalom import optim
 from slalom.errors import InputError, did_you_mean
 from slalom.plain import unprintable
-from slalom.racing.snippet import Recipe, recipe, snippet
-from slalom.racing.space import Space, sorted_out
+from slalom.racing.snippet import Recipe, recipe, snippet, written
+from slalom.racing.space import COMMON, OF_THE_RUN, Space, options_of, sorted_out
 from slalom.rules import RULES
+from slalom.train import Task
 from slalom.train.groups import scaled
+from slalom.train.varied import varied
 
 Params = Iterable[Tensor]
 
@@ -60,7 +62,7 @@ class Entrant:
     @property
     def batch_size(self) -> Literal["all"] | int | None:
         """Samples in an update; None for the task's batches."""
-        searched = self.hypers.get("batch_size")
+        searched = self._settings.get("batch_size")
         return self.family.batch_size if searched is None else int(searched)
 
     @property
@@ -76,17 +78,40 @@ class Entrant:
         return (self.family.label, *setting)
 
     @property
+    def _settings(self) -> dict[str, Any]:
+        return {**self.family.fixed, **self.hypers}
+
+    @property
+    def _of_the_run(self) -> set[str]:
+        """What of its settings is no option of its optimizer."""
+        takes = options_of(self.family.make) or {}
+        return {n for n in OF_THE_RUN if n not in takes or n == "batch_size"}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What its runs have of their own in place of the task's: warm-up, bounds of gradients."""
+        own = self._of_the_run - {"batch_size", "horizon"}
+        return {n: v for n, v in self._settings.items() if n in own}
+
+    def of(self, task: Task) -> Task:
+        """The task as it trains it."""
+        return varied(task, **self.training) if self.training else task
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """What its optimizer is made with, beside the parameters."""
-        found = dict(self.family.fixed)
-        for name, value in self.hypers.items():
+        found: dict[str, Any] = {}
+        of_the_run = self._of_the_run
+        for name, value in self._settings.items():
+            if name in of_the_run:
+                continue
             whole, _, place = name.partition("[")
             if place:
                 default = inspect.signature(self.family.make).parameters[whole].default
                 values = list(found.get(whole, default))
                 values[int(place[:-1])] = value
                 found[whole] = tuple(values)
-            elif name not in ("batch_size", "horizon"):
+            else:
                 found[name] = value
         return found
 
@@ -106,6 +131,7 @@ class Entrant:
         size = self.batch_size
         said = "one update for all samples" if size == "all" else f"in batches of {size}"
         notes = [*([] if size is None else [said]), *([under] if under else [])]
+        notes += [f"with {name}={written(value)}" for name, value in self.training.items()]
         note = f"  # {', '.join(notes)}" if notes else ""
         return snippet(self.label, self.family.make, self.arguments, parameters, note)
 
@@ -132,6 +158,7 @@ def families(
     entrants: Any = None,
     search: Collection[str] = ("lr",),
     batch_sizes: tuple[int, int] | None = None,
+    space: Mapping[str, Any] | None = None,
 ) -> list[Family]:
     """The families named by ``entrants``.
 
@@ -139,13 +166,14 @@ def families(
     families, or a mapping of labels to any of: a family, a ``torch.optim`` or ``slalom.optim``
     class, a callable ``params -> optimizer``, or a pair of a class and its search space. Of what a
     rule declares, ``search`` is searched (``"all"`` for all of it); of a pair, all that it names.
-    ``batch_sizes`` are the smallest and the largest that may be tried. Raises :class:`InputError`
-    for anything else, and where two have one label.
+    ``batch_sizes`` are the smallest and the largest that may be tried. ``space`` names ranges and
+    values in place of these: for all that take them, and under an entrant's label its own. Raises
+    :class:`InputError` for anything else, and where two have one label.
     """
     found = _named(FIELD.values() if entrants is None else entrants)
     if isinstance(search, str) and search != "all":
         search = (search,)
-    declared = {n.partition("[")[0] for f in found for n in f.space} | {"lr"}
+    declared = {n.partition("[")[0] for f in found for n in f.space} | {"lr", *COMMON}
     for name in search if search != "all" else ():
         if name not in declared:
             raise InputError(
@@ -153,10 +181,47 @@ def families(
             )
     given = entrants.values() if isinstance(entrants, Mapping) else entrants or ()
     spaced = [isinstance(g, Family | tuple) for g in given] or [False] * len(found)
-    return [
+    kept = [
         _searched(family, "all" if own else search, batch_sizes)
         for family, own in zip(found, spaced, strict=True)
     ]
+    return kept if space is None else _spaced(kept, space)
+
+
+def _spaced(found: list[Family], space: Any) -> list[Family]:
+    """The families with the ranges and values of a space in place of their own."""
+    if not isinstance(space, Mapping):
+        raise InputError(
+            f'space is {space!r}; it must be a mapping, as in {{"lr": (1e-4, 1e-1)}}, or in '
+            '{"Adam": {"lr": (1e-4, 1e-1)}}'
+        )
+    common = {n: v for n, v in space.items() if not isinstance(v, Mapping)}
+    own = {n.lower(): v for n, v in space.items() if isinstance(v, Mapping)}
+    labels = [f.label for f in found]
+    for label in own.keys() - {n.lower() for n in labels}:
+        hint = did_you_mean(label, labels) or f"; there are {', '.join(labels)}"
+        raise InputError(f"space names {label!r}, which does not race{hint}")
+    taken: set[str] = set()
+    made = []
+    for family in found:
+        takes = options_of(family.make)
+        known = {*(takes or common), *OF_THE_RUN} - {"horizon"}
+        if family.batch_size is not None:
+            known -= {"batch_size"}
+        here = {n: v for n, v in common.items() if n.partition("[")[0] in known}
+        taken |= here.keys()
+        here |= own.get(family.label.lower(), {})
+        searched, fixed = sorted_out(family.label, family.make, here)
+        made.append(replace(
+            family,
+            space={n: d for n, d in family.space.items() if n not in fixed} | searched,
+            fixed={n: v for n, v in family.fixed.items() if n not in searched} | fixed,
+        ))  # fmt: skip
+    if missing := sorted(common.keys() - taken):
+        every = sorted({n for f in found for n in options_of(f.make) or ()} | set(OF_THE_RUN))
+        hint = did_you_mean(missing[0], every)
+        raise InputError(f"space names {missing[0]!r}, which no entrant takes{hint}")
+    return made
 
 
 def _searched(
@@ -167,6 +232,13 @@ def _searched(
         for name, bounds in family.space.items()
         if search == "all" or name.partition("[")[0] in search
     }
+    if search != "all":
+        takes = options_of(family.make)
+        for name, bounds in COMMON.items():
+            if name in search and name not in family.space and (
+                name in OF_THE_RUN or takes is None or name in takes
+            ):  # fmt: skip
+                kept[name] = bounds
     if batch_sizes is not None and family.batch_size is None:
         kept["batch_size"] = batch_sizes
     return replace(family, space=kept)

@@ -20,10 +20,14 @@ from slalom.racing.schedule import STANDARD, Schedule
 from slalom.racing.settings import Settings
 from slalom.racing.space import points, searched_evenly
 from slalom.racing.status import Status
+from slalom.racing.tpe import suggested
 from slalom.train import Task
 
 CLIMB = 6
 """Steps at most in one direction of a learning rate."""
+
+SAMPLED = 2
+"""Settings that a sampler adds to each rule in a heat."""
 
 SPREAD = 1.4826
 """Standard deviations in a median absolute deviation, of a normal distribution."""
@@ -42,6 +46,7 @@ class Heats(Settings):
         points_each: settings of each family at first.
         report: called with each contender that has moved, and the seed.
         schedule: how settings are dropped and added.
+        sampler: who says what is tried next; None for learning rates halfway to the neighbours'.
 
     Attributes:
         contenders: all that entered, by their families' labels.
@@ -59,9 +64,10 @@ class Heats(Settings):
         *,
         report: Callable[[Contender, int], None] = lambda contender, seed: None,
         schedule: Schedule = STANDARD,
+        sampler: str | None = None,
     ):
         super().__init__(task, families, runner, seeds, enter, report)
-        self._plan = schedule
+        self._plan, self._sampler = schedule, sampler
         self._spacing: dict[str, float] = {}
         for family in families:
             settings = points(family.space, points_each, seeds[0])
@@ -217,8 +223,11 @@ class Heats(Settings):
         for label in stirred:
             if label in self._settled:
                 continue
-            if evaluations >= self._plan.closer and label not in self._closer:
-                self._look_closer(leads[label], work)
+            if evaluations >= self._plan.closer:
+                if self._sampler is not None:
+                    self._sample(label, work)
+                elif label not in self._closer:
+                    self._look_closer(leads[label], work)
             self._halve(self._running(label))
 
     def _halve(self, running: list[Contender]) -> None:
@@ -249,6 +258,19 @@ class Heats(Settings):
             for ratio in (half, 1 / half)
         ]
         self._advance(beside, work)
+
+    def _sample(self, label: str, work: float) -> None:
+        """Try what the sampler would, which asks for no more than an order: who went further was
+        the better (Falkner et al. 2018)."""
+        space, own = self.families[label].space, self.contenders[label]
+        ran = [s for s in own if s.lost or s.history.evaluations]
+        if not space or len(ran) < 2 or any(map(self._late, own)):
+            return
+        ran.sort(key=lambda s: (s.lost, -s.done, s.loss))
+        known = [(s.setting, place) for place, s in enumerate(ran)]
+        found = suggested(space, known, SAMPLED, self.seeds[0] + len(own))
+        tried = [s.setting for s in own]
+        self._advance([self._add(label, p) for p in found if p not in tried], work)
 
     def _spread(self, leads: list[Contender], work: float) -> float:
         """How far the difference of two settings' losses goes apart from one seed to another."""
@@ -304,7 +326,7 @@ class Heats(Settings):
         label = best.entrant.family.label
         spacing = 1.0 if math.isnan(best.rate) else self._spacing[label]
         self._length = best.longest
-        if self._anew:
+        if self._anew(best.entrant.family):
             best = self._shorter(best)
         while spacing > self._plan.fine:
             spacing = math.sqrt(spacing)
@@ -330,22 +352,22 @@ class Heats(Settings):
 
     def _climb_by(self, best: Contender, ratio: float) -> Contender:
         """The last of those that each are sooner there than the one before, from ``best`` on."""
-        label = best.entrant.family.label
+        label, anew = best.entrant.family.label, self._anew(best.entrant.family)
         for _ in range(CLIMB):
             rate = best.rate * ratio
             near = [
                 s for s in self.contenders[label]
                 if abs(math.log(s.rate / rate)) < abs(math.log(ratio)) / 2
-                and (not self._anew or s.longest == best.longest)
+                and (not anew or s.longest == best.longest)
             ]  # fmt: skip
             # where a run is had anew for its length, the start of one tells nothing
-            glance = best.longest if self._anew else self._plan.glance * best.to_target
+            glance = best.longest if anew else self._plan.glance * best.to_target
             if any(s.lost or s.done >= glance for s in near):
                 return best
             tried = near[0] if near else self._add(label, {**best.entrant.hypers, "lr": rate})
             tried.status = Status.RUNNING
-            self._advance([tried], glance, hold=self._anew)
-            if self._anew:
+            self._advance([tried], glance, hold=anew)
+            if anew:
                 if tried.to_target >= best.to_target:
                     return best
                 best = tried

@@ -22,6 +22,8 @@ from slalom.racing.runner import HOLD
 from slalom.racing.seeds import FINALS, MOST
 from slalom.racing.snippet import called, module_of, recipe, stand_in, written
 from slalom.racing.space import points
+from slalom.racing.spoken import words_of
+from slalom.racing.tpe import check_sampler
 from slalom.train import Task
 from slalom.train.groups import SCALED, own_options
 from slalom.train.metrics import METRICS, RANGES
@@ -39,6 +41,8 @@ USUAL = "Adam(lr=1e-3)"
 class Options:
     """What decides a race, beside its task; see :func:`slalom.race` for each.
 
+    ``asked`` is what was said of entrants where they come from the task's file.
+
     Raises :class:`InputError` for what cannot be raced, when it is made.
     """
 
@@ -52,6 +56,9 @@ class Options:
     about: Literal["settings", "rules"] = "settings"
     full: bool = False
     budget: str | None = None
+    space: Mapping[str, Any] | None = None
+    sampler: str | None = None
+    asked: Any = None
 
     def __post_init__(self) -> None:
         if self.points_each is not None:
@@ -67,12 +74,13 @@ class Options:
             raise InputError(f"about is {self.about!r}; a race is about settings or about rules")
         if self.entrants is not None and not isinstance(self.entrants, Mapping):
             object.__setattr__(self, "entrants", list(self.entrants))  # it may be read once only
+        check_sampler(self.sampler)
         _ = self.field, self.usual
 
     @cached_property
     def field(self) -> list[Family]:
         """Who races."""
-        return families(self.entrants, self.search, self.batch_sizes)
+        return families(self.entrants, self.search, self.batch_sizes, self.space)
 
     @cached_property
     def usual(self) -> Family | None:
@@ -134,7 +142,10 @@ class Options:
                     f"the task's parameter groups bring their own {bad[0]}, which is searched of "
                     f"{family.label}; leave it out of one of the two"
                 )
-            entrant = Entrant(0, family, points(family.space, None, self.seed)[0])
+            settings = points(family.space, None, self.seed)
+            for number, setting in enumerate(settings):
+                Entrant(number, family, setting).of(task)
+            entrant = Entrant(0, family, settings[0])
             try:
                 with RandomStream(0):
                     made = entrant.optimizer(task.parameters(model))
@@ -191,7 +202,7 @@ class Options:
             "validates_on_train": task.judged_on == "the training data",
             "entrants": [f.label for f in self.field],
             "search": self.search if self.search == "all" else list(self.search),
-            "batch_sizes": self.batch_sizes and list(self.batch_sizes),
+            "batch_sizes": self.batch_sizes and list(self.batch_sizes), "sampler": self.sampler,
             "baseline": usual and called(usual.make),
             "parameters": sum(p.numel() for p in task.make_model(self.seed).parameters()),
             "runtime": {
@@ -207,14 +218,18 @@ class Options:
         return self._call(spec) if words is None else shlex.join(words)
 
     def _command(self, spec: str | None) -> list[str] | None:
-        named = self.entrants is None or (
-            isinstance(self.entrants, list) and all(isinstance(e, str) for e in self.entrants)
+        named = self.asked is None or (
+            isinstance(self.asked, list) and all(isinstance(e, str) for e in self.asked)
         )
         if spec is None or not named or not self.search or self.baseline != USUAL:
             return None
         words = ["slalom", "race", spec]
-        if self.entrants is not None:
-            words += ["--entrants", ",".join(self.entrants)]
+        if self.asked is not None:
+            words += ["--entrants", ",".join(self.asked)]
+        for text in words_of(self.space or {}):
+            words += ["--set", text]
+        if self.sampler is not None:
+            words += ["--sampler", self.sampler]
         if self.points_each is not None:
             words += ["--points", str(self.points_each)]
         words += ["--search", self.search if self.search == "all" else ",".join(self.search)]
@@ -243,6 +258,10 @@ class Options:
             f"batch_sizes={written(sizes)}", f"seeds={self.most_seeds}", f"seed={self.seed}",
             f"about={self.about!r}", f"full={self.full}",
         ]  # fmt: skip
+        if self.space is not None:
+            given.append(f"space={writer.value(dict(self.space))}")
+        if self.sampler is not None:
+            given.append(f"sampler={self.sampler!r}")
         if self.budget is not None:
             given.append(f"budget={str(self.budget)!r}")
         if self.baseline != USUAL:

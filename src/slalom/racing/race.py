@@ -11,24 +11,22 @@ from dataclasses import replace
 from slalom.errors import InputError
 from slalom.racing import events, seeds
 from slalom.racing.contender import Contender, Lane
-from slalom.racing.crew import Processes
 from slalom.racing.design import judged_by
 from slalom.racing.entrants import Entrant, Family
 from slalom.racing.finals import LATE, Finals, Leg
 from slalom.racing.heats import Heats
 from slalom.racing.ledger import Ledger
 from slalom.racing.needs import EVALUATIONS
-from slalom.racing.options import Options, check_number
+from slalom.racing.options import Options
 from slalom.racing.pace import paced, paces
 from slalom.racing.recorded import Recorded, checkpoints
 from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.racing.sequential import Judgement, judge
 from slalom.racing.status import Stage, Status
 from slalom.racing.stopwatch import stopwatch
-from slalom.racing.trainer import Trainer, told
+from slalom.racing.trainer import told
 from slalom.train import Task
 from slalom.train.groups import SCALED
-from slalom.train.loop import Loop
 
 CHECKS, MOST_OF_THEM = 5, 4
 """Fresh seeds on which a target is checked, and how many of them must reach it."""
@@ -128,7 +126,7 @@ class Race:
 
         heats = Heats(
             self.task, self.field, self.runner, pair, self._enter,
-            self.options.points_each, report=report,
+            self.options.points_each, report=report, sampler=self.options.sampler,
         )  # fmt: skip
         heats.run()
         contenders = [s for own in heats.contenders.values() for s in own]
@@ -241,7 +239,7 @@ class Race:
             parameters = f"task.parameters({', '.join(given)})"
         lane = Lane.of(self.task, entrant)
         under = ""
-        if (schedule := self.task.schedule.told) is not None:
+        if (schedule := entrant.of(self.task).schedule.told) is not None:
             length = entrant.horizon or lane.until(float(self.task.max_steps))
             under = f"under the task's {schedule} over {length:,} updates"
         self.ledger.enter(entrant, lane.batch, parameters, under)
@@ -375,27 +373,3 @@ class Race:
         if note:
             self.ledger.note(text)
         self.watch(events.Told(text))
-
-
-def hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
-    """Who trains.
-
-    Raises :class:`InputError` for what cannot be had here.
-    """
-    check_number("workers", workers, 1)
-    found = _hired(task, workers, engine, address)
-    if isinstance(task, Loop):  # which evaluates where it does, and is not timed without that
-        found.any_spacing = found.real = False
-    return found
-
-
-def _hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
-    if engine == "ray":
-        from slalom.racing.ray import RayCrew
-
-        return RayCrew(task, workers, address)
-    if engine != "processes":
-        raise InputError(f"there is no engine {engine!r}; there are processes and ray")
-    if address is not None:
-        raise InputError("an address is of a Ray cluster; it goes with engine='ray'")
-    return Processes(task, workers) if workers > 1 else Trainer(task)

@@ -34,7 +34,6 @@ class Settings:
         self.task, self.families, self.seeds = task, {f.label: f for f in families}, seeds
         self._runner, self._enter, self._report = runner, enter, report
         self.contenders: dict[str, list[Contender]] = {f.label: [] for f in families}
-        self._anew = task.schedule.ends
         self._length = float(task.eval_every)  # work of a whole run in this heat
 
     def _add(self, label: str, hypers: dict[str, float]) -> Contender:
@@ -52,7 +51,7 @@ class Settings:
     def _of_length(self, family: Family, hypers: Mapping[str, float], work: float) -> Entrant:
         """The entrant whose whole run takes this work, where a schedule asks for its length."""
         setting = {n: v for n, v in hypers.items() if n != "horizon"}
-        if self._anew:
+        if self._anew(family):
             lane = Lane.of(self.task, Entrant(0, family, setting))
             horizon, whole = lane.until(work), lane.until(float(self.task.max_steps))
             if work < self.task.max_steps and horizon < whole:
@@ -93,13 +92,19 @@ class Settings:
     ) -> None:
         """Train up to this work; with ``hold`` so much on as shows that a crossing there holds."""
         limit, seed = min(work, float(self.task.max_steps)), self.seeds[twin]
-        if self._anew and not twin:
-            for contender in racing:
-                self._stretch(contender, limit)
+        anew = [] if twin else [s for s in racing if self._anew(s.entrant.family)]
+        for contender in anew:
+            self._stretch(contender, limit)
         self._bring(racing, limit, seed, hold=hold, twin=twin)
-        if self._anew and not twin and not hold and self.task.target is not None:
-            near = [s for s in racing if s.status == Status.RUNNING and self._past(s)]
+        if not hold and self.task.target is not None:
+            near = [s for s in anew if s.status == Status.RUNNING and self._past(s)]
             self._bring(near, limit, seed, hold=True)
+
+    def _anew(self, family: Family) -> bool:
+        """Whether a longer run of it is another from its start: its schedule ends."""
+        warmup = {**family.fixed, **family.space}.get("warmup", 0)
+        share = not isinstance(warmup, int | float) or 0 < warmup < 1
+        return self.task.schedule.ends or share
 
     def _past(self, contender: Contender) -> bool:
         """Whether the last look at it was past the target, so that it may hold that."""

@@ -25,6 +25,9 @@ ZERO = 0.25
 DECADES = 1e3
 """How far below its end such a range goes otherwise."""
 
+OF_THE_RUN = ("batch_size", "horizon", "warmup", "clip_norm", "clip_value")
+"""What is searched of the run, where the optimizer has no option of that name."""
+
 HYPER = re.compile(r"[^\W\d]\w*(\[\d+\])?")
 """The name of a hyper-parameter, or of one of several: ``lr``, ``betas[1]``."""
 
@@ -49,6 +52,12 @@ Dimension = tuple[float, float] | Choice | Linear
 
 Space = Mapping[str, Dimension]
 
+COMMON: dict[str, Dimension] = {
+    "weight_decay": (0.0, 0.1), "warmup": Linear(0.0, 0.2), "clip_norm": (0.1, 10.0),
+    "clip_value": (0.01, 1.0),
+}  # fmt: skip
+"""Where no rule says otherwise: a decay, a warm-up as a share of the run, bounds of gradients."""
+
 
 def sorted_out(
     label: str, make: Callable[..., Any], given: Any
@@ -66,14 +75,14 @@ def sorted_out(
             f"the search space of {label} is {given!r}; it must be a mapping, as in "
             '{"lr": (1e-4, 1e-1)}'
         )
-    takes = _options(make)
+    takes = options_of(make)
     space: dict[str, Dimension] = {}
     fixed: dict[str, Any] = {}
     for name, value in given.items():
         if not isinstance(name, str) or not HYPER.fullmatch(name):
             raise InputError(f"{label} is searched in {name!r}, which is no argument's name")
         bare = name.partition("[")[0]
-        if takes is not None and bare not in takes and name != "batch_size":
+        if takes is not None and bare not in takes and name not in OF_THE_RUN:
             hint = did_you_mean(bare, takes) or f"; it takes {', '.join(takes)}"
             raise InputError(f"{label} takes no option {bare!r}{hint}")
         default = (takes or {}).get(name)
@@ -137,7 +146,7 @@ def _real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _options(make: Callable[..., Any]) -> dict[str, Any] | None:
+def options_of(make: Callable[..., Any]) -> dict[str, Any] | None:
     """The options that an optimizer takes, with their defaults; None where it does not say."""
     try:
         parameters = list(inspect.signature(make).parameters.values())
@@ -200,6 +209,31 @@ def _at(name: str, dimension: Dimension, share: float) -> Any:
         return 1 - _rounded((1 - low) * ((1 - high) / (1 - low)) ** share)
     value = low * (high / low) ** share
     return float(2 ** round(math.log2(value))) if name == "batch_size" else _rounded(value)
+
+
+def share_of(name: str, dimension: Dimension, value: Any) -> float:
+    """The share of a range at which a value lies, which may be beyond it; of choices, its place."""
+    if isinstance(dimension, Choice):
+        return float(dimension.values.index(value))
+    if isinstance(dimension, Linear):
+        return (value - dimension.low) / (dimension.high - dimension.low)
+    (low, high), before = dimension, 0.0
+    if low == 0:
+        if value <= 0:
+            return 0.0
+        low, before = high / DECADES, ZERO
+    if name.partition("[")[0] in NEAR_ONE and high < 1:
+        share = math.log((1 - value) / (1 - low)) / math.log((1 - high) / (1 - low))
+    else:
+        share = math.log(value / low) / math.log(high / low)
+    return before + (1 - before) * share
+
+
+def at(name: str, dimension: Dimension, share: float) -> Any:
+    """The value at this share of a range, 0 to 1; of choices, at this place."""
+    if isinstance(dimension, Choice):
+        return dimension.values[int(share)]
+    return _at(name, dimension, share)
 
 
 def _rounded(value: float) -> float:

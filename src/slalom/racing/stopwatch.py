@@ -27,7 +27,7 @@ def stopwatch(
     looked at before each.
     """
     with one_thread():
-        runs = [Run(task, e.optimizer, seed, batch_size=e.batch_size) for e in entrants]
+        runs = [Run(e.of(task), e.optimizer, seed, batch_size=e.batch_size) for e in entrants]
         turns = []
         for run in runs:
             limit.check()

@@ -131,7 +131,8 @@ class Runs:
     def _begun(self, request: Request) -> Run:
         entrant = request.entrant
         length = entrant.horizon or Lane.of(self.task, entrant).end
-        return begun(self.task, entrant.optimizer, request.seed, entrant.batch_size, length)
+        task = entrant.of(self.task)
+        return begun(task, entrant.optimizer, request.seed, entrant.batch_size, length)
 
     def _branched(self, request: Request, found: list[Evaluation]) -> _Kept:
         """A run at its start; or where a shorter one was before its schedule came to its end, which
@@ -154,7 +155,7 @@ class Runs:
 
     def _goes_on(self, request: Request, step: int) -> bool:
         """Whether the run after so many updates is that of a longer one, the next rate included."""
-        entrant, schedule = request.entrant, self.task.schedule
+        entrant, schedule = request.entrant, request.entrant.of(self.task).schedule
         lane = Lane.of(self.task, entrant)
         length = entrant.horizon or lane.until(float(self.task.max_steps))
         return schedule.ends and step < schedule.shared(length)

@@ -38,7 +38,7 @@ def keep(result: Result, task: Task, entrants: list[Entrant]) -> Path | None:
     entrant = next(e for e in entrants if e.label == label)
     with one_thread():
         length = entrant.horizon or Lane.of(task, entrant).end
-        run = begun(task, entrant.optimizer, -seed, entrant.batch_size, length)
+        run = begun(entrant.of(task), entrant.optimizer, -seed, entrant.batch_size, length)
         run.advance(-later)
         found = run.evaluate()
         weights = run.weights()

@@ -11,7 +11,8 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,31 @@ TASKS: dict[str, Callable[[], Task]] = {
 """Name of a built-in task -> what makes it; its module is imported when it is made."""
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A task, and the entrants that its file names beside it; None of none."""
+
+    task: Task
+    entrants: Any = None
+
+    def named(self, entrants: Any) -> Any:
+        """Entrants that were asked for, those of the file by their names there; all of the file's
+        where none were."""
+        if entrants is None:
+            return self.entrants
+        if not isinstance(self.entrants, Mapping) or isinstance(entrants, Mapping):
+            return entrants
+        own = {str(name).lower(): name for name in self.entrants}
+        asked = list(entrants)
+        if not any(isinstance(e, str) and e.lower() in own for e in asked):
+            return asked
+        found: dict[str, Any] = {}
+        for one in asked:
+            name = own.get(one.lower()) if isinstance(one, str) else None
+            found[str(one) if name is None else name] = one if name is None else self.entrants[name]
+        return found
+
+
 def load(spec: str) -> Task:
     """The task named by ``spec``: a built-in name, ``FILE.py``, or ``FILE.py:NAME``.
 
@@ -42,8 +68,13 @@ def load(spec: str) -> Task:
     without NAME the file must hold exactly one task, or a function called ``task``. Raises
     :class:`InputError` where there is no such task.
     """
+    return loaded(spec).task
+
+
+def loaded(spec: str) -> Loaded:
+    """The task named by ``spec``, as :func:`load` has it, with what its file calls ``entrants``."""
     if spec in TASKS:
-        return TASKS[spec]()
+        return Loaded(TASKS[spec]())
     file, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     if not file.endswith(".py"):
         hint = did_you_mean(spec, TASKS)
@@ -54,7 +85,8 @@ def load(spec: str) -> Task:
     if not path.is_file():
         raise InputError(f"there is no file {file}")
     with _told(path):
-        return _made(_pick(_run(path), file, name))
+        found = _run(path)
+        return Loaded(_made(_pick(found, file, name)), found.get("entrants"))
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""Who trains in a race: this process, others of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+from slalom.errors import InputError
+from slalom.racing.crew import Processes
+from slalom.racing.options import check_number
+from slalom.racing.runner import Runner
+from slalom.racing.trainer import Trainer
+from slalom.train import Task
+from slalom.train.loop import Loop
+
+
+def hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
+    """Who trains.
+
+    Raises :class:`InputError` for what cannot be had here.
+    """
+    check_number("workers", workers, 1)
+    found = _hired(task, workers, engine, address)
+    if isinstance(task, Loop):  # which evaluates where it does, and is not timed without that
+        found.any_spacing = found.real = False
+    return found
+
+
+def _hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
+    if engine == "ray":
+        from slalom.racing.ray import RayCrew
+
+        return RayCrew(task, workers, address)
+    if engine != "processes":
+        raise InputError(f"there is no engine {engine!r}; there are processes and ray")
+    if address is not None:
+        raise InputError("an address is of a Ray cluster; it goes with engine='ray'")
+    return Processes(task, workers) if workers > 1 else Trainer(task)
