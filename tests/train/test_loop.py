@@ -75,12 +75,6 @@ def short(trial):
     yield 1.0
 
 
-def twice(trial):
-    for _ in range(2):
-        trial.optimizer([torch.zeros(1, requires_grad=True)])
-    yield 1.0
-
-
 def never(trial):
     yield 1.0
 
@@ -91,7 +85,6 @@ def never(trial):
         (lambda trial: 1.0, 2, "trial takes a function of one argument that yields its metric"),
         (short, 2, "the loop ends after 2 updates, and max_steps is 9; let it go on"),
         (short, 4, "yields after 2 updates, and every is 4"),
-        (twice, 2, "asks for a second optimizer"),
         (never, 2, "yields after 0 updates, and every is 2"),
     ],
 )

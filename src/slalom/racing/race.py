@@ -239,9 +239,13 @@ class Race:
             parameters = f"task.parameters({', '.join(given)})"
         lane = Lane.of(self.task, entrant)
         under = ""
+        if len(turns := self.task.objective.turns) > 1:
+            parameters = "part.parameters()"
+            under = f"one for each part of the model: {', '.join(map(str, turns))}"
         if (schedule := entrant.of(self.task).schedule.told) is not None:
             length = entrant.horizon or lane.until(float(self.task.max_steps))
-            under = f"under the task's {schedule} over {length:,} updates"
+            said = f"under the task's {schedule} over {length:,} updates"
+            under = f"{under}, {said}" if under else said
         self.ledger.enter(entrant, lane.batch, parameters, under)
         return entrant
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from slalom.errors import InputError, did_you_mean
 
@@ -81,3 +82,53 @@ class Budget:
         if self.unit not in counts:
             raise InputError(f"{self} are no number of updates until updates are timed")
         return counts[self.unit]
+
+
+class Lasting:
+    """How long a run of a task is.
+
+    Attributes:
+        budget: None where the question is who is at the target soonest.
+        max_steps: updates after which a run ends; of a budget in seconds they are known when
+            updates are timed.
+    """
+
+    budget: Budget | None = None
+    target: float | None
+    max_steps: int
+    batch_size: int
+    accumulate: int
+    train: Any
+
+    def lasting(self, budget: str | Budget) -> Self:
+        """This task with the other question: a run takes the budget, and there is no target."""
+        task = copy.copy(self)
+        task.target = None
+        task._last(budget)
+        return task
+
+    def _last(self, budget: str | Budget) -> None:
+        self.budget = Budget.read(budget)
+        if self.budget.unit != "seconds":  # those are a number of updates when these are timed
+            self.max_steps = self.updates(self.batch_size) or 0
+            if not self.max_steps:
+                raise InputError(
+                    f"the budget of {self.budget} is less than one update, which takes "
+                    f"{self.batch_size} samples"
+                )
+
+    def updates(self, size: int) -> int | None:
+        """Updates of ``size`` samples that its budget lasts for; None without, or of seconds."""
+        if self.budget is None or self.budget.unit == "seconds":
+            return None
+        return self.budget.updates(size, self.updates_per_epoch(size), self.batch_size)
+
+    def updates_per_epoch(self, size: int) -> int:
+        """Updates in an epoch, if each takes so many samples."""
+        samples, part = self.train, max(1, size // self.accumulate)
+        if size >= len(samples):
+            return 1
+        batches = None if samples.stream else samples.order.batches(samples.held, part)
+        if batches is None:
+            batches = -(-samples.n // part)
+        return max(1, round(batches / self.accumulate))

@@ -34,16 +34,20 @@ class Trial:
         self.parameters: list[Any] = []
 
     def optimizer(self, params: Iterable[Any]) -> torch.optim.Optimizer:
-        """The optimizer that is raced, for parameters or groups of them; to be asked for once."""
-        if self.parameters:
-            raise InputError("the loop asks for a second optimizer; a race tries one at a time")
+        """The optimizer that is raced, for parameters or groups of them.
+
+        A loop that trains several parts, as of a GAN, asks for one for each: all are of the rule
+        and setting that is raced. Updates are counted at the first.
+        """
+        first = not self.parameters
         given = [_group(g) if isinstance(g, Mapping) else g for g in params]
         parts = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
-        self.parameters = [p[1] if isinstance(p, tuple) else p for p in parts]  # (name, parameter)
-        if not self.parameters:
+        if not parts:
             raise InputError("the loop asks for an optimizer of no parameters")
+        self.parameters += [p[1] if isinstance(p, tuple) else p for p in parts]  # (name, parameter)
         made = self._make(given)
-        made.register_step_post_hook(self._count)
+        if first:
+            made.register_step_post_hook(self._count)
         return made
 
     def _count(self, *stepped: Any) -> None:

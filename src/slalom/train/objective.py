@@ -26,6 +26,15 @@ class Objective(ABC):
     judges = True
     """Whether there are outputs for a metric to judge."""
 
+    comparable = True
+    """Whether a lower loss on the validation set is a better model."""
+
+    turns: tuple[str | None, ...] = (None,)
+    """Parts of the model that an update trains one after the other; None is all of it."""
+
+    turn: str | None = None
+    """Whose turn it is."""
+
     updates = 0
     """Updates that the run has made."""
 
@@ -49,6 +58,10 @@ class Objective(ABC):
     @abstractmethod
     def judged(self, model: nn.Module, batch: Any) -> tuple[Any, Any, Any]:
         """(loss, outputs, targets) of a batch, of a model that is not trained by it."""
+
+    def part(self, model: nn.Module) -> list[nn.Parameter] | None:
+        """The parameters of whose turn it is, where that are not all."""
+        return None
 
     def begin(self, model: nn.Module) -> None:  # noqa: B027 - most have nothing to do
         """A model is to be judged on the validation set, batch by batch."""

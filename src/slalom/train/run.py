@@ -99,6 +99,11 @@ class Run:
             self._average = AveragedModel(self.model, multi_avg_fn=average)
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self._closed = closure is not None and closure.default is closure.empty
+        if self._closed and len(self.objective.turns) > 1:
+            raise InputError(
+                f"a {type(self.optimizer).__name__} asks for the loss by itself, and a model in "
+                "parts has several; leave it out"
+            )
 
     def advance(self, steps: int) -> float:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""
@@ -133,14 +138,25 @@ class Run:
             self.optimizer.step(closure)
             value = found[0]
         else:
-            value = self._gradient(batches)
-            self._apply()
+            value = sum(self._turn(turn, batches) for turn in self.objective.turns)
         self.step += 1
         self.samples += n
         if self._scheduler is not None and self._due():
             self._scheduler.step()
         if self._average is not None:
             self._average.update_parameters(self.model)
+        return value
+
+    def _turn(self, turn: str | None, batches: Any) -> float:
+        """Update a part of the model, or all of it; the loss it was updated by."""
+        self.objective.turn = turn
+        value = self._gradient(batches)
+        if (part := self.objective.part(self.model)) is not None:
+            own = set(map(id, part))
+            for parameter in self._parameters:  # what has no gradient is passed over
+                if id(parameter) not in own:
+                    parameter.grad = None
+        self._apply()
         return value
 
     def _next(self) -> tuple[Any, int]:

@@ -109,7 +109,7 @@ def _tried(
         batch = moved(data.span(begin, end), task.device)
     if not isinstance(objective, Supervised):
         with _told(f"the step fails on a batch {shape(batch)}, {what}"):
-            return None, objective.loss(model, batch)
+            return None, _untouched(model, objective, batch)
     inputs, targets = objective.parts(batch)
     about = shape(inputs[0]) if len(inputs) == 1 else ", ".join(map(shape, inputs))
     with _told(f"the model fails on inputs of shape {about}, {what}"):
@@ -118,6 +118,30 @@ def _tried(
     about = f"outputs of shape {shape(outputs)} and targets of shape {shape(targets)}"
     with _told(f"the loss fails on {about}, {what}"):
         return outputs, objective.of(outputs, targets)
+
+
+def _untouched(model: nn.Module, objective: Objective, batch: Any) -> Any:
+    """The loss of a batch; InputError where to compute it trains the model."""
+    parameters = list(model.parameters())
+    versions = [(p._version, p.grad) for p in parameters]
+    values = []
+    for turn in objective.turns:
+        objective.turn = turn
+        objective.part(model)  # that it is there
+        values.append(objective.loss(model, batch))
+    objective.turn = None
+    if any(p._version != v or p.grad is not g for p, (v, g) in zip(
+        parameters, versions, strict=True
+    )):  # fmt: skip
+        raise InputError(
+            "step updates the model, or calls backward, which the race does; return the loss. "
+            "Where parts of the model are trained in turn, give a step for each, as in "
+            "step={'critic': ..., 'generator': ...}, or write the loop for slalom.trial"
+        )
+    for turn, value in zip(objective.turns, values, strict=True):
+        if len(values) > 1 and not (isinstance(value, Tensor) and value.numel() == 1):
+            raise InputError(f"the loss of {turn} is {shape(value)}; it must be one number")
+    return values[0] if len(values) == 1 else torch.stack([v.reshape(()) for v in values]).sum()
 
 
 def _check_rows(outputs: Any, targets: Any, what: str) -> None:

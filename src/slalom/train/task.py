@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from slalom.errors import InputError
 from slalom.train import evaluation
 from slalom.train.adapters import FromElsewhere
-from slalom.train.budget import Budget
+from slalom.train.budget import Budget, Lasting
 from slalom.train.evaluation import numbers_on_the_way
 from slalom.train.given import above_zero, dtype_of, finite, usable_device, whole_number
 from slalom.train.gradient import refuse_what_chunks_change
@@ -27,6 +26,7 @@ from slalom.train.samples import Samples
 from slalom.train.sanity import sanity_check
 from slalom.train.schedule import Schedule
 from slalom.train.tree import moved
+from slalom.train.turns import InTurn
 
 EPOCHS = 30
 """The cap of one run, in epochs, where the task names none."""
@@ -35,7 +35,7 @@ WHOLE = 1 << 27
 """Numbers on the way up to which all samples go through a model at once if they must."""
 
 
-class Task(FromElsewhere):
+class Task(FromElsewhere, Lasting):
     """What is to be trained, how, and when it counts as trained.
 
     Args:
@@ -58,7 +58,8 @@ class Task(FromElsewhere):
             outputs.
         target: the value of the metric to reach; None to let the race find one.
         batch_size: samples that go through the model at a time; by default the DataLoader's, or 64.
-        step: (model, batch) -> the loss of a batch, in place of ``loss``.
+        step: (model, batch) -> the loss of a batch, in place of ``loss``; or such a function for
+            each part of the model that is trained in turn, ``{"critic": ..., "generator": ...}``.
         predict: (model, batch) -> (outputs, targets) for the metric, where ``step`` is given.
         accumulate: batches whose gradients make one update, weighted so that it is that of the
             large batch.
@@ -102,7 +103,7 @@ class Task(FromElsewhere):
         target: float | None = None,
         batch_size: int | None = None,
         *,
-        step: Callable[[nn.Module, Any], Tensor] | None = None,
+        step: Callable[[nn.Module, Any], Tensor] | Mapping[str, Any] | None = None,
         predict: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None,
         accumulate: int = 1,
         clip_norm: float | None = None,
@@ -132,7 +133,8 @@ class Task(FromElsewhere):
                 raise InputError(f"{what} is missing; give the data as {what}=")
         self.device = usable_device(device)
         self.model, self.name = model, name
-        self.objective = objective_of(loss, step, predict)
+        in_turn = isinstance(step, Mapping)
+        self.objective = InTurn(step, predict) if in_turn else objective_of(loss, step, predict)
         self.reading = self.objective.reading
         self.metric = metric_of(
             ("accuracy" if self.objective.judges else "loss") if metric is None else metric,
@@ -142,6 +144,11 @@ class Task(FromElsewhere):
             raise InputError(
                 f"the metric {self.metric.name} needs outputs; give predict=, a function (model, "
                 "batch) -> (outputs, targets)"
+            )
+        if in_turn and (loss is not None or self.metric.of == "loss"):
+            raise InputError(
+                "a model in parts has no one loss that says how good it is; give metric=, such as "
+                "a function (model, loader) -> number, and no loss="
             )
         self.replacement, self.parameter_groups = replacement, parameter_groups
         self._held_out = held_out
@@ -178,46 +185,12 @@ class Task(FromElsewhere):
         self.eval_every = whole_number("eval_every", eval_every)
         self._graded = False  # whether evaluating needs autograd
         self._followed = False
-        self.budget: Budget | None = None
         if budget is not None and target is not None:
             raise InputError(
                 "target asks who is there soonest, and budget who is best at its end; give one"
             )
         if budget is not None:
             self._last(budget)
-
-    def lasting(self, budget: str | Budget) -> Task:
-        """This task with the other question: a run takes the budget, and there is no target."""
-        task = copy.copy(self)
-        task.target = None
-        task._last(budget)
-        return task
-
-    def _last(self, budget: str | Budget) -> None:
-        self.budget = Budget.read(budget)
-        if self.budget.unit != "seconds":  # those are a number of updates when these are timed
-            self.max_steps = self.updates(self.batch_size) or 0
-            if not self.max_steps:
-                raise InputError(
-                    f"the budget of {self.budget} is less than one update, which takes "
-                    f"{self.batch_size} samples"
-                )
-
-    def updates(self, size: int) -> int | None:
-        """Updates of ``size`` samples that its budget lasts for; None without, or of seconds."""
-        if self.budget is None or self.budget.unit == "seconds":
-            return None
-        return self.budget.updates(size, self.updates_per_epoch(size), self.batch_size)
-
-    def updates_per_epoch(self, size: int) -> int:
-        """Updates in an epoch, if each takes so many samples."""
-        samples, part = self.train, max(1, size // self.accumulate)
-        if size >= self.n_train:
-            return 1
-        batches = None if samples.stream else samples.order.batches(samples.held, part)
-        if batches is None:
-            batches = -(-samples.n // part)
-        return max(1, round(batches / self.accumulate))
 
     @property
     def training(self) -> dict[str, Any]:
@@ -381,17 +354,23 @@ class Task(FromElsewhere):
             )  # fmt: skip
 
         with self.numbers():
-            if not self._graded:
-                try:
-                    with torch.no_grad():
-                        return judged()
-                except RuntimeError as error:  # a model that computes gradients of its own
-                    if "does not require grad" not in str(error):
-                        raise
-            with torch.enable_grad():
-                found = judged()
-            self._graded = True
+            found = self._judged(judged)
+        if objective.comparable:
             return found
+        return (-found[1] if self.higher_is_better else found[1]), found[1]
+
+    def _judged(self, judged: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+        if not self._graded:
+            try:
+                with torch.no_grad():
+                    return judged()
+            except RuntimeError as error:  # a model that computes gradients of its own
+                if "does not require grad" not in str(error):
+                    raise
+        with torch.enable_grad():
+            found = judged()
+        self._graded = True
+        return found
 
     def on(self, device: str | torch.device) -> Task:
         """This task, to be trained on a device. Raises :class:`InputError` if it is not there."""
