@@ -155,8 +155,10 @@ def race(
     limit = Limit(within)
     spec = task if isinstance(task, str) else None
     found = loaded(task) if isinstance(task, str) else Loaded(task)
-    task, asked = found.task, entrants
-    entrants = found.named(entrants)
+    task = found.task
+    if entrants is not None and not isinstance(entrants, Mapping):
+        entrants = list(entrants)  # it may be read once only
+    asked, entrants = entrants, found.named(entrants)
     if isinstance(task, Loop) and entrants is None:  # which makes its batches itself
         entrants = [label for label, family in FIELD.items() if family.batch_size is None]
     options = Options(

@@ -41,7 +41,7 @@ USUAL = "Adam(lr=1e-3)"
 class Options:
     """What decides a race, beside its task; see :func:`slalom.race` for each.
 
-    ``asked`` is what was said of entrants where they come from the task's file.
+    ``asked`` is what was said of entrants, where the task's file says more of them.
 
     Raises :class:`InputError` for what cannot be raced, when it is made.
     """
@@ -58,7 +58,7 @@ class Options:
     budget: str | None = None
     space: Mapping[str, Any] | None = None
     sampler: str | None = None
-    asked: Any = None
+    asked: Any = ...
 
     def __post_init__(self) -> None:
         if self.points_each is not None:
@@ -74,6 +74,8 @@ class Options:
             raise InputError(f"about is {self.about!r}; a race is about settings or about rules")
         if self.entrants is not None and not isinstance(self.entrants, Mapping):
             object.__setattr__(self, "entrants", list(self.entrants))  # it may be read once only
+        if self.asked is ...:
+            object.__setattr__(self, "asked", self.entrants)
         check_sampler(self.sampler)
         _ = self.field, self.usual
 

@@ -123,7 +123,7 @@ def _goal(facts: Facts) -> str:
 
 def under(facts: Facts) -> str:
     """The schedule, where there is one."""
-    told = facts.meta["schedule"]
+    told = facts.meta.get("schedule")
     return "" if told is None else f" under the {told}"
 
 

@@ -374,7 +374,7 @@ class Task(FromElsewhere, Lasting):
 
     def on(self, device: str | torch.device) -> Task:
         """This task, to be trained on a device. Raises :class:`InputError` if it is not there."""
-        self.device = _device(device)
+        self.device = usable_device(device)
         return self
 
     def check(self) -> None:
