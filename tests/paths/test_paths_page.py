@@ -238,7 +238,7 @@ def test_axe_finds_nothing_on_the_paths(dark, shown, tmp_path):
 
 def test_the_command_writes_the_page_unless_told_otherwise(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    paths("saddle", rules="sgd", start=None, steps=5, knob=None, lesson=False, out=None)
+    paths("saddle", rules="sgd", start=None, steps=5, knob=None, lesson=False, race=None, out=None)
     assert capsys.readouterr().out.strip() == "saddle.html"
     assert [f.name for f in tmp_path.iterdir()] == ["saddle.html"]
     assert "<title>How the methods move: Saddle</title>" in (tmp_path / "saddle.html").read_text()
@@ -337,7 +337,7 @@ def test_axe_finds_nothing_on_the_lesson(tmp_path):
 
 def test_a_lesson_takes_nothing_that_a_surface_does(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    given = {"rules": None, "start": None, "steps": None, "knob": None, "out": None}
+    given = {"rules": None, "start": None, "steps": None, "knob": None, "race": None, "out": None}
     with pytest.raises(InputError, match="--steps does nothing for a lesson"):
         paths(None, **{**given, "steps": 5}, lesson=True)
     with pytest.raises(InputError, match=r"end a.png in .html"):

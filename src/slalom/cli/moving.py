@@ -43,6 +43,16 @@ def paths(
     knob: Annotated[
         list[str] | None, typer.Option(help="Of the surface: condition=100 for the ravine.")
     ] = None,
+    race: Annotated[
+        Path | None,
+        typer.Option(
+            help="A race's folder: how its settings moved, on a plane through the weights of its "
+            "own task, which is named in the place of a surface: slalom paths digits --race RACE."
+        ),
+    ] = None,
+    directions: Annotated[
+        str, typer.Option(help="Of that plane: principal, of the ways; or random.")
+    ] = "principal",
     lesson: Annotated[
         bool, typer.Option("--lesson", help="One page in chapters, as the textbooks go.")
     ] = False,
@@ -68,6 +78,9 @@ def paths(
             raise InputError(f"a lesson is a page; end {path} in .html")
         print(page.write(LESSON, path, "a lesson"))
         return
+    if race is not None:
+        _own(surface, race, directions, out or Path("plane.html"))
+        return
     name = surface or "ravine"
     who = rules.split(",") if rules else USUAL
     shown = scene(name, who, start=start, steps=steps, knobs=knob or ())
@@ -81,3 +94,19 @@ def paths(
 def _refuse(names: Iterable[str]) -> None:
     for name in names:
         raise InputError(f"{name} does nothing for a lesson, whose chapters have their own")
+
+
+def _own(task: str | None, race: Path, directions: str, out: Path) -> None:
+    from slalom.paths import page
+    from slalom.paths.plane import landscape
+    from slalom.racing.result import Result
+    from slalom.tasks import load
+
+    if task is None:
+        raise InputError("name the race's task before --race: slalom paths my_task.py --race RACE")
+    if directions not in ("principal", "random"):
+        raise InputError(f"--directions is {directions!r}; it is principal or random")
+    if out.suffix.lower() != ".html":
+        raise InputError(f"a plane is shown on a page; end {out} in .html")
+    shown = landscape(load(task), Result(race), directions)  # type: ignore[arg-type]
+    print(page.write_landscape(shown, out))

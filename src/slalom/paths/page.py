@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -12,8 +12,10 @@ from typing import Any
 
 from slalom.ir.formula import input_name
 from slalom.ir.javascript import javascript
+from slalom.paths import plane
 from slalom.paths.descent import FAR, descend
 from slalom.paths.picture import COLOURS, SHADES
+from slalom.paths.plane import Landscape
 from slalom.paths.scene import Mover, Scene
 from slalom.paths.sliders import controls
 from slalom.paths.surface import Surface
@@ -44,12 +46,31 @@ def write(scenes: Sequence[Scene], path: Path, title: str = "") -> Path:
 def page(scenes: Sequence[Scene], title: str = "") -> str:
     """The page as HTML: one scene at a time, each a chapter where there are several."""
     first = scenes[0]
+    says = first.says or first.surface.says
+    return _assembled(title or _title(first), _title(first), says, data(scenes))
+
+
+def write_landscape(shown: Landscape, path: Path) -> Path:
+    """Write the page of a plane through a model's weights, as :func:`write` does."""
+    surface, chapter = plane.chapter(shown)
+    written = {name: _json(value) for name, value in surface.items()}
+    written |= {"loss": "null", "grad": "null", "one": "null"}
+    nobody = {"title": "", "hypers": {}, "controls": {}, "states": []}
+    given = _constants(
+        {"recorded": _json(nobody)}, {"own": f"over({_object(written)})"}, [chapter]
+    )  # fmt: skip
+    atomic.refuse_no_file(path)
+    text = _assembled(shown.title, shown.title, shown.says, given)
+    return atomic.write(text.encode(), path)
+
+
+def _assembled(page: str, title: str, says: str, data: str) -> str:
     return Template(_asset("page.html")).substitute(
-        page=html.escape(title or _title(first)),
-        title=html.escape(_title(first)),
-        says=html.escape(first.says or first.surface.says),
+        page=html.escape(page),
+        title=html.escape(title),
+        says=html.escape(says),
         style=_asset("page.css"),
-        data=data(scenes),
+        data=data,
         script="\n".join(_asset(f"{name}.js") for name in SCRIPTS),
     )
 
@@ -60,9 +81,18 @@ def data(scenes: Sequence[Scene]) -> str:
     rules = {mover.rule.name: mover.rule for own in movers for mover in own}
     chapters = [_chapter(scene, own) for scene, own in zip(scenes, movers, strict=True)]
     surfaces = {scene.name: scene.surface for scene in scenes}
+    return _constants(
+        {name: _rule(rule) for name, rule in rules.items()},
+        {name: _surface(surface) for name, surface in surfaces.items()}, chapters,
+    )  # fmt: skip
+
+
+def _constants(
+    rules: dict[str, str], surfaces: dict[str, str], chapters: Sequence[Mapping[str, Any]]
+) -> str:
     parts = {
-        "RULES": _object({name: _rule(rule) for name, rule in rules.items()}),
-        "SURFACES": _object({name: _surface(surface) for name, surface in surfaces.items()}),
+        "RULES": _object(rules),
+        "SURFACES": _object(surfaces),
         "CHAPTERS": _json(chapters),
         "LOOKS": _json({
             "light": {"colours": COLOURS, "shades": SHADES},

@@ -20,6 +20,7 @@ function show(chapter) {
   find("title").textContent = chapter.title;
   find("says").textContent = chapter.says;
   find("time").max = scene.steps;
+  for (const part of document.querySelectorAll(".computed")) part.hidden = scene.clock === "looks";
   cards = scene.movers.map((mover, i) => new Card(mover, i, () => {
     if (descents[i]) descents[i] = seen(SURFACE, scene, mover);
     draw();
@@ -42,7 +43,8 @@ function recompute() {
 }
 
 function draw() {
-  const lowest = Math.min(...SURFACE.minima.map(([x, y]) => SURFACE.loss(x, y, scene.knobs)));
+  const lowest = SURFACE.minima.length
+    ? Math.min(...SURFACE.minima.map(([x, y]) => SURFACE.loss(x, y, scene.knobs))) : 0;
   const shown = descents.map((descent, i) => ({i, descent})).filter(({i}) => cards[i].box.checked);
   drawMap(map, shown, time);
   drawLosses(chart, shown, time, scene, lowest);
@@ -54,7 +56,7 @@ function draw() {
   const axis = Number(document.querySelector("input[name=axis]:checked").value);
   cards.forEach((card, i) => card.show(descents[i], time, axis));
   find("time").value = time;
-  const when = `${scene.clock === "samples" ? "sample" : "step"} ${time} of ${scene.steps}`;
+  const when = `${scene.clock.slice(0, -1)} ${time} of ${scene.steps}`;
   find("time").setAttribute("aria-valuetext", when);
   find("now").textContent = when;
 }
@@ -99,6 +101,7 @@ for (const radio of document.querySelectorAll("input[name=axis]")) {
 // the start
 
 function startAt(x, y) {
+  if (scene.clock === "looks") return; // what was trained is not trained anew here
   const [left, right, bottom, top] = SURFACE.view;
   const tidy = (v, low, high) => Number(Math.min(Math.max(v, low), high).toFixed(3));
   scene.start = [tidy(x, left, right), tidy(y, bottom, top)];

@@ -59,6 +59,7 @@ class Card {
     this.box.addEventListener("change", changed);
     const show = element("label", {htmlFor: this.box.id, textContent: "show its path"});
     const back = element("button", {type: "button", textContent: "Back to the first values"});
+    back.hidden = mover.recorded !== undefined;
     back.addEventListener("click", () => {
       mover.hypers = {...this.first};
       this.turn();
@@ -110,7 +111,8 @@ class Card {
       ...values.map((v) => element("td", {className: "number", textContent: short(v)})))));
     const at = last ?? updates.find((update) => update);
     if (!at) {
-      this.when.textContent = "Its first update leaves what is finite.";
+      this.when.textContent = this.mover.recorded ? "Where it is on the plane, nearest to its weights."
+        : "Its first update leaves what is finite.";
       this.lines.replaceChildren();
       return;
     }

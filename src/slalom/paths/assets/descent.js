@@ -30,6 +30,7 @@ function descend(surface, scene, mover) {
 
 // The same as it is watched: where time is counted in samples, who sees many in an update waits.
 function seen(surface, scene, mover) {
+  if (mover.recorded) return {...mover.recorded, updates: [], diverged: null, states: {}};
   if (scene.clock !== "samples") return descend(surface, scene, mover);
   const each = mover.batch ?? surface.samples.length;
   const found = descend(surface, {...scene, steps: Math.floor(scene.steps / each)}, mover);
@@ -41,6 +42,21 @@ function seen(surface, scene, mover) {
     updates: ticks.slice(1).map((done) => updates[done - 1]),
     diverged: diverged === null ? null : diverged * each,
   };
+}
+
+// A surface whose loss is known at the points of a grid, the lowest row first: a plane between them.
+function over(surface) {
+  const {heights, view: [left, right, bottom, top]} = surface;
+  const rows = heights.length - 1, columns = heights[0].length - 1;
+  const place = (v, low, high, last) => Math.min(Math.max(((v - low) / (high - low)) * last, 0), last);
+  const loss = (x, y) => {
+    const a = place(x, left, right, columns), b = place(y, bottom, top, rows);
+    const i = Math.min(Math.floor(b), rows - 1), j = Math.min(Math.floor(a), columns - 1);
+    const [s, t] = [b - i, a - j];
+    return (1 - s) * ((1 - t) * heights[i][j] + t * heights[i][j + 1])
+      + s * ((1 - t) * heights[i + 1][j] + t * heights[i + 1][j + 1]);
+  };
+  return {...surface, loss};
 }
 
 function startOf(rule, hypers) {

@@ -125,8 +125,7 @@ function drawLosses(chart, shown, time, scene, lowest) {
   for (const step of ticks(0, scene.steps, 5)) {
     svg("text", {x: x(step), y: height - 20, "text-anchor": "middle"}, chart, step);
   }
-  const counted = scene.clock === "samples" ? "samples" : "steps";
-  svg("text", {x: (edge.left + width) / 2, y: height - 4, "text-anchor": "middle"}, chart, counted);
+  svg("text", {x: (edge.left + width) / 2, y: height - 4, "text-anchor": "middle"}, chart, scene.clock);
   svg("path", {d: `M${x(time)} ${edge.top}V${height - edge.bottom}`, stroke: "var(--soft)"}, chart);
   shown.forEach(({i, descent}, at) => {
     const now = Math.min(time, descent.points.length - 1);
