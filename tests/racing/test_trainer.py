@@ -18,7 +18,7 @@ from slalom.racing.result import Result
 from slalom.racing.runner import History, Request, checkpoint_of
 from slalom.racing.status import Stage, Status
 from slalom.racing.trainer import Runs
-from slalom.train import Run
+from slalom.train import Run, faults
 from small import ENTRANTS, small_task
 
 ADAM = Entrant(0, FIELD["Adam"], {"lr": 1e-3})
@@ -241,7 +241,7 @@ def raised(file: Path) -> str:
     exec(compile(file.read_text() if file.exists() else FAILING, str(file), "exec"), scope)
     with pytest.raises(RuntimeError) as caught:
         scope["fail"]()
-    return trainer.told(beyond_this_file(caught.value))
+    return faults.told(beyond_this_file(caught.value))
 
 
 def beyond_this_file(error: Exception) -> Exception:
@@ -266,19 +266,19 @@ def test_the_users_own_line_is_told_whatever_its_folders_are_called(
 
 def test_slaloms_own_lines_are_not_the_users_through_a_link_either(tmp_path: Path) -> None:
     link = tmp_path / "mine"
-    link.symlink_to(trainer.PACKAGE, target_is_directory=True)
+    link.symlink_to(faults.PACKAGE, target_is_directory=True)
     assert raised(link / "racing" / "ours.py") == "RuntimeError: boom"
-    assert raised(trainer.PACKAGE / "racing" / "ours.py") == "RuntimeError: boom"
+    assert raised(faults.PACKAGE / "racing" / "ours.py") == "RuntimeError: boom"
 
 
 def test_the_users_line_comes_before_that_of_a_library() -> None:
     """And a library's before none at all; the standard library's among them."""
-    library = trainer.LIBRARIES[0] / "lib" / "it.py"
+    library = faults.LIBRARIES[0] / "lib" / "it.py"
     scope: dict[str, Any] = {}
     exec(compile("def call(f):\n    return f()\n", str(library), "exec"), scope)
     with pytest.raises(ZeroDivisionError) as caught:
         scope["call"](lambda: 1 / 0)
-    assert "test_trainer.py" in trainer.told(beyond_this_file(caught.value))
+    assert "test_trainer.py" in faults.told(beyond_this_file(caught.value))
     with pytest.raises(TypeError) as wrong:
         scope["call"](None)
-    assert "lib/it.py:2" in trainer.told(beyond_this_file(wrong.value))
+    assert "lib/it.py:2" in faults.told(beyond_this_file(wrong.value))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+import slalom
 from slalom.errors import InputError
 from slalom.racing.entrants import families
 from slalom.train import Task
+from slalom.train.faults import told
 
 X = torch.randn(40, 4)
 Y = torch.randint(0, 2, (40,))
@@ -62,6 +64,70 @@ def test_faults_of_a_task(options, message):
         Task(loss=nn.CrossEntropyLoss(), batch_size=8, **given).check()
     assert caught.value.__cause__ is not None  # the traceback of the user's own line
     assert "\n" not in str(caught.value)
+
+
+class Deep(nn.Linear):
+    def forward(self, x):
+        return self.inner(x)  # the outer line
+
+    def inner(self, x):
+        raise LookupError("no such word")  # the inner line
+
+
+def test_the_users_own_lines_are_told_and_no_others():
+    task = Task(lambda: Deep(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), batch_size=8)
+    with pytest.raises(InputError) as caught:
+        task.check()
+    text = str(caught.value)
+    assert text.startswith("the model fails on inputs of shape (8, 4), 8 samples of train: Lookup")
+    inner, outer = text.index("# the inner line"), text.index("called at")
+    assert inner < outer < text.index("# the outer line")
+    assert "torch/nn" not in text
+    assert "slalom/train" not in text
+    with pytest.raises(LookupError) as error:
+        Deep(4, 2)(X)
+    assert told(error.value).count(__file__) == 3
+
+
+class Late(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        if self.calls > 7:
+            raise ValueError("the eighth is cursed")
+        return super().forward(x)
+
+
+def test_a_race_names_entrant_seed_and_step_and_blames_no_metric(tmp_path):
+    task = Task(
+        lambda: Late(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), "accuracy", 0.999,
+        batch_size=8, eval_every=5, max_steps=50,
+    )  # fmt: skip
+    given = {"entrants": ["SGD"], "points_each": 2, "seeds": 3, "baseline": None}
+    with pytest.raises(InputError) as caught:
+        slalom.race(task, out=tmp_path / "it", progress=False, **given)
+    text = str(caught.value)
+    assert text.startswith("every entrant failed; the first, SGD(lr=")
+    assert "ValueError: the eighth is cursed" in text
+    assert "after 7 updates on seed 0" in text
+
+
+def test_outputs_with_a_loss_beside_them_are_judged():
+    """A metric is told of what was joined, and not blamed for a number beside the outputs."""
+
+    class Both(nn.Linear):
+        def forward(self, x):
+            found = super().forward(x)
+            return {"loss": found.sum(), "logits": found}
+
+    def right(outputs, targets):
+        return (outputs["logits"].argmax(1) == targets).double().mean()
+
+    Task(
+        lambda: Both(4, 2), lambda o, t: nn.functional.cross_entropy(o["logits"], t), (X, Y),
+        DataLoader(TensorDataset(X, Y), 7), right, 0.9, batch_size=8, higher_is_better=True,
+    ).check()  # fmt: skip
 
 
 @pytest.mark.parametrize(

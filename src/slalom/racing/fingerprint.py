@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from slalom.errors import InputError
-from slalom.racing.trainer import LIBRARIES, PACKAGE, TORCH, told
+from slalom.train.faults import LIBRARIES, PACKAGE, TORCH, told
 from slalom.train.rng import RandomStream
 from slalom.train.samples import Samples
 

@@ -13,8 +13,8 @@ from slalom.racing.entrants import Entrant, Family
 from slalom.racing.limit import Limit
 from slalom.racing.space import points
 from slalom.racing.stopwatch import stopwatch
-from slalom.racing.trainer import told
 from slalom.train import Task
+from slalom.train.faults import told
 
 
 def paces(task: Task, families: Sequence[Family], seed: int, limit: Limit) -> dict[str, float]:

@@ -24,8 +24,8 @@ from slalom.racing.runner import HOLD, History, Request, Runner
 from slalom.racing.sequential import Judgement, judge
 from slalom.racing.status import Stage, Status
 from slalom.racing.stopwatch import stopwatch
-from slalom.racing.trainer import told
 from slalom.train import Task
+from slalom.train.faults import told
 from slalom.train.groups import SCALED
 
 CHECKS, MOST_OF_THEM = 5, 4
@@ -136,8 +136,11 @@ class Race:
         if not heats.chosen:
             raise InputError(f"nobody makes an update within {self.task.budget}; give more")
         if all(s.status == Status.FAILED for s in contenders):
-            reason = contenders[0].history.reason
-            raise InputError(f"every entrant failed; the first with {reason}")
+            first = contenders[0]
+            raise InputError(
+                f"every entrant failed; the first, {first.entrant.label}, with "
+                f"{first.history.reason}"
+            )
         for label in sorted(heats.extended):
             self._tell(f"the best {label} lay at the edge of its range; extended", note=True)
         return heats

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import sysconfig
 import time
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -22,6 +20,7 @@ from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Run, Task, atomic
+from slalom.train.faults import told
 from slalom.train.loop import begun
 
 ROOM = 2 << 30
@@ -255,41 +254,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-PACKAGE = Path(__file__).resolve().parents[1]
-"""The folder of Slalom itself."""
-
-TORCH = Path(torch.__file__).resolve().parent
-
-LIBRARIES = (
-    TORCH.parent,
-    *(Path(sysconfig.get_paths()[k]).resolve() for k in ("stdlib", "purelib", "platlib")),
-)
-"""Where what is installed lies."""
-
-
-def told(error: Exception) -> str:
-    """The error and the line of the user's own file that it comes from.
-
-    Where none is the user's own, the line of the last library that is neither Slalom nor torch.
-    """
-    frames = [
-        f
-        for f in traceback.extract_tb(error.__traceback__)
-        if not f.filename.startswith("<frozen") and not _within(f.filename, (PACKAGE,))
-    ]
-    own = [f for f in frames if not _within(f.filename, LIBRARIES)] or [
-        f for f in frames if not _within(f.filename, (TORCH,))
-    ]
-    where = f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text}{where}"
-
-
-def _within(filename: str, folders: Sequence[Path]) -> bool:
-    """Whether a frame's file lies in one of the folders, links followed."""
-    if filename.startswith("<"):
-        return False
-    path = Path(filename).resolve()
-    return any(path.is_relative_to(folder) for folder in folders)

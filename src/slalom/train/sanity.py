@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.faults import where
 from slalom.train.models import judging, shared_part
 from slalom.train.objective import Objective, Supervised
 from slalom.train.reduction import CLASSIFYING
@@ -221,8 +222,8 @@ def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: An
 
 @contextlib.contextmanager
 def _told(what: str, *, naming: bool = False) -> Iterator[None]:
-    """The first line of what goes wrong in the user's code, after what was being done; with the
-    name of the error where that is asked for, or the line says little without it."""
+    """The first line of what goes wrong in the user's code, after what was being done, and where;
+    with the name of the error where that is asked for, or the line says little without it."""
     try:
         yield
     except InputError:
@@ -231,4 +232,4 @@ def _told(what: str, *, naming: bool = False) -> Iterator[None]:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if naming or isinstance(error, LookupError):
             first = f"{type(error).__name__}: {first}"
-        raise InputError(f"{what}: {first}") from error
+        raise InputError(f"{what}: {first}{where(error, libraries=False)}") from error

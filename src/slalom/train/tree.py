@@ -84,6 +84,8 @@ def joined(parts: Sequence[Any]) -> Any:
     """Batches put one after the other into one. Raises ValueError if they are no such thing."""
 
     def together(first: Any, *others: Any) -> Any:
+        if isinstance(first, Tensor) and not first.dim():  # a loss beside the outputs
+            return torch.stack([first, *others])
         if others and not isinstance(first, Tensor):
             raise ValueError(f"batches of {type(first).__name__} cannot be put together")
         if any(o.shape[1:] != first.shape[1:] for o in others):
