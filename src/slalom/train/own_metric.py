@@ -49,7 +49,7 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
     name = getattr(given, "__name__", None) or type(given).__name__
     names = _arguments(given)
     better = higher_is_better
-    if getattr(given, "__module__", "").startswith("sklearn.metrics"):
+    if (getattr(given, "__module__", None) or "").startswith("sklearn.metrics"):
         ending = name.rpartition("_")[2]
         better = (
             {"score": True, "loss": False, "error": False}.get(ending) if better is None else better
