@@ -25,6 +25,7 @@ def races(
             result = Result(ledger.parent)
             meta = result.meta
             goal = "" if meta["target"] is None else f" {meta['target']:.4g}"
+            goal = goal if meta["budget"] is None else f" after {meta['budget']}"
             raced = meta["created"][:16].replace("T", " ")
             told = f"{raced}  {title(result)}, {meta['metric']}{goal}"
         except InputError as error:

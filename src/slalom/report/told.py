@@ -27,6 +27,9 @@ WORDS = {
     "does not explain it.",
     "times, with an interval": "how many times more one needs than another. The interval holds "
     "the true value with the chance that is named, though the finals end when they know enough.",
+    "worse by, with an interval": "with a budget: how much worse the metric is at its end, the "
+    "middle of the differences on equal seeds.",
+    "horizon": "updates that a schedule of learning rates ends with: part of the setting.",
     "a tie": "those who were not found slower, on the seeds that there were.",
     "winning run": "what the first one needs once, from its first step to the target.",
     "has paid after": "so many trainings with the winner, in place of what it was compared with, "
