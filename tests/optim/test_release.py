@@ -12,6 +12,7 @@ from torch import nn
 
 import slalom
 from slalom import optim
+from slalom.optim import release
 
 Make = Callable[[Any], optim.RuleOptimizer]
 
@@ -48,8 +49,12 @@ MAKES: list[Make] = [
 ]
 
 
+@pytest.mark.parametrize("bucket", [1, 150, 1 << 20])
 @pytest.mark.parametrize("make", MAKES)
-def test_the_result_is_that_of_steps(make: Make) -> None:
+def test_the_result_is_that_of_steps(
+    make: Make, bucket: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "BUCKET", bucket)
     plain, released = model(), model()
     one = make(list(plain.parameters()))
     two = make(list(released.parameters()))
@@ -57,11 +62,17 @@ def test_the_result_is_that_of_steps(make: Make) -> None:
     train(plain, one, batches(6))
     train(released, two, batches(6))
     assert all(map(torch.equal, plain.parameters(), released.parameters()))
+    assert all(p.grad is None for p in released.parameters())
     states = [sorted(o.state_dict()["state"].items()) for o in (one, two)]  # made in other orders
     assert str(states[0]) == str(states[1])
 
 
-def test_gradients_are_freed_one_by_one() -> None:
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_gradients_are_freed_a_bucket_at_a_time(
+    layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = layers * 4 * (25 + 5)
+    monkeypatch.setattr(release, "BUCKET", bucket)
     torch.manual_seed(0)
     net = nn.Sequential(*(nn.Linear(5, 5) for _ in range(10)))
     optimizer = optim.Adam(net.parameters())
@@ -79,7 +90,8 @@ def test_gradients_are_freed_one_by_one() -> None:
         net(x).sum().backward()
         count()
         optimizer.step()
-    assert max(alive) <= 2, alive  # of 20
+    assert max(alive) <= 2 * layers + 2, alive  # of 20
+    assert alive[-1] == 0
 
 
 def test_plans_are_kept() -> None:
@@ -87,9 +99,9 @@ def test_plans_are_kept() -> None:
     optimizer = optim.Adam(net.parameters())
     released = slalom.release(net, optimizer)
     train(net, optimizer, batches(2))
-    plans = dict(released._plans)
+    plans = [bucket.plan for bucket in released._buckets]
     train(net, optimizer, batches(2))
-    assert all(released._plans[p] is plan for p, plan in plans.items())
+    assert [bucket.plan for bucket in released._buckets] == plans
 
 
 def test_checkpoints_and_frozen_parameters() -> None:

@@ -1,7 +1,9 @@
-"""Updates inside the backward pass: each gradient is used and freed as soon as it is there."""
+"""Updates inside the backward pass: gradients are used and freed a bucket at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from operator import is_, itemgetter
 from typing import Any
 
 import torch
@@ -12,17 +14,75 @@ from slalom.engine.plan import Outcome, Plan
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.spent import Spent
 
+BUCKET = 1 << 20
+"""Bytes of gradients that are used at once: enough to pay for a call, few enough to be in cache."""
+
+
+class _Part:
+    """Those members of a bucket that belong to one group of the optimizer.
+
+    Attributes:
+        number: the group's place.
+        options: the group with these parameters alone.
+    """
+
+    def __init__(self, number: int, places: Sequence[int], params: list[Tensor]):
+        self.number, self.options = number, {"params": params}
+        self._take: Callable[[Any], Sequence[Any]] = itemgetter(*places, places[0])
+
+    def found(self, groups: Sequence[dict[str, Any]]) -> bool:
+        """Whether its parameters are where they were; takes over the options as they are now."""
+        if self.number >= len(groups):
+            return False
+        group, params = groups[self.number], self.options["params"]
+        try:
+            there = self._take(group["params"])
+        except IndexError:
+            return False
+        if not all(map(is_, there, params)):
+            return False
+        self.options |= {**group, "params": params}
+        return True
+
+
+class _Bucket:
+    """Parameters whose gradients arrived one after the other, and are used in one call.
+
+    Attributes:
+        params: its members.
+        size: bytes of their gradients.
+        arrived: those whose gradient waits to be used, by id.
+        parts: the members by group; none where that has to be found out.
+        plan: of their last update.
+    """
+
+    def __init__(self) -> None:
+        self.params: list[Tensor] = []
+        self.size = 0
+        self.arrived: dict[int, Tensor] = {}
+        self.parts: list[_Part] = []
+        self.plan: Plan | None = None
+
+    def add(self, param: Tensor) -> None:
+        """Take one more member."""
+        self.params.append(param)
+        self.size += param.nbytes
+        self.parts = []
+
 
 class Released:
     """What :func:`release` made of an optimizer; :meth:`remove` takes it back."""
 
     def __init__(self, optimizer: RuleOptimizer, names: dict[int, str]):
         self._optimizer, self._names = optimizer, names
-        self._plans: dict[Tensor, Plan] = {}
-        self._alone: dict[Tensor, dict[str, Any]] = {}
+        self._buckets: list[_Bucket] = []
+        self._bucket_of: dict[int, _Bucket] = {}
         self._places: dict[int, tuple[int, int]] = {}  # of each parameter: group, place in it
+        self._tasks: set[int] = set()  # backwards that call back at their end
+        self._spent: dict[int, Spent] = {}
+        self._marked: list[Tensor] = []  # parameters whose gradient is spent
         self._handles = [
-            param.register_post_accumulate_grad_hook(self._update)
+            param.register_post_accumulate_grad_hook(self._arrived)
             for group in optimizer.param_groups
             for param in group["params"]
             if param.requires_grad
@@ -36,53 +96,132 @@ class Released:
         self._optimizer._released = None
 
     def clear(self) -> None:
-        """Forget the gradients that were spent."""
-        for group in self._optimizer.param_groups:
-            for param in group["params"]:
-                if type(param.grad) is Spent:
-                    param.grad = None
+        """Forget the gradients that were spent; those that a broken backward left are as any."""
+        for param in self._marked:
+            if type(param.grad) is Spent:
+                param.grad = None
+        self._marked.clear()
+        for bucket in self._buckets:
+            bucket.arrived.clear()
 
-    def _group_of(self, param: Tensor) -> dict[str, Any] | None:
-        """The group that holds a parameter now; it may have been moved, or taken out."""
+    def left(self) -> bool:
+        """Whether a parameter of the optimizer has a gradient that was not spent."""
         groups = self._optimizer.param_groups
-        number, place = self._places.get(id(param), (0, 0))
-        params = groups[number]["params"] if number < len(groups) else []
-        if place < len(params) and params[place] is param:
-            return groups[number]
-        self._places = {
-            id(p): (i, j) for i, g in enumerate(groups) for j, p in enumerate(g["params"])
-        }
-        found = self._places.get(id(param))
-        return None if found is None else groups[found[0]]
+        return any(p.grad is not None for group in groups for p in group["params"])
+
+    def _arrived(self, param: Tensor) -> None:
+        """Take note of a gradient; use it when those of its bucket are all there."""
+        task = torch._C._current_graph_task_id()
+        if task not in self._tasks:
+            self._tasks.add(task)
+            engine: Any = torch.autograd.Variable._execution_engine
+            engine.queue_callback(lambda: self._finish(task))
+        key = id(param)
+        bucket = self._bucket_of.get(key) or self._joined(param)
+        bucket.arrived[key] = param
+        if len(bucket.arrived) == len(bucket.params) and bucket.size >= BUCKET:
+            self._use(bucket)
+
+    def _joined(self, param: Tensor) -> _Bucket:
+        """The bucket of a parameter that had no gradient before: the last one, if it has room."""
+        if not self._buckets or self._buckets[-1].size >= BUCKET:
+            self._buckets.append(_Bucket())
+        bucket = self._bucket_of[id(param)] = self._buckets[-1]
+        bucket.add(param)
+        return bucket
+
+    def _finish(self, task: int) -> None:
+        """At the end of a backward: use what arrived of buckets that did not become full."""
+        self._tasks.discard(task)
+        for bucket in self._buckets:
+            if bucket.arrived:
+                self._use(bucket)
 
     @torch.no_grad()
-    def _update(self, param: Tensor) -> None:
-        optimizer = self._optimizer
-        optimizer.refuse_step()
-        group = self._group_of(param)
-        if group is None:  # taken out of the groups since: its gradient stays, as by a step
-            return
-        alone = self._alone.setdefault(param, {"params": [param]})
-        alone |= {**group, "params": alone["params"]}
-        plan = self._plans.get(param)
+    def _use(self, bucket: _Bucket) -> None:
+        """Update those of a bucket whose gradient arrived, and free these gradients."""
+        self._optimizer.refuse_step()
+        arrived, others = bucket.arrived, []
+        if len(arrived) < len(bucket.params):  # the others have none in this update
+            others = [(p, p.grad) for p in bucket.params if id(p) not in arrived]
+        for param, _ in others:
+            param.grad = None
+        try:
+            bucket.parts = self._parts(bucket)
+            if bucket.parts:
+                self._update(bucket)
+        finally:
+            for param, grad in others:
+                param.grad = grad
+        for part in bucket.parts:
+            for param in part.options["params"]:
+                if id(param) in arrived:
+                    param.grad = self._mark(param)
+                    self._marked.append(param)
+        arrived.clear()
+
+    def _update(self, bucket: _Bucket) -> None:
+        optimizer, plan = self._optimizer, bucket.plan
+        groups = [part.options for part in bucket.parts]
         if (
             plan is None
-            or not plan.holds([alone], optimizer.states_of([alone]))
-            or plan.run([alone]) is Outcome.STALE
+            or plan.origin != [optimizer.rule_of(g) for g in groups]
+            or not plan.holds(groups, optimizer.state)
+            or plan.run(groups) is Outcome.STALE
         ):
             _refuse_processes()
-            plan = self._plans[param] = optimizer.step_by_new_plan([alone])
-            plan.watch([alone], optimizer.states_of([alone]))
-        param.grad = Spent(param, self._names[id(param)])
+            bucket.plan = optimizer.step_by_new_plan(groups)
+            bucket.plan.watch(groups, optimizer.state)
+
+    def _parts(self, bucket: _Bucket) -> list[_Part]:
+        """The members by group; not those that were taken out of all since: these keep their
+        gradients, as in a step."""
+        groups = self._optimizer.param_groups
+        if bucket.parts and all(part.found(groups) for part in bucket.parts):
+            return bucket.parts
+        if not all(self._is_where(p, groups) for p in bucket.params):
+            self._places = {
+                id(p): (i, j) for i, g in enumerate(groups) for j, p in enumerate(g["params"])
+            }
+        members: dict[int, list[Tensor]] = {}
+        for param in bucket.params:
+            if id(param) in self._places:
+                members.setdefault(self._places[id(param)][0], []).append(param)
+        bucket.plan = None
+        parts = [
+            _Part(number, [self._places[id(p)][1] for p in members[number]], members[number])
+            for number in sorted(members)
+        ]
+        assert all(part.found(groups) for part in parts)
+        return parts
+
+    def _is_where(self, param: Tensor, groups: Sequence[dict[str, Any]]) -> bool:
+        """Whether a parameter stands where it was found last."""
+        number, place = self._places.get(id(param), (len(groups), 0))
+        params = groups[number]["params"] if number < len(groups) else []
+        return place < len(params) and params[place] is param
+
+    def _mark(self, param: Tensor) -> Spent:
+        """What stands where the gradient of a parameter was, made once."""
+        known = self._spent.get(id(param))
+        if (
+            known is None
+            or known.shape != param.shape
+            or (known.dtype, known.device) != (param.dtype, param.device)
+        ):
+            known = self._spent[id(param)] = Spent(param, self._names[id(param)])
+        return known
 
 
 def release(model: torch.nn.Module, optimizer: RuleOptimizer) -> Released:
-    """Update each parameter inside backward, when its gradient arrives, and free the gradient.
+    """Update parameters inside backward, as their gradients arrive, and free the gradients.
 
     The training loop stays as it is: ``loss.backward()`` now updates, ``optimizer.step()`` and
     ``optimizer.zero_grad()`` have nothing left to do but must still be called after every
-    backward. The result is that of ordinary steps to the bit; the memory of the gradients is
-    never needed all at once. Learning-rate schedules act as ever.
+    backward. The result is that of ordinary steps to the bit. Gradients are used a bucket at a
+    time: as many as take :data:`BUCKET` bytes, in the order in which they arrive first, so that
+    they are still in a cache, and no more of their memory is needed at once than a bucket and the
+    largest gradient. Learning-rate schedules act as ever.
 
     What needs all gradients at once is refused by name: ``clip_norm`` and ``on_nonfinite`` here,
     with ValueError; accumulation over several backwards, ``clip_grad_norm_``, ``clip_grad_value_``

@@ -226,6 +226,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._released is not None:
             self._released.clear()
+            if not self._released.left():
+                return loss
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
         if found is not None and float(found) > 0:
