@@ -16,11 +16,16 @@ HERE = Path(__file__).parent
 QUICK = ["test_against_torch.py", "test_routed.py", "test_first_steps.py"]
 """Files of the optimizer suite that take seconds."""
 
-OTHERS = [
-    "test_against_reference.py", "test_checkpoints.py", "test_clients.py", "test_endurance.py",
-    "test_groups_edited.py", "test_plan_changes.py", "test_release.py", "test_sparse.py",
-    "test_states_edited.py", "test_torchs_tools.py", "test_treatment.py",
-]  # fmt: skip
+OTHERS = {
+    "numbers": [
+        "test_against_reference.py", "test_endurance.py", "test_sparse.py", "test_treatment.py",
+        "test_torchs_tools.py",
+    ],
+    "clients": [
+        "test_checkpoints.py", "test_clients.py", "test_groups_edited.py", "test_plan_changes.py",
+        "test_release.py", "test_states_edited.py",
+    ],
+}  # fmt: skip
 """The others that are about more than machine code."""
 
 ABOUT_MACHINE_CODE = (
@@ -49,9 +54,9 @@ def test_a_part_of_the_suite_passes_through_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", OTHERS)
-def test_the_others_pass_through_it(file):
-    run(file)
+@pytest.mark.parametrize("part", OTHERS)
+def test_the_others_pass_through_it(part):
+    run(*OTHERS[part])
 
 
 def test_it_is_what_serves():
