@@ -24,6 +24,7 @@ RUN = {
     "gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal,
     "eq": np.equal, "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or,
     "not": np.logical_not, "where": np.where, "sign": lambda x: np.nan_to_num(np.sign(x)),
+    "atan2": np.arctan2,
 }  # fmt: skip
 SERVED: list[str] = []
 """The rules that were run here, in order."""

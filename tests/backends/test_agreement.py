@@ -18,7 +18,7 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import BACKENDS, using
-from slalom.rules import absolute, maximum, minimum, rule, sign, sqrt, where
+from slalom.rules import absolute, atan2, maximum, minimum, rule, sign, sqrt, where
 from slalom.rules.bounds import COMMON
 
 COLLIDING = (
@@ -32,7 +32,7 @@ COLLIDING = (
     "ä", "λ", "count", "present", "found_inf", "grad_scale", "defaults", "lambda_",
 )  # fmt: skip
 TAKEN = {"param", "grad", "lr", "betas", "eps", "weight_decay", "step", "first", "pair"} | {
-    "sqrt", "maximum", "minimum", "where", "sign", "absolute",
+    "sqrt", "maximum", "minimum", "where", "sign", "absolute", "atan2",
 }  # fmt: skip
 
 identifiers = (
@@ -55,7 +55,7 @@ class Written:
 
     def rule(self) -> slalom.rules.Rule:
         space: dict[str, Any] = {
-            f.__name__: f for f in (sqrt, maximum, minimum, where, sign, absolute)
+            f.__name__: f for f in (sqrt, maximum, minimum, where, sign, absolute, atan2)
         }
         exec(compile(self.text, "<drawn>", "exec"), space)
         bounds = {name: None for name in COMMON if f", {name}=" in self.text}
@@ -76,6 +76,7 @@ def expressions(draw: st.DrawFn, elements: list[str], scalars: list[str], depth:
         f"absolute({a})", f"maximum({a}, {b})", f"minimum({a}, {s})", f"maximum({s}, {a})",
         f"where({a} > {b}, {a}, {s})", f"where({a} <= {s}, {b}, 0.5)",
         f"({s} / (2.0 + absolute({a})))",
+        f"atan2({a}, 0.5 + {b} ** 2)", f"atan2(0.25, 1 + absolute({a}))", f"atan2({a}, 2.0)",
         f"where({a} > 0.0, 1.0, {s})", f"({a} / (1.0 + {s} ** 2))",
     ]))  # fmt: skip
 

@@ -11,8 +11,10 @@ import torch
 from slalom.rules import (
     absolute,
     adaptive,
+    atan2,
     cautious,
     descent,
+    log,
     maximum,
     minimum,
     moments,
@@ -50,6 +52,19 @@ def test_of_two(function):
             tensor = torch.tensor(a, dtype=torch.float64)
             for result in (function(tensor, b), function(b, tensor)):
                 assert same(result.item(), function(a, b))
+
+
+def test_angle():
+    for y in NUMBERS:
+        for x in NUMBERS:
+            of_y, of_x = (torch.tensor(v, dtype=torch.float64) for v in (y, x))
+            for result in (atan2(of_y, x), atan2(y, of_x), atan2(of_y, of_x)):
+                assert result.item() == pytest.approx(math.atan2(y, x), rel=1e-15, nan_ok=True)
+
+
+def test_logarithm():
+    assert log(2.0) == math.log(2)
+    assert log(torch.tensor(2.0, dtype=torch.float64)).item() == pytest.approx(math.log(2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -22,8 +22,8 @@ import sys, runpy
 from pathlib import Path
 import slalom, slalom.cli
 from slalom.racing.entrants import families
-print(slalom.optim.AdEMAMix.rule, "AdEMAMix" in slalom.optim.__all__)
-(family,) = families(["ademamix"], search="all")
+print(slalom.optim.Yogi.rule, "Yogi" in slalom.optim.__all__)
+(family,) = families(["yogi"], search="all")
 print(family.label, sorted(family.space))
 hooks = runpy.run_path(sys.argv[1])
 print(hooks["on_page_markdown"](Path(sys.argv[1]).with_name("methods.md").read_text()))
@@ -79,20 +79,18 @@ def test_it_is_in_slalom_optim_the_rules_the_race_and_the_docs(extended):
     )
     assert done.returncode == 0, done.stderr
     first, second, page = done.stdout.split("\n", 2)
-    assert first == "<rule ademamix> True"
-    assert second == "AdEMAMix ['alpha', 'lr']"
-    assert "\n### AdEMAMix\n" in page
-    assert "\nademamix\n" in page
-    assert (
-        page.count("param' = param - lr·(exp_avg' / (1 - beta1^step) + alpha·exp_avg_slow')") == 2
-    )
+    assert first == "<rule yogi> True"
+    assert second == "Yogi ['betas[0]', 'betas[1]', 'lr']"
+    assert "\n### Yogi\n" in page
+    assert "\nyogi\n" in page
+    assert page.count("param' = param - lr·exp_avg' / (√(exp_avg_sq') + eps)") >= 1
 
 
 def over(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     """The tests that have its name in theirs."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
     return subprocess.run(
-        [*command, "-o", "addopts=", "-k", "ademamix", *map(str, arguments)],
+        [*command, "-o", "addopts=", "-k", "yogi", *map(str, arguments)],
         env=environment, capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
 
@@ -100,7 +98,7 @@ def over(environment: dict[str, str], *arguments: object) -> subprocess.Complete
 def test_the_tests_of_all_rules_pass_for_it(extended):
     done = over(extended, "-v", ROOT / "tests/rules/test_registry.py")
     assert done.returncode == 0, done.stdout
-    assert len(re.findall(r"(?m)::test_.*ademamix.* PASSED", done.stdout)) >= 10, done.stdout
+    assert len(re.findall(r"(?m)::test_.*yogi.* PASSED", done.stdout)) >= 10, done.stdout
 
 
 def test_the_property_and_conformance_tests_are_made_for_it(extended):
@@ -108,7 +106,7 @@ def test_the_property_and_conformance_tests_are_made_for_it(extended):
     done = over(extended, "--collect-only", "-q", *(ROOT / "tests" / file for file in files))
     assert done.returncode == 0, done.stdout
     for file in files:
-        assert re.search(rf"(?mi)^tests/{file}::test_\S+\[ademamix\]$", done.stdout), done.stdout
+        assert re.search(rf"(?mi)^tests/{file}::test_\S+\[yogi\]$", done.stdout), done.stdout
 
 
 def test_the_docs_list_every_rule():

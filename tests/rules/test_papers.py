@@ -136,6 +136,34 @@ def momentum(x, gradients, lr, beta):
     return x
 
 
+def ademamix(x, gradients, lr, b1, b2, b3, alpha, alpha_warmup=0, beta3_warmup=0, decay=0.0):
+    """Pagliardini, Ablin & Grangier 2024, algorithm 1; half-lives grow evenly, as sec. 3 says."""
+    m, slow, v = np.zeros(N), np.zeros(N), np.zeros(N)
+    for t, g in enumerate(gradients, 1):
+        a = alpha * min(1.0, t / alpha_warmup) if alpha_warmup else alpha
+        b = b3
+        if t < beta3_warmup:
+            half_lives = [np.log(0.5) / np.log(beta) for beta in (b1, b3)]
+            b = 0.5 ** (1 / np.interp(t / beta3_warmup, [0, 1], half_lives))
+        m = b1 * m + (1 - b1) * g
+        slow = b * slow + (1 - b) * g
+        v = b2 * v + (1 - b2) * g**2
+        step = (m / (1 - b1**t) + a * slow) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+        x = x - lr * (step + decay * x)
+    return x
+
+
+def adam_atan2(x, gradients, lr, b1, b2, a, b, decay=0.0):
+    """Everett et al. 2024, sec. 4.4."""
+    m, v = np.zeros(N), np.zeros(N)
+    for t, g in enumerate(gradients, 1):
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        angle = np.arctan2(m / (1 - b1**t), b * np.sqrt(v / (1 - b2**t)))
+        x = x - lr * (a * angle + decay * x)
+    return x
+
+
 CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("Lion", {"lr": 0.02, "weight_decay": 0.1}, lambda x, g: lion(x, g, 0.02, 0.9, 0.99, 0.1)),
     ("Lion", {"betas": (0.8, 0.6)}, lambda x, g: lion(x, g, 1e-4, 0.8, 0.6, 0)),
@@ -147,6 +175,25 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         "AdaBelief",
         {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-3, "amsgrad": True},
         lambda x, g: adabelief(x, g, 0.01, 0.8, 0.9, 1e-3, True),
+    ),
+    ("AdEMAMix", {}, lambda x, g: ademamix(x, g, 1e-3, 0.9, 0.999, 0.9999, 5)),
+    (
+        "AdEMAMix",
+        {
+            "lr": 0.01,
+            "betas": (0.8, 0.9, 0.99),
+            "alpha": 3,
+            "alpha_warmup": 20,
+            "beta3_warmup": 10,
+            "weight_decay": 0.1,
+        },
+        lambda x, g: ademamix(x, g, 0.01, 0.8, 0.9, 0.99, 3, 20, 10, 0.1),
+    ),
+    ("AdamAtan2", {}, lambda x, g: adam_atan2(x, g, 1e-4, 0.9, 0.99, 1.27, 1)),
+    (
+        "AdamAtan2",
+        {"lr": 0.01, "betas": (0.8, 0.9), "a": 2.0, "b": 0.25, "weight_decay": 0.1},
+        lambda x, g: adam_atan2(x, g, 0.01, 0.8, 0.9, 2.0, 0.25, 0.1),
     ),
     ("AdaBound", {}, lambda x, g: adabound(x, g, 1e-3, 0.9, 0.999, 0.1, 1e-3, 1e-8)),
     (

@@ -37,6 +37,7 @@ _TEMPLATES = {
     "sqrt": "Math.sqrt({})", "abs": "Math.abs({})",
     "sign": "({0} > 0 ? 1 : {0} < 0 ? -1 : 0)",
     "maximum": "Math.max({}, {})", "minimum": "Math.min({}, {})", "where": "{} ? {} : {}",
+    "atan2": "Math.atan2({}, {})", "log": "Math.log({})",
 }  # fmt: skip
 """How an operation is written. Math.max and Math.min give NaN where one is, as torch does."""
 

@@ -17,8 +17,8 @@ from slalom.rules.definition import RuleError
 
 ALLOWED = (
     "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
-    "maximum, minimum and where of slalom.rules; it may branch on hyper-parameters and on step, "
-    "not on tensors"
+    "maximum, minimum, atan2, where and (of numbers) log of slalom.rules; it may branch on "
+    "hyper-parameters and on step, not on tensors"
 )
 
 SCALAR_OPS: dict[str, Callable[..., Any]] = {
@@ -27,6 +27,7 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne,
     "sqrt": functions.sqrt, "abs": functions.absolute, "sign": functions.sign,
     "maximum": functions.maximum, "minimum": functions.minimum, "where": functions.where,
+    "atan2": functions.atan2, "log": functions.log,
 }  # fmt: skip
 """What each operation is on plain numbers."""
 
@@ -214,6 +215,7 @@ class Symbol:
     __and__ = __rand__ = _logical("and")
     __or__ = __ror__ = _logical("or")
     maximum, minimum = _binary("maximum"), _binary("minimum")
+    atan2, ratan2 = _binary("atan2"), _binary("atan2", swapped=True)
 
     def __hash__(self) -> int:
         if self.graph.open:  # a set or dict would look for this object, not for its number
@@ -234,6 +236,12 @@ class Symbol:
     __neg__, __abs__ = map(_unary, ("neg", "abs"))
     sqrt, sign, abs = map(_unary, ("sqrt", "sign", "abs"))
 
+    def log(self) -> Symbol:
+        """Of a number; no backend takes it of elements."""
+        if self.is_element:
+            raise RuleError("it takes the log of a tensor; log is for hyper-parameters and step")
+        return self.graph.make("log", self)
+
     def where(self, a: Any, b: Any) -> Any:
         """``a`` where this comparison holds, ``b`` elsewhere."""
         if self.is_element and not self.is_mask:
@@ -247,7 +255,10 @@ class Symbol:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None):
         name = getattr(function, "__name__", str(function))
-        known = {"mul", "add", "sub", "div", "sqrt", "sign", "abs", "maximum", "minimum", "where"}
+        known = {
+            "mul", "add", "sub", "div", "sqrt", "sign", "abs", "maximum", "minimum", "where",
+            "atan2",
+        }  # fmt: skip
         if name in known and not kwargs:
             graph = next(a for a in args if isinstance(a, Symbol)).graph
             return graph.make(name, *args)

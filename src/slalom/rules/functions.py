@@ -41,6 +41,24 @@ def minimum(a: Value, b: Value) -> Value:
     return _pairwise("minimum", min, a, b)
 
 
+def atan2(y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), elementwise, from -pi to pi; signed zeros as in torch."""
+    if isinstance(y, _NUMBER) and isinstance(x, _NUMBER):
+        return math.atan2(y, x)
+    if isinstance(y, _NUMBER):
+        if not isinstance(x, torch.Tensor):
+            return x.ratan2(y)
+        y = torch.full((), y, dtype=x.dtype, device=x.device)
+    if isinstance(y, torch.Tensor) and isinstance(x, _NUMBER):
+        x = torch.full((), x, dtype=y.dtype, device=y.device)
+    return y.atan2(x)
+
+
+def log(x: Value) -> Value:
+    """Natural logarithm of a number: of hyper-parameters and the step, not of elements."""
+    return math.log(x) if isinstance(x, _NUMBER) else x.log()
+
+
 def where(condition: Value, a: Value, b: Value) -> Value:
     """``a`` where the condition holds and ``b`` elsewhere, elementwise."""
     if isinstance(condition, torch.Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slalom.rules.definition import rule
 from slalom.rules.example import Example
-from slalom.rules.functions import maximum, minimum, sqrt
+from slalom.rules.functions import atan2, maximum, minimum, sqrt
 from slalom.rules.parts import ADAPTIVE, decay, regularized
 
 
@@ -120,3 +120,25 @@ def adan(
     if not no_prox:
         param = param / (1 + lr * weight_decay)
     return param, exp_avg, exp_avg_diff, exp_avg_sq, grad
+
+
+@rule(
+    class_name="AdamAtan2", search=ADAPTIVE, bounds={"a": "> 0", "b": "> 0"},
+    examples=[Example((0.5, 0.9002544332), (-1.0, 0.9447693327), (0.25, 0.9620333355), lr=0.1)],
+)  # fmt: skip
+def adam_atan2(
+    param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-4, betas=(0.9, 0.99), a=1.27, b=1.0,
+    weight_decay=0, maximize=False, decoupled_weight_decay=True,
+):  # fmt: skip
+    """Adam-atan2 (Everett et al. 2024, sec. 4.4): Adam without eps, and so without a scale.
+
+    ``a atan2(mean, b root)`` stands for ``mean / (root + eps)``; at the default of ``a``, about
+    4 / pi, a mean as large as its root moves a parameter by ``lr``, as Adam does.
+    """
+    beta1, beta2 = betas
+    param, grad = decay(param, grad, lr, weight_decay, maximize, decoupled_weight_decay)
+    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
+    mean = exp_avg / (1 - beta1**step)
+    root = sqrt(exp_avg_sq / (1 - beta2**step))
+    return param - lr * a * atan2(mean, b * root), exp_avg, exp_avg_sq

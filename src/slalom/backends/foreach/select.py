@@ -93,6 +93,8 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
         return [Operation("add", node, (x, y), negative=op == "sub")]
     if op == "div" and not args[0].is_element:
         return [Operation("rdiv", node, (args[1], args[0]))]
+    if op == "atan2" and not args[0].is_element:
+        return [Operation("ratan2", node, (args[1], args[0]))]
     if op in _TURNED and not args[0].is_element:
         op, args = _TURNED[op], args[::-1]
     return [Operation(op, node, tuple(args))]

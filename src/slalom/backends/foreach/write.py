@@ -146,6 +146,8 @@ class _Writer:
             return own, False
         if name == "rdiv":  # scalar / x: its reciprocal times the scalar would be rounded twice
             return self.each(torch.div, f"full({others[0]}, {x}, dtype)", [x]), False
+        if name == "ratan2":
+            return self.each(torch.atan2, f"full({others[0]}, {x}, dtype)", [x]), False
         if name in _TOGETHER:
             return self.call(name, over, x, rest)
         if name == "where":  # of two numbers torch would make the default dtype
@@ -235,8 +237,12 @@ def _minimum(x: Tensor, y: Any) -> Tensor:
     return torch.minimum(x, torch.as_tensor(y, dtype=x.dtype, device=x.device))
 
 
+def _atan2(y: Tensor, x: Any) -> Tensor:
+    return torch.atan2(y, torch.as_tensor(x, dtype=y.dtype, device=y.device))
+
+
 _ALONE: Mapping[str, Callable[..., Any]] = {
     "gt": torch.gt, "ge": torch.ge, "lt": torch.lt, "le": torch.le, "eq": torch.eq, "ne": torch.ne,
     "and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not,
-    "where": torch.where, "maximum": _maximum, "minimum": _minimum,
+    "where": torch.where, "maximum": _maximum, "minimum": _minimum, "atan2": _atan2,
 }  # fmt: skip
