@@ -197,8 +197,6 @@ def test_wrong_arguments_are_refused_in_torchs_words(name, options, message):
 
 def test_what_cannot_be_is_refused():
     params = [torch.nn.Parameter(torch.ones(2))]
-    with pytest.raises(ValueError, match=r"Adam cannot be capturable; use torch.optim.Adam"):
-        slalom.optim.Adam(params, capturable=True)
     with pytest.raises(RuntimeError, match="cannot be `True` together"):
         slalom.optim.Adam(params, foreach=True, fused=True)
     with pytest.raises(TypeError, match="'lr'"):

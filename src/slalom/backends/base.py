@@ -236,6 +236,9 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
     return defaults, itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
 
+BEFORE = 2
+"""Numbers of a row on a device before its scalars: which program serves, the random bits."""
+
 Rows = Sequence[tuple[Row, np.ndarray]]
 """Rows, each with the places (in the step) of the slots that have it."""
 
@@ -295,10 +298,12 @@ class Backend(ABC):
         name: what :func:`slalom.explain` calls it.
         device: the type of the devices whose memory it works in (``cpu``, ``cuda``), and it is
             asked of parameters there alone; None if any.
+        captures: whether what its device does can be recorded in a graph.
     """
 
     name: str
     device: str | None = None
+    captures: bool = False
 
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:
@@ -311,6 +316,15 @@ class Backend(ABC):
     @abstractmethod
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         """A :class:`Launch` of these slots, none of which it refuses."""
+
+    def run_rows(self, slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor) -> None:
+        """Update slots by scalars that lie on their own device, asking it for nothing.
+
+        None of the slots is refused, each has a gradient, and ``rows`` (float64 of shape (slots,
+        :data:`BEFORE` + most scalars)) has a row for each: which of the programs serves it (below
+        0: none, and it stays as it is), random bits, and the scalars of that program.
+        """
+        raise NotImplementedError
 
     def watch(self, groups: Any, states: Any, tensors: Any) -> Any:
         """See :class:`slalom.engine.watch.Watch`: the same, faster; None if there is no such."""

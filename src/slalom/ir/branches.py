@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from slalom.ir.program import Program, trace
@@ -13,11 +13,15 @@ from slalom.rules.bounds import Choice
 from slalom.rules.definition import REQUIRED, Rule
 
 
-def branches(rule: Rule, fixed: Mapping[str, Any] | None = None) -> list[Program]:
+def branches(
+    rule: Rule, fixed: Mapping[str, Any] | None = None, varying: Collection[str] | None = None
+) -> list[Program]:
     """The programs of a rule for whatever its hyper-parameters, step and numbers may be.
 
     Of any inputs exactly one holds: its flags are theirs, and its guards come out as it says.
-    Hyper-parameters in ``fixed`` have that value; the programs then serve no other. What cannot
+    Hyper-parameters in ``fixed`` have that value; the programs then serve no other. Where
+    ``varying`` is given, only these (hyper-parameters, numbers, ``step``) are open, and conditions
+    of the others come out as they do with the values fixed. What cannot
     come about is among them too, since nobody asks whether guards contradict one another.
 
     Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
@@ -27,7 +31,7 @@ def branches(rule: Rule, fixed: Mapping[str, Any] | None = None) -> list[Program
         first = flags.pop("first", True)
         told: list[bool] = []
         while True:
-            graph = _Told(told)
+            graph = _Told(told, varying)
             hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()} | flags
             found.append(trace(rule, hypers, first=first, graph=graph))
             outcomes = [outcome for _, outcome in graph.guards]
@@ -61,11 +65,15 @@ def _choices(rule: Rule, name: str) -> tuple[Any, ...]:
 class _Told(Graph):
     """A graph whose conditions come out as they are told, and true from there on."""
 
-    def __init__(self, told: list[bool]) -> None:
+    def __init__(self, told: list[bool], varying: Collection[str] | None = None) -> None:
         super().__init__()
-        self._told = told
+        self._told, self._varying = told, varying
 
     def decide(self, condition: Symbol) -> bool:
+        if self._varying is not None:
+            inputs = {name.partition("[")[0] for name, _ in condition.inputs()}
+            if inputs.isdisjoint(self._varying):
+                return bool(condition.value)
         known = {id(guard): outcome for guard, outcome in self.guards}
         if id(condition) not in known:
             place = len(self.guards)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from slalom.optim.rule_optimizer import CHOICES, TREATMENT, RuleOptimizer
+from slalom.optim.rule_optimizer import CHOICES, OFFERED, TREATMENT, RuleOptimizer
 from slalom.optim.schedule_free import ScheduleFree
 from slalom.rules.definition import REQUIRED, Rule
 
@@ -31,7 +31,7 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
     """
     name = name or rule.class_name
     theirs = inspect.signature(like).parameters if like is not None else {}
-    choices = tuple(n for n in CHOICES if n in (theirs or ("differentiable",)))
+    choices = tuple(n for n in CHOICES if n in (theirs or ("differentiable",)) or n in OFFERED)
     defaults = {**rule.hypers, **{n: CHOICES[n] for n in choices}}
     own = list(rule.hypers)
     last = own.index("maximize") if "maximize" in own else len(own)
@@ -59,6 +59,7 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
     initialise.__signature__ = signature  # type: ignore[attr-defined]
     body = {
         "rule": rule, "choices": choices, "beyond": _Beyond(own, like),
+        "offered": tuple(n for n in OFFERED if n not in theirs),
         "__init__": initialise, "__doc__": rule.__doc__,
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip

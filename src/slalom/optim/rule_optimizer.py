@@ -20,6 +20,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from slalom.engine.capturable import is_capturable, refuse_capture, update_capturably
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint
@@ -35,6 +36,9 @@ CHOICES: dict[str, Any] = {
 }  # fmt: skip
 """Arguments of torch's classes that choose an implementation, and their defaults."""
 
+OFFERED = ("capturable",)
+"""Those that every class takes, whether torch's class of its name has them or not."""
+
 
 _is_differentiable = methodcaller("get", "differentiable")
 
@@ -49,7 +53,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     implementations of the same formula, change nothing but what torch.amp.GradScaler makes of
     ``fused=True``: it leaves unscaling to the step. ``differentiable=True`` runs the rule under
     autograd, so that gradients flow through the step to parameters, gradients, states and
-    hyper-parameters given as tensors. ``capturable=True`` raises ValueError. The arguments of
+    hyper-parameters given as tensors. ``capturable=True`` keeps step counts on the device of the
+    parameters and asks it for nothing, so that a CUDA graph can record the step; where there are no
+    graphs, as on the CPU, it changes nothing. The arguments of
     :class:`slalom.engine.treatment.Treatment` (``clip_norm``, ``clip_value``, ``on_nonfinite``)
     are taken by every class.
     """
@@ -63,6 +69,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     beyond: ClassVar[tuple[str, ...]] = ()
     """Hyper-parameters that torch's class of the same name lacks. Groups, and with them checkpoints
     and ``repr``, have them only where they are not the default, so as to be torch's otherwise."""
+
+    offered: ClassVar[tuple[str, ...]] = ()
+    """Those of :data:`OFFERED` that torch's class lacks: its groups have them only where set."""
 
     several_rules: ClassVar[bool] = False
     """Whether the rule of a group may change from step to step."""
@@ -87,14 +96,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if choices.get("fused") and choices.get("differentiable"):
             raise RuntimeError("`fused` does not support `differentiable`")
-        if choices.get("capturable"):
-            raise ValueError(
-                f"{name} cannot be capturable; use torch.optim.{name} where you need that"
-            )
         check_hypers(self.rule, hypers | choices)
         hypers = {n: _as_tuple(v) if n in _sequences(self.rule) else v for n, v in hypers.items()}
         default = self.rule.hypers
         shown = {n: v for n, v in hypers.items() if n not in self.beyond or v != default[n]}
+        choices = {n: v for n, v in choices.items() if n not in self.offered or v}
         super().__init__(params, shown | choices)
         if choices.get("fused"):  # torch.amp.GradScaler then leaves unscaling to the step
             self._step_supports_amp_scaling = True
@@ -117,7 +123,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 if name not in self.beyond:
                     group.setdefault(name, default)
             for name in self.choices:
-                group.setdefault(name, CHOICES[name])
+                if name not in self.offered:
+                    group.setdefault(name, CHOICES[name])
         self._plan = None
         self._treatment = getattr(self, "_treatment", Treatment())
         self._excluded = {}
@@ -230,6 +237,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 return loss
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
+        if is_capturable(self.param_groups):
+            self._plan = None
+            given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
+            update_capturably(*given)
+            return loss
+        refuse_capture()
         if found is not None and float(found) > 0:
             return loss
         if scale is not None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from slalom.backends.cuda.kernel import AHEAD, BEFORE, CHUNK
+from slalom.backends.base import BEFORE
+from slalom.backends.cuda.kernel import AHEAD, CHUNK
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.load import llvm

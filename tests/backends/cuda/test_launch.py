@@ -273,14 +273,15 @@ def test_numbers_of_the_gpus_own_stay_there(monkeypatch):
         torch.testing.assert_close(a, b)
 
 
-def test_a_graph_is_refused_before_anything_is_changed():
+def test_a_graph_is_refused_before_anything_is_changed(monkeypatch):
     backend, adam, _ = ready("Adam")
     before = [p.detach().clone() for p in adam.param_groups[0]["params"]]
-    backend.gpu.captured = True
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="made without capturable=True"):
         stepped(backend, adam)
     assert equal(before, adam.param_groups[0]["params"])
-    backend.gpu.captured = False
+    monkeypatch.undo()
     assert stepped(backend, adam)
 
 

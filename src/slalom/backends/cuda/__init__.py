@@ -10,6 +10,7 @@ from torch import Tensor
 
 from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
 from slalom.backends.layout import is_dense, same_layout
+from slalom.ir.program import Program
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -22,6 +23,7 @@ class Cuda(Backend):
 
     name = "cuda"
     device = "cuda"
+    captures = True
 
     def gpu_of(self, device: torch.device) -> Gpu:
         """The GPU that a tensor is on. Raises :class:`Unavailable` where it cannot be served."""
@@ -46,6 +48,11 @@ class Cuda(Backend):
         from slalom.backends.cuda.launch import CudaLaunch
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
+
+    def run_rows(self, slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor) -> None:
+        from slalom.backends.cuda.rows import update_by_rows
+
+        update_by_rows(slots, programs, rows, self.gpu_of)
 
 
 def _reason(slot: Slot) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -56,6 +57,8 @@ class Gpu:
         self._device, self._architecture = device, architecture
         self._functions: dict[str, int] = {}
         self._staging: list[_Staging] = []
+        self._spares: dict[Hashable, _Staging] = {}
+        self._retired: list[_Staging] = []
         self._cache = Cache(chosen())
 
     def stream(self) -> int:
@@ -99,16 +102,38 @@ class Gpu:
     def upload(self, to: int, content: bytes, stream: int) -> None:
         """Copy bytes to an address in its memory when the stream comes to it; nobody waits."""
         size = len(content)
-        for staging in self._staging:
-            if staging.size >= size and self.driver.happened(staging.event):
-                break
-        else:
-            room = max(4096, 1 << (size - 1).bit_length())
-            staging = _Staging(self.driver.pinned(room), room, self.driver.event())
+        free = (s for s in self._staging if s.size >= size and self.driver.happened(s.event))
+        if (staging := next(free, None)) is None:
+            staging = self._made(size)
             self._staging.append(staging)
         ctypes.memmove(staging.address, content, size)
         self.driver.copy(to, staging.address, size, stream)
         self.driver.record(staging.event, stream)
+
+    def reserve(self, key: Hashable, size: int) -> None:
+        """Have pinned memory ready for a copy that a graph will record: then none can be made."""
+        if key not in self._spares or self._spares[key].size < size:
+            self._spares[key] = self._made(size)
+
+    def upload_recorded(self, key: Hashable, to: int, content: bytes, stream: int) -> None:
+        """As :meth:`upload`, while a graph is recorded, from what was reserved under this key.
+
+        The graph reads it again whenever it is replayed, so it serves nothing else from here on.
+        Raises RuntimeError where nothing was reserved.
+        """
+        spare = self._spares.pop(key, None)
+        if spare is None or spare.size < len(content):
+            raise RuntimeError(
+                "a graph is recorded of a step that was not made before: make a few steps with the "
+                "same parameters first, on a side stream, as torch's guide to CUDA graphs has it"
+            )
+        self._retired.append(spare)
+        ctypes.memmove(spare.address, content, len(content))
+        self.driver.copy(to, spare.address, len(content), stream)
+
+    def _made(self, size: int) -> _Staging:
+        room = max(4096, 1 << (size - 1).bit_length())
+        return _Staging(self.driver.pinned(room), room, self.driver.event())
 
 
 class _Staging:

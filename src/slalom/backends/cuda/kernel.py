@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in, spread
 from slalom.backends.llvm.lower import narrowed
@@ -19,9 +20,6 @@ CHUNK = 4096
 
 AHEAD = 2
 """Words of a segment before its addresses: how many elements it has, and its row."""
-
-BEFORE = 2
-"""Doubles of a row before its scalars: which program serves (below 0: none), the random bits."""
 
 _SPACE = "ptr addrspace(1)"
 
@@ -37,8 +35,9 @@ def width(programs: Sequence[Program]) -> int:
 
 
 def kernel(
-    programs: Sequence[Program], arrays: Arrays, target: Target, *, stochastic: bool = False
-) -> str:
+    programs: Sequence[Program], arrays: Arrays, target: Target, *, stochastic: bool = False,
+    chosen: bool = False,
+) -> str:  # fmt: skip
     """Assembly of the kernel ``update(segments, blocks, rows)`` for a target.
 
     ``blocks`` points to one int64 a block of threads: the number of its segment in the upper half,
@@ -46,8 +45,8 @@ def kernel(
     each tensor how many elements it has, the number of its row, and the address of each of
     ``arrays`` in order, which must hold all that the programs touch and must not overlap. ``rows``
     points to rows of :func:`width` doubles. Arithmetic is that of
-    :func:`slalom.backends.llvm.lower.lower`. Where there are several programs, a row says which of
-    them serves.
+    :func:`slalom.backends.llvm.lower.lower`. Where there are several programs, or ``chosen`` says
+    so, a row says which of them serves; below 0 none does.
     """
     words = AHEAD + len(arrays)
     parts = [_walk(k, p, arrays, stochastic) for k, p in enumerate(programs)]
@@ -96,7 +95,7 @@ def kernel(
         "  %over = icmp sgt i64 %all, %numel",
         "  %end = select i1 %over, i64 %numel, i64 %all",
     ]
-    if len(programs) > 1:
+    if chosen or len(programs) > 1:
         lines += [
             *_word("which.double", "%row", "double", "0"),
             "  %which = fptosi double %which.double to i32",

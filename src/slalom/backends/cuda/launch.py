@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Counts, Look, Row, Rows, Slot
+from slalom.backends.base import BEFORE, Counts, Look, Row, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu, Table
-from slalom.backends.cuda.kernel import AHEAD, BEFORE, CHUNK, kernel, width
+from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.general import GeneralLaunch, elements
 from slalom.backends.layout import like, same_layout
@@ -53,13 +53,6 @@ class CudaLaunch(GeneralLaunch):
     def gather(self) -> Look:
         if observed():
             return Look.STALE
-        for gpu in dict.fromkeys(self._gpus):
-            if gpu.capturing():
-                raise RuntimeError(
-                    "Attempting CUDA graph capture of step() of an optimizer that was made without "
-                    "capturable=True; its step counts and rates are the host's, and a replay would "
-                    "not see them change. Make it with capturable=True"
-                )
         look = super().gather()
         if look is Look.STALE or self._now is None:
             return look

@@ -1,0 +1,214 @@
+"""``capturable=True``: counts and rates on the device, nothing asked of it, the same numbers."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.nn import Parameter
+
+import slalom
+from slalom.backends import using
+from slalom.backends.foreach import Foreach
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
+from standin import Simulated
+
+CLASSES = [n for n in slalom.optim.__all__ if hasattr(getattr(slalom.optim, n), "rule")]
+SHAPES = ((5000,), (33, 5), (), (3,), (0,))
+
+
+class Recordable(Foreach):
+    """Torch's operations on a device whose work can be recorded, which the CPU stands for."""
+
+    name, device, captures = "recordable", "cpu", True
+
+
+def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
+    """Parameters and states after some steps, one parameter having no gradient in one of them."""
+    draws = torch.Generator().manual_seed(2)
+    params = [Parameter(torch.randn(s, generator=draws).to(dtype)) for s in SHAPES]
+    with using(backend, "foreach"):
+        optimizer = getattr(slalom.optim, name)(params, lr=0.01, **options)
+        for step in range(steps):
+            for p in params:
+                grad = torch.randn(p.shape, generator=draws).to(dtype)
+                p.grad = None if step == 2 and p.dim() == 2 else grad
+            optimizer.step()
+    own = [optimizer.state[p] for p in params]
+    kept = [torch.as_tensor(s[n]) for s in own for n in sorted(s) if n != "step"]
+    return [*(p.detach() for p in params), *kept], own
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_rule_by_torchs_operations(name):
+    """RAdam's branches, Adan's first step and ASGD's are chosen where the counts are."""
+    got, own = trained(Recordable(), name, capturable=True)
+    expected, _ = trained("llvm", name)
+    torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-7)
+    assert [float(s["step"]) for s in own] == [7, 6, 7, 7, 7]
+
+
+@pytest.mark.parametrize("name", ["RAdam", "Adan", "SGD", "NAdam"])
+def test_a_few_rules_by_kernels_to_the_bit(name):
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    got, own = trained(Simulated(), name, capturable=True, **options)
+    assert all(map(torch.equal, got, trained("llvm", name, **options)[0]))
+    assert all(s["step"].device.type == "cpu" for s in own)  # where the parameters are
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.complex64])
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_rule_by_kernels(name, dtype):
+    if dtype == torch.complex64 and name in ("ASGD", "ScheduleFreeAdamW", "ScheduleFreeSGD"):
+        pytest.skip("the longest, and no other in kind")
+    got, _ = trained(Simulated(), name, dtype=dtype, capturable=True)
+    tight = 1e-12 if dtype == torch.float64 else 1e-6
+    torch.testing.assert_close(got, trained("llvm", name, dtype=dtype)[0], rtol=tight, atol=tight)
+
+
+def test_where_nothing_is_recorded_it_changes_nothing():
+    got, _ = trained("llvm", "Adam", capturable=True)
+    assert all(map(torch.equal, got, trained("llvm", "Adam")[0]))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_nothing_is_asked_of_the_device(name):
+    """On pretended CUDA tensors reading a number raises, and so does meeting one of the CPU."""
+    with FakeTensorMode():
+        params = [
+            Parameter(torch.empty(4, 3, device="cuda")),
+            Parameter(torch.empty(3, device="cuda", dtype=torch.bfloat16)),
+        ]
+        optimizer = getattr(slalom.optim, name)(
+            params, lr=0.01, capturable=True, clip_norm=1.0, on_nonfinite="skip"
+        )
+        optimizer.param_groups[0]["lr"] = torch.empty((), device="cuda")
+        optimizer.found_inf = torch.zeros(1, device="cuda")
+        optimizer.grad_scale = torch.ones((), device="cuda")
+        for p in params:
+            p.grad = torch.empty_like(p)
+        for _ in range(2):
+            optimizer.step()
+        for p in params:
+            assert {v.device.type for v in optimizer.state[p].values()} == {"cuda"}
+        with pytest.raises((DataDependentOutputException, RuntimeError)):
+            float(optimizer.state[params[0]]["step"])  # what is asked is noticed
+
+
+def one(backend, **options):
+    param = Parameter(torch.linspace(-1, 1, 9))
+    optimizer = slalom.optim.Adam([param], lr=0.1, capturable=True, **options)
+
+    def step(grad: torch.Tensor) -> None:
+        param.grad = grad
+        with using(backend, "foreach"):
+            optimizer.step()
+
+    return param, optimizer, step
+
+
+@pytest.mark.parametrize("backend", [Recordable(), Simulated()])
+def test_a_rate_on_the_device_is_read_in_every_step(backend):
+    param, optimizer, step = one(backend)
+    lr = optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+    other, ordinary, _ = one("llvm")
+    for rate in (0.1, 0.01, 0.5):
+        lr.fill_(rate)
+        ordinary.param_groups[0]["lr"] = lr.item()
+        step(torch.ones(9))
+        other.grad = torch.ones(9)
+        ordinary.step()
+    torch.testing.assert_close(param, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("backend", [Recordable(), Simulated()])
+def test_a_step_that_is_skipped_does_not_count(backend):
+    param, optimizer, step = one(backend)
+    step(torch.ones(9))
+    before, state = (
+        param.detach().clone(),
+        {k: v.clone() for k, v in optimizer.state[param].items()},
+    )
+    optimizer.found_inf, optimizer.grad_scale = torch.ones(1), torch.tensor(4.0)
+    step(torch.ones(9))
+    assert torch.equal(param, before)
+    assert all(torch.equal(v, state[k]) for k, v in optimizer.state[param].items())
+    optimizer.found_inf.zero_()
+    step(4 * torch.ones(9))
+    other, ordinary, _ = one("llvm")
+    for _ in range(2):
+        other.grad = torch.ones(9)
+        ordinary.step()
+    torch.testing.assert_close(param, other)
+
+
+@pytest.mark.parametrize("backend", [Recordable(), Simulated()])
+def test_gradients_that_are_not_finite_are_skipped_there(backend):
+    param, optimizer, step = one(backend, on_nonfinite="skip", clip_norm=1.0)
+    step(torch.ones(9))
+    before = param.detach().clone()
+    step(torch.full((9,), math.inf))
+    assert torch.equal(param, before)
+    assert float(optimizer.state[param]["step"]) == 1
+    step(5 * torch.ones(9))
+    other = Parameter(torch.linspace(-1, 1, 9))
+    theirs = torch.optim.Adam([other], lr=0.1)
+    for factor in (1, 5):
+        other.grad = factor * torch.ones(9)
+        torch.nn.utils.clip_grad_norm_([other], 1.0)
+        theirs.step()
+    torch.testing.assert_close(param, other)
+
+
+def test_what_needs_an_answer_is_refused_before_anything_is_changed():
+    for options, told in (
+        ({"on_nonfinite": "raise"}, "use on_nonfinite='skip'"),
+        ({"rounding": "stochastic"}, "rounding='stochastic' is not served"),
+    ):
+        param, optimizer, step = one(Recordable(), **options)
+        with pytest.raises(ValueError, match=told):
+            step(torch.ones(9))
+        assert not optimizer.state[param]
+        assert torch.equal(param, torch.linspace(-1, 1, 9))
+    param, optimizer, step = one(Recordable())
+    with pytest.raises(RuntimeError, match="sparse"):
+        step(torch.ones(9).to_sparse())
+
+
+def test_a_recorded_copy_reads_what_was_reserved_and_nothing_else_does():
+    backend = Simulated()
+    _, _, step = one(backend)
+    backend.gpu.captured = True
+    with pytest.raises(RuntimeError, match="make a few steps with the same parameters first"):
+        step(torch.ones(9))
+    backend.gpu.captured = False
+    step(torch.ones(9))
+    backend.gpu.captured = True
+    before = len(backend.library.calls)
+    step(torch.ones(9))
+    recorded = [c[0] for c in backend.library.calls[before:] if not c[0].startswith("cuCtx")]
+    assert recorded == ["cuMemcpyHtoDAsync_v2", "cuLaunchKernel"]  # no memory, no events
+    (retired,) = backend.gpu._retired
+    backend.gpu.captured = False
+    for _ in range(3):
+        step(torch.ones(9))
+    assert retired not in [*backend.gpu._staging, *backend.gpu._spares.values()]
+
+
+def test_checkpoints_go_both_ways_and_groups_are_torchs():
+    param, optimizer, step = one(Recordable())
+    step(torch.ones(9))
+    theirs = torch.optim.Adam([param], capturable=True)
+    assert optimizer.param_groups[0].keys() == theirs.param_groups[0].keys()
+    saved = optimizer.state_dict()
+    again = slalom.optim.Adam([param], lr=0.1)
+    again.load_state_dict(saved)
+    assert again.param_groups[0]["capturable"]
+    assert "capturable" not in slalom.optim.SGD([param]).param_groups[0]
+    assert slalom.optim.SGD([param], capturable=True).param_groups[0]["capturable"]
