@@ -167,6 +167,8 @@ class _Ready:
         fits = plain(there) and same_layout(param, there) and not is_lazy_view(there)
         if there.is_inference() and not param.is_inference():  # torch would not write to it
             fits = False
+        if there.device != param.device:  # the model was moved
+            fits = False
         if plain(param) and not fits and _ordinary(there):
             there = self.pending[name] = like(param.detach(), there)
         return there

@@ -15,7 +15,7 @@ import pytest
 import simulated
 from simulated import HOST
 
-from slalom.backends.cuda.kernel import kernel, lanes
+from slalom.backends.cuda.kernel import CHUNK, kernel, lanes
 from slalom.backends.cuda.target import AMD, NVIDIA
 from slalom.backends.llvm.compile import assembly_for
 from slalom.backends.llvm.elements import Arrays
@@ -272,6 +272,23 @@ class TestBits:
         work = [x for kind in KINDS for x in all_of(kind)] + all_of("bfloat", True) + mixes()
         for found, kinds in work:
             check_bits(found, kinds)
+
+
+@pytest.mark.parametrize("begin", [1 << 31, (1 << 32) + 4096, 1 << 40])
+def test_lengths_beyond_what_32_bits_count(begin):
+    """The last block of a tensor too large for this machine: that part alone of it exists."""
+    found, kinds = next(x for x in all_of("float") if x[0].name == "adam")
+    there, here = (numbers(found, kinds, 0)[1] for _ in range(2))
+    on_the_cpu(found, kinds, [there], found.row)
+    size = there[0].size
+    segments = np.array([[begin + size, 0, *(a.ctypes.data - 4 * begin for a in here)]], np.int64)
+    blocks = np.array([begin // CHUNK], np.int64)
+    table = np.array([[0.0, 0.0, *found.row]])
+    text = text_for(HOST, found, kinds)
+    simulated.launch(text, *(a.ctypes.data for a in (segments, blocks, table)), 1)
+    for a, b in zip(there, here, strict=True):
+        a, b = without_nans_bits(a, "float"), without_nans_bits(b, "float")
+        assert np.array_equal(a, b)
 
 
 def test_what_is_computed_otherwise_is_noticed():
