@@ -83,7 +83,7 @@ class CudaLaunch(GeneralLaunch):
             for key, slots in members.items():
                 found.setdefault(key, []).append((own.row, slots))
         self._works = [
-            _Work(*key, rows=own, numels=self._numels, state_at=self._state_at)
+            _Work(*key, rows=own, numels=self._numels, lies=self._lies_of)
             for key, own in found.items()
         ]
 
@@ -101,10 +101,10 @@ class CudaLaunch(GeneralLaunch):
 
     def run(self, late: Mapping[str, Any]) -> None:
         assert self._now is not None
-        started = False
+        started, lie = False, [0 if g is None else g.data_ptr() for g in self._now[1]]
         try:
             for work in self._works:
-                work.run(*self._now)
+                work.run(lie)
                 started = True
         except CudaError as error:
             whole = "some parameters were updated and others not: load the last checkpoint"
@@ -114,6 +114,11 @@ class CudaLaunch(GeneralLaunch):
         increment_version(states)
         for own in self._rows:
             self._count(own)
+
+    def _lies_of(self, name: str, i: int) -> int:
+        """Where a slot's parameter or state lies; the launch is stale when one moves."""
+        place = i if name == "param" else len(self.places) + self._state_at[i][name]
+        return self._lies[place] or 0
 
     def update(self, row: Row, batch: Any) -> None:  # all rows are updated at once
         raise NotImplementedError
@@ -125,13 +130,10 @@ class _Work:
     def __init__(
         self, gpu: Gpu, program: Program, arrays: Arrays, stochastic: bool,
         rows: Sequence[tuple[Row, list[int]]], numels: Sequence[int],
-        state_at: Sequence[Mapping[str, int]],
+        lies: Callable[[str, int], int],
     ):  # fmt: skip
         self._gpu, self._rows, self._scalars = gpu, [row for row, _ in rows], len(program.scalars)
         self.slots = [i for _, slots in rows for i in slots]
-        self._states = [
-            [state_at[i][n] for i in self.slots] for n, _ in arrays[AHEAD:]
-        ]  # of each state where it stands among all
         self._function = gpu.function(_text(program, arrays, gpu.target, stochastic))
         counts = [numels[i] for i in self.slots]
         chunks = [
@@ -142,18 +144,19 @@ class _Work:
         self._segments = Table(gpu, np.zeros((len(counts), AHEAD + len(arrays)), np.int64))
         self._segments.host[:, 0] = counts
         self._segments.host[:, 1] = [k for k, (_, slots) in enumerate(rows) for _ in slots]
+        for column, (name, _) in enumerate(arrays, AHEAD):
+            if name != "grad":
+                own = np.array([lies(name, i) for i in self.slots], np.uint64)
+                self._segments.host[:, column] = own.view(np.int64)
         self._table = Table(gpu, np.zeros((len(rows), width([program]))))
-        self._lie: Any = None
 
-    def run(self, params: list[Any], grads: list[Any], states: list[Any]) -> None:
-        """Bring the tables up to date and start the kernel, on the current stream."""
-        lie = [
-            [params[i].data_ptr() for i in self.slots], [grads[i].data_ptr() for i in self.slots],
-            *([states[k].data_ptr() for k in own] for own in self._states),
-        ]  # fmt: skip
-        if lie != self._lie:
-            self._segments.host[:, AHEAD:] = np.array(lie, np.uint64).T.view(np.int64)
-            self._lie = lie
+    def run(self, grads: Sequence[int]) -> None:
+        """Bring the tables up to date and start the kernel, on the current stream.
+
+        ``grads`` are the addresses of the gradients of all slots.
+        """
+        own = np.array([grads[i] for i in self.slots], np.uint64)
+        self._segments.host[:, AHEAD + 1] = own.view(np.int64)  # the gradient stands second
         late: list[tuple[int, Tensor]] = []
         for k, row in enumerate(self._rows):
             own = self._table.host[k]
