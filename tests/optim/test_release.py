@@ -188,3 +188,73 @@ def test_what_release_refuses() -> None:
     slalom.release(net, optimizer)
     with pytest.raises(ValueError, match="released already"):
         slalom.release(net, optimizer)
+
+
+@pytest.mark.parametrize("bucket", [1, 1 << 20])
+def test_clipping_by_their_own_norm_in_two_passes(
+    bucket: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "BUCKET", bucket)
+    plain, net = model(), model()
+    one = optim.Adam(plain.parameters(), lr=0.01, clip_norm=0.05)
+    two = optim.Adam(net.parameters(), lr=0.01, clip_norm=0.05)
+    released = slalom.release(net, two, norm="two passes")
+    train(plain, one, batches(5))
+    schedule = torch.optim.lr_scheduler.ExponentialLR(two, 0.9)
+    for x in batches(5):
+        two.zero_grad()
+        loss = net(x).square().mean()
+        before = [p.detach().clone() for p in net.parameters()]
+        with released.measuring():
+            loss.backward(retain_graph=True)
+        assert all(map(torch.equal, before, net.parameters()))
+        loss.backward()
+        two.step()
+        schedule.step()
+    for p, q in zip(plain.parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-7)
+    two.zero_grad()
+    with pytest.raises(RuntimeError, match="was not measured"):
+        net(batches(1)[0]).sum().backward()
+
+
+@pytest.mark.parametrize("bucket", [1, 1 << 20])
+def test_clipping_by_the_norm_of_the_step_before(
+    bucket: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "BUCKET", bucket)
+    plain, net, most = model(), model(), 0.05
+    one = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
+    two = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, clip_norm=most)
+    slalom.release(net, two, norm="before")
+    train(net, two, batches(5))
+    schedule, norm = torch.optim.lr_scheduler.ExponentialLR(one, 0.9), 0.0
+    for x in batches(5):
+        one.zero_grad()
+        plain(x).square().mean().backward()
+        factor, total = min(1.0, most / (norm + 1e-6)), 0.0
+        for p in plain.parameters():
+            assert p.grad is not None
+            total += p.grad.double().square().sum().item()
+            p.grad *= factor
+        norm = total**0.5
+        assert norm > most
+        one.step()
+        schedule.step()
+    for p, q in zip(plain.parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
+def test_norms_that_cannot_be_meant() -> None:
+    net = model()
+    for arguments, norm, says in (
+        ({}, "before", "which this one has not"),
+        ({"clip_norm": 1.0}, "own", "it must be 'before', 'two passes' or None"),
+        ({"clip_norm": 1.0}, None, 'or give norm="before"'),
+        ({"clip_norm": 1.0, "on_nonfinite": "skip"}, "before", "on_nonfinite looks at all"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            slalom.release(net, optim.Adam(net.parameters(), **arguments), norm=norm)
+    released = slalom.release(net, optim.Adam(net.parameters()))
+    with pytest.raises(RuntimeError, match="two passes"), released.measuring():
+        pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from itertools import chain, permutations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unava
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
+from slalom.engine.naming import name_among, params_of
 from slalom.engine.sorting import alone, names_of_kept, sorted_out
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 from slalom.engine.watch import Watch
@@ -28,6 +29,7 @@ from slalom.ir.program import Program
 from slalom.rules.definition import Rule
 
 Groups = Sequence[Mapping[str, Any]]
+Before = Callable[[], None] | None
 
 
 class Outcome(Enum):
@@ -60,9 +62,11 @@ class Plan:
             where it was).
         excluded: as given, and what this plan found since.
         last: what became of the last step.
+        squares: the sum of the squares of the gradients of the last step, where it was asked for.
     """
 
     scaled = False
+    squares: Any = 0.0
     last: Outcome | None = None
     origin: Sequence[Rule] = ()
 
@@ -208,19 +212,20 @@ class Plan:
         return self._watch is not None and self._watch.drop_gradients(groups)
 
     def run(
-        self, groups: Groups, scale: Any = None, before: Callable[[], None] | None = None
+        self, groups: Groups, scale: Any = None, before: Before = None, norm: float | None = None
     ) -> Outcome:
         """Make one step. ``before`` is called when nothing can hinder it any more.
 
         ``scale`` is what gradients are multiplied by before they are clipped, a float or a tensor
-        of one element; None where they are not scaled. Raises :class:`NonFiniteGradientError`
-        where the treatment says so, and nothing is changed then.
+        of one element; None where they are not scaled. ``norm`` is what they are clipped by, where
+        that is not the norm of these. Raises :class:`NonFiniteGradientError` where the treatment
+        says so, and nothing is changed then.
         """
         self.last = None
         try:
             outcome = Outcome.STALE
             if self._parts is None or self._parts.lend():
-                outcome = self._run(groups, scale, before)
+                outcome = self._run(groups, scale, before, norm)
             if outcome is Outcome.STALE:
                 self._watch = None  # it was looked at in part, and must not serve again
             self.last = outcome
@@ -231,7 +236,7 @@ class Plan:
             if self._parts is not None:
                 self._parts.take_back()
 
-    def _run(self, groups: Groups, scale: Any, before: Callable[[], None] | None) -> Outcome:
+    def _run(self, groups: Groups, scale: Any, before: Before, norm: Any) -> Outcome:
         # Whatever exception comes before the end, out of a signal too: the next step sorts anew.
         grouped, self._grouped = self._grouped, False
         for _, launch in self._launches:
@@ -247,13 +252,16 @@ class Plan:
             return Outcome.STALE
         treatment = self.treatment
         if treatment.measures:
-            total = self._square_sum(groups)
+            self.squares = total = self._square_sum(groups)
+            norm = total**0.5 if norm is None else norm
             judged = treatment.on_nonfinite != "propagate" and not math.isfinite(total)
             if judged and not self._goes_on(groups):
                 self._grouped = grouped
                 return Outcome.SKIPPED
             if scale is not None:
-                scale = scale * treatment.factor(total**0.5 * abs(scale))
+                scale = scale * treatment.factor(
+                    (total**0.5 if norm is None else norm) * abs(scale)
+                )
         late = self._without_late
         if late is None:
             late = [treatment.late(scale, group) for group in groups]
@@ -367,35 +375,17 @@ class Plan:
     def _square_sum(self, groups: Groups) -> Any:
         """The sum of the squares of all gradients, over all processes."""
         if self._spread:  # the launches see this process's parts alone
-            return square_sum(p.grad for p in _params(groups) if p.grad is not None)
+            return square_sum(p.grad for p in params_of(groups) if p.grad is not None)
         return sum((launch.square_sum() for _, launch in self._launches), start=0.0)
 
     def _goes_on(self, groups: Groups) -> bool:
         """What to do about squares that do not sum up: go on, or skip the step, or raise."""
-        named = [(_name(groups, p), p.grad) for p in _params(groups) if p.grad is not None]
+        named = [(name_among(groups, p), p.grad) for p in params_of(groups) if p.grad is not None]
         if all_finite(grad for _, grad in named):  # large float64 values overflow in squares
             return True
         if self.treatment.on_nonfinite == "raise":
             raise NonFiniteGradientError(named)
         return False
-
-
-def _params(groups: Groups) -> list[Tensor]:
-    return list(chain.from_iterable(g["params"] for g in groups))
-
-
-def _name(groups: Groups, param: Tensor) -> str:
-    for number, group in enumerate(groups):
-        for place, other in enumerate(group["params"]):
-            if other is param:
-                return name_of(group, number, place)
-    return "a parameter"
-
-
-def name_of(group: Mapping[str, Any], number: int, place: int) -> str:
-    """How messages call the parameter at this place of a group, the ``number``-th."""
-    names = group.get("param_names")
-    return names[place] if names else f"parameter {place} of group {number}"
 
 
 def _is_spread(param: Any) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from slalom.backends.base import is_counter, read, write
 from slalom.engine.memory import check
-from slalom.engine.plan import name_of
+from slalom.engine.naming import name_of
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state

@@ -8,7 +8,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from slalom.engine.distributed import is_distributed
-from slalom.engine.plan import name_of
+from slalom.engine.naming import name_of
 from slalom.optim.rule_optimizer import RuleOptimizer
 
 

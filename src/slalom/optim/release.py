@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import is_, itemgetter
 from typing import Any
 
@@ -11,11 +12,16 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from slalom.engine.plan import Outcome, Plan
+from slalom.engine.treatment import square_sum
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.spent import Spent
 
 BUCKET = 1 << 20
 """Bytes of gradients that are used at once: enough to pay for a call, few enough to be in cache."""
+
+
+BEFORE, TWO_PASSES = "before", "two passes"
+"""What gradients are clipped by: the norm of the step before, or their own, measured first."""
 
 
 class _Part:
@@ -73,8 +79,11 @@ class _Bucket:
 class Released:
     """What :func:`release` made of an optimizer; :meth:`remove` takes it back."""
 
-    def __init__(self, optimizer: RuleOptimizer, names: dict[int, str]):
+    def __init__(self, optimizer: RuleOptimizer, names: dict[int, str], norm: str | None):
         self._optimizer, self._names = optimizer, names
+        self._clips, self._measuring = norm, False
+        self._squares = 0.0  # of the gradients of this backward
+        self._norm: float | None = None  # what the next ones are clipped by
         self._buckets: list[_Bucket] = []
         self._bucket_of: dict[int, _Bucket] = {}
         self._places: dict[int, tuple[int, int]] = {}  # of each parameter: group, place in it
@@ -97,12 +106,31 @@ class Released:
 
     def clear(self) -> None:
         """Forget the gradients that were spent; those that a broken backward left are as any."""
+        if self._marked and self._clips is not None:
+            self._norm = self._squares**0.5 if self._clips == BEFORE else None
+            self._squares = 0.0
         for param in self._marked:
             if type(param.grad) is Spent:
                 param.grad = None
         self._marked.clear()
         for bucket in self._buckets:
             bucket.arrived.clear()
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Backwards within it change nothing: they measure the norm that the next one clips by.
+
+        For ``norm="two passes"``; the gradients are freed one by one. Raises RuntimeError where
+        that was not asked for.
+        """
+        if self._clips != TWO_PASSES:
+            raise RuntimeError('measuring is for release(..., norm="two passes")')
+        self._measuring, self._squares = True, 0.0
+        try:
+            yield
+        finally:
+            self._measuring = False
+        self._norm, self._squares = self._squares**0.5, 0.0
 
     def left(self) -> bool:
         """Whether a parameter of the optimizer has a gradient that was not spent."""
@@ -111,6 +139,11 @@ class Released:
 
     def _arrived(self, param: Tensor) -> None:
         """Take note of a gradient; use it when those of its bucket are all there."""
+        if self._measuring:
+            assert param.grad is not None
+            self._squares += square_sum([param.grad])
+            param.grad = None
+            return
         task = torch._C._current_graph_task_id()
         if task not in self._tasks:
             self._tasks.add(task)
@@ -141,6 +174,11 @@ class Released:
     def _use(self, bucket: _Bucket) -> None:
         """Update those of a bucket whose gradient arrived, and free these gradients."""
         self._optimizer.refuse_step()
+        if self._clips == TWO_PASSES and self._norm is None:
+            raise RuntimeError(
+                "the norm of these gradients was not measured; call backward(retain_graph=True) "
+                "within measuring() first, of what release() returned"
+            )
         arrived, others = bucket.arrived, []
         if len(arrived) < len(bucket.params):  # the others have none in this update
             others = [(p, p.grad) for p in bucket.params if id(p) not in arrived]
@@ -163,15 +201,18 @@ class Released:
     def _update(self, bucket: _Bucket) -> None:
         optimizer, plan = self._optimizer, bucket.plan
         groups = [part.options for part in bucket.parts]
+        scale, norm = (None, None) if self._clips is None else (1.0, self._norm or 0.0)
         if (
             plan is None
             or plan.origin != [optimizer.rule_of(g) for g in groups]
             or not plan.holds(groups, optimizer.state)
-            or plan.run(groups) is Outcome.STALE
+            or plan.run(groups, scale, norm=norm) is Outcome.STALE
         ):
             _refuse_processes()
-            bucket.plan = optimizer.step_by_new_plan(groups)
-            bucket.plan.watch(groups, optimizer.state)
+            plan = bucket.plan = optimizer.step_by_new_plan(groups, scale, norm=norm)
+            plan.watch(groups, optimizer.state)
+        if self._clips == BEFORE:
+            self._squares += float(plan.squares)
 
     def _parts(self, bucket: _Bucket) -> list[_Part]:
         """The members by group; not those that were taken out of all since: these keep their
@@ -213,7 +254,9 @@ class Released:
         return known
 
 
-def release(model: torch.nn.Module, optimizer: RuleOptimizer) -> Released:
+def release(
+    model: torch.nn.Module, optimizer: RuleOptimizer, *, norm: str | None = None
+) -> Released:
     """Update parameters inside backward, as their gradients arrive, and free the gradients.
 
     The training loop stays as it is: ``loss.backward()`` now updates, ``optimizer.step()`` and
@@ -223,11 +266,21 @@ def release(model: torch.nn.Module, optimizer: RuleOptimizer) -> Released:
     they are still in a cache, and no more of their memory is needed at once than a bucket and the
     largest gradient. Learning-rate schedules act as ever.
 
-    What needs all gradients at once is refused by name: ``clip_norm`` and ``on_nonfinite`` here,
-    with ValueError; accumulation over several backwards, ``clip_grad_norm_``, ``clip_grad_value_``
-    and GradScaler when they reach for a gradient, with RuntimeError. So are several processes,
-    which average gradients after backward. ``clip_value`` and weight decay act as ever.
-    Parameters that are added or unfrozen later are updated in ``step()``.
+    An optimizer with ``clip_norm`` needs a norm before the first gradient is used, and ``norm``
+    says which. ``"before"``: that of the step before; the first step is not clipped. ``"two
+    passes"``: their own, up to the order of its sum, measured by a backward of its own:
+
+        released = slalom.release(model, optimizer, norm="two passes")
+        with released.measuring():
+            loss.backward(retain_graph=True)
+        loss.backward()
+
+    What needs all gradients at once is refused by name: ``clip_norm`` without ``norm`` and
+    ``on_nonfinite`` here, with ValueError; accumulation over several backwards,
+    ``clip_grad_norm_``, ``clip_grad_value_`` and GradScaler when they reach for a gradient, with
+    RuntimeError. So are several processes, which average gradients after backward. ``clip_value``
+    and weight decay act as ever. Parameters that are added or unfrozen later are updated in
+    ``step()``.
 
     Raises TypeError if the optimizer is not Slalom's, and ValueError if it has a parameter that
     the model has not.
@@ -239,11 +292,17 @@ def release(model: torch.nn.Module, optimizer: RuleOptimizer) -> Released:
     if optimizer._released is not None:
         raise ValueError("this optimizer is released already")
     treatment = optimizer._treatment
-    if treatment.measures:
-        asked = "clip_norm" if treatment.clip_norm is not None else "on_nonfinite"
+    if norm not in (None, BEFORE, TWO_PASSES):
+        raise ValueError(f"norm is {norm!r}; it must be {BEFORE!r}, {TWO_PASSES!r} or None")
+    if norm is not None and treatment.clip_norm is None:
+        raise ValueError("norm is for an optimizer with clip_norm, which this one has not")
+    if treatment.on_nonfinite != "propagate" or (treatment.clip_norm is not None and norm is None):
+        clips = treatment.on_nonfinite == "propagate"
+        asked = "clip_norm" if clips else "on_nonfinite"
+        instead = f', or give norm="{BEFORE}" or norm="{TWO_PASSES}"' if clips else ""
         raise ValueError(
             f"{asked} looks at all gradients before any update, and released gradients are never "
-            f"there at once; make the optimizer without {asked}, or do not release it"
+            f"there at once; make the optimizer without {asked}, or do not release it{instead}"
         )
     if any(isinstance(m, DistributedDataParallel) for m in model.modules()):
         raise ValueError(_PROCESSES)
@@ -253,7 +312,7 @@ def release(model: torch.nn.Module, optimizer: RuleOptimizer) -> Released:
         for param in group["params"]:
             if id(param) not in names:
                 raise ValueError("the optimizer has a parameter that the model has not")
-    optimizer._released = Released(optimizer, names)
+    optimizer._released = Released(optimizer, names, norm)
     return optimizer._released
 
 

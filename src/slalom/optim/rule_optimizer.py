@@ -286,17 +286,19 @@ class RuleOptimizer(torch.optim.Optimizer):
                 first |= {p: place[p] for p in plan.first_updated}
 
     def step_by_new_plan(
-        self, groups: Sequence[Mapping[str, Any]], scale: Any = None, fresh: set[int] | None = None
-    ) -> Plan:
+        self, groups: Sequence[Mapping[str, Any]], scale: Any = None, fresh: set[int] | None = None,
+        norm: float | None = None,
+    ) -> Plan:  # fmt: skip
         """Make a plan for ``groups`` and a step by it; the plan.
 
         ``groups`` are the optimizer's, or others with a part of its parameters. ``fresh`` are ids
-        of parameters for which this counts as the first update though they had one.
+        of parameters for which this counts as the first update though they had one. ``scale`` and
+        ``norm`` are as in :meth:`slalom.engine.plan.Plan.run`.
         """
         while True:
             slots = self._slots(groups, fresh)
             plan = self._plan = self._plan_of(slots, groups, scale is not None)
-            outcome = plan.run(groups, scale, lambda s=slots: s.commit(self.state))
+            outcome = plan.run(groups, scale, lambda s=slots: s.commit(self.state), norm)
             if outcome is not Outcome.STALE:
                 self._warn(plan)
                 return plan

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_freed, is_lazy_view, like, plain, same_layout
 from slalom.engine.memory import check, check_states
-from slalom.engine.plan import name_of
+from slalom.engine.naming import name_of
 from slalom.engine.treatment import Treatment
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for

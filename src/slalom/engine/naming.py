@@ -1,0 +1,29 @@
+"""The parameters of groups, and how messages call them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from torch import Tensor
+
+
+def params_of(groups: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+    """The parameters of all groups, in order."""
+    return list(chain.from_iterable(g["params"] for g in groups))
+
+
+def name_among(groups: Sequence[Mapping[str, Any]], param: Tensor) -> str:
+    """How messages call a parameter of these groups."""
+    for number, group in enumerate(groups):
+        for place, other in enumerate(group["params"]):
+            if other is param:
+                return name_of(group, number, place)
+    return "a parameter"
+
+
+def name_of(group: Mapping[str, Any], number: int, place: int) -> str:
+    """How messages call the parameter at this place of a group, the ``number``-th."""
+    names = group.get("param_names")
+    return names[place] if names else f"parameter {place} of group {number}"
