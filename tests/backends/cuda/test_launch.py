@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -420,3 +422,37 @@ def test_a_gpu_that_is_too_old_and_a_torch_for_amd(monkeypatch):
 def test_there_is_no_driver_here():
     with pytest.raises(Unavailable, match="CUDA's driver cannot be loaded"):
         library()
+
+
+def test_several_threads_copy_each_its_own():
+    """Steps of several threads on one GPU, which copies late, do not meet in pinned memory."""
+    found = []
+    for many in (False, True):
+        backend = Simulated(eager=False)
+        memory = [torch.zeros(512, dtype=torch.uint8) for _ in range(8)]
+        at_once = backend.library.cuMemcpyHtoDAsync_v2
+
+        def slowly(*given, at_once=at_once):
+            time.sleep(0.001)  # another thread's turn
+            return at_once(*given)
+
+        backend.library.cuMemcpyHtoDAsync_v2 = slowly
+
+        def upload(k, backend=backend, memory=memory):
+            for turn in range(20):
+                with backend.gpu.driver.current():
+                    content = bytes([k * 20 + turn]) * 512
+                    backend.gpu.upload(memory[k].data_ptr(), content, stream=k)
+
+        if many:
+            threads = [threading.Thread(target=upload, args=(k,)) for k in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        else:
+            for k in range(8):
+                upload(k)
+        backend.library.finish()
+        found.append([m.clone() for m in memory])
+    assert equal(*found)

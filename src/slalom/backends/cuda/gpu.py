@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 from collections.abc import Hashable
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Gpu:
         self.driver = driver
         self._device, self._architecture = device, architecture
         self._functions: dict[str, int] = {}
+        self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
         self._spares: dict[Hashable, _Staging] = {}
         self._retired: list[_Staging] = []
@@ -102,13 +104,14 @@ class Gpu:
     def upload(self, to: int, content: bytes, stream: int) -> None:
         """Copy bytes to an address in its memory when the stream comes to it; nobody waits."""
         size = len(content)
-        free = (s for s in self._staging if s.size >= size and self.driver.happened(s.event))
-        if (staging := next(free, None)) is None:
-            staging = self._made(size)
-            self._staging.append(staging)
-        ctypes.memmove(staging.address, content, size)
-        self.driver.copy(to, staging.address, size, stream)
-        self.driver.record(staging.event, stream)
+        with self._one_copies:
+            free = (s for s in self._staging if s.size >= size and self.driver.happened(s.event))
+            if (staging := next(free, None)) is None:
+                staging = self._made(size)
+                self._staging.append(staging)
+            ctypes.memmove(staging.address, content, size)
+            self.driver.copy(to, staging.address, size, stream)
+            self.driver.record(staging.event, stream)
 
     def reserve(self, key: Hashable, size: int) -> None:
         """Have pinned memory ready for a copy that a graph will record: then none can be made."""
