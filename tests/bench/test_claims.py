@@ -28,6 +28,7 @@ from slalom.bench.claims._claim import (
     times,
 )  # fmt: skip
 from slalom.bench.claims._softmax import DECAY, Softmax, optimum, samples, steepest
+from slalom.bench.claims._timed import speed_ups
 from slalom.bench.claims._tuned import FOLDER
 from slalom.bench.claims.adagrad import width
 from slalom.errors import InputError
@@ -102,6 +103,19 @@ def test_what_was_interrupted_goes_on(tmp_path, monkeypatch):
     assert len(calls) == 3
     measured.main(*paths, ["first"])
     assert calls[3:] == ["first"]
+
+
+def test_what_cannot_be_measured_now_is_said_and_passed_over(tmp_path, monkeypatch, capsys):
+    def busy(quick: bool) -> Finding:
+        monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0))
+        speed_ups([1], 64, 12)
+        raise AssertionError
+
+    found = {**claims_of([]), "second": Claim("second", "It.", "Try.", busy)}
+    monkeypatch.setattr(measured, "CLAIMS", found)
+    measured.main(tmp_path / "r.json", tmp_path / "p.md")
+    assert "second: a load of 99.0 on" in capsys.readouterr().out
+    assert "| It. | not measured yet |" in (tmp_path / "p.md").read_text()
 
 
 def test_an_unknown_claim_is_refused():

@@ -77,7 +77,11 @@ def main(
             raise InputError(f"there is no claim {name!r}; there are {', '.join(CLAIMS)}{hint}")
     found = known(record)
     for name in names or [name for name in CLAIMS if name not in found]:
-        one = measure(name, quick=quick)
+        try:
+            one = measure(name, quick=quick)
+        except InputError as error:  # not now
+            print(f"{name}: {error}", flush=True)
+            continue
         found = known(record) | {name: one}  # another process may have measured others
         kept = {n: asdict(found[n]) for n in CLAIMS if n in found}
         atomic.write((json.dumps(kept, indent=1, allow_nan=False) + "\n").encode(), record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 from slalom import optim
+from slalom.errors import InputError
+from slalom.racing.machine import cores
 from slalom.tasks import digits
 from slalom.train import full_gradient
 
@@ -59,7 +62,15 @@ def step_of(n: int, batch: int | None) -> Callable[[], None]:
 
 
 def speed_ups(batches: Sequence[int | None], n: int, rounds: int) -> dict[int | None, list[float]]:
-    """Batch -> how many times as fast two threads are as one, a value a round."""
+    """Batch -> how many times as fast two threads are as one, a value a round.
+
+    Raises :class:`InputError` where other processes hold the cores: their load would be measured.
+    """
+    if rounds > 3 and os.getloadavg()[0] > 0.5 * cores():
+        raise InputError(
+            f"a load of {os.getloadavg()[0]:.1f} on {cores()} cores; threads are compared when the "
+            "machine is idle"
+        )
     calls = {str(b): step_of(n, b) for b in batches}
     found: dict[int | None, list[float]] = {b: [] for b in batches}
     for _ in range(rounds):
