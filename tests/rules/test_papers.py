@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import slalom
-from slalom.rules import RULES, cautious
+from slalom.rules import RULES, RuleError, cautious, grokfast
 
 N, STEPS = 7, 30
 
@@ -164,6 +164,19 @@ def adam_atan2(x, gradients, lr, b1, b2, a, b, decay=0.0):
     return x
 
 
+def grokfast_adamw(x, gradients, lr, b1, b2, decay, alpha, lamb, masked=False):
+    """Lee et al. 2024, algorithm 1, before AdamW; masked as in Liang et al. 2024, algorithm 1."""
+    h, m, v = gradients[0], np.zeros(N), np.zeros(N)
+    for t, g in enumerate(gradients, 1):
+        h = alpha * h + (1 - alpha) * g
+        louder = g + lamb * h
+        m = b1 * m + (1 - b1) * louder
+        v = b2 * v + (1 - b2) * louder**2
+        step = lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+        x = x - lr * decay * x - (np.where(step * g > 0, step, 0) if masked else step)
+    return x
+
+
 CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("Lion", {"lr": 0.02, "weight_decay": 0.1}, lambda x, g: lion(x, g, 0.02, 0.9, 0.99, 0.1)),
     ("Lion", {"betas": (0.8, 0.6)}, lambda x, g: lion(x, g, 1e-4, 0.8, 0.6, 0)),
@@ -188,6 +201,12 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
             "weight_decay": 0.1,
         },
         lambda x, g: ademamix(x, g, 0.01, 0.8, 0.9, 0.99, 3, 20, 10, 0.1),
+    ),
+    ("GrokfastAdamW", {}, lambda x, g: grokfast_adamw(x, g, 1e-3, 0.9, 0.999, 1e-2, 0.98, 2)),
+    (
+        "GrokfastAdamW",
+        {"lr": 0.01, "betas": (0.8, 0.9), "grokfast_alpha": 0.7, "grokfast_lamb": 0.5},
+        lambda x, g: grokfast_adamw(x, g, 0.01, 0.8, 0.9, 1e-2, 0.7, 0.5),
     ),
     ("AdamAtan2", {}, lambda x, g: adam_atan2(x, g, 1e-4, 0.9, 0.99, 1.27, 1)),
     (
@@ -368,6 +387,35 @@ def test_a_cautious_rule_never_steps_up_its_gradient():
             assert bool((move * param.grad <= 0).all())
             stayed += int((move == 0).sum())
         assert 0 < stayed < 20 * 200
+
+
+def test_transforms_compose_in_one_pass():
+    """Grokfast below, the mask on top, by the formula of both papers."""
+    made = cautious(grokfast(RULES["adamw"]))
+    assert made.class_name == "CautiousGrokfastAdamW"
+    assert made.state == ("slow_grad", *RULES["adamw"].state)
+    assert made.bounds.keys() >= {"lr", "betas", "eps", "grokfast_alpha", "grokfast_lamb"}
+    x, gradients = problem()
+    param = torch.nn.Parameter(torch.tensor(x))
+    optimizer = slalom.optimizer(made)([param], lr=0.01, grokfast_alpha=0.7)
+    for g in gradients:
+        param.grad = torch.tensor(g)
+        optimizer.step()
+    paper = grokfast_adamw(x, gradients, 0.01, 0.9, 0.999, 1e-2, 0.7, 2, masked=True)
+    np.testing.assert_allclose(param.detach().numpy(), paper, rtol=1e-12, atol=1e-13)
+
+
+def test_grokfast_adds_to_a_rule_once():
+    with pytest.raises(RuleError, match="rule grokfast_adamw has grokfast_alpha already"):
+        grokfast(RULES["grokfast_adamw"])
+
+
+def test_grokfast_keeps_arguments_of_like_names_apart():
+    """RMSprop has an alpha and a grad_avg of its own, and NAdam's number stays a number."""
+    made = grokfast(RULES["rmsprop"])
+    assert made.hypers["alpha"] == RULES["rmsprop"].hypers["alpha"] == 0.99
+    assert made.bound("alpha") is not None
+    assert grokfast(RULES["nadam"]).numbers == ("mu_product",)
 
 
 def test_a_cautious_rule_keeps_the_base_rules_state():

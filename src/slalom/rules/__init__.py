@@ -11,11 +11,12 @@ from slalom.rules.definition import REQUIRED, Rule, RuleError, rule
 from slalom.rules.example import Example
 from slalom.rules.functions import absolute, atan2, log, maximum, minimum, sign, sqrt, where
 from slalom.rules.registry import collect
+from slalom.rules.slow_gradient import grokfast
 
 RULES: dict[str, Rule] = collect(sys.modules[__name__])
 """Every rule that comes with Slalom, by name, in the order of their papers."""
 
 __all__ = [
-    "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious", "log",
-    "maximum", "minimum", "rule", "sign", "sqrt", "where",
+    "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
+    "grokfast", "log", "maximum", "minimum", "rule", "sign", "sqrt", "where",
 ]  # fmt: skip

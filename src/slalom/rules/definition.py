@@ -112,8 +112,12 @@ class Rule:
     def derive(self, function: Callable[..., Any], **options: Any) -> Rule:
         """The rule of another function that declares what this one does, but for ``options``.
 
-        Its class's name, its place in a race and its examples are its own.
+        Its class's name, its place in a race and its examples are its own. A table among the
+        options adds to the table of this rule.
         """
+        for option, given in options.items():
+            if isinstance(given, Mapping) and self._own.get(option):
+                options[option] = {**self._own[option], **given}
         return Rule(function, **self._own | options)
 
     def __repr__(self) -> str:
