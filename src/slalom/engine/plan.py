@@ -204,13 +204,6 @@ class Plan:
         """Whether groups and states hold the very objects that they held."""
         return self._watch is not None and self._watch.holds(groups, states)
 
-    def drop_gradients(self, groups: Groups) -> bool:
-        """Set the gradients of all parameters of ``groups`` to None; False where one is not plain.
-
-        Some may have been set to None then.
-        """
-        return self._watch is not None and self._watch.drop_gradients(groups)
-
     def run(
         self, groups: Groups, scale: Any = None, before: Before = None, norm: float | None = None
     ) -> Outcome:

@@ -8,7 +8,6 @@ from operator import itemgetter
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Parameter
 
 
 class Watch:
@@ -52,12 +51,3 @@ class Watch:
             return self._found(states) == self._values
         except KeyError:  # a parameter or a name is gone
             return False
-
-    def drop_gradients(self, groups: Any) -> bool:
-        """Set the gradients of all parameters of groups to None; False where one is not plain."""
-        for group in groups:
-            for param in group["params"]:
-                if type(param) not in (Tensor, Parameter):
-                    return False
-                param.grad = None
-        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -25,6 +25,17 @@ _PLAIN = {(torch.strided, True, False, Tensor)}
 def watched() -> bool:
     """Whether somebody is to see what becomes of each gradient: a profiler, a mode, a compiler."""
     return bool(_profiler_enabled() or _len_torch_function_stack() or is_dynamo_compiling())
+
+
+def drop(groups: Iterable[Mapping[str, Any]]) -> None:
+    """Set the gradients of all parameters to None, each by torch's own setter.
+
+    Not by machine code: that knows parameters by their addresses, and what lies there may be
+    another object by now.
+    """
+    for group in groups:
+        for param in group["params"]:
+            param.grad = None
 
 
 def zeroed(groups: Sequence[Mapping[str, Any]]) -> bool:

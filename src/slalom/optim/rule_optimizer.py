@@ -25,7 +25,7 @@ from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint
 from slalom.optim.checks import check_fused, check_hypers, check_treatment
-from slalom.optim.clearing import watched, zeroed
+from slalom.optim.clearing import drop, watched, zeroed
 from slalom.optim.differentiable import update_differentiably
 from slalom.optim.states import Slots, make_slots
 from slalom.rules.definition import REQUIRED, Rule
@@ -179,8 +179,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self._released is not None:
             self._released.clear()
         if not watched():
-            plan, groups = self._plan, self.param_groups
-            if plan is not None and plan.drop_gradients(groups) if set_to_none else zeroed(groups):
+            if set_to_none:
+                drop(self.param_groups)
+                return
+            if zeroed(self.param_groups):
                 return
         super().zero_grad(set_to_none)
 

@@ -356,9 +356,6 @@ typedef struct {
     int64_t (*size)(void *list);                                           /* PyList_Size */
     void *(*item)(void *list, int64_t place);                              /* PyList_GetItem */
     void (*clear)(void);                                                   /* PyErr_Clear */
-    void (*hold)(void *object);                                            /* Py_IncRef */
-    void (*let_go)(void *object);                                          /* Py_DecRef */
-    int32_t (*set)(void *object, void *name, void *value);                 /* PyObject_SetAttr */
 } Python;
 
 typedef struct { /* the objects that a step relies on, by address */
@@ -403,49 +400,4 @@ int64_t holds(const Watch *watch, void *groups, void *states) {
         want++;
     }
     return *want == 0;
-}
-
-typedef struct { /* what drop needs beside the groups; see watch.py */
-    const Python *python;
-    const Torch *torch;
-    const Anatomy *anatomy;
-    void *key, *name, *none;       /* the strings "params" and "grad", and None */
-    void *tensor, *parameter;      /* the two classes whose attributes are torch's own */
-    int64_t class, holder;         /* in which words of an object its class and its tensor stand */
-} Dropping;
-
-/* Whether an object is a tensor on the CPU that means no more than its memory, and has a gradient
-   (1), or has none (0); -1 where it is something else. */
-static int graded(const Dropping *with, void *object) {
-    void **words = object;
-    void *class = words[with->class];
-    if (class != with->parameter && class != with->tensor) return -1;
-    const uint64_t *impl = words[with->holder];
-    if (!impl || impl[with->anatomy->keys] != with->anatomy->plain) return -1;
-    return *(void **)with->torch->grad((void *)impl) != with->anatomy->undefined;
-}
-
-/* Set the gradients of all parameters to None, by torch's own setter. Returns 0 where all have none
-   now, 1 at an object that is not plain, and -1 with an exception set. A gradient may be the last to
-   hold what runs Python code at its end: nothing is relied on over that but what is held here. */
-int64_t drop(const Dropping *with, void *groups) {
-    const Python *python = with->python;
-    int64_t code = 0;
-    for (int64_t i = 0; !code && i < python->size(groups); i++) {
-        void *list = python->get(python->item(groups, i), with->key);
-        if (!list || python->size(list) < 0) code = 1;
-        if (list) python->hold(list);
-        for (int64_t j = 0; !code && j < python->size(list); j++) {
-            void *param = python->item(list, j);
-            int found = graded(with, param);
-            if (found < 0) code = 1;
-            if (found <= 0) continue;
-            python->hold(param);
-            code = python->set(param, with->name, with->none);
-            python->let_go(param);
-        }
-        if (list) python->let_go(list);
-    }
-    if (code == 1) python->clear();
-    return code;
 }

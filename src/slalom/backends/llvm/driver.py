@@ -54,18 +54,6 @@ class Watch(ctypes.Structure):
     ]
 
 
-class Dropping(ctypes.Structure):
-    """What gradients are dropped with; ``driver.c`` says what the fields are."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in (
-            "python", "torch", "anatomy", "key", "name", "none", "tensor", "parameter",
-        )),
-        ("class", ctypes.c_int64),
-        ("holder", ctypes.c_int64),
-    ]  # fmt: skip
-
-
 class Driver:
     """The compiled driver. Raises :class:`slalom.backends.base.Unavailable` where there is none.
 
@@ -78,7 +66,6 @@ class Driver:
         measure: sum the squared gradients of a table by blocks; torch's error code.
         run_held: as ``run``, holding the interpreter: for steps shorter than a change of threads.
         holds: whether groups and states (their ids) hold the objects of a watch.
-        drop: set the gradients of groups (their id) to None; 0 where that was done, 1 where not.
     """
 
     def __init__(self) -> None:
@@ -86,24 +73,20 @@ class Driver:
         found = (*needed(), *optional.values())
         self.asks = frozenset(name for name, address in optional.items() if not address)
         self._torch = (ctypes.c_void_p * len(found))(*found)
-        api = (
-            "PyDict_Next", "PyDict_GetItem", "PyList_Size", "PyList_GetItem", "PyErr_Clear",
-            "Py_IncRef", "Py_DecRef", "PyObject_SetAttr",
-        )  # fmt: skip
+        api = ("PyDict_Next", "PyDict_GetItem", "PyList_Size", "PyList_GetItem", "PyErr_Clear")
         self._python = (ctypes.c_void_p * len(api))(*map(_python, api))
         self.torch, self.python = map(ctypes.addressof, (self._torch, self._python))
         self._anatomy = anatomy()
         self.anatomy = ctypes.addressof(self._anatomy) if self._anatomy else None
         text = resources.files("slalom.backends.llvm").joinpath("driver.ll").read_text()
-        names = ("gather", "run", "measure", "holds", "alone", "drop")
-        gather, run, measure, holds, alone, drop = jit().compile(text, *names)
+        names = ("gather", "run", "measure", "holds", "alone")
+        gather, run, measure, holds, alone = jit().compile(text, *names)
         address, number = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.PYFUNCTYPE(number, address)(gather)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int32, address)(run)
         self.measure = ctypes.CFUNCTYPE(ctypes.c_int32, address)(measure)
         self.run_held = ctypes.PYFUNCTYPE(ctypes.c_int32, address)(run)
         self.holds = ctypes.PYFUNCTYPE(number, address, address, address)(holds)
-        self.drop = ctypes.PYFUNCTYPE(number, address, address)(drop)
         # In a forked child OpenMP would wait for threads that only the parent has.
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(self._torch.__setitem__, 0, alone))

@@ -75,17 +75,7 @@ def dtype_code(dtype: torch.dtype) -> int:
 def holder_offset() -> int | None:
     """Where in a Tensor's Python object the address of its C++ tensor lies; None if not found."""
     tensor = torch.nn.Parameter(torch.empty(0))
-    return _offset(tensor, tensor._cdata)
-
-
-@cache
-def class_offset() -> int | None:
-    """Where in a Tensor's Python object the address of its class lies; None if not found."""
-    return _offset(torch.nn.Parameter(torch.empty(0)), id(torch.nn.Parameter))
-
-
-def _offset(tensor: torch.Tensor, wanted: int) -> int | None:
     size = type(tensor).__basicsize__ // ctypes.sizeof(ctypes.c_void_p)
     words = (ctypes.c_void_p * size).from_address(id(tensor))
-    found = [i for i, word in enumerate(words) if word == wanted]
+    found = [i for i, word in enumerate(words) if word == tensor._cdata]
     return found[0] * ctypes.sizeof(ctypes.c_void_p) if len(found) == 1 else None

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from slalom.backends.llvm.driver import Watch, driver
-from slalom.backends.llvm.drop import dropping
 
 _KEY = "params"
 
@@ -48,11 +47,6 @@ class LlvmWatch:
             ctypes.addressof(self._states),
         )  # fmt: skip
         self._address = ctypes.addressof(self._watch)
-        self._drop, self._dropping = driver().drop, dropping()
-        self._with = ctypes.addressof(self._dropping) if self._dropping else None
 
     def holds(self, groups: Any, states: Any) -> bool:
         return bool(self._holds(self._address, id(groups), id(states)))
-
-    def drop_gradients(self, groups: Any) -> bool:
-        return self._with is not None and self._drop(self._with, id(groups)) == 0
