@@ -133,7 +133,7 @@ def test_a_scaler_skips_what_torch_skips(name, options):
 # Construction and steps inside of other things
 
 
-@over_names
+@pytest.mark.parametrize("name", ["SGD", "Adam", "ASGD"])  # of each, dynamo takes its time
 def test_made_and_stepped_in_a_compiled_function(name):
     torch.set_default_dtype(torch.float64)
     ends = []

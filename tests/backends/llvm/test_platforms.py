@@ -54,6 +54,8 @@ def test_every_loop_is_vectorised_and_calls_nothing(platform, kind):
     triple, cpu, modern = PLATFORMS[platform]
     if kind == "half" and not modern:
         pytest.skip("float16 goes the second way there")
+    if "in process" in platform and kind != "float":
+        pytest.skip("but for how it is linked it is the code of x86_64-windows")
     for kernel in kernels(kind) + (kernels(kind, stochastic=True) if kind == "bfloat" else []):
         text = assembly_for(kernel.text(fma=modern), triple, cpu)
         assert undefined(text) <= _LINKED_WITH, kernel.name
