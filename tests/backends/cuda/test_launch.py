@@ -146,8 +146,7 @@ def test_many_drawn_rules_are_the_cpus_to_the_bit(drawn):
 
 SUITE = [
     "test_against_torch.py", "test_dtypes.py", "test_plan_changes.py", "test_treatment.py",
-    "test_first_steps.py", "test_sparse.py", "test_rounding.py", "test_states_edited.py",
-    "test_checkpoints.py", "test_groups_edited.py",
+    "test_states_edited.py", "test_checkpoints.py",
 ]  # fmt: skip
 NOT_OF_THE_CPU = (
     "not foreach and not machine_code and not second_way and not reasons and not fork "
