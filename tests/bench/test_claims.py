@@ -13,7 +13,7 @@ from scipy import stats
 from torch.nn import functional
 
 from slalom.bench import measured
-from slalom.bench.claims import CLAIMS
+from slalom.bench.claims import CLAIMS, _tuned
 from slalom.bench.claims._characters import Characters
 from slalom.bench.claims._claim import (
     Call,
@@ -29,7 +29,6 @@ from slalom.bench.claims._claim import (
 )  # fmt: skip
 from slalom.bench.claims._softmax import DECAY, Softmax, optimum, samples, steepest
 from slalom.bench.claims._timed import speed_ups
-from slalom.bench.claims._tuned import FOLDER
 from slalom.bench.claims.adagrad import width
 from slalom.errors import InputError
 
@@ -191,5 +190,9 @@ def test_characters_are_counted_together_without_a_difference():
     assert torch.allclose(problem.loss(model), apart + decay)
 
 
-def test_the_bank_is_where_it_is_looked_for():
-    assert list(FOLDER.glob("*.json.xz"))
+def test_the_bank_is_looked_for_in_the_root_of_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert "copying" in _tuned.recorded()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="start the command in the repository's root"):
+        _tuned.recorded()

@@ -13,6 +13,7 @@ from slalom.bench import lanes
 from slalom.bench.claims._claim import Figure, times
 from slalom.bench.need import Need
 from slalom.bench.race import SUFFIX, banked, need
+from slalom.errors import InputError
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
 from slalom.racing.replay import Bank
@@ -22,8 +23,8 @@ from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS
 from slalom.train import Task
 
-FOLDER = Path(__file__).parents[4] / "benchmarks" / "bank"
-"""The bank's, in a working copy of the repository."""
+FOLDER = Path("benchmarks/bank")
+"""The bank's, seen from the root of the repository: it is no part of the package."""
 
 FRESH = 1000
 """The first seed of the runs that are judged; those before it choose the rate."""
@@ -80,13 +81,21 @@ def slower(what: str, more: Need, less: Need, cap: float) -> Figure:
 
 def recorded() -> list[str]:
     """The names of all recorded tasks."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}"))
+    return sorted(path.name.removesuffix(SUFFIX) for path in _folder().glob(f"*{SUFFIX}"))
+
+
+def _folder() -> Path:
+    if not FOLDER.is_dir():
+        raise InputError(
+            f"there is no folder {FOLDER} here; start the command in the repository's root"
+        )
+    return FOLDER
 
 
 @cache
 def bank(name: str) -> tuple[Task, Bank]:
     """A recorded task, and its runs."""
-    return next(banked(FOLDER, [name]))
+    return next(banked(_folder(), [name]))
 
 
 def best_of(name: str, label: str) -> Need:
