@@ -105,17 +105,18 @@ class GeneralLaunch(Launch):
             present, _addresses([grads[i] for i in present])
         )
         self._some_lent = bool(self._lent.any())
-        self._now: tuple[list[Any], list[Any], list[Any]] | None = None
+        self._now: tuple[Sequence[Any], list[Any], list[Any]] | None = None
         self._rows: list[_Assigned] = []
 
     def gather(self) -> Look:
         if not (self._states.all and self._counters.all):
             return Look.STALE
-        params, states = list(self._params), self._states.keep()
+        params, states = self._params[:], self._states.keep()
         written = [*params, *states]
-        if _addresses(written) != self._lies:
+        alike = self._alike(*written)
+        if _addresses(written, alike) != self._lies:
             return Look.STALE
-        if not self._alike(*written) and _facts(written) != self._facts:
+        if not alike and _facts(written) != self._facts:
             return Look.STALE
         if len(self._absent) and any(p.grad is not None for p in self._absent):
             return Look.STALE
@@ -155,7 +156,7 @@ class GeneralLaunch(Launch):
                     return Look.STALE
                 self._forms[i], self._reach[i] = form, _reach(grads[i])
                 found = Look.CHANGED
-        lie = _addresses(own)
+        lie = _addresses(own, alike)
         if lie != self._lie:
             if 0 in lie and any(map(is_freed, own)):
                 return Look.STALE
@@ -256,8 +257,8 @@ class GeneralLaunch(Launch):
                 self._then[at] = new if exact else math.nan
 
 
-Pick = Callable[[list[Any]], list[Any]]
-"""Takes some items of a list, as a list."""
+Pick = Callable[[Sequence[Any]], list[Any]]
+"""Takes some items of a sequence, as a list."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
     Asked at once of all, by what torch.compile guards its code with. Yes is certain; no may also
     be for reasons that do not matter here.
     """
-    if not tensors:
+    if not tensors or _is_one_fake(tensors):
         return lambda *_: False
     try:
         from torch._C._dynamo.guards import TensorGuards
@@ -358,14 +359,19 @@ def _is_unusual(tensor: Tensor) -> bool:
     return type(tensor) is Tensor and (is_lazy_view(tensor) or tensor._is_zerotensor())
 
 
-def _addresses(tensors: Sequence[Tensor]) -> list[int | None]:
-    """Where tensors lie; None of one without memory of its own."""
+def _addresses(tensors: Sequence[Tensor], alike: bool = False) -> list[int | None]:
+    """Where tensors lie; None of one without memory of its own. ``alike``: as :func:`_alike`."""
     try:
-        if FakeTensor not in set(map(type, tensors)):  # which answers with 0, and warns
+        if alike or not _is_one_fake(tensors):
             return list(map(Tensor.data_ptr, tensors))
     except RuntimeError:
         pass
     return list(map(_address, tensors))
+
+
+def _is_one_fake(tensors: Sequence[Tensor]) -> bool:
+    """Whether a tensor is one of those that tell 0 for an address, and warn."""
+    return FakeTensor in set(map(type, tensors))
 
 
 def _address(tensor: Tensor) -> int | None:

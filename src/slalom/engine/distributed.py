@@ -81,9 +81,9 @@ class LocalParts:
         """Give each part its gradient; False if one is not distributed as it was."""
         if not self._states.all:
             return False
-        if [id(_local(t)) for t in (*self._params, *self._states.keep())] != self._parts:
+        if [id(_local(t)) for t in (*self._params[:], *self._states.keep())] != self._parts:
             return False
-        for param in self._params:
+        for param in self._params[:]:
             grad = _local_grad(param)
             if grad is None and param.grad is not None:
                 return False
@@ -92,7 +92,7 @@ class LocalParts:
 
     def take_back(self) -> None:
         """Let the gradients go, and tell autograd that the parameters were changed in place."""
-        params = list(self._params)
+        params = self._params[:]
         for param in params:
             _local(param).grad = None
         increment_version(params)

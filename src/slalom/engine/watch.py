@@ -37,6 +37,8 @@ class Watch:
 
     def _found(self, states: Mapping[Tensor, Mapping[str, Any]]) -> list[list[int]]:
         """Ids of what stands under these names; KeyError if something misses."""
+        if not self._kept:
+            return []
         own: dict[int, Any] = dict(zip(map(id, states), states.values(), strict=True))
         return [
             list(map(id, chain.from_iterable(map(values, map(own.__getitem__, params)))))

@@ -48,7 +48,9 @@ def function_of(
 
 def within(scalars: Sequence[Any], dtype: torch.dtype) -> list[Any]:
     """The scalars as numbers torch takes: comparisons as 0 or 1, infinite beyond the dtype."""
-    return [_within(s, dtype) for s in scalars]
+    return [
+        s if type(s) is float and -_LARGEST <= s <= _LARGEST else _within(s, dtype) for s in scalars
+    ]
 
 
 def _within(value: Any, dtype: torch.dtype) -> Any:

@@ -221,10 +221,10 @@ class LlvmLaunch(Launch):
                 values = row.values
                 form.pack_into(block, i * form.size, *values[:n], row.noise or 0, *values[n:])
         if "bump_version" in self._driver.asks:
-            increment_version([*self._params, *self._alive.keep()])
+            increment_version([*self._params[:], *self._alive.keep()])
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
-            tensors = [*self._alive.keep(), *self._params]
+            tensors = [*self._alive.keep(), *self._params[:]]
             _check(self._driver.run(self._address))
             del grads, tensors
         else:
@@ -234,7 +234,7 @@ class LlvmLaunch(Launch):
         pass
 
     def _keep_gradients(self) -> list[Any]:
-        return list(map(_grad, self._params))
+        return list(map(_grad, self._params[:]))
 
     def _copy_gradients(self) -> bool:
         """Copy the gradients that cannot be read where they lie; False if one is not as it was."""
@@ -252,7 +252,7 @@ class LlvmLaunch(Launch):
 
     def _ask(self) -> bool:
         """Find out in Python what this build of torch does not tell; False where it is amiss."""
-        params = [*self._params, *self._absent]
+        params = [*self._params[:], *self._absent[:]]
         grads = [p.grad for p in params]
         for i, grad in enumerate(grads):
             self._grads[i] = None if grad is None else grad._cdata
