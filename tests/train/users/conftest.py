@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from slalom.train import Run, Task
 
+SEED = 3
 
-def losses(
-    task: Task, make=torch.optim.SGD, steps: int = 20, seed: int = 3, **options
-) -> list[float]:
+
+def losses(task: Task, make=torch.optim.SGD, steps: int = 20, **options) -> list[float]:
     """The losses of the first updates of a run."""
-    run = Run(task, lambda p: make(p, **({"lr": 0.1} | options)), seed)
+    run = Run(task, lambda p: make(p, **({"lr": 0.1} | options)), SEED)
     return [run.advance(1) for _ in range(steps)]
 
 
-def by_hand(
-    task: Task, update: Callable, seed: int = 3, steps: int = 20, per_update: int = 1
-) -> list[float]:
-    """The losses of a loop in plain torch: ``update(model, batches) -> loss``, which closes over
-    its own optimizer once it knows the model; the run's own batches and noise."""
-    model = task.make_model(seed)
-    batches = task.train.batches(task.batch_size // task.accumulate, seed)
-    noise = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), seed)._random
-    state = update(model)
+def looped(task: Task, begin: Callable, per_update: int = 1, steps: int = 20) -> list[float]:
+    """The losses of a loop in plain torch: ``begin(model)`` makes what takes the batches of an
+    update and returns their loss; on the run's own model, batches and noise."""
+    model = task.make_model(SEED)
+    batches = task.train.batches(task.batch_size // task.accumulate, SEED)
+    noise = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), SEED)._random
+    update = begin(model)
     found = []
     for step in range(steps):
         own = [batches[step * per_update + i][0] for i in range(per_update)]
         with noise:
-            found.append(state(*own))
+            found.append(update(*own))
     return found
+
+
+def classified(model: nn.Module, batch: Any) -> torch.Tensor:
+    """The cross-entropy of a pair."""
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    """As :func:`losses` has it."""
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def by_hand(task: Task, loss=classified, optimizer_of=sgd) -> list[float]:
+    """The losses of the loop that everyone writes."""
+
+    def begin(model):
+        optimizer = optimizer_of(model)
+
+        def update(batch):
+            optimizer.zero_grad()
+            value = loss(model, batch)
+            value.backward()
+            optimizer.step()
+            return value.item()
+
+        return update
+
+    return looped(task, begin)
 
 
 @pytest.fixture(name="losses")
@@ -40,25 +68,11 @@ def _losses():
     return losses
 
 
+@pytest.fixture(name="looped")
+def _looped():
+    return looped
+
+
 @pytest.fixture(name="by_hand")
 def _by_hand():
     return by_hand
-
-
-@pytest.fixture
-def by_torch():
-    """For :func:`by_hand`: a classifier trained by SGD on the cross-entropy, as everyone does."""
-
-    def begin(model):
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-        def update(batch):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        return update
-
-    return begin

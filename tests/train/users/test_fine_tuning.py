@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from slalom.train import Task
+from slalom import Task
 
 X, Y = 5 + 3 * torch.randn(96, 5), torch.randint(0, 3, (96,))
 
@@ -23,19 +23,8 @@ def tuned():
 
 
 def test_fine_tuning(losses, by_hand):
-    task = Task(tuned, Weighted(), (X, Y), (X, Y), batch_size=16)
-
-    def begin(model):
-        loss_of = Weighted()
-        optimizer = torch.optim.SGD([*model[1].parameters(), loss_of.weight], lr=0.1)
-
-        def update(batch):
-            optimizer.zero_grad()
-            loss = loss_of(model(batch[0]), batch[1])
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        return update
-
-    assert losses(task) == by_hand(task, begin)
+    task, own = Task(tuned, Weighted(), (X, Y), (X, Y), batch_size=16), Weighted()
+    assert losses(task) == by_hand(
+        task, lambda model, batch: own(model(batch[0]), batch[1]),
+        lambda model: torch.optim.SGD([*model[1].parameters(), own.weight], lr=0.1),
+    )  # fmt: skip

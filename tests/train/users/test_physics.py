@@ -20,19 +20,6 @@ def test_physics(losses, by_hand):
         train=X, valid=X[:32], metric="loss", target=0.01, batch_size=16,
     )  # fmt: skip
     task.check()
-
-    def begin(model):
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-        def update(x):
-            optimizer.zero_grad()
-            loss = equation(model, x)
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        return update
-
-    assert losses(task) == by_hand(task, begin)
+    assert losses(task) == by_hand(task, equation)
     run = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 3)
     assert run.evaluate().metric == equation(run.model, X[:32]).item()
