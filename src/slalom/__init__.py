@@ -15,10 +15,14 @@ from slalom.version import __version__
 
 if TYPE_CHECKING:
     from slalom.api import race
+    from slalom.fitting import fit
     from slalom.train import Task
     from slalom.train.loop import trial
 
-_LAZY = {"Task": "slalom.train", "race": "slalom.api", "trial": "slalom.train.loop"}
+_LAZY = {
+    "Task": "slalom.train", "fit": "slalom.fitting", "race": "slalom.api",
+    "trial": "slalom.train.loop",
+}  # fmt: skip
 """Public names whose modules cost time to import and are loaded where first used."""
 
 
@@ -33,6 +37,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "InputError", "Task", "__version__", "explain", "optim", "optimizer", "race", "release",
+    "InputError", "Task", "__version__", "explain", "fit", "optim", "optimizer", "race", "release",
     "rule", "rules", "trial",
 ]  # fmt: skip

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from slalom.train import Task
 
 
-def _tasks() -> list[str]:
+def tasks() -> list[str]:
+    """The names of the built-in tasks."""
     from slalom.tasks import TASKS
 
     return list(TASKS)
@@ -24,8 +25,8 @@ def race(
     task: Annotated[
         str,
         typer.Argument(
-            help=f"A built-in task ({', '.join(_tasks())}) or FILE.py[:NAME].",
-            autocompletion=_tasks,
+            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].",
+            autocompletion=tasks,
         ),
     ],
     entrants: Annotated[

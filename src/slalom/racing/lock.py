@@ -33,11 +33,12 @@ class Lock:
 
     Args:
         ledger: its path; its folder is there.
+        used: what is done with it, as a message says it.
 
     Raises :class:`InputError`, which says who has it, or why the file cannot be made.
     """
 
-    def __init__(self, ledger: Path):
+    def __init__(self, ledger: Path, used: str = "raced"):
         self._path = _beside(ledger)
         self._name = os.path.realpath(self._path)
         self._process = os.getpid()
@@ -46,7 +47,7 @@ class Lock:
             if time.monotonic() > late:
                 who = "this process" if self._name in _ours else _holder(self._path)
                 raise InputError(
-                    f"{ledger} is being raced by {who}; wait until that is over, or end it"
+                    f"{ledger} is being {used} by {who}; wait until that is over, or end it"
                 )
             time.sleep(0.02)
         self._file: int | None = taken

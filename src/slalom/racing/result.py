@@ -212,14 +212,25 @@ class Result:
         }  # fmt: skip
         return [s for s in self.standings if s.rule in failed]
 
+    @property
+    def _won(self) -> int | None:
+        """The number of the entrant that won or leads a tie."""
+        if (leader := self.judgement.leader) is None:
+            return None
+        return next(iter(self._finals[leader].values()))["entrant"]
+
+    @property
+    def entrant(self) -> Entrant | None:
+        """The winner as it raced; None where nobody won, or the ledger alone is at hand."""
+        won = self._won
+        return None if won is None or won >= len(self._raced) else self._raced[won]
+
     @cached_property
     def winner(self) -> Winner | None:
         """The entrant that won or leads a tie; None where nobody reached the target."""
-        if (leader := self.judgement.leader) is None:
+        if (won := self._won) is None:
             return None
-        won = next(iter(self._finals[leader].values()))["entrant"]
-        e = self._entrants[won]
-        made_by = self._raced[won] if won < len(self._raced) else self._recipes[won]
+        e, made_by = self._entrants[won], self.entrant or self._recipes[won]
         return Winner(
             e["label"], e["family"], e["hypers"], e["batch"], e["snippet"], made_by.optimizer
         )

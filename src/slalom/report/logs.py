@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,7 @@ class Log(events.Callback):
     """
 
     def __init__(self, service: str):
-        if service not in SERVICES:
-            hint = did_you_mean(service, SERVICES)
-            raise InputError(f"log is {service!r}; it is one of {', '.join(SERVICES)}{hint}")
-        make, modules = SERVICES[service]
-        self._make, self._module = make, _first(service, modules)
+        self._make = maker_of(service)
         self._service: Any = None
         self._metric = ""
         self._written: dict[tuple[str, int], int] = {}
@@ -34,7 +31,7 @@ class Log(events.Callback):
     def started(self, event: events.Started) -> None:
         """A race begins."""
         self._metric = event.metric
-        self._service = self._make(self._module, event.task, event.folder)
+        self._service = self._make(event.task, event.folder)
 
     def moved(self, event: events.Moved) -> None:
         """What was not written yet of a run."""
@@ -105,6 +102,18 @@ SERVICES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "wandb": (_WandB, ("wandb",)),
 }
 """Name -> (what writes, the modules one of which it needs)."""
+
+
+def maker_of(service: str) -> Callable[[str, Path], Any]:
+    """(name, folder) -> what writes to a service of :data:`SERVICES`, by ``scalar`` and ``text``.
+
+    Raises :class:`InputError` for a name that is not known, or a service that is not installed.
+    """
+    if service not in SERVICES:
+        hint = did_you_mean(service, SERVICES)
+        raise InputError(f"log is {service!r}; it is one of {', '.join(SERVICES)}{hint}")
+    make, modules = SERVICES[service]
+    return partial(make, _first(service, modules))
 
 
 def _first(service: str, modules: Iterable[str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,11 +15,12 @@ from slalom.errors import InputError
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
+def whole(path: Path, named: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
     """A file to write what is to be at ``path``: a reader sees the old or the new, never a part.
 
     It is a temporary one beside it, forced to the disk and renamed when the block ends; if the
-    block raises, or the disk is full (OSError), ``path`` is as it was.
+    block raises, or the disk is full (OSError), ``path`` is as it was. ``named`` says in its place
+    what it is to be called, in the same folder, where that follows from what was written.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
@@ -27,7 +28,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, path if named is None else named())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -117,7 +117,8 @@ class Run:
                     loss = self._update()
                     if not self._sound(loss):
                         break
-                    losses.append(loss)
+                    if math.isfinite(loss):  # no update was left out
+                        losses.append(loss)
             finally:
                 self.seconds += time.perf_counter() - start
                 total, done = self._recent
@@ -156,8 +157,13 @@ class Run:
             for parameter in self._parameters:  # what has no gradient is passed over
                 if id(parameter) not in own:
                     parameter.grad = None
-        self._apply()
+        if self._usable(value):
+            self._apply()
         return value
+
+    def _usable(self, loss: float) -> bool:
+        """Whether an update may be made of the gradients there are."""
+        return True
 
     def _next(self) -> tuple[Any, int]:
         """(the batches of the next update, their samples); of all samples they are made anew."""

@@ -1,0 +1,170 @@
+"""``slalom train``: one run from the command line, and the runs there have been."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slalom.cli.racing import tasks
+
+WRONG = 3
+"""The exit code where training itself goes wrong."""
+
+
+def train(
+    task: Annotated[
+        str,
+        typer.Argument(
+            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].", autocompletion=tasks
+        ),
+    ],
+    optimizer: Annotated[
+        str,
+        typer.Option(help="By its name, as Adam or Momentum; or a race's folder, for its winner."),
+    ],
+    lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another setting: momentum=0.9, betas=0.9,0.99, warmup=0.1."),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="How long.", show_default="as the task says")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="How long, in updates.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long, in seconds of updates.")] = None,
+    until_target: Annotated[
+        bool, typer.Option(help="End as soon as the task's target is reached and held.")
+    ] = False,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Samples in an update, or all; the task's otherwise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
+    ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Updates between evaluations; the task's otherwise.")
+    ] = None,
+    on_nonfinite: Annotated[
+        str,
+        typer.Option(help="Where a loss is not finite: stop, skip the update, or go back."),
+    ] = "stop",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder.", show_default="runs/, one for each command"),
+    ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option(help="Updates between checkpoints.", show_default="about a minute"),
+    ] = None,
+    keep: Annotated[int, typer.Option(help="Checkpoints that are kept.")] = 2,
+    log: Annotated[
+        str | None, typer.Option(help="Also write to tensorboard, mlflow or wandb, by commas.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print the result alone.")] = False,
+) -> None:
+    """Train a task with one optimizer. The same command again goes on where it was.
+
+    Exit codes: 0 trained, 1 the task's own code failed, 2 bad input, 3 training went wrong, 130
+    Ctrl-C and 143 SIGTERM, after a checkpoint.
+
+    Examples: slalom train digits --optimizer Adam --lr 0.003 --epochs 60 --seed 5 --out digits-5;
+    slalom train my_task.py --optimizer races/my-task-20260101-120000.
+    """
+    from slalom.errors import InputError
+    from slalom.fitting import TrainingError, fit
+    from slalom.plain import plain
+    from slalom.tasks import load
+    from slalom.train import faults
+
+    found = load(task)
+    found = found if device is None else found.on(device)
+    given: dict[str, Any] = {
+        "epochs": epochs, "steps": steps, "seconds": seconds, "until_target": until_target,
+        "batch_size": _size(batch_size), "seed": seed, "eval_every": eval_every,
+        "on_nonfinite": on_nonfinite, **_settings(lr, settings or []),
+    }  # fmt: skip
+    folder = out or _folder(task, found.name, optimizer, device, given)
+    try:
+        result = fit(
+            found, optimizer, **given, out=folder, save_every=save_every, keep=keep,
+            progress=not (quiet or as_json), log=log.split(",") if log else (),
+        )  # fmt: skip
+    except TrainingError as error:
+        print(plain(f"slalom: {error}"), file=sys.stderr)
+        raise typer.Exit(WRONG) from None
+    except InputError:
+        raise
+    except (KeyboardInterrupt, SystemExit) as end:
+        print(f"ended; go on with: {shlex.join(['slalom', *sys.argv[1:]])}", file=sys.stderr)
+        raise typer.Exit(130 if isinstance(end, KeyboardInterrupt) else end.code) from None  # type: ignore[arg-type]
+    except Exception as error:
+        if not faults.where(error, libraries=False):
+            raise
+        print(plain(f"slalom: the task's own code failed: {faults.told(error)}"), file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(json.dumps(result.to_json(), allow_nan=False) if as_json else result)
+
+
+def _settings(lr: float | None, texts: list[str]) -> dict[str, Any]:
+    from slalom.racing.space import Choice
+    from slalom.racing.spoken import space_of
+
+    found = {} if lr is None else {"lr": lr}
+    for name, value in space_of(texts).items():
+        found[name] = value.values if isinstance(value, Choice) else value
+    return found
+
+
+def _size(text: str | None) -> Any:
+    from slalom.errors import InputError
+
+    if text is None or text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"--batch-size is {text!r}; it must be a whole number, or all") from None
+
+
+def _folder(task: str, name: str, *more: Any) -> Path:
+    """The folder of a run that is given none: one for each command, the same every time."""
+    digest = hashlib.sha256(repr((task, *more)).encode()).hexdigest()[:8]
+    return Path("runs") / f"{name}-{digest}"
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where runs were written to.")] = Path("runs"),
+) -> None:
+    """List past runs of ``slalom train``, a line each: when, what, how far.
+
+    ``slalom races`` lists races.
+    """
+    from slalom.errors import InputError
+    from slalom.fitting.folder import told
+    from slalom.plain import plain
+
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; runs are written to runs/ unless --out")
+    for file in sorted(folder.glob("*/run.json")):
+        try:
+            known = told(file.parent)
+            run, last = known["run"], known.get("last") or {}
+            metric = f", {run['metric']} {last['metric']:.4g}" if last else ""
+            text = (
+                f"{known['created'][:16].replace('T', ' ')}  {run['task']} with "
+                f"{run['optimizer']}, seed {run['seed']}, {run['length']}: {known['status']}, step "
+                f"{known['step']:,}{metric}"
+            )
+        except InputError as error:
+            text = str(error)
+        except (KeyError, TypeError, ValueError) as error:
+            text = f"cannot be read: {type(error).__name__}: {error}"
+        print(plain(f"{file.parent}  {text}"))

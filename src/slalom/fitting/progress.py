@@ -1,0 +1,113 @@
+"""Watching a run: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from slalom.fitting import events
+
+SPACING = 10.0
+"""Seconds between two lines where there is no terminal, at least."""
+
+SMOOTH = 0.2
+"""The weight of what is new in the loss and the speed that are shown."""
+
+
+class Progress(events.Callback):
+    """A watcher for :func:`slalom.fit`, as a context manager; silent if ``quiet``."""
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None):
+        self._console, self._quiet = console or Console(), quiet
+        self._start = self._clock = time.monotonic()
+        self._line = -SPACING
+        self._metric, self._samples, self._loss, self._speed = "", 0, 0.0, 0.0
+        self._last, self._step = "", 0
+        self._updates: int | None = None
+        self._bar: Any = None
+        self._row: Any = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def started(self, event: events.Started) -> None:
+        """Say what is trained, and show the bar."""
+        self._metric, self._updates = event.task.metric.name, event.updates
+        self._samples, self._step = event.run.samples, event.run.step
+        self._clock = time.monotonic()
+        on = f", on from step {event.run.step:,}" if event.run.step else ""
+        self._say(
+            f"{event.task.name} with {event.optimizer}, seed {event.seed}, {event.length}{on}"
+        )
+        if not self._quiet and self._console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.percentage:>3.0f}%"), BarColumn(),
+                TextColumn("{task.fields[now]}"),
+                console=self._console, transient=True, refresh_per_second=4,
+            )  # fmt: skip
+            self._bar.start()
+            self._row = self._bar.add_task("", total=event.updates, now="")
+            self._bar.update(self._row, completed=event.run.step)
+
+    def moved(self, event: events.Moved) -> None:
+        """Move the bar."""
+        now = time.monotonic()
+        speed = (event.samples - self._samples) / max(1e-9, now - self._clock)
+        share = SMOOTH if self._speed else 1.0
+        self._speed += share * (speed - self._speed)
+        self._loss += share * (event.loss - self._loss)
+        each = (event.samples - self._samples) / max(1, event.step - self._step)
+        self._samples, self._clock, self._step = event.samples, now, event.step
+        if self._bar is not None:
+            text = f"loss {self._loss:.4g}{self._last}  {self._speed:,.0f} samples/s"
+            if self._updates is not None and self._speed:
+                left = (self._updates - event.step) * each / self._speed
+                text += f"  {_time(left)} left"
+            self._bar.update(self._row, completed=event.step, now=text)
+
+    def evaluated(self, event: events.Evaluated) -> None:
+        """A line, if the last one is old enough."""
+        found = event.evaluation
+        self._last = f"  {self._metric} {found.metric:.4g}"
+        elapsed = time.monotonic() - self._start
+        if self._bar is None and elapsed - self._line >= SPACING:
+            self._line = elapsed
+            of = f" of {self._updates:,}" if self._updates is not None else ""
+            self._say(
+                f"step {found.step:,}{of}: loss {found.train_loss:.4g}, on validation "
+                f"{found.valid_loss:.4g}; {self._metric} {found.metric:.4g}; "
+                f"{self._speed:,.0f} samples/s"
+            )
+
+    def told(self, event: events.Told) -> None:
+        """A line."""
+        self._say(event.text)
+
+    def finished(self, event: events.Finished) -> None:
+        """Take the bar off the screen."""
+        self._end()
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            elapsed = time.monotonic() - self._start
+            self._console.print(
+                f"{elapsed:5.1f} s  {text}", markup=False, highlight=False, soft_wrap=True
+            )
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM: a run ends after the update that is under way, and is written down."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+TERMINATED = 143
+"""The exit code of a run that SIGTERM has ended: 128 and the signal's number, as shells have it."""
+
+
+class Stop:
+    """Whether a run was asked to end; ``signal`` is the number by which, None before."""
+
+    signal: int | None = None
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # twice: at once
+        self.signal = number
+
+    def end(self) -> None:
+        """Raise what ends the process as it was asked to."""
+        if self.signal == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def asked() -> Iterator[Stop]:
+    """Within this, Ctrl-C and SIGTERM are asked for by the :class:`Stop`.
+
+    Handlers of others stay, and so it is in threads beside the main one.
+    """
+    stop = Stop()
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = {}
+    if threading.current_thread() is threading.main_thread():
+        ours = {s: h for s, h in usual.items() if signal.getsignal(s) is h}
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)

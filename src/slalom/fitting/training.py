@@ -1,0 +1,168 @@
+"""``slalom.fit``: one run from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+from slalom.errors import InputError
+from slalom.fitting import events
+from slalom.fitting.chosen import chosen
+from slalom.fitting.course import Course
+from slalom.fitting.folder import Folder, opened, record_of
+from slalom.fitting.length import length_of
+from slalom.fitting.logging import Log
+from slalom.fitting.progress import Progress
+from slalom.fitting.result import ENDS, Fit
+from slalom.fitting.stopping import asked
+from slalom.tasks import load
+from slalom.train import Task
+from slalom.train.given import whole_number
+from slalom.train.guarded import GuardedRun
+from slalom.train.loop import Loop
+
+ON_NONFINITE = ("stop", "skip", "back")
+
+
+def fit(
+    task: Task | str,
+    optimizer: Any,
+    *,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    until_target: bool = False,
+    batch_size: int | Literal["all"] | None = None,
+    seed: int = 0,
+    eval_every: int | None = None,
+    on_nonfinite: Literal["stop", "skip", "back"] = "stop",
+    out: Path | str | None = None,
+    save_every: int | None = None,
+    keep: int = 2,
+    progress: bool = True,
+    log: str | Collection[str] = (),
+    watch: Any = (),
+    **settings: Any,
+) -> Fit:
+    """Train a task's model with one optimizer, by the loop that races run on.
+
+    All that the task says is done: its batches, schedule, accumulation, clipping, precision,
+    average of weights. The same task, optimizer, settings and seed give the same weights to the bit
+    (on the same number of threads), and those of the run of that seed in a race.
+
+    Args:
+        task: a :class:`slalom.Task`, a built-in task's name, or ``FILE.py[:NAME]``.
+        optimizer: the result of a race, or the path of its folder or ledger, for its winner; a name
+            that a race knows (``"Adam"``, ``"Momentum"``, ``"BGD"``); an optimizer class; or a
+            function parameters -> optimizer.
+        epochs, steps, seconds: how long: passes over the training samples, updates, or seconds
+            of updates; one of them. By default the task's ``budget`` or ``max_steps``.
+        until_target: end as soon as the task's target is reached and held over two more
+            evaluations.
+        batch_size: samples in an update, ``"all"`` for batch gradient descent; by default the
+            winner's or the task's.
+        seed: of the initial weights, the order of the samples and the model's noise.
+        eval_every: updates between evaluations; by default the task's.
+        on_nonfinite: what is done where a loss is not finite: ``"stop"`` raises
+            :class:`TrainingError`; ``"skip"`` leaves the update out, and that of a gradient which
+            is not finite; ``"back"`` goes back to the evaluation with the lowest validation loss
+            so far (or the start), and on from there at half the learning rate, eight times at most.
+        out: a folder to write the run to. Where that run is there already, it goes on where it was;
+            one that is over is given back. None writes nothing.
+        save_every: updates between checkpoints; by default about a minute.
+        keep: checkpoints that are kept.
+        progress: tell how it goes: a bar on a terminal, a line now and then elsewhere.
+        log: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``, or several; TensorBoard's needs ``out``.
+        watch: called with each event of :mod:`slalom.fitting.events`: a
+            :class:`slalom.fitting.Callback`, or any function; or several.
+        **settings: of the optimizer, such as ``lr=0.003``; and ``warmup``, ``clip_norm``,
+            ``clip_value`` in place of the task's.
+
+    Raises :class:`InputError` for what cannot be trained, before anything is;
+    :class:`TrainingError` where training goes wrong. Ctrl-C and SIGTERM end the run after
+    the update that is under way and write a checkpoint, if it has a folder: by KeyboardInterrupt,
+    and by SystemExit with the code 143.
+    """
+    task = load(task) if isinstance(task, str) else task
+    if isinstance(task, Loop):
+        raise InputError("a loop of your own is its own training; run it, or give fit a Task")
+    if on_nonfinite not in ON_NONFINITE:
+        raise InputError(
+            f"on_nonfinite is {on_nonfinite!r}; it must be one of {', '.join(ON_NONFINITE)}"
+        )
+    if until_target and task.target is None:
+        raise InputError("the task has no target to train until; give it one, or epochs or steps")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on")
+    whole_number("keep", keep)
+    if save_every is not None:
+        whole_number("save_every", save_every)
+    using = chosen(optimizer, settings, batch_size, task)
+    task = using.of(task)
+    length = length_of(task, using, epochs, steps, seconds, eval_every)
+    using.check(task)
+    watchers = [*_watchers(watch), *_logs(log, out)]
+    more = {"until the target": until_target, "on_nonfinite": on_nonfinite}
+    record = {} if out is None else record_of(task, using, length, seed, more)
+    path = None if out is None else Path(out)
+    with opened(path, record, keep) as folder, Progress(quiet=not progress) as shown, asked() as s:
+        watchers.append(shown)
+
+        def tell(event: events.Event) -> None:
+            for one in watchers:
+                one(event)
+
+        run = GuardedRun(
+            task, using.make, seed, batch_size=using.batch_size, updates=length.updates
+        )
+        course = Course(task, run, length, folder, save_every, until_target, on_nonfinite, tell, s)
+        found = course.restore()
+        if not found:
+            task.check()
+        if folder is not None:
+            folder.note(course.status, run.step, course.history[-1] if course.history else None)
+            for change in folder.changed:
+                tell(events.Told(f"{change} since this run was begun; its numbers may differ"))
+        if course.status != "begun":
+            tell(events.Told(f"this run is over: it was {ENDS[course.status]}"))
+        tell(events.Started(task, using.label, run, seed, length.told, length.updates, path))
+        course.go()
+        result = _result(course, using.label, path)
+        if folder is not None:
+            _write(folder, course)
+        tell(events.Finished(result))
+    return result
+
+
+def _result(course: Course, label: str, path: Path | None) -> Fit:
+    run = course.run
+    run.model.load_state_dict(run.weights())
+    return Fit(
+        course.task, run.model.eval(), run.optimizer, label, run.seed, course.history,
+        course.status, run.skipped, path,
+    )  # fmt: skip
+
+
+def _write(folder: Folder, course: Course) -> None:
+    """What is left of a run that is over."""
+    last = course.history[-1]
+    facts = {"step": last.step, course.task.metric.name: last.metric}
+    folder.write_weights("weights", dict(course.run.model.state_dict()), facts)
+    folder.note(course.status, last.step, last)
+
+
+def _watchers(watch: Any) -> list[Any]:
+    given = list(watch) if isinstance(watch, list | tuple | set) else [watch]
+    if wrong := [w for w in given if not callable(w)]:
+        raise InputError(
+            f"watch is a {type(wrong[0]).__name__}; it must be a function of an event, or several"
+        )
+    return given
+
+
+def _logs(log: str | Collection[str], out: Any) -> list[Log]:
+    names = [log] if isinstance(log, str) else list(log)
+    if "tensorboard" in names and out is None:
+        raise InputError("log='tensorboard' writes to the run's folder; give one as out")
+    return [Log(name) for name in names]
