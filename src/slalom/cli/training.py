@@ -117,7 +117,7 @@ def _settings(lr: float | None, texts: list[str]) -> dict[str, Any]:
     from slalom.racing.space import Choice
     from slalom.racing.spoken import space_of
 
-    found = {} if lr is None else {"lr": lr}
+    found: dict[str, Any] = {} if lr is None else {"lr": lr}
     for name, value in space_of(texts).items():
         found[name] = value.values if isinstance(value, Choice) else value
     return found

@@ -36,7 +36,7 @@ class Checkpoints:
         Raises OSError where the disk does not take it; what was there before is there still.
         """
         self.folder.mkdir(exist_ok=True)
-        summed = _Summed()
+        summed: Any = _Summed()
 
         def named() -> Path:
             return self.folder / f"step-{step:09d}-{summed.digest}.pt"

@@ -122,7 +122,8 @@ def _won(result: Result, task: Task) -> Chosen:
             )
     whole = won.batch == task.n_train != task.batch_size
     training = {n: v for n, v in own.items() if n not in ("batch_size", "horizon")}
+    horizon = own.get("horizon")
     return Chosen(
-        won.label, won.optimizer, "all" if whole else won.batch, own.get("horizon"), training,
-        (won.code, whole),
+        won.label, won.optimizer, "all" if whole else won.batch,
+        None if horizon is None else int(horizon), training, (won.code, whole),
     )  # fmt: skip
