@@ -233,17 +233,62 @@ class _Drawn:
 
     def __init__(self, samples: Samples, batches: Batches):
         self._samples, self._batches = samples, batches
+        self._ahead = _ahead(samples.arrays, batches.m)
+        self._begin, self._block = 0, ()
 
     def __getitem__(self, step: int) -> tuple[Any, int]:
-        indices = self._batches[step]
-        samples = self._samples
+        samples, batches = self._samples, self._batches
+        if self._ahead > 1:
+            if not 0 <= step - self._begin < len(self._block):
+                indices = [batches[step]]
+                while len(indices) < self._ahead and len(indices[-1]) == batches.m:
+                    indices.append(batches[step + len(indices)])
+                self._begin, self._block = step, _taken(samples.arrays, indices)
+            return self._block[step - self._begin]
+        indices = batches[step]
         if samples.arrays is not None:
             return samples.fetch(indices), len(indices)
-        batches = self._batches
         batch = samples.loading.sequence(
             samples.dataset, self, step, batches.__getitem__, batches.seed
         )
         return batch, len(indices)
+
+
+BLOCK = 1 << 20
+"""Bytes of samples that are gathered ahead for several batches, at most; they stay in a cache."""
+
+MOST = 32
+"""And batches."""
+
+ALIGNED = 64
+"""What the addresses of torch's own tensors are multiples of: sums may hang on it in their last
+bit, so that a batch which is cut out of a block must be like one that is gathered alone."""
+
+
+def _ahead(arrays: Any, m: int) -> int:
+    """How many batches of ``m`` samples are gathered at once: 1 where they are no tuple of tensors
+    in the CPU's memory, where they are large, and where they would not begin at aligned addresses.
+    """
+    if type(arrays) is not tuple or not all(
+        type(a) is Tensor and a.device.type == "cpu" and a.layout == torch.strided for a in arrays
+    ):
+        return 1
+    sizes = [m * a[:1].numel() * a.element_size() for a in arrays]
+    if not sum(sizes) or any(size % ALIGNED for size in sizes):
+        return 1
+    return min(MOST, max(1, BLOCK // sum(sizes)))
+
+
+def _taken(arrays: tuple[Tensor, ...], indices: list[Tensor]) -> Sequence[tuple[Any, int]]:
+    """The batches of these indices, gathered at once.
+
+    They share memory, and nothing else: torch does not count them as views of one tensor. A
+    shorter one can only be the last, so that all begin at aligned addresses.
+    """
+    lengths = [len(i) for i in indices]
+    together = torch.cat(indices)
+    parts = [torch.unsafe_split_with_sizes(a.index_select(0, together), lengths) for a in arrays]
+    return list(zip(zip(*parts, strict=True), lengths, strict=True))
 
 
 def _length(arrays: Any, name: str) -> int:
