@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import slalom
 from slalom.errors import InputError
 from slalom.racing.entrants import families
-from slalom.train import Task
+from slalom.train import Run, Task
 from slalom.train.faults import told
 
 X = torch.randn(40, 4)
@@ -128,6 +128,99 @@ def test_outputs_with_a_loss_beside_them_are_judged():
         lambda: Both(4, 2), lambda o, t: nn.functional.cross_entropy(o["logits"], t), (X, Y),
         DataLoader(TensorDataset(X, Y), 7), right, 0.9, batch_size=8, higher_is_better=True,
     ).check()  # fmt: skip
+
+
+def test_a_loss_of_the_models_own_is_measured_without_blaming_the_metric():
+    """Batches that were put together have one loss each; so it is neither a mean nor a sum."""
+
+    class Both(nn.Linear):
+        def forward(self, x):
+            found = super().forward(x)
+            return {"loss": found.square().mean(), "logits": found}
+
+    def right(outputs, targets):
+        return (outputs["logits"].argmax(1) == targets).double().mean()
+
+    task = Task(
+        lambda: Both(4, 2), lambda o, t: o["loss"], (X, Y), (X, Y), right, 0.9, batch_size=8,
+        higher_is_better=True,
+    )  # fmt: skip
+    task.check()
+    assert task.reduction.kind == "other"
+
+
+class Picky(nn.Linear):
+    """Fails on the batches of the validation set, all but the first."""
+
+    def forward(self, x):
+        if not self.training and bool((x == 7).any()):
+            raise ValueError("a seven")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_what_the_model_does_in_evaluation_is_told_of_it(metric):
+    late = X.clone()
+    late[-1] = 7
+    task = Task(lambda: Picky(4, 2), nn.CrossEntropyLoss(), (X, Y), DataLoader(TensorDataset(
+        late, Y), 8), metric, 0.5, batch_size=8)  # fmt: skip
+    with pytest.raises(
+        InputError, match="the validation set cannot be evaluated: ValueError: a seven"
+    ) as e:
+        task.check()
+    assert "metric" not in str(e.value)
+
+
+def test_what_the_metric_does_is_told_of_it():
+    def wrong(outputs, targets):
+        raise KeyError("no such key")
+
+    class Several:
+        higher_is_better = True
+
+        def update(self, outputs, targets):
+            """Take it."""
+
+        def reset(self):
+            """Begin anew."""
+
+        def compute(self):
+            return {"one": 1.0, "two": 2.0}
+
+    def checked(metric):
+        Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), metric, 0.5,
+             batch_size=8, higher_is_better=True).check()  # fmt: skip
+
+    with pytest.raises(InputError, match="the metric wrong cannot be computed from outputs like"):
+        checked(wrong)
+    with pytest.raises(InputError, match="a Several gives one, two, and a race is judged by one"):
+        checked(Several())
+
+
+class Stream(IterableDataset):
+    def __init__(self, said, true):
+        self.said, self.true = said, true
+
+    def __len__(self):
+        return self.said
+
+    def __iter__(self):
+        return iter([(X[0], 1)] * self.true)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_an_iterable_that_says_it_has_more_than_it_yields(drop_last):
+    def run(said, true):
+        loader = DataLoader(Stream(said, true), 8, drop_last=drop_last)
+        task = Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), loader, (X, Y))
+        made = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 0)
+        for _ in range(9):
+            made.advance(1)
+        return made.samples
+
+    assert run(20, 20) == (72 if drop_last else 60)
+    with pytest.raises(InputError, match="train says by its __len__ that it has 40 samples, and y"):
+        run(40, 20)
 
 
 @pytest.mark.parametrize(

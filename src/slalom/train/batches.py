@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -55,8 +57,56 @@ class Batches:
             self._go_to(self._epoch + 1)
         return self._cut[step - self._begin]
 
+    def last(self, step: int) -> bool:
+        """Whether the batch of a step is the last one of its epoch; there is none where batches are
+        drawn with replacement."""
+        if self.replacement:
+            return False
+        if self.per_epoch is not None:
+            return (step + 1) % self.per_epoch == 0
+        _ = self[step]
+        return step == self._begin + len(self._cut) - 1
+
     def _go_to(self, epoch: int) -> None:
         self._cut = self._order.epoch(self.n, self.m, self.seed, epoch)
         self._epoch = epoch
         if not self._cut:
             raise InputError("an epoch has no batch; give more samples, or smaller batches")
+
+
+class Updates:
+    """The batches of every update of a run: so many in a row, and what is left of an epoch.
+
+    So do the trainers of HuggingFace and Lightning: no update holds batches of two epochs.
+
+    Args:
+        batches: by step, each with its number of samples; ``batches.last(step)`` says where an
+            epoch ends.
+        each: batches of an update.
+    """
+
+    def __init__(self, batches: Any, each: int):
+        self._batches, self._each = batches, each
+        self._step = self._first = 0  # of the next update: its number, and that of its first batch
+
+    def __getitem__(self, step: int) -> list[tuple[Any, int]]:
+        if self._each == 1:
+            return [self._batches[step]]
+        if step < self._step:
+            self._step = self._first = 0
+        while self._step < step:
+            self._first = self._ends(self._first)
+            self._step += 1
+        found: list[tuple[Any, int]] = []
+        self._ends(self._first, found)
+        return found
+
+    def _ends(self, batch: int, found: list[tuple[Any, int]] | None = None) -> int:
+        """The batch after those of an update that begins with this one; which go to ``found``."""
+        for _ in range(self._each):
+            if found is not None:  # one after the other, as some cannot be asked for again
+                found.append(self._batches[batch])
+            batch += 1
+            if self._batches.last(batch - 1):
+                break
+        return batch

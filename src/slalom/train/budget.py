@@ -131,4 +131,4 @@ class Lasting:
         batches = None if samples.stream else samples.order.batches(samples.held, part)
         if batches is None:
             batches = -(-samples.n // part)
-        return max(1, round(batches / self.accumulate))
+        return -(-batches // self.accumulate)

@@ -30,11 +30,15 @@ class Loading:
         collate: samples -> batch.
         workers: processes that load; 0 to load here.
         options: of the user's DataLoader, for its processes.
+        drop_last: of the user's DataLoader, for data that are not asked for by index.
+        bare: whether its dataset yields batches, and not samples.
     """
 
     collate: Callable[[list[Any]], Any] = default_collate
     workers: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    drop_last: bool = False
+    bare: bool = False
     _live: _Live | None = None
     _stream: RandomStream | None = None
 
@@ -45,7 +49,8 @@ class Loading:
             "pin_memory", "timeout", "worker_init_fn", "prefetch_factor", "multiprocessing_context"
         )  # fmt: skip
         options = {n: getattr(loader, n) for n in names} if loader.num_workers else {}
-        return cls(loader.collate_fn, loader.num_workers, options)
+        bare = loader.batch_sampler is None and loader.batch_size is None
+        return cls(loader.collate_fn, loader.num_workers, options, loader.drop_last, bare)
 
     def make(self, dataset: Any, indices: Tensor, key: Key) -> Any:
         """The batch of these samples, made here."""

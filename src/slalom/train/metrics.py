@@ -64,37 +64,46 @@ def error(predicted: Tensor, true: Tensor) -> float:
 @metric(higher_is_better=True, of="classes")
 def balanced_accuracy(predicted: Tensor, true: Tensor) -> float:
     """The mean over the classes of the share of each that is found."""
+    if true.dim() == 2:
+        raise InputError("balanced_accuracy is of one label a sample; take recall, f1 or auroc")
     return _sklearn("balanced_accuracy_score")(true.cpu(), predicted.cpu())
 
 
 @metric(higher_is_better=True, of="classes")
 def f1(predicted: Tensor, true: Tensor) -> float:
-    """The F1 score of class 1 of two, or the mean over more classes; 0 where it is undefined."""
+    """The F1 score of class 1 of two, or the mean over more classes or labels; 0 where it is
+    undefined."""
     return _by_class("f1_score", predicted, true)
 
 
 @metric(higher_is_better=True, of="classes")
 def precision(predicted: Tensor, true: Tensor) -> float:
-    """The share of what is called a class that is it: of class 1 of two, or the mean over more."""
+    """The share of what is called a class that is it: of class 1 of two, or the mean over more
+    classes or labels."""
     return _by_class("precision_score", predicted, true)
 
 
 @metric(higher_is_better=True, of="classes")
 def recall(predicted: Tensor, true: Tensor) -> float:
-    """The share of a class that is found: of class 1 of two, or the mean over more."""
+    """The share of a class that is found: of class 1 of two, or the mean over more classes or
+    labels."""
     return _by_class("recall_score", predicted, true)
 
 
 @metric(higher_is_better=True, of="classes")
 def matthews(predicted: Tensor, true: Tensor) -> float:
-    """Matthews' correlation coefficient."""
-    return _sklearn("matthews_corrcoef")(true.cpu(), predicted.cpu())
+    """Matthews' correlation coefficient; of several labels a sample, of all decisions together, as
+    torchmetrics has it."""
+    return _sklearn("matthews_corrcoef")(true.reshape(-1).cpu(), predicted.reshape(-1).cpu())
 
 
 @metric(higher_is_better=True, of="scores")
 def auroc(scores: Tensor, true: Tensor) -> float:
     """The area under the receiver's curve; of more than two classes the mean of each against the
-    rest. NaN where a class is missing."""
+    rest, of several labels a sample the mean over them. NaN where a class is missing."""
+    if true.dim() == 2:
+        found = [auroc(s, t) for s, t in zip(scores.T, true.T, strict=True)]
+        return sum(found) / len(found)
     if scores.dim() == 1 or scores.shape[1] == 2:
         positive = scores if scores.dim() == 1 else scores[:, 1]
         if len(true.unique()) < 2:
@@ -110,7 +119,10 @@ def auroc(scores: Tensor, true: Tensor) -> float:
 
 @metric(higher_is_better=True, of="scores")
 def average_precision(scores: Tensor, true: Tensor) -> float:
-    """The area under precision over recall; of more than two classes the mean over them."""
+    """The area under precision over recall; of more than two classes, or of several labels a
+    sample, the mean over them."""
+    if true.dim() == 2:
+        return float(_sklearn("average_precision_score")(true.cpu(), scores.cpu()))
     if scores.dim() == 2 and scores.shape[1] > 2:
         truth = torch.nn.functional.one_hot(true, scores.shape[1])
         return float(_sklearn("average_precision_score")(truth.cpu(), scores.cpu()))
@@ -121,7 +133,7 @@ def average_precision(scores: Tensor, true: Tensor) -> float:
 @metric(higher_is_better=True, of="scores")
 def top5(scores: Tensor, true: Tensor) -> float:
     """The share of targets among the five classes with the largest scores."""
-    if scores.dim() < 2 or scores.shape[1] <= 5:
+    if scores.dim() == true.dim() or scores.shape[1] <= 5:
         raise InputError("top5 needs more than 5 classes; take accuracy")
     return (scores.topk(5).indices == true[:, None]).any(1).double().mean().item()
 
@@ -189,7 +201,7 @@ def _sklearn(name: str) -> Any:
 
 
 def _by_class(name: str, predicted: Tensor, true: Tensor) -> float:
-    two = max(int(true.max()), int(predicted.max())) < 2
+    two = true.dim() == 1 and max(int(true.max()), int(predicted.max())) < 2
     average = "binary" if two else "macro"
     score = _sklearn(name)
     return float(score(true.cpu(), predicted.cpu(), average=average, zero_division=0))

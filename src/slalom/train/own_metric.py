@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from slalom.errors import InputError, did_you_mean
@@ -46,10 +47,13 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
     if not callable(given):
         raise InputError(f"metric is a {type(given).__name__}; it must be a name or a function")
     function: Any = given
-    name = getattr(given, "__name__", None) or type(given).__name__
+    bare: Any = given
+    while isinstance(bare, functools.partial):
+        bare = bare.func
+    name = getattr(bare, "__name__", None) or type(bare).__name__
     names = _arguments(given)
     better = higher_is_better
-    if (getattr(given, "__module__", None) or "").startswith("sklearn.metrics"):
+    if (getattr(bare, "__module__", None) or "").startswith("sklearn.metrics"):
         ending = name.rpartition("_")[2]
         better = (
             {"score": True, "loss": False, "error": False}.get(ending) if better is None else better
@@ -57,7 +61,7 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
         of = "values"
         if names[1:2] == ["y_score"] or names[1:2] == ["y_proba"] or name == "log_loss":
             of = "scores"
-        elif reading.manner not in ("values", "unknown") or "_classification" in given.__module__:
+        elif reading.manner not in ("values", "unknown") or "_classification" in bare.__module__:
             of = "classes"
         _know(better)
         return Metric(
@@ -126,8 +130,14 @@ class Updated:
         self._metric.update(outputs, targets)
 
     def compute(self) -> float:
-        """What it says of all of them."""
-        return float(self._metric.compute())
+        """What it says of all of them. Raises :class:`InputError` for several numbers."""
+        found = self._metric.compute()
+        if isinstance(found, Mapping):
+            raise InputError(
+                f"a {type(self._metric).__name__} gives {', '.join(map(str, found))}, and a race "
+                "is judged by one number; give the metric that gives it alone"
+            )
+        return float(found)
 
 
 def _torchmetrics(given: Any, higher_is_better: bool | None) -> Metric:

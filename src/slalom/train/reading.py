@@ -33,20 +33,22 @@ class Reading:
     loss: str = "the loss"
 
     def classes(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
-        """(predicted, true) classes: int64, flat, without those that are left out.
+        """(predicted, true) classes: int64, flat, without those that are left out; of several
+        labels a sample, (n, labels) of 0 and 1.
 
         Raises :class:`InputError` where the outputs cannot be read so.
         """
         scores, true = self._sorted_out(outputs, targets)
-        if scores.dim() == 2:
+        if scores.dim() > true.dim():
             return scores.argmax(1), true
         return (scores > self._threshold).long(), true
 
     def scores(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
-        """(float64 probabilities, true classes): (n, classes), or (n,) of two; as above."""
+        """(float64 probabilities, true classes): (n, classes) with (n,); (n,) of two; of several
+        labels a sample, (n, labels) of both. Raises as above."""
         scores, true = self._sorted_out(outputs, targets)
         scores = scores.double()
-        if scores.dim() == 2:
+        if scores.dim() > true.dim():
             sums = scores.sum(1)
             given = bool((scores >= 0).all()) and bool((sums - 1).abs().lt(1e-4).all())
             return (scores if given else scores.softmax(1)), true
@@ -57,7 +59,8 @@ class Reading:
         return 0.5 if self.manner == "probabilities" else 0.0
 
     def _sorted_out(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
-        """(scores, true classes): (n, classes) with (n,), or one score a decision with (n,)."""
+        """(scores, true classes): (n, classes) with (n,), or one score a decision: (n,) or, of
+        several labels a sample, (n, labels)."""
         for what, value in (("outputs", outputs), ("targets", targets)):
             if not isinstance(value, Tensor):
                 raise InputError(
@@ -117,7 +120,9 @@ class Reading:
                 f"outputs of shape {tuple(outputs.shape)} are no scores for targets of shape "
                 f"{tuple(targets.shape)}; make the two equal"
             )
-        scores, true = outputs.reshape(-1), targets.reshape(-1).double()
+        labels = outputs.dim() == 2 and outputs.shape[1] > 1
+        scores, true = (v.reshape(outputs.shape if labels else -1) for v in (outputs, targets))
+        true = true.double()
         if self.manner == "signs":
             if bool((true.abs() != 1).any()):
                 wrong = true[true.abs() != 1][0].item()

@@ -78,7 +78,8 @@ def _by_class(loss: Any) -> Callable[[Any, int], float]:
 def _measured(loss: Callable[[Any], Tensor], whole: Any, n: int) -> Literal["mean", "sum", "other"]:
     """From the losses of a batch, of parts of it, and of the batch with each part after it.
 
-    Of several parts, as one may by chance have just the mean weight of the batch.
+    Of several parts, as one may by chance have just the mean weight of the batch. A loss that takes
+    no part of a batch, or no two batches put together, is neither mean nor sum.
     """
     found = set()
     one = loss(whole)
@@ -87,10 +88,9 @@ def _measured(loss: Callable[[Any], Tensor], whole: Any, n: int) -> Literal["mea
     for m in {-(-n // 2), -(-n // 3), 1}:
         part = rows(whole, n, 0, m)
         try:
-            both = joined([whole, part])
-        except ValueError:  # outputs in a form of the user's own
+            b, ab = loss(part).item(), loss(joined([whole, part])).item()
+        except Exception:  # the code and the batches are the user's own, of any form
             return "other"
-        b, ab = loss(part).item(), loss(both).item()
         near = tolerance * (abs(a) + abs(b))
         if abs(ab - (n * a + m * b) / (n + m)) > near:
             found.add("sum" if abs(ab - (a + b)) <= near else "other")

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slalom.errors import InputError
 from slalom.train import atomic
+from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
 from slalom.train.gradient import summed_gradient
 from slalom.train.models import attributes, judging, set_attributes
@@ -79,7 +80,8 @@ class Run:
         if self._whole:
             self._part = task.whole(self.model)
         else:
-            self._batches = task.train.batches(self._part, seed, replacement=task.replacement)
+            drawn = task.train.batches(self._part, seed, replacement=task.replacement)
+            self._updates = Updates(drawn, task.accumulate)
         self._random = RandomStream(seed_of(seed, 2), task.device)
         self._judging = RandomStream(seed, task.device)
         self._modules = (self.model, *self.objective.modules())
@@ -170,8 +172,7 @@ class Run:
         task = self.task
         if self._whole:
             return lambda: task.train.chunks(self._part, self.seed, self.step), task.n_train
-        first = self.step * task.accumulate
-        batches = [self._batches[first + i] for i in range(task.accumulate)]
+        batches = self._updates[self.step]
         return batches, sum(n for _, n in batches)
 
     def _gradient(self, batches: Any) -> float:

@@ -58,6 +58,8 @@ class Samples:
         if isinstance(data, IterableDataset):
             self.stream = Stream(data, name, self.batch_size, self.loading)
             self.n = self.stream.n
+            if self.loading.bare:
+                self.batch_size = self.stream.size
         elif (arrays := self._as_arrays(data)) is not None:
             self.arrays = arrays
             self.n = _length(arrays, name)
@@ -76,6 +78,11 @@ class Samples:
             self.n = self.order.length(self.n)
             if self.order.cuts is not None:  # whatever size they say they have
                 self.batch_size = self.order.size(self.held)
+
+    @property
+    def cut(self) -> bool:
+        """Whether batches are made by a sampler of the user's own, or by the dataset itself."""
+        return self.order.cuts is not None or self.loading.bare
 
     @property
     def _plainly_collated(self) -> bool:
@@ -252,6 +259,10 @@ class _Drawn:
             samples.dataset, self, step, batches.__getitem__, batches.seed
         )
         return batch, len(indices)
+
+    def last(self, step: int) -> bool:
+        """Whether the batch of this step is the last one of its epoch."""
+        return self._batches.last(step)
 
 
 BLOCK = 1 << 20

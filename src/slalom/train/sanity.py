@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -200,6 +202,8 @@ def _check_value(value: Any) -> None:
 
 
 def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: Any) -> None:
+    with _told("the loss of the untrained model cannot be computed", naming=True):
+        _ = task.reduction
     with _told("the validation set cannot be evaluated"):
         for given, n in task.valid.chunks(task.chunk(task.valid)):
             batch = moved(given, task.device)
@@ -211,13 +215,46 @@ def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: An
     if isinstance(objective, Supervised):
         targets = objective.parts(task.valid.span(0, 1))[1]
         about = f"outputs like {shape(outputs)} and targets like {shape(targets)}"
-    with _told(f"the metric {task.metric.name} cannot be computed from {about}"):
-        _, value = task.judge(model, objective)
+    tried = copy.copy(task)
+    about = f"the metric {task.metric.name} cannot be computed from {about}"
+    tried.metric = replace(task.metric, measure=_naming(task.metric.measure, about))
+    with _told("the validation set cannot be evaluated", naming=True):
+        _, value = tried.judge(model, objective)
     if math.isnan(value):
         raise InputError(
             f"the metric {task.metric.name} of the untrained model is not a number on the "
             f"{len(task.valid)} samples of valid; give more of them, or another metric"
         )
+
+
+def _naming(measure: Any, what: str) -> Any:
+    """The measure of a metric, whose own errors are told of it; no others are."""
+    if hasattr(measure, "start"):
+        return _Naming(measure, what)
+
+    def measured(*given: Any) -> float:
+        with _told(what):
+            return float(measure(*given))
+
+    return measured
+
+
+class _Naming:
+    """Such a measure, of a metric that is told of each batch."""
+
+    def __init__(self, measure: Any, what: str):
+        self._measure, self._what = measure, what
+
+    def start(self) -> _Naming:
+        return _Naming(self._measure.start(), self._what)
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        with _told(self._what):
+            self._measure.update(outputs, targets)
+
+    def compute(self) -> float:
+        with _told(self._what):
+            return float(self._measure.compute())
 
 
 @contextlib.contextmanager

@@ -171,8 +171,8 @@ class Task(FromElsewhere, Lasting):
                 f"batch_size is {self.batch_size} and train has {self.n_train} samples; it can be "
                 f"{self.n_train} at most"
             )
-        if batch_size is not None and self.train.order.cuts is not None:
-            raise InputError("train makes its own batches by a batch_sampler; leave batch_size out")
+        if batch_size is not None and self.train.cut:
+            raise InputError("train makes its own batches; leave batch_size out")
         self.target = finite("target", target)
         per_epoch = -(-self.n_train // self.batch_size)
         if budget is not None and max_steps is not None:

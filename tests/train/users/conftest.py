@@ -20,16 +20,21 @@ def losses(task: Task, make=torch.optim.SGD, steps: int = 20, **options) -> list
     return [run.advance(1) for _ in range(steps)]
 
 
-def looped(task: Task, begin: Callable, per_update: int = 1, steps: int = 20) -> list[float]:
+def looped(
+    task: Task, begin: Callable, per_update: int = 1, steps: int = 20, batches: Any = None
+) -> list[float]:
     """The losses of a loop in plain torch: ``begin(model)`` makes what takes the batches of an
-    update and returns their loss; on the run's own model, batches and noise."""
+    update and returns their loss; on the run's own model and noise, and its own batches where no
+    others are given."""
     model = task.make_model(SEED)
-    batches = task.train.batches(task.batch_size // task.accumulate, SEED)
+    if batches is None:
+        drawn = task.train.batches(task.batch_size // task.accumulate, SEED)
+        batches = [drawn[i][0] for i in range(steps * per_update)]
     noise = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), SEED)._random
     update = begin(model)
     found = []
     for step in range(steps):
-        own = [batches[step * per_update + i][0] for i in range(per_update)]
+        own = batches[step * per_update : (step + 1) * per_update]
         with noise:
             found.append(update(*own))
     return found
@@ -45,8 +50,8 @@ def sgd(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=0.1)
 
 
-def by_hand(task: Task, loss=classified, optimizer_of=sgd) -> list[float]:
-    """The losses of the loop that everyone writes."""
+def by_hand(task: Task, loss=classified, optimizer_of=sgd, **options) -> list[float]:
+    """The losses of the loop that everyone writes; options are those of :func:`looped`."""
 
     def begin(model):
         optimizer = optimizer_of(model)
@@ -60,7 +65,7 @@ def by_hand(task: Task, loss=classified, optimizer_of=sgd) -> list[float]:
 
         return update
 
-    return looped(task, begin)
+    return looped(task, begin, **options)
 
 
 @pytest.fixture(name="losses")

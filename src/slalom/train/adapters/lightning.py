@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -97,10 +96,11 @@ class ModuleObjective(Objective):
         """The place of a batch in its epoch; tells the module where the run is."""
         step, part = self._place
         self._place = (self.updates, part + 1 if step == self.updates else 0)
-        batches = self.updates * self._accumulate + self._place[1]
-        epoch, index = divmod(batches, self._per_epoch or math.inf)
-        module._trainer.at(self.updates, int(epoch))
-        return int(index)
+        epoch, place = 0, self.updates
+        if self._per_epoch is not None:
+            epoch, place = divmod(self.updates, -(-self._per_epoch // self._accumulate))
+        module._trainer.at(self.updates, epoch)
+        return place * self._accumulate + self._place[1]
 
     def _through(self, module: Any, batch: Any) -> Any:
         for name in TRANSFERS:
