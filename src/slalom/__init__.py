@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from slalom.api import race
     from slalom.fitting import fit
     from slalom.train import Task
+    from slalom.train.kept_memory import keep_memory
     from slalom.train.loop import trial
 
 _LAZY = {
     "Task": "slalom.train", "fit": "slalom.fitting", "race": "slalom.api",
-    "trial": "slalom.train.loop",
+    "keep_memory": "slalom.train.kept_memory", "trial": "slalom.train.loop",
 }  # fmt: skip
 """Public names whose modules cost time to import and are loaded where first used."""
 
@@ -37,6 +38,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "InputError", "Task", "__version__", "explain", "fit", "optim", "optimizer", "race", "release",
-    "rule", "rules", "trial",
+    "InputError", "Task", "__version__", "explain", "fit", "keep_memory", "optim", "optimizer",
+    "race", "release", "rule", "rules", "trial",
 ]  # fmt: skip

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from slalom import optim
+from slalom.bench import loop_data
 from slalom.bench.clock import readable
+from slalom.bench.loop_data import PROBLEMS
 from slalom.bench.loop_models import MODELS, Made, described
 from slalom.racing.machine import processor
 
@@ -176,7 +178,8 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
     print(f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam, "
           f"median of {rounds} interleaved turns")  # fmt: skip
     missed: list[str] = []
-    for name in MODELS if model is None else [model]:
+    asked = [*MODELS, *PROBLEMS] if model is None else [model]
+    for name in (n for n in asked if n in MODELS):
         torch.manual_seed(0)
         example, _ = MODELS[name]()
         print(f"\n{name}: {described(example)}")
@@ -194,6 +197,8 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
         )
         tensors = sum(1 for _ in example.parameters())
         missed += [f"{name}: {m}" for m in shortfalls(name, tensors, times)]
+    for name in (n for n in asked if n in PROBLEMS):
+        missed += loop_data.main(rounds, name)
     print(f"\nbelow the bar: {len(missed) or 'nothing'}", *missed, sep="\n  ")
 
 

@@ -12,7 +12,8 @@ def bench(
         str,
         typer.Argument(
             help="loop: whole training steps; steps: every rule against torch's, warm; sparse: "
-            "embeddings; clip: clipping by norm; load: beside busy processes."
+            "embeddings; clip: clipping by norm; load: beside busy processes; memory: kept between "
+            "steps."
         ),
     ],
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
@@ -28,11 +29,11 @@ def bench(
     """
     from slalom import optim
     from slalom.backends import BACKENDS
-    from slalom.bench import clip, load, loop, loop_models, sparse, steps
+    from slalom.bench import clip, load, loop, loop_data, loop_models, memory, sparse, steps
     from slalom.errors import InputError
 
-    others = {"sparse": sparse.main, "clip": clip.main, "load": load.main}
-    models = {"loop": loop_models.MODELS, "steps": steps.MODELS}
+    others = {"sparse": sparse.main, "clip": clip.main, "load": load.main, "memory": memory.main}
+    models = {"loop": (*loop_models.MODELS, *loop_data.PROBLEMS), "steps": steps.MODELS}
     if what not in (*models, *others):
         known = ", ".join((*models, *others))
         raise InputError(f"there is no benchmark {what!r}; there are {known}")
