@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 
 import pytest
 import torch
@@ -17,10 +16,10 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is o
 
 def faults(keep: bool) -> None:
     """Print how often the kernel had to find memory in 20 rounds of making and freeing 48 MiB."""
+    import resource  # which Windows has not
+
     if keep:
-        assert (
-            slalom.keep_memory() == "memory that is freed stays with the process, for its next step"
-        )
+        assert slalom.keep_memory().startswith("memory that is freed stays with the process")
     for _ in range(3):
         torch.ones(12 << 20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

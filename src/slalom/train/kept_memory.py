@@ -32,9 +32,6 @@ def keep_memory() -> str:
         set_parameter = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return "nothing was done: there is no mallopt here"
-    taken = [
-        set_parameter(name, value) for name, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1))
-    ]
-    if taken != [1, 1]:
+    if not (set_parameter(M_MMAP_MAX, 0) and set_parameter(M_TRIM_THRESHOLD, -1)):
         return "glibc's mallopt refused, and memory goes back to the system as before"
     return "memory that is freed stays with the process, for its next step"
