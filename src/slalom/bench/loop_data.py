@@ -164,10 +164,10 @@ def scikit(task: Task, epochs: int) -> Turn:
 
     x, y = (part.numpy() for part in task.train.arrays)
     sizes = [m.out_features for m in task.make_model(SEED).modules() if isinstance(m, nn.Linear)]
+    options: dict[str, Any] = {"batch_size": task.batch_size, "n_iter_no_change": epochs + 1}
     made = MLPClassifier(
-        sizes[:-1], batch_size=task.batch_size, learning_rate_init=LR, max_iter=epochs, tol=0.0,
-        n_iter_no_change=epochs + 1, random_state=SEED,
-    )  # fmt: skip
+        sizes[:-1], learning_rate_init=LR, max_iter=epochs, tol=0.0, random_state=SEED, **options
+    )
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
