@@ -36,9 +36,14 @@ def test_who_has_no_metric_is_worse_than_everybody_who_has() -> None:
 def test_being_far_behind_is_students_test(gaps: list[float]) -> None:
     gaps = [round(g, 3) for g in gaps]
     found = luck(np.array(gaps), scores(*range(len(gaps))).values())
-    if len(set(gaps)) > 1 and np.mean(gaps) > 0:
-        p = stats.ttest_1samp(gaps, 0, alternative="greater").pvalue
+    if np.mean(gaps) > 0:
+        step = min(abs(a - b) for a in [0.0, *gaps] for b in gaps if a != b)
+        spread = math.sqrt((np.var(gaps, ddof=1) + step**2 / 6) / len(gaps))
+        p = stats.t.sf(np.mean(gaps) / spread, len(gaps) - 1)
         assert found == pytest.approx(min(1, 2 * p), rel=1e-6)
+        if np.std(gaps) > 10 * step:  # as if nothing had been rounded
+            bare = stats.ttest_1samp(gaps, 0, alternative="greater").pvalue
+            assert found == pytest.approx(min(1, 2 * bare), rel=0.05)
     elif np.mean(gaps) <= 0:
         assert found == 1
 
@@ -81,6 +86,24 @@ def test_gross_differences_take_three_seeds_and_lost_runs_four() -> None:
     assert (found.winner, found.findings["b"].call) == ("a", Call.BEHIND)
     assert found.seeds <= 5
     assert judge({"a": lost, "b": dict(lost)}, AtTheEnd(patience=2)).leader is None
+
+
+def test_equal_differences_of_a_coarse_metric_are_no_proof() -> None:
+    """Three equal differences have no spread, and say little; nine of them say enough."""
+    better, worse = [0.5] * 9, [0.6] * 9
+    for seeds, call in ((3, Call.UNDECIDED), (9, Call.BEHIND)):
+        finals = {"a": scores(*better[:seeds]), "b": scores(*worse[:seeds])}
+        assert judge(finals, AtTheEnd(error=1e-9)).findings["b"].call == call
+
+
+def test_rivals_share_what_luck_there_is() -> None:
+    gaps = np.array([1.0, 1.1, 0.9, 1.05, 0.97])
+    leader = scores(*[0.0] * 5)
+    level = luck(gaps, leader.values()) / (6 / (math.pi * 3) ** 2)  # at the third look
+    for rivals, call in ((1, Call.BEHIND), (2, Call.UNDECIDED)):
+        finals = {"a": leader} | {f"b{i}": scores(*gaps) for i in range(rivals)}
+        found = judge(finals, AtTheEnd(error=1e-9, luck=1.5 * level))
+        assert {f.call for f in found.findings.values()} == {call}
 
 
 def test_equals_are_seldom_told_apart() -> None:

@@ -232,3 +232,10 @@ def test_entrants_of_the_tasks_file(
     }
     result = slalom.race(str(file), entrants=["Mine", "Momentum"], out=tmp_path / "b", **given)
     assert {s.rule for s in result.standings} == {"mine", "Momentum"}
+
+
+@pytest.mark.parametrize("text", ["lr=0.1..0.01", "lr=big", "sgd.momentum=some"])
+def test_words_where_a_number_is_asked_for_are_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it must be a number, a range \(low, high\) or choices"):
+        race(tmp_path / "it", space=space_of([text]))
+    assert not (tmp_path / "it").exists()

@@ -151,12 +151,16 @@ class Draw:
         self._heats: dict[int, int] = {}
         self._finals: dict[int, int] = {}
 
+    @property
+    def left(self) -> list[int]:
+        """The recorded seeds that finals are drawn from."""
+        dealt = self._heats.values()
+        return [recorded for recorded in self._order if recorded not in dealt]
+
     def __call__(self, seed: int) -> int:
         if self._final(seed):
             if seed not in self._finals:
-                dealt = self._heats.values()
-                rest = [recorded for recorded in self._order if recorded not in dealt]
-                self._finals[seed] = random.Random(f"final {self._race} {seed}").choice(rest)
+                self._finals[seed] = random.Random(f"final {self._race} {seed}").choice(self.left)
             return self._finals[seed]
         most = max(1, len(self._order) // 2)
         return self._heats.setdefault(seed, self._order[len(self._heats) % most])

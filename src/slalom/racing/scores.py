@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, variance
 
 import numpy as np
 from scipy.special import bdtrc, stdtr
@@ -48,9 +48,10 @@ def difference(worse: Score, better: Score) -> float:
 def luck(differences: np.ndarray, leader: Iterable[Score]) -> float:
     """The chance that an equal of the leader looks as far behind it as this one does.
 
-    By Student's t of the pairs in which both came to an end, as if their differences were normal;
-    and by how often one comes to none, at the rate at which the leader does. The lower of the two,
-    doubled.
+    By Student's t of the pairs in which both came to an end, as if their differences were normal
+    numbers that were rounded to multiples of the least step between them: an accuracy over few
+    samples has equal differences by chance. And by how often one comes to none, at the rate at
+    which the leader does. The lower of the two, doubled.
 
     Args:
         differences: (seeds,), of which none is NaN.
@@ -59,8 +60,9 @@ def luck(differences: np.ndarray, leader: Iterable[Score]) -> float:
     both = differences[np.isfinite(differences)]
     chances = [1.0]
     if len(both) == len(differences) > 1 and both.mean() > 0:
-        error = stdev(both) / math.sqrt(len(both))
-        chances.append(float(stdtr(len(both) - 1, -fmean(both) / error)) if error else 0.0)
+        step = float(np.diff(np.unique([0.0, *both])).min())
+        error = math.sqrt((variance(both) + step**2 / 6) / len(both))  # of two rounded values each
+        chances.append(float(stdtr(len(both) - 1, -fmean(both) / error)))
     runs = list(leader)
     missed = sum(not r.told for r in runs)
     chance = (missed + 1.0) / (len(runs) + 1.5)  # a miss that was not seen, as of those who arrive

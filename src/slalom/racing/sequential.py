@@ -114,7 +114,8 @@ def judge(finalists: Mapping[str, Results], design: Design = STANDARD) -> Judgem
     error about ``design.luck`` for each equal of the leader; about, since it rests on an estimate.
 
     At the end of a budget the same test is made of the differences of the metric, a rival that is
-    worse is out, and one is behind by :func:`slalom.racing.scores.luck`.
+    worse is out, and one is behind by :func:`slalom.racing.scores.luck`, of which all rivals
+    together have ``design.luck``. ``benchmarks/race_budget.py`` shows how often both err.
 
     Args:
         finalists: name -> its run on each seed it was run on. The order of the names decides
@@ -269,7 +270,8 @@ class _Finals:
         """The chance that an equal looks as far behind the leader on so many seeds."""
         if isinstance(self.design, AtTheEnd):
             first = self.seeds[: self.looked[leader]]
-            return luck(differences, [self.runs[leader][s] for s in first])
+            rivals = len(self.runs) - 1  # who share it
+            return rivals * luck(differences, [self.runs[leader][s] for s in first])
         far = int((differences == math.inf).sum())
         if far < self.design.evidence:
             return 1.0

@@ -86,6 +86,11 @@ def sorted_out(
             hint = did_you_mean(bare, takes) or f"; it takes {', '.join(takes)}"
             raise InputError(f"{label} takes no option {bare!r}{hint}")
         default = (takes or {}).get(name)
+        if isinstance(value, str) and _is_number(default) and isinstance(_number(value), str):
+            raise InputError(
+                f"{name} of {label} is {value!r}; it must be a number, a range (low, high) or "
+                "choices (on the command line LOW:HIGH, or A,B,C)"
+            )
         found = _dimension(label, name, value, default)
         if isinstance(found, Choice | Linear | tuple) and not _is_value(value, default):
             space[name] = found
@@ -140,6 +145,10 @@ def _number(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _real(value: Any) -> bool:
