@@ -12,6 +12,7 @@ from torch import nn
 import slalom
 from slalom.errors import InputError
 from slalom.fitting import Callback, events
+from slalom.report import logs
 from slalom.train import Batches, Task
 from slalom.train.rng import seed_of
 from small import small_task
@@ -209,6 +210,62 @@ def test_callbacks_are_called_at_the_named_points():
     ]  # fmt: skip
     assert sum(isinstance(e, events.Moved) for e in plain) >= 2
     assert "plane with Adam(lr=0.01), seed 0: trained to its end" in repr(found)
+
+
+def test_the_curves_go_where_log_says(tmp_path, monkeypatch):
+    told = []
+
+    class Service:
+        def __init__(self, module, name, folder):
+            told.append(("begun", name, folder))
+
+        def scalar(self, tag, value, step):
+            told.append((tag, value, step))
+
+        def text(self, tag, text):
+            told.append((tag, text.splitlines()[0]))
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setitem(logs.SERVICES, "tensorboard", (Service, ("json",)))
+    found = fit(task(), "Adam", lr=0.01, steps=8, out=tmp_path / "run", log="tensorboard")
+    assert told[0] == ("begun", "plane", tmp_path / "run")
+    for i, e in enumerate(found.history):
+        assert told[3 * i + 1 : 3 * i + 4] == [
+            ("accuracy", e.metric, e.step), ("valid_loss", e.valid_loss, e.step),
+            ("train_loss", e.train_loss, e.step),
+        ]  # fmt: skip
+    assert told[-2:] == [("run", "plane with Adam(lr=0.01), seed 0: trained to its end"), "closed"]
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
+    slalom.fit(task(max_steps=12), "Adam", lr=0.01)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2  # the second after the first evaluation; the next after ten seconds
+    assert lines[0].endswith("s  plane with Adam(lr=0.01), seed 0, 12 steps")
+    assert "s  step 4 of 12: loss " in lines[1]
+    assert "samples/s" in lines[1]
+
+
+def test_progress_on_a_terminal_has_a_bar():
+    from rich.console import Console
+
+    from slalom.fitting.progress import Progress
+
+    console = Console(force_terminal=True, record=True, width=100)
+    shown = Progress(console=console)
+    fit(
+        task(),
+        "Adam",
+        lr=0.01,
+        steps=40,
+        watch=[shown, lambda e: shown._bar and shown._bar.refresh()],
+    )
+    text = console.export_text()
+    assert "samples/s" in text
+    assert "left" in text
+    assert "accuracy" in text
 
 
 BAD = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,14 @@ class Stop:
 
     signal: int | None = None
 
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
     def __call__(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._process:  # a loader's worker, forked with the handler: it just ends
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt  # twice: at once
         self.signal = number

@@ -27,7 +27,8 @@ class Samples:
     Args:
         data: tensors or NumPy arrays with one row a sample, in a tuple (inputs, targets), or in
             any other structure (a dict, a tuple of any length, a dataclass, nested), which is then
-            a batch's; a pandas or polars frame, which is a dict of its columns; a ``Dataset``, or
+            a batch's; a pandas or polars frame or an Arrow table, which is a dict of its columns;
+            an Arrow column in place of an array; a ``Dataset``, or
             whatever has a length and gives samples by index; an ``IterableDataset``, an epoch of
             which is what it yields; or a ``DataLoader``, whose way of drawing and loading is kept.
         name: ``train`` or ``valid``, for messages.
@@ -98,6 +99,8 @@ class Samples:
 
     def _as_arrays(self, data: Any) -> Any:
         """The data as a batch of tensors; None if they are no arrays."""
+        if _is_arrow(data) and hasattr(data, "column_names"):
+            data = dict(zip(data.column_names, data.columns, strict=True))
         if _is_frame(data):
             data = {str(c): _column(data[c], str(c), self.name) for c in data.columns}
         structured = isinstance(data, tuple | Mapping) or (
@@ -105,13 +108,17 @@ class Samples:
         )
         pair = isinstance(data, list) and len(data) == 2
         parts: Any = data
-        if not (structured or pair or isinstance(data, Tensor | np.ndarray)):
+        if not (structured or pair or isinstance(data, Tensor | np.ndarray) or _is_arrow(data)):
             return None
-        if pair and not all(isinstance(d, Tensor | np.ndarray) or _is_frame(d) for d in parts):
+        if pair and not all(
+            isinstance(d, Tensor | np.ndarray) or _is_frame(d) or _is_arrow(d) for d in parts
+        ):
             return None
         return mapped(self._tensor, tuple(parts) if pair else data)
 
     def _tensor(self, data: Any) -> Tensor:
+        if _is_arrow(data):
+            data = _of_arrow(data, self.name)
         if hasattr(data, "to_numpy") and not isinstance(data, Tensor):
             data = data.to_numpy()
         if isinstance(data, np.ndarray):
@@ -320,6 +327,26 @@ def _length(arrays: Any, name: str) -> int:
 
 def _is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
+
+
+def _is_arrow(data: Any) -> bool:
+    """Whether it is a table or a column of pyarrow, which need not be installed."""
+    known = type(data).__module__.partition(".")[0] == "pyarrow"
+    return known and (hasattr(data, "null_count") or hasattr(data, "column_names"))
+
+
+def _of_arrow(column: Any, name: str) -> np.ndarray:
+    """A column of pyarrow as an array, one row a sample: of numbers, or of lists that are equally
+    long by their type."""
+    if column.null_count:
+        raise InputError(f"{name} has a column with {column.null_count} nulls; fill them first")
+    whole = column
+    if hasattr(column, "chunks"):
+        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if not hasattr(whole.type, "list_size"):
+        return whole.to_numpy(zero_copy_only=False)
+    inner = _of_arrow(whole.flatten(), name)
+    return inner.reshape(len(whole), whole.type.list_size, *inner.shape[1:])
 
 
 def _column(column: Any, label: str, name: str) -> np.ndarray:
