@@ -168,10 +168,10 @@ def race(
     )  # fmt: skip
     if budget is not None:
         task = task.lasting(budget)
-    options.check(task)
     before = options.remembered(task)
     task.check()
     options.refuse_memory(task, before)
+    options.check(task)
     told = _watchers(watch, log)
     trainer = runner or hired(task, workers, engine, address)
     trainer.limit = limit

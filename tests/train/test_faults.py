@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -56,6 +58,11 @@ def missing():
         ({"model": missing}, r"model\(\) fails: FileNotFoundError: weights.pt"),
         ({"model": Net}, "the gradient of the loss cannot be computed: ArithmeticError: no grad"),
         ({"device": "cuad"}, "device 'cuad' cannot be used here, where there is cpu"),
+        ({"parameter_groups": lambda m: m.wieght}, "parameter_groups fails: AttributeError: "),
+        (
+            {"schedule": functools.partial(torch.optim.lr_scheduler.StepLR)},
+            "the schedule cannot be made: TypeError: .* missing 1 required",
+        ),
     ],
 )
 def test_faults_of_a_task(options, message):

@@ -14,6 +14,7 @@ from torch.utils.data import (
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
+    get_worker_info,
 )
 
 from slalom.errors import InputError
@@ -100,6 +101,22 @@ def test_workers_change_no_number():
         return made.model.seen
 
     assert found(0) == found(2)
+
+
+class Scaled(Augmented):
+    scale = 1
+
+    def __getitem__(self, i):
+        return torch.tensor([float(i * self.scale)]), torch.zeros(1)
+
+
+def scale(worker):
+    get_worker_info().dataset.scale = 1000
+
+
+def test_a_worker_is_begun_by_the_users_own_function():
+    loader = DataLoader(Scaled(), 8, num_workers=1, worker_init_fn=scale)
+    assert flat(drawn(loader, 2)) == [1000.0 * i for i in range(16)]
 
 
 class Yielding(IterableDataset):

@@ -99,9 +99,10 @@ class _Live:
                 at += 1
 
         work = _Batches(dataset, loading.collate)
+        options = {**loading.options, "worker_init_fn": _Begin(loading.options["worker_init_fn"])}
         loader = DataLoader(
             work, batch_size=None, sampler=_Endless(plan), num_workers=loading.workers,
-            collate_fn=_same, **loading.options,
+            collate_fn=_same, **options,
         )  # type: ignore[arg-type] # fmt: skip
         self._iterator = iter(loader)
 
@@ -122,13 +123,27 @@ class _Batches(Dataset[Any]):
     """A dataset whose items are whole batches, asked for by key and indices."""
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any]):
-        self._dataset, self._collate = dataset, collate
+        self.dataset, self._collate = dataset, collate
 
     def __getitem__(self, asked: tuple[Key, list[int]]) -> Any:  # type: ignore[override]
         key, indices = asked
         assert get_worker_info() is not None
         set_global(seed_of(*key))
-        return _made(self._dataset, self._collate, indices)
+        return _made(self.dataset, self._collate, indices)
+
+
+class _Begin:
+    """What a process does first: it knows the user's own dataset, and calls the user's function."""
+
+    def __init__(self, own: Callable[[int], Any] | None):
+        self._own = own
+
+    def __call__(self, worker: int) -> None:
+        info = get_worker_info()
+        assert info is not None
+        object.__setattr__(info, "dataset", info.dataset.dataset)  # it lets nobody write to it
+        if self._own is not None:
+            self._own(worker)
 
 
 def _same(batch: Any) -> Any:

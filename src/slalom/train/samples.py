@@ -51,9 +51,7 @@ class Samples:
         self.batch_size: int | None = None
         self.stream: Stream | None = None
         self._dataset: Any = None
-        if isinstance(data, DataLoader):
-            data = self._take(data)
-        data = _torch_format(data)
+        data = self._take(data) if isinstance(data, DataLoader) else _torch_format(data)
         if isinstance(data, TensorDataset) and self._plainly_collated:
             data = data.tensors
         if isinstance(data, IterableDataset):
@@ -362,9 +360,11 @@ def _column(column: Any, label: str, name: str) -> np.ndarray:
 
 def _torch_format(data: Any) -> Any:
     """A dataset of HuggingFace's gives lists unless it is asked for tensors."""
-    if type(data).__module__.startswith("datasets.") and getattr(data, "format", None):
-        return data.with_format("torch") if data.format["type"] is None else data
-    return data
+    if not type(data).__module__.startswith("datasets."):
+        return data
+    given = getattr(data, "format", None)  # which one that is iterable keeps elsewhere
+    asked = given["type"] if given else getattr(data, "_formatting", None)
+    return data.with_format("torch") if asked is None else data
 
 
 def _chosen(dataset: Any) -> tuple[Dataset[Any] | None, list[int]]:

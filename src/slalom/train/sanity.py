@@ -94,6 +94,10 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
 
 def _check_groups(task: Any, model: nn.Module, objective: Objective) -> None:
     """That the parameters of the loss are trained too, where the groups are the user's own."""
+    with _told("parameter_groups fails", naming=True):
+        optimizer = torch.optim.SGD(task.parameters(model, objective), lr=0.1)
+    with _told("the schedule cannot be made", naming=True):
+        task.schedule.scheduler(optimizer, task.max_steps)
     if task.parameter_groups is None:
         return
     if any(objective.modules_that_learn()):
@@ -184,7 +188,11 @@ def _check_classes(loss: Any, sets: tuple[Samples, ...], outputs: Any) -> None:
 
 
 def _check_shape(value: Any) -> None:
-    if not isinstance(value, Tensor) or value.numel() != 1:
+    if not isinstance(value, Tensor):
+        raise InputError(
+            f"the loss is {shape(value)}; it must be a tensor of one number, and nothing beside it"
+        )
+    if value.numel() != 1:
         raise InputError(
             f"the loss must be one number, and here it is {shape(value)}; reduce it by its mean"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -98,7 +99,10 @@ class Schedule:
         """Whether it makes a scheduler of an optimizer, and is no function of two numbers."""
         if self.of is None or isinstance(self.of, str):
             return False
-        if isinstance(self.of, type):
+        made: Any = self.of
+        while isinstance(made, functools.partial):
+            made = made.func
+        if isinstance(made, type):
             return True
         parameters = inspect.signature(self.of).parameters.values()
         needed = [
