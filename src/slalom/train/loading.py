@@ -139,8 +139,7 @@ class _Begin:
         self._own = own
 
     def __call__(self, worker: int) -> None:
-        info = get_worker_info()
-        assert info is not None
+        info: Any = get_worker_info()
         object.__setattr__(info, "dataset", info.dataset.dataset)  # it lets nobody write to it
         if self._own is not None:
             self._own(worker)
