@@ -18,6 +18,7 @@ from torch import nn
 import slalom
 from slalom.errors import InputError
 from slalom.fitting import events
+from slalom.fitting.checkpoints import Checkpoints
 from slalom.train import Task
 
 X = torch.randn(90, 5, generator=torch.Generator().manual_seed(0))
@@ -197,6 +198,14 @@ def test_where_all_are_damaged_it_begins_anew_with_a_message(tmp_path):
     assert equal(found.model, fit(task(), "Adam", steps=30, seed=4, lr=0.01).model)
 
 
+def test_checkpoints_of_later_steps_go_when_one_is_written(tmp_path):
+    kept = Checkpoints(tmp_path, keep=2)
+    for step in (1, 5, 9, 3):
+        kept.write(step, {"step": step})
+    assert [step for step, _ in kept.found()] == [3]  # 5 and 9 were of where it went back from
+    assert kept.last() == ({"step": 3}, [])
+
+
 def test_a_checkpoint_executes_no_code(tmp_path):
     ran = tmp_path / "ran"
 
@@ -207,8 +216,7 @@ def test_a_checkpoint_executes_no_code(tmp_path):
     options = {"steps": 10, "lr": 0.01, "out": tmp_path / "run", "save_every": 5}
     with pytest.raises(Stopped):
         fit(task(), "Adam", watch=stopping(6), **options)
-    folder = slalom.fitting.folder.Checkpoints(tmp_path / "run" / "checkpoints", 5)
-    folder.write(7, {"run": Bad()})
+    Checkpoints(tmp_path / "run" / "checkpoints", 5).write(7, {"run": Bad()})
     said = []
     fit(task(), "Adam", watch=said.append, **options)
     assert not ran.exists()

@@ -151,6 +151,9 @@ def test_back_goes_on_from_the_last_evaluation_at_half_the_rate():
     expected = (1 - 4 * 0.8) ** back * (1 - 4 * 0.4) ** (40 - back)
     torch.testing.assert_close(found.model.x.detach(), torch.full((3,), expected))
     assert [e.step for e in found.history] == list(range(5, 45, 5))
+    for e in found.history:  # none of where it went back from
+        value = (1 - 4 * 0.8) ** back * (1 - 4 * 0.4) ** (e.step - back)
+        assert e.valid_loss == pytest.approx(6 * value**2, rel=1e-4)
 
 
 def test_back_lowers_what_a_schedule_begins_from():
