@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -82,8 +83,10 @@ def train(
     from slalom.fitting import TrainingError, fit
     from slalom.plain import plain
     from slalom.tasks import load
-    from slalom.train import faults
+    from slalom.train import faults, ranks
 
+    if ranks.started_together() and device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     found = load(task)
     found = found if device is None else found.on(device)
     given: dict[str, Any] = {
@@ -91,12 +94,13 @@ def train(
         "batch_size": _size(batch_size), "seed": seed, "eval_every": eval_every,
         "on_nonfinite": on_nonfinite, **_settings(lr, settings or []),
     }  # fmt: skip
-    folder = out or _folder(task, found.name, optimizer, device, given)
+    folder = out or _folder(task, found.name, optimizer, found.device.type, given)
     try:
-        result = fit(
-            found, optimizer, **given, out=folder, save_every=save_every, keep=keep,
-            progress=not (quiet or as_json), log=log.split(",") if log else (),
-        )  # fmt: skip
+        with ranks.joined(found.device):
+            result = fit(
+                found, optimizer, **given, out=folder, save_every=save_every, keep=keep,
+                progress=not (quiet or as_json), log=log.split(",") if log else (),
+            )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)
         raise typer.Exit(WRONG) from None
@@ -110,7 +114,8 @@ def train(
             raise
         print(plain(f"slalom: the task's own code failed: {faults.told(error)}"), file=sys.stderr)
         raise typer.Exit(1) from None
-    print(json.dumps(result.to_json(), allow_nan=False) if as_json else result)
+    if os.environ.get("RANK", "0") == "0":  # of processes that train together
+        print(json.dumps(result.to_json(), allow_nan=False) if as_json else result)
 
 
 def _settings(lr: float | None, texts: list[str]) -> dict[str, Any]:

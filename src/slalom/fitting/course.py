@@ -18,6 +18,7 @@ from slalom.fitting.stopping import Stop
 from slalom.racing.runner import HOLD
 from slalom.train import Evaluation, Task
 from slalom.train.guarded import GuardedRun, named
+from slalom.train.ranks import Ranks
 
 TURN = 0.25
 """Seconds of updates between two looks at the clock and at signals, about."""
@@ -71,6 +72,8 @@ class Course:
         on_nonfinite: "stop", "skip" or "back".
         tell: called with every event.
         stop: what may ask it to end.
+        ranks: the processes that train it. What hangs on a clock, a disk or a signal is decided by
+            the first, for all.
     """
 
     task: Task
@@ -82,6 +85,7 @@ class Course:
     on_nonfinite: str
     tell: Callable[[events.Event], None]
     stop: Stop
+    ranks: Ranks
 
     def __post_init__(self) -> None:
         self.history: list[Evaluation] = []
@@ -94,12 +98,7 @@ class Course:
 
     def restore(self) -> bool:
         """Go on from the last checkpoint that is sound; False if there is none."""
-        if self.folder is None:
-            return False
-        state, damaged = self.folder.checkpoints.last()
-        for path in damaged:
-            before = "the one before it" if state else "the beginning, as none before it is left"
-            self.tell(events.Told(f"{path} is damaged; the run goes on from {before}"))
+        state = self.ranks.first(self._read())
         if state is None:
             return False
         self.run.load_state_dict(state["run"])
@@ -107,6 +106,16 @@ class Course:
         self.status, self._saved = state["status"], self.run.step
         self._good = state["good"] and _Good(*state["good"])
         return True
+
+    def _read(self) -> dict[str, Any] | None:
+        """The last checkpoint that is sound; None if there is none, or no folder."""
+        if self.folder is None:
+            return None
+        state, damaged = self.folder.checkpoints.last()
+        for path in damaged:
+            before = "the one before it" if state else "the beginning, as none before it is left"
+            self.tell(events.Told(f"{path} is damaged; the run goes on from {before}"))
+        return state
 
     def go(self) -> None:
         """Train to the end. Raises :class:`TrainingError` where that cannot be reached."""
@@ -146,7 +155,8 @@ class Course:
         else:
             left = min(TURN, length.seconds - run.seconds)
             ends.append(max(1, round(left / max(1e-7, run.seconds / run.step))))
-        loss = run.advance(min(ends))
+        loss = run.advance(self.ranks.first(min(ends)))
+        run.seconds = self.ranks.first(run.seconds)
         if (
             self._good is not None
             and self._good.loss == math.inf
@@ -175,43 +185,47 @@ class Course:
 
     def _look_after(self) -> None:
         """Write a checkpoint if it is time, or the run is over, or was asked to end."""
-        asked = self.stop.signal is not None
-        over = self.status != "begun"
-        if self.folder is not None and self.run.step > self._saved:
-            if self.save_every is None:
-                spent = time.monotonic() - self._since
-                due = spent >= max(SPACING, SHARE * self._writing)
-            else:
-                due = self.run.step % self.save_every == 0
-            if not self._tried or due or over or asked:
-                self._save(must=not self._tried or over)
+        over, run = self.status != "begun", self.run
+        asked = next((s for s in self.ranks.all(self.stop.signal) if s is not None), None)
+        if self.save_every is None:
+            spent = time.monotonic() - self._since
+            due = spent >= max(SPACING, SHARE * self._writing)
+        else:
+            due = run.step % self.save_every == 0
+        due = run.step > self._saved and (due or over or asked is not None or not self._tried)
+        # of weights that are not finite the next update will tell
+        if self.ranks.first(self.folder is not None and due) and run.finite:
+            state = self._state()
+            if self.folder is not None:
+                self._save(self.folder, state, must=not self._tried or over)
         self._tried = True
-        if asked and not over:
+        if asked is not None and not over:
+            self.stop.signal = asked
             self.stop.end()
 
-    def _save(self, *, must: bool) -> None:
-        """Write a checkpoint, and the best weights so far; ``must`` it be possible?"""
-        assert self.folder is not None
-        run, since = self.run, time.monotonic()
-        if not run.finite:  # the next update will say so
-            return
-        state = {
-            "run": run.state_dict(), "evaluations": [astuple(e) for e in self.history],
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "run": self.run.state_dict(), "evaluations": [astuple(e) for e in self.history],
             "status": self.status, "good": self._good and list(vars(self._good).values()),
         }  # fmt: skip
+
+    def _save(self, folder: Folder, state: dict[str, Any], *, must: bool) -> None:
+        """Write a checkpoint, and the best weights so far; ``must`` it be possible?"""
+        run, since = self.run, time.monotonic()
         try:
             if self._best is not None:  # before the checkpoint that knows of it
                 best, weights = self._best
                 facts = {"step": best.step, self.task.metric.name: best.metric}
-                self.folder.write_weights("best", weights, facts)
+                folder.write_weights("best", weights, facts)
                 self._best = None
-            path = self.folder.checkpoints.write(run.step, state)
+            path = folder.checkpoints.write(run.step, state)
             if not self._tried:
-                self.folder.refuse_no_room(path)
-            self.folder.note(self.status, run.step, self.history[-1] if self.history else None)
+                folder.refuse_no_room(path)
+            folder.note(self.status, run.step, self.history[-1] if self.history else None)
         except (OSError, InputError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            text = f"no checkpoint can be written to {self.folder.path} after {run.step} updates"
+            text = f"no checkpoint can be written to {folder.path} after {run.step} updates"
             if must:
                 raise InputError(f"{text}: {why}") from error
             self.tell(events.Told(f"{text}, and the run goes on without: {why}"))

@@ -25,6 +25,7 @@ from slalom.racing.fingerprint import fingerprint, fingerprint_of
 from slalom.racing.lock import Lock
 from slalom.racing.machine import processor
 from slalom.train import Evaluation, Task, atomic
+from slalom.train.ranks import Ranks
 from slalom.version import __version__
 
 FORM = 1
@@ -190,6 +191,7 @@ def versions() -> dict[str, str]:
     return {
         "slalom": __version__, "torch": torch.__version__, "python": platform.python_version(),
         "processor": plain(processor()), "threads": str(torch.get_num_threads()),
+        "processes": str(Ranks.here().size),
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from slalom.train import Task
 from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
 from slalom.train.loop import Loop
+from slalom.train.ranks import Ranks
+from slalom.train.shared import SharedRun
 
 ON_NONFINITE = ("stop", "skip", "back")
 
@@ -79,6 +82,10 @@ def fit(
         **settings: of the optimizer, such as ``lr=0.003``; and ``warmup``, ``clip_norm``,
             ``clip_value`` in place of the task's.
 
+    In a process group of torch.distributed (``torchrun -m slalom train`` makes one) every process
+    calls it alike, and sees its part of each batch: the update is that of the whole batch, to
+    rounding. The first process writes and tells; a run may go on with another number of them.
+
     Raises :class:`InputError` for what cannot be trained, before anything is;
     :class:`TrainingError` where training goes wrong. Ctrl-C and SIGTERM end the run after
     the update that is under way and write a checkpoint, if it has a folder: by KeyboardInterrupt,
@@ -102,6 +109,9 @@ def fit(
     task = using.of(task)
     length = length_of(task, using, epochs, steps, seconds, eval_every)
     using.check(task)
+    ranks = Ranks.here()
+    if ranks.rank:  # the first tells and writes for all
+        out, progress, log, watch = None, False, (), ()
     watchers = [*_watchers(watch), *_logs(log, out)]
     more = {"until the target": until_target, "on_nonfinite": on_nonfinite}
     record = {} if out is None else record_of(task, using, length, seed, more)
@@ -113,10 +123,11 @@ def fit(
             for one in watchers:
                 one(event)
 
-        run = GuardedRun(
-            task, using.make, seed, batch_size=using.batch_size, updates=length.updates
+        kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
+        run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
+        course = Course(
+            task, run, length, folder, save_every, until_target, on_nonfinite, tell, s, ranks
         )
-        course = Course(task, run, length, folder, save_every, until_target, on_nonfinite, tell, s)
         found = course.restore()
         if not found:
             task.check()

@@ -71,9 +71,13 @@ def summed_gradient(
     reduction: Reduction,
     device: torch.device,
     backward: Callable[[Tensor], Any] = torch.Tensor.backward,
+    together: Callable[[float, float], tuple[float, float]] | None = None,
 ) -> float:
     """Add to every ``grad``, which must be None before, that of the mean loss over all batches;
-    that loss, NaN where nothing counts."""
+    that loss, NaN where nothing counts.
+
+    ``together`` adds what others have, to the gradients and to the sums of losses and weights.
+    """
     parameters = list(parameters)
     total, weights = 0.0, 0.0
     for given, n in batches:
@@ -88,6 +92,8 @@ def summed_gradient(
         for parameter in parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
                 parameter.grad = parameter.grad.coalesce()  # not the rows of every chunk
+    if together is not None:
+        total, weights = together(total, weights)
     if not weights:
         return float("nan")
     for parameter in parameters:

@@ -1,0 +1,115 @@
+"""Several processes that train one model make the updates of one that sees whole batches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import served
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="this torch has no torch.distributed"
+)
+
+FILE = """
+import slalom, time, torch
+x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
+y = (x.sum(1) > 0).long()
+y[::9] = -100  # ignored, so that parts of a batch do not count alike
+
+class Loss(torch.nn.CrossEntropyLoss):
+    def forward(self, outputs, targets):
+        time.sleep({pause} * self.training)
+        return super().forward(outputs, targets)
+
+mine = slalom.Task(
+    lambda: torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if {norm} else torch.nn.Tanh(),
+        torch.nn.Dropout({drop}), torch.nn.Linear(8, 2),
+    ),
+    torch.nn.CrossEntropyLoss() if not {pause} else Loss(), (x[:95], y[:95]), (x[96:], y[96:]),
+    batch_size={batch}, name="mine", eval_every=10, metric="loss",
+)
+"""
+WORDS = ["train", "mine.py", "--optimizer", "Adam", "--lr", "0.01", "--seed", "5", "--steps", "60",
+         "--save-every", "5"]  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        return s.getsockname()[1]
+
+
+def start(cwd: Path, size: int, *more: str) -> list[served.Started]:
+    env = {"WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    return [
+        served.Started(served.slalom, *WORDS, *more, cwd=cwd, env={**env, "RANK": str(rank)})
+        for rank in range(size)
+    ]
+
+
+def trained(cwd: Path, size: int, out: str) -> dict[str, torch.Tensor]:
+    ended = [one.ended() for one in start(cwd, size, "--out", out)]
+    assert [e.returncode for e in ended] == [0] * size, ended
+    assert "after 60 steps (" in ended[0].stdout
+    assert all(e.stdout == "" for e in ended[1:])  # the first tells for all
+    return load_file(cwd / out / "weights.safetensors")
+
+
+def test_two_make_the_updates_of_one(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7))
+    one, two = (trained(tmp_path, size, f"of-{size}") for size in (1, 2))
+    for name, weights in one.items():
+        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 4])
+def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0.01, norm=True, drop=0.3, batch=16))
+    whole = trained(tmp_path, size, "whole")
+    begun = start(tmp_path, size, "--out", "killed")
+    late = time.monotonic() + 60
+    while not list((tmp_path / "killed").glob("checkpoints/step-00000001*")):
+        assert time.monotonic() < late
+        time.sleep(0.01)
+    os.kill(begun[1].process.pid, signal.SIGKILL)
+    assert all(one.ended(60).returncode for one in begun)
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    again = trained(tmp_path, size, "killed")
+    assert all(torch.equal(again[name], t) for name, t in whole.items())
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it_and_another_number_goes_on(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7))
+    one = trained(tmp_path, 1, "whole")
+
+    def torchrun(size: int, *more: str) -> str:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(size), "-m", "slalom", *WORDS, *more]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    torchrun(2, "--out", "it")
+    two = load_file(tmp_path / "it" / "weights.safetensors")
+    for path in (tmp_path / "it").glob("checkpoints/step-000000060*"):
+        path.unlink()  # as if it had been stopped after 55
+    told = torchrun(4, "--out", "it")
+    assert "processes was 2, and is 4 since this run was begun" in told
+    assert "on from step 55" in told
+    four = load_file(tmp_path / "it" / "weights.safetensors")
+    for name, weights in one.items():
+        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+        torch.testing.assert_close(four[name], weights, rtol=2e-4, atol=2e-5)
