@@ -187,6 +187,28 @@ def test_the_average_of_weights_is_what_is_given_back():
     assert (loss, metric) == (found.last.valid_loss, found.last.metric)
 
 
+@pytest.mark.slow
+def test_a_compiled_model_is_trained_and_goes_on(tmp_path):
+    options = {"lr": 0.01, "steps": 8, "seed": 1}
+    plain = fit(task(), "Adam", **options)
+    for _ in range(2):
+        found = fit(task(), "Adam", compile="aot_eager", out=tmp_path / "run", **options)
+        for a, b in zip(found.model.parameters(), plain.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
+        assert found.model.state_dict().keys() == plain.model.state_dict().keys()
+    with pytest.raises(InputError, match="has aot_eager as its compile, and here it is False"):
+        fit(task(), "Adam", out=tmp_path / "run", **options)
+
+
+def test_a_backend_that_compiles_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append(options))
+    fit(task(), "Adam", steps=2, compile=True)
+    fit(task(), "Adam", steps=2, compile="eager")
+    fit(task(), "Adam", steps=2)
+    assert asked == [{}, {"backend": "eager"}]
+
+
 def test_callbacks_are_called_at_the_named_points():
     seen = []
 

@@ -56,6 +56,9 @@ def train(
         str,
         typer.Option(help="Where a loss is not finite: stop, skip the update, or go back."),
     ] = "stop",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the model by torch.compile.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The run's folder.", show_default="runs/, one for each command"),
@@ -92,7 +95,7 @@ def train(
     given: dict[str, Any] = {
         "epochs": epochs, "steps": steps, "seconds": seconds, "until_target": until_target,
         "batch_size": _size(batch_size), "seed": seed, "eval_every": eval_every,
-        "on_nonfinite": on_nonfinite, **_settings(lr, settings or []),
+        "on_nonfinite": on_nonfinite, "compile": compiled, **_settings(lr, settings or []),
     }  # fmt: skip
     folder = out or _folder(task, found.name, optimizer, found.device.type, given)
     try:

@@ -40,6 +40,7 @@ def fit(
     seed: int = 0,
     eval_every: int | None = None,
     on_nonfinite: Literal["stop", "skip", "back"] = "stop",
+    compile: bool | str = False,
     out: Path | str | None = None,
     save_every: int | None = None,
     keep: int = 2,
@@ -71,6 +72,8 @@ def fit(
             :class:`TrainingError`; ``"skip"`` leaves the update out, and that of a gradient which
             is not finite; ``"back"`` goes back to the evaluation with the lowest validation loss
             so far (or the start), and on from there at half the learning rate, eight times at most.
+        compile: whether the model is compiled by ``torch.compile``; a string names its backend.
+            Its numbers are then the compiler's, which differ from these by rounding.
         out: a folder to write the run to. Where that run is there already, it goes on where it was;
             one that is over is given back. None writes nothing.
         save_every: updates between checkpoints; by default about a minute.
@@ -113,7 +116,7 @@ def fit(
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
     watchers = [*_watchers(watch), *_logs(log, out)]
-    more = {"until the target": until_target, "on_nonfinite": on_nonfinite}
+    more = {"until the target": until_target, "on_nonfinite": on_nonfinite, "compile": compile}
     record = {} if out is None else record_of(task, using, length, seed, more)
     path = None if out is None else Path(out)
     with opened(path, record, keep) as folder, Progress(quiet=not progress) as shown, asked() as s:
@@ -125,6 +128,8 @@ def fit(
 
         kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
+        if compile:
+            run.model.compile(**({"backend": compile} if isinstance(compile, str) else {}))
         course = Course(
             task, run, length, folder, save_every, until_target, on_nonfinite, tell, s, ranks
         )
