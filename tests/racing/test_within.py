@@ -129,7 +129,7 @@ def test_workers_are_not_waited_for_longer(
     """Looked at once for each answer; one that is there when time is up counts."""
     first = race(tmp_path / "it", workers=2, within=5)
     assert not first.meta["finished"]
-    assert first.verdict.text == UNBEGUN
+    assert first.verdict.text.startswith(UNBEGUN)
     assert found(race(tmp_path / "it", workers=2, resume=True).path) == found(raced.path)
 
 
@@ -163,3 +163,32 @@ def test_a_run_goes_on_from_where_the_time_was_up(
     assert sum(updates) == 40
     columns = [(e.step, e.train_loss, e.valid_loss, e.metric) for e in whole.evaluations]
     assert [(e.step, e.train_loss, e.valid_loss, e.metric) for e in ended.evaluations] == columns
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (0.6, " was the soonest at accuracy 0.6 so far, in "),
+        (0.999, " has come furthest so far, to accuracy 0."),
+    ],
+)
+def test_heats_that_were_cut_short_tell_what_they_know(
+    target: float, words: str, tmp_path: Path
+) -> None:
+    """Who was first at the target, or who came furthest; on the seed of the heats alone."""
+
+    def stop(event: Any) -> None:
+        if isinstance(event, events.Told) and event.text.startswith("finals"):
+            raise KeyboardInterrupt
+        if isinstance(event, events.Moved) and target > 0.9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slalom.race(
+            small_task(target=target), entrants=["Adam"], out=tmp_path / "it", watch=stop,
+            progress=False,
+        )  # fmt: skip
+    text = Result(tmp_path / "it").verdict.text
+    assert text.startswith(f"{UNBEGUN} In its heats Adam(lr=")
+    assert words in text
+    assert text.endswith(" steps on one seed.")

@@ -73,6 +73,15 @@ def test_faults_of_a_task(options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_schedule_that_follows_a_metric_is_refused():
+    task = Task(
+        lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y),
+        schedule=torch.optim.lr_scheduler.ReduceLROnPlateau,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="a ReduceLROnPlateau follows a metric, which a race can"):
+        task.check()
+
+
 class Deep(nn.Linear):
     def forward(self, x):
         return self.inner(x)  # the outer line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slalom.racing.design import OUT
 from slalom.racing.findings import Rival, Standing, Verdict
-from slalom.racing.verdict import Facts, joined, under
+from slalom.racing.verdict import Facts, joined, unbegun, under
 
 
 def at_the_end(facts: Facts) -> Verdict:
@@ -12,7 +12,7 @@ def at_the_end(facts: Facts) -> Verdict:
     standings = facts.standings
     first = standings[0] if standings else None
     if first is None or not first.seeds:
-        return Verdict("The race was interrupted before its finals.", None, False)
+        return unbegun(facts)
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None or first.at_end is None:
         text = "The race was interrupted in its finals, before anything could be told."

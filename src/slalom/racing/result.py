@@ -189,7 +189,8 @@ class Result:
             if own and theirs:
                 factors[label] = theirs / own
         return Facts(
-            self.meta, self.standings, self.finals, self.judgement, self.design, factors
+            self.meta, self.standings, self.finals, self.judgement, self.design, factors,
+            [] if any(self._finals.values()) else [c for c in self.curves if c.stage == Stage.HEAT],
         )  # fmt: skip
 
     @cached_property

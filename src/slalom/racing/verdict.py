@@ -9,7 +9,7 @@ from typing import Any
 
 from slalom.racing.design import OUT, Call, Design
 from slalom.racing.estimate import Difference, Estimate, interval
-from slalom.racing.findings import Rival, Standing, Verdict
+from slalom.racing.findings import Curve, Rival, Standing, Verdict
 from slalom.racing.needs import at_the_first, one_evaluation_apart
 from slalom.racing.sequential import Finding, Judgement
 from slalom.racing.status import Status
@@ -26,6 +26,7 @@ class Facts:
         judgement: of these.
         design: by which they were judged.
         seconds: rule -> what a ratio of its work to the leader's is multiplied by for seconds.
+        heats: what these have come to, where there are no finals yet.
     """
 
     meta: Mapping[str, Any]
@@ -34,6 +35,7 @@ class Facts:
     judgement: Judgement
     design: Design
     seconds: Mapping[str, float]
+    heats: Sequence[Curve] = ()
 
 
 def told(finding: Finding, ratio: Estimate, design: Design) -> str:
@@ -61,7 +63,7 @@ def verdict(facts: Facts) -> Verdict:
     standings, goal = facts.standings, _goal(facts)
     first = standings[0] if standings else None
     if first is None or not first.seeds:
-        return Verdict("The race was interrupted before its finals.", None, False)
+        return unbegun(facts)
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None:
         if unfinished:
@@ -93,6 +95,28 @@ def verdict(facts: Facts) -> Verdict:
     shown = [(s, r) for s, r in known if r.call not in OUT] or known
     evidence = "; ".join(_evidence(facts, s, r) for s, r in shown[:2])
     return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
+
+
+def unbegun(facts: Facts) -> Verdict:
+    """Of a race that has not come to its finals: what its heats know, which is of one seed."""
+    text = "The race was interrupted before its finals."
+    there = [c for c in facts.heats if c.samples_to_target is not None]
+    if there:
+        best = min(there, key=lambda c: c.samples_to_target or 0)
+        text += (
+            f" In its heats {best.label} was the soonest at {_goal(facts)} so far, in "
+            f"{best.steps_to_target:,} steps on one seed."
+        )
+        return Verdict(text, None, False)
+    pick = max if facts.meta["higher_is_better"] else min
+    seen = [(m, c) for c in facts.heats if (m := c.metric[-1] if c.metric else None) is not None]
+    if seen:
+        value, best = pick(seen, key=lambda pair: pair[0])
+        text += (
+            f" In its heats {best.label} has come furthest so far, to {facts.meta['metric']} "
+            f"{value:.4g} after {best.step[-1]:,} steps on one seed."
+        )
+    return Verdict(text, None, False)
 
 
 def remarks(facts: Facts) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from slalom.errors import InputError, did_you_mean
 
@@ -163,6 +163,11 @@ class Schedule:
             return OneCycleLR(optimizer, top, total_steps=total + 1, cycle_momentum=False)
         if self._makes:
             made = self.of(optimizer)
+            if isinstance(made, ReduceLROnPlateau):
+                raise InputError(
+                    "a ReduceLROnPlateau follows a metric, which a race cannot know beforehand; "
+                    "give a schedule of steps or epochs"
+                )
             if not hasattr(made, "step") or not hasattr(made, "state_dict"):
                 raise InputError(
                     f"schedule made a {type(made).__name__} of an optimizer; it must make a "
