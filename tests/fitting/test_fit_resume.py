@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -98,6 +99,29 @@ def test_one_that_was_stopped_ends_like_one_that_was_not(method, kind, tmp_path)
 
 PAUSE = 0.002
 """Seconds that an update takes at least in what is killed."""
+
+
+def test_weights_of_any_layout_are_written(tmp_path):
+    def model() -> nn.Module:
+        net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(36, 2))
+        net[2].weight = nn.Parameter(torch.randn(36, 2).t())
+        return net.to(memory_format=torch.channels_last)
+
+    x = torch.randn(32, 2, 5, 5)
+    given = Task(model, nn.CrossEntropyLoss(), (x, torch.arange(32) % 2), (x, torch.arange(32) % 2))
+    found = fit(given, "Adam", lr=0.01, steps=4, out=tmp_path / "run")
+    written = load_file(tmp_path / "run" / "weights.safetensors")
+    assert all(torch.equal(written[n], t) for n, t in found.model.state_dict().items())
+
+
+def test_one_whose_optimizer_asks_for_the_loss_is_resumed(tmp_path):
+    make = functools.partial(torch.optim.LBFGS, lr=0.1, max_iter=3)
+    options = {"steps": 12, "seed": 4, "batch_size": "all"}
+    whole = fit(task(), make, **options)
+    with pytest.raises(Stopped):
+        fit(task(), make, out=tmp_path / "run", save_every=1, watch=stopping(7), **options)
+    found = fit(task(), make, out=tmp_path / "run", save_every=1, **options)
+    assert equal(found.model, whole.model)
 
 
 def begun(folder: Path, seconds: float | None, kill: int, method: str) -> int:

@@ -108,6 +108,14 @@ def test_what_goes_wrong_later_has_its_code_and_one_line(what, tmp_path):
     assert text in done.stderr
 
 
+def test_an_optimizer_of_the_files_own_goes_by_its_name_there(folder):
+    with open(folder / "mine.py", "a") as file:
+        file.write("entrants = {'Heavy': (torch.optim.SGD, {'lr': (1e-3, 1.0)}), 'Adam': 'Lion'}\n")
+    words = ["train", "mine.py", "--lr", "0.1", "--steps", "2", "--optimizer"]
+    done = command(*words, "heavy", cwd=folder).ended()
+    assert "mine with Heavy(lr=0.1), seed 0" in done.stdout, done.stderr
+
+
 def test_bad_input_is_one_sentence(folder):
     for words, text in (
         (["--batch-size", "some"], "--batch-size is 'some'"),

@@ -85,13 +85,15 @@ def train(
     from slalom.errors import InputError
     from slalom.fitting import TrainingError, fit
     from slalom.plain import plain
-    from slalom.tasks import load
+    from slalom.tasks import loaded
     from slalom.train import faults, ranks
 
     if ranks.started_together() and device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    found = load(task)
-    found = found if device is None else found.on(device)
+    read = loaded(task)
+    found = read.task if device is None else read.task.on(device)
+    own = read.named([optimizer])  # the file may have one by this name
+    chosen = own if isinstance(own, dict) else optimizer
     given: dict[str, Any] = {
         "epochs": epochs, "steps": steps, "seconds": seconds, "until_target": until_target,
         "batch_size": _size(batch_size), "seed": seed, "eval_every": eval_every,
@@ -101,7 +103,7 @@ def train(
     try:
         with ranks.joined(found.device):
             result = fit(
-                found, optimizer, **given, out=folder, save_every=save_every, keep=keep,
+                found, chosen, **given, out=folder, save_every=save_every, keep=keep,
                 progress=not (quiet or as_json), log=log.split(",") if log else (),
             )  # fmt: skip
     except TrainingError as error:

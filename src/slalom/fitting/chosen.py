@@ -87,7 +87,7 @@ def chosen(
 def _entrant(given: Any, settings: Mapping[str, Any]) -> Entrant:
     if isinstance(given, Entrant):
         return replace(given, hypers={**given.hypers, **settings})
-    family = families([given])[0]
+    family = families(given if isinstance(given, Mapping) else [given])[0]
     family = families([family], space={family.label: dict(settings)})[0]
     for name in settings:
         if isinstance(value := family.space.get(name), tuple | Choice | Linear):

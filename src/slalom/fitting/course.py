@@ -130,12 +130,12 @@ class Course:
             due = self.run.step % self.length.every == 0 or self._over()
             if due and not (self.history and self.history[-1].step == self.run.step):
                 self._evaluate()
-            if self._over() and self.run.finite:
+            if self.status == "begun" and self._over():
+                if not self.run.finite:
+                    self.run.diverged = f"the weights are not finite after step {self.run.step}"
+                    self.run.lost = self.run.not_finite()
+                    continue
                 self.status = "finished"
-            elif self._over():
-                self.run.diverged = f"the weights are not finite after step {self.run.step}"
-                self.run.lost = self.run.not_finite()
-                continue
             self._look_after()
 
     def _over(self) -> bool:
@@ -157,12 +157,9 @@ class Course:
             ends.append(max(1, round(left / max(1e-7, run.seconds / run.step))))
         loss = run.advance(self.ranks.first(min(ends)))
         run.seconds = self.ranks.first(run.seconds)
-        if (
-            self._good is not None
-            and self._good.loss == math.inf
-            and self.task.objective.comparable
-        ):
-            self._good.loss = run.first_loss  # an evaluation above it is none to go back to
+        good = self._good
+        if good and good.loss == math.inf and self.task.objective.comparable:
+            good.loss = run.first_loss  # an evaluation above it is none to go back to
         if run.diverged is None:
             self.tell(events.Moved(run.step, run.samples, run.seconds, loss))
 
@@ -175,12 +172,8 @@ class Course:
             self._best = found, self.run.weights()
         if self._good is not None and found.valid_loss <= self._good.loss and self.run.finite:
             self._good = _Good(self._copy(), found.valid_loss, self._good.times)
-        last = self.history[-HOLD - 1 :]
-        if (
-            self.until_target
-            and len(last) > HOLD
-            and all(self.task.reached(e.metric) for e in last)
-        ):
+        held = [self.task.reached(e.metric) for e in self.history[-HOLD - 1 :]]
+        if self.until_target and len(held) > HOLD and all(held):
             self.status = "reached"
 
     def _look_after(self) -> None:

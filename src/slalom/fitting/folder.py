@@ -153,7 +153,8 @@ class Folder:
         """Write weights as safetensors, with what is known of them; the path."""
         from safetensors.torch import save
 
-        apart = {n: t.clone() for n, t in weights.items()}  # tied ones too
+        plain = torch.contiguous_format
+        apart = {n: t.clone(memory_format=plain) for n, t in weights.items()}  # tied ones too
         content = save(apart, {n: str(v) for n, v in facts.items()})
         return atomic.write(content, self.path / f"{name}.safetensors")
 

@@ -58,8 +58,8 @@ def fit(
     Args:
         task: a :class:`slalom.Task`, a built-in task's name, or ``FILE.py[:NAME]``.
         optimizer: the result of a race, or the path of its folder or ledger, for its winner; a name
-            that a race knows (``"Adam"``, ``"Momentum"``, ``"BGD"``); an optimizer class; or a
-            function parameters -> optimizer.
+            that a race knows (``"Adam"``, ``"Momentum"``, ``"BGD"``); an optimizer class; a
+            function parameters -> optimizer; or ``{name: one of these}``.
         epochs, steps, seconds: how long: passes over the training samples, updates, or seconds
             of updates; one of them. By default the task's ``budget`` or ``max_steps``.
         until_target: end as soon as the task's target is reached and held over two more
