@@ -17,15 +17,23 @@ def reference(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any)
 
 
 def trajectory(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any) -> Tensor:
-    """The parameter before the first and after each update, in float64, stacked."""
+    """The parameter before the first and after each update, in float64, stacked.
+
+    Complex numbers are pairs of reals to every rule, and come back as complex numbers.
+    """
+    if start.is_complex():
+        real = [torch.view_as_real(t.detach().to(torch.complex128)) for t in (start, *grads)]
+        return torch.view_as_complex(trajectory(rule, real[0], real[1:], **hypers))
     hypers = {**rule.hypers, **hypers}
     param = start.detach().double().clone()
     state: list[Any] = []
     path = [param]
     for name in rule.arguments:
         begin = rule.start(name, hypers)
-        number = torch.tensor(begin).item()
-        state.append(number if name in rule.numbers else torch.full_like(param, begin))
+        if name in rule.numbers:
+            state.append(torch.tensor(begin).item())
+        else:
+            state.append(param.new_full(rule.shape(name, param.shape), begin))
     for i, grad in enumerate(grads):
         clock = {"step": i + 1} if rule.takes_step else {}
         clock |= {"first": i == 0} if rule.takes_first else {}
@@ -44,7 +52,8 @@ def distance(a: Tensor, b: Tensor, scale: Tensor | None = None) -> float:
 
     ``scale`` holds the values among which the largest is sought, those of ``b`` by default.
     """
-    a, b = a.detach().double(), b.detach().double()
+    wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
+    a, b = a.detach().to(wide), b.detach().to(wide)
     if a.numel() == 0 or torch.equal(a, b):
         return 0.0
     return ((a - b).abs().max() / (b if scale is None else scale).abs().max()).item()

@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 import slalom
 from slalom import optim
 from slalom.engine.treatment import NonFiniteGradientError
+from slalom.rules import norm
 
 RULES: dict[str, dict[str, Any]] = {
     "AdamW": {"amsgrad": True},
@@ -33,6 +34,12 @@ RULES: dict[str, dict[str, Any]] = {
     "NAdam": {},  # has a number beside its states
     "Adagrad": {"initial_accumulator_value": 0.1},
 }
+WHOLE: dict[str, dict[str, Any]] = {
+    "LARS": {"lr": 3.0, "weight_decay": 0.1}, "LAMB": {"weight_decay": 0.1}, "StableAdamW": {},
+    "AdaGradNorm": {},
+}  # fmt: skip
+"""Rules that look at whole tensors."""
+
 STEPS = range(6)
 
 
@@ -70,7 +77,7 @@ def train(
 
 
 def make(name: str, params: Any, library: Any = optim, **arguments: Any) -> Any:
-    return getattr(library, name)(params, **{"lr": 0.05} | RULES[name] | arguments)
+    return getattr(library, name)(params, **{"lr": 0.05} | {**RULES, **WHOLE}[name] | arguments)
 
 
 def alone(name: str, library: Any = optim, **arguments: Any) -> nn.Module:
@@ -158,6 +165,23 @@ def fully_sharded() -> None:
         if hasattr(torch.optim, name):
             other = sharded()
             same(net, train(other, make(name, other.parameters(), torch.optim)))
+
+
+def sums() -> None:
+    """Norms are those of the whole tensors; rows are refused before anything is changed."""
+    for name in WHOLE:
+        for mesh in meshes():
+            net = sharded(mesh)
+            same(train(net, make(name, net.parameters())), alone(name))
+
+    @slalom.rule
+    def by_row(param, grad, *, lr=0.1):
+        return param - lr * grad / norm(grad, axis=1)
+
+    net = sharded()
+    with pytest.raises(RuntimeError, match="sums up rows or columns, which is not served of a DT"):
+        train(net, slalom.optimizer(by_row)(net.parameters()), range(1))
+    same(net, network())
 
 
 def meshes() -> list[DeviceMesh]:

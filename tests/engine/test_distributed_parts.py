@@ -150,12 +150,12 @@ def test_without_machine_code_the_parts_are_updated_too(
     from torch.distributed.tensor import DTensor
 
     from slalom.backends import using
-    from slalom.backends.foreach import launch
+    from slalom.backends.foreach.part import Part
 
     kinds = []
-    update = launch._Part.update
+    update = Part.update
     monkeypatch.setattr(
-        launch._Part,
+        Part,
         "update",
         lambda part, tensors, *a: kinds.append(tensors) or update(part, tensors, *a),
     )

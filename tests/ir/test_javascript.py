@@ -16,7 +16,8 @@ from drawn import hypers_of
 from slalom.ir.branches import branches
 from slalom.ir.formula import input_name
 from slalom.ir.javascript import javascript
-from slalom.rules import RULES, Rule, maximum, rule, sign, where
+from slalom.ir.program import is_whole
+from slalom.rules import RULES, Rule, RuleError, maximum, rule, sign, where
 
 STEPS = 8
 ASK = """
@@ -54,7 +55,8 @@ def odd(param, grad, count, kept, *, step, first, lr=0.1, kind="up", most=None):
     return param - lr * change / count, count, kept
 
 
-EVERY: dict[str, Rule] = {**RULES, "odd": odd}
+SINGLE = {name: rule for name, rule in RULES.items() if not is_whole(rule)}
+EVERY: dict[str, Rule] = {**SINGLE, "odd": odd}
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +119,18 @@ def test_an_update_is_that_of_the_rule(name, page, data):
 
 @node.needed
 def test_every_rules_own_examples(page):
-    for name, known in RULES.items():
+    for name, known in SINGLE.items():
         for example in known.examples:
             hypers = {**known.hypers, **example.hypers}
             found = page.ask(
                 {"rule": name, "start": 1, "grads": example.gradients, "hypers": inputs(hypers)}
             )
             assert [step[0] for step in found] == pytest.approx(example.params, rel=1e-8)
+
+
+def test_a_rule_that_looks_at_whole_tensors_is_refused():
+    with pytest.raises(RuleError, match="rule lamb looks at whole tensors"):
+        javascript(RULES["lamb"])
 
 
 def test_every_branch_is_found_once():

@@ -11,6 +11,7 @@ import slalom
 from drawn import hypers_of
 from reference import distance, trajectory
 from slalom.backends import using
+from slalom.ir.program import is_whole
 from slalom.rules import RULES, Rule
 
 TOLERANCE = {torch.float32: 5e-6, torch.float64: 1e-12}
@@ -29,6 +30,8 @@ shapes = st.lists(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
+    if backend == "llvm" and is_whole(rule):
+        pytest.skip("machine code has no sums")
     with using(backend):
 
         @given(hypers=hypers_of(rule), shapes=shapes, seed=st.integers(0, 2**31), n=steps)
@@ -81,6 +84,8 @@ def test_threads_change_no_bit(rule: Rule, dtype: torch.dtype):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_the_place_of_an_element_changes_no_bit(rule: Rule):
     """The loop's vector body and its remainder round alike."""
+    if "tensor1" in rule.shapes.values():
+        pytest.skip("an element is treated as its row is")
     start, grad = torch.randn(37).repeat(40)[:1187], torch.randn(37).repeat(40)[:1187]
     param = torch.nn.Parameter(start.clone())
     optimizer = CLASSES[rule.name]([param], lr=0.01)

@@ -10,6 +10,7 @@ import torch
 import slalom
 from reference import distance
 from slalom.backends import using
+from slalom.ir.program import is_whole
 from slalom.rules import RULES
 
 CLASSES = {name: slalom.optimizer(rule) for name, rule in RULES.items()}
@@ -43,6 +44,8 @@ def steps(optimizer, params, n=6, dtype=None):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_machine_code_equals_torchs_operations(rule):
     """To one unit in the last place: the two may round a float32 intermediate differently."""
+    if is_whole(rule):
+        pytest.skip("machine code has no sums")
     params = params_of(DTYPES)
     twins = copy.deepcopy(params)
     optimizer = CLASSES[rule.name](params, lr=0.01)

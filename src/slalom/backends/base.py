@@ -39,7 +39,8 @@ class Slot:
 
     Attributes:
         param: the parameter; its gradient is looked up in every step and may be absent.
-        state: the live states of its rule by name, each of the parameter's shape.
+        state: the live states of its rule by name, each of the parameter's shape or of the one
+            that its rule gives it.
         kept: its step count and the numbers of its rule, tensors of one element; None in place of
             a count that the state does not hold.
         count: how often it was updated, where ``kept[0]`` is None.
@@ -48,6 +49,7 @@ class Slot:
         by_rows: its gradient is sparse, and what that does not touch stays as it is.
         alone: it shares memory with another parameter, so they are updated one after the other.
         name: how messages call it.
+        whole: its rule looks at whole tensors, and not at one element after another.
     """
 
     param: Tensor
@@ -59,6 +61,7 @@ class Slot:
     by_rows: bool = False
     alone: bool = False
     name: str = "a parameter"
+    whole: bool = False
 
 
 def handles(params: Sequence[Any]) -> Sequence[Any]:
@@ -236,6 +239,9 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
     names = list(defaults)
     return defaults, itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
+
+WHOLE = "its rule sums over whole tensors, of which there is no machine code"
+"""Why a backend refuses what it has no sums for."""
 
 BEFORE = 2
 """Numbers of a row on a device before its scalars: which program serves, the random bits."""

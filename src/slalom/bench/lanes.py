@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from slalom.errors import InputError
+from slalom.ir.program import is_whole
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant
 from slalom.racing.runner import HOLD, History
@@ -71,6 +72,9 @@ class _Setting:
             for name in models[0]
         }
         self.optimizer = entrant.optimizer(self.parameters.values())
+        rule = getattr(self.optimizer, "rule", None)
+        if rule is not None and is_whole(rule):
+            raise InputError(f"{rule.class_name} looks at whole tensors; train its runs one by one")
         self.runs = [_Run() for _ in seeds]
 
     @property

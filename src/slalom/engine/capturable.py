@@ -20,6 +20,7 @@ from slalom.backends.base import BEFORE, Backend, Slot
 from slalom.backends.general import elements
 from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check
+from slalom.engine.starting import begun
 from slalom.engine.treatment import Treatment
 from slalom.ir.branches import branches
 from slalom.ir.program import Program, is_flag
@@ -239,18 +240,19 @@ class _Ready:
     def _placed(self, rule: Rule, options: Mapping[str, Any]) -> list[tuple[Backend, list[Slot]]]:
         """The slots by the first backend that takes them."""
         part = self._part
+        whole = any(p.sums for p in self._programs)
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
         works: dict[int, tuple[Backend, list[Slot]]] = {}
         for i, param in enumerate(part.params):
 
             def made(name: str, param: Tensor = param) -> Tensor:
-                started = torch.zeros_like(param.detach())
+                started = begun(rule, name, param.detach(), 0.0)
                 own = torch.view_as_real(started) if started.is_complex() else started
                 own.add_(_start(rule, name, options))
                 return started
 
             state = {n: part.tensor(i, n, lambda n=n, made=made: made(n)) for n in names}
-            slot = Slot(param, state, [], 0.0, part.place, i)
+            slot = Slot(param, state, [], 0.0, part.place, i, whole=whole)
             backend = next(b for b in _asked(param.device) if b.refuses(slot) is None)
             works.setdefault(id(backend), (backend, []))[1].append(slot)
         return list(works.values())

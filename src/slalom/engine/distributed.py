@@ -1,6 +1,6 @@
 """Distributed tensors (DTensor): machine code updates the part of them that this process holds.
 
-The rules act element by element, so where parameter, gradient and states are distributed alike, an
+Most rules act element by element, so where parameter, gradient and states are distributed alike, an
 update of every process's own part is an update of the whole, and nothing is communicated.
 """
 
@@ -30,7 +30,7 @@ def is_distributed(tensor: Any) -> bool:
 def localised(slot: Slot) -> Slot:
     """The same of this process's parts; the slot itself where they do not make up the whole."""
     param: Any = slot.param
-    if not is_distributed(param):
+    if not is_distributed(param) or slot.whole:  # a sum over a part is not that of the whole
         return slot
     tensors: list[Any] = [param, *slot.state.values()]
     if not all(map(is_distributed, tensors)) or any(

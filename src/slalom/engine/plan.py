@@ -109,6 +109,7 @@ class Plan:
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
+        self._whole = np.array([s.whole for s in own], bool)
         self._set_of = np.array([numbers[names] for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
@@ -180,6 +181,8 @@ class Plan:
     def lost(self) -> str | None:
         """Why no parameter at all is served by the first backend; None if one is."""
         reasons = self.reasons
+        if reasons and self._whole.all():  # no other backend could
+            return None
         return reasons[0] if reasons and None not in reasons else None
 
     def unmoved(self, param: Tensor) -> bool:
@@ -360,7 +363,9 @@ class Plan:
         return True
 
     def _kept(self, program: Program, places: np.ndarray) -> bool:
-        """Whether these slots have the states that a program needs."""
+        """Whether these slots have the states that a program needs, and backends for its sums."""
+        if program.sums and not self._whole[places].all():
+            return False
         sets = self._state_sets
         present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())
         return all(sets[i].issuperset(program.live_state) for i in present)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from slalom.backends.base import Slot
@@ -22,10 +24,7 @@ def sorted_out(keys: np.ndarray, places: np.ndarray) -> list[tuple[list[float], 
 
 def alone(slot: Slot) -> Slot:
     """The same, to be updated by itself."""
-    return Slot(
-        slot.param, slot.state, slot.kept, slot.count, slot.group, slot.place, slot.by_rows, True,
-        slot.name,
-    )  # fmt: skip
+    return replace(slot, alone=True)
 
 
 def names_of_kept(slot: Slot, rule: Rule) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from slalom.ir.passes import ordered
-from slalom.ir.symbol import Symbol
+from slalom.ir.symbol import COLUMNS, KEPT, ROWS, SUMS, Symbol
 
 _SIGNS = {
     "add": ("+", 1), "sub": ("-", 1), "mul": ("·", 2), "div": ("/", 2), "pow": ("^", 4),
@@ -83,8 +83,10 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
     if symbol in known:
         return known[symbol]
     op, args = symbol.op, symbol.args
-    if op in ("tensor", "number"):
+    if op in ("tensor", "number", *KEPT):
         return input_name(args[0])
+    if (text := _summed(symbol, known)) is not None:
+        return text
     if op == "constant":
         return f"{args[0]:g}"
     if op in _SIGNS:
@@ -101,5 +103,27 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
     if op in ("neg", "not"):
         text = ("-" if op == "neg" else "not ") + _written(args[0], known, 3)
         return f"({text})" if binding > 1 else text
+    if op == "spread":
+        return _written(args[0], known, binding)
     sign = {"sqrt": "√", "maximum": "max", "minimum": "min", "where": "where"}.get(op, op)
     return f"{sign}({', '.join(_written(a, known) for a in args)})"
+
+
+def _summed(symbol: Symbol, known: dict[Symbol, str]) -> str | None:
+    """What a rule has as ``total``, ``mean`` or ``norm``, as it has them; None of anything else."""
+    op, name = symbol.op, "total"
+    if op == "size":
+        return {ROWS: "rows", COLUMNS: "columns"}.get(symbol.args[0], "size")
+    below = symbol
+    if op == "div" and symbol.args[1].op == "size":
+        below, name = symbol.args[0], "mean"
+    elif op == "sqrt" and symbol.args[0].op == "squares":
+        below, name = symbol.args[0], "norm"
+    if below.op not in SUMS or below in known:
+        return None
+    operand, left = below.args
+    text = _written(operand, known, 4 if below.op == "squares" and name != "norm" else 0)
+    if below.op == "squares" and name != "norm":
+        text += "²"
+    along = {ROWS: ", each row", COLUMNS: ", each column"}.get(left, "")
+    return f"{name}({text}{along})"

@@ -27,7 +27,7 @@ from slalom.ir.formula import input_name, lines
 from slalom.ir.passes import ordered
 from slalom.ir.program import Program
 from slalom.ir.symbol import Symbol
-from slalom.rules.definition import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule, RuleError
 
 _TEMPLATES = {
     "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}",
@@ -48,9 +48,12 @@ _HAT = "_hat"
 def javascript(rule: Rule, fixed: Mapping[str, Any] | None = None) -> str:
     """The object of a rule, as the module's text says it; see :func:`slalom.ir.branches.branches`.
 
-    Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
+    Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced, or looks
+    further than one element.
     """
     programs = branches(rule, fixed)
+    if any(program.sums for program in programs):
+        raise RuleError(f"rule {rule.name} looks at whole tensors, and not at each element alone")
     written = [_way(program) for program in programs]
     about = {
         "title": rule.title,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slalom.ir.symbol import Symbol
+from slalom.ir.symbol import ELEMENTS, SUMS, Symbol
 
 FUSED = {"fma": "{0} * {1} + {2}", "fms": "{0} * {1} - {2}", "fnma": "{2} - {0} * {1}"}
 """The multiply-adds that :func:`fuse` makes, of three operands each, rounded once."""
@@ -27,8 +27,16 @@ class Body:
 
     @cached_property
     def nodes(self) -> list[Symbol]:
-        """Every element expression, operands before their users."""
-        return [n for n in ordered(self.outputs.values()) if n.is_element]
+        """Every element expression, operands before their users; not those below summaries."""
+        roots = (s for s in self.outputs.values() if s.is_element)
+        return list(ordered(roots, lambda n: n.is_element))
+
+    @cached_property
+    def operands(self) -> list[Symbol]:
+        """What elements and outputs are made of that is no element; constants apart."""
+        below = (a for n in self.nodes for a in n.args if isinstance(a, Symbol))
+        used = dict.fromkeys((*below, *self.outputs.values()))
+        return [a for a in used if not a.is_element and a.op != "constant"]
 
     @cached_property
     def uses(self) -> Counter[Symbol]:
@@ -38,8 +46,10 @@ class Body:
         return found
 
 
-def ordered(roots: Iterable[Symbol]) -> Iterator[Symbol]:
-    """Every node below the roots once, operands first."""
+def ordered(
+    roots: Iterable[Symbol], which: Callable[[Symbol], bool] = lambda _: True
+) -> Iterator[Symbol]:
+    """Every node below the roots once, operands first; ``which`` says where to go on downwards."""
     seen: set[int] = set()
     stack: list[tuple[Symbol, bool]] = [(r, False) for r in reversed(list(roots))]
     while stack:
@@ -49,7 +59,8 @@ def ordered(roots: Iterable[Symbol]) -> Iterator[Symbol]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((a, False) for a in reversed(node.args) if isinstance(a, Symbol))
+            below = (a for a in reversed(node.args) if isinstance(a, Symbol) and which(a))
+            stack.extend((a, False) for a in below)
 
 
 def structure(outputs: Mapping[str, Symbol]) -> tuple[Any, ...]:
@@ -68,24 +79,39 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
     """The same values with less work per element: scalar factors are gathered and hoisted.
 
     ``x / s`` becomes ``x * (1 / s)`` and ``s * (t * x)`` becomes ``(s * t) * x``; s and t are
-    scalars in double precision, so each rewrite costs at most one rounding of the result.
+    scalars in double precision, so each rewrite costs at most one rounding of the result. A
+    summary is no divisor that may be turned, since nobody knows how small it is.
     """
     done: dict[Symbol, Symbol] = {}
     for node in ordered(outputs.values()):
-        if not node.is_element or node.op == "tensor":
+        if node.is_known or not any(isinstance(a, Symbol) for a in node.args):
             done[node] = node
             continue
-        op, args = node.op, [done[a] for a in node.args]
+        op, args = node.op, [done[a] if isinstance(a, Symbol) else a for a in node.args]
         make = node.graph.make
-        if op == "div" and not args[1].is_element:
+        if op in SUMS:
+            done[node] = node.graph.sum(op, args[0], node.args[1])
+            continue
+        if op == "spread":
+            done[node] = node.graph.spread(*args)
+            continue
+        if not node.is_element:
+            done[node] = make(op, *args)
+            continue
+        if op == "div" and args[1].is_known:
             op, args = "mul", [args[0], make("div", 1.0, args[1])]
         if op == "neg":
             op, args = "mul", [make("neg", 1.0), args[0]]
         if op == "mul":
             factor = [a for a in args if not a.is_element]
             rest = [a for a in args if a.is_element]
-            if factor and rest[0].op == "mul" and not rest[0].args[0].is_element:
-                inner = rest[0]
+            inner = rest[0]
+            if (
+                factor
+                and inner.op == "mul"
+                and not inner.args[0].is_element
+                and (factor[0].along | inner.args[0].along != ELEMENTS)
+            ):
                 factor, rest = [make("mul", factor[0], inner.args[0])], [inner.args[1]]
             args = factor + rest  # a scalar factor always stands first
         done[node] = make(op, *args)

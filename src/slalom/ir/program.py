@@ -10,9 +10,10 @@ from functools import cache, cached_property, partial
 from typing import Any
 
 from slalom.ir.formula import formula, input_name
-from slalom.ir.passes import Body, fuse, hoist
+from slalom.ir.passes import Body, fuse, hoist, ordered
 from slalom.ir.scalars import Scalars, compile_scalars
-from slalom.ir.symbol import ALLOWED, Graph, NotRealError, Symbol
+from slalom.ir.sweeps import Sweep, moved, split
+from slalom.ir.symbol import ALLOWED, KEPT, Graph, NotRealError, Symbol
 from slalom.rules.definition import REQUIRED, Rule, RuleError
 
 
@@ -47,6 +48,7 @@ class Program:
         rule: the rule traced.
         source: output name (``param`` or a state) -> its expression as written, for reading.
         outputs: output name -> its expression made cheap, for the outputs that change.
+        small: the same of the states that are summaries, which are no outputs.
         numbers: the new value of each of the rule's numbers.
         flags: the hyper-parameters that are choices, and what they were.
         guards: the scalar conditions the rule branched on, and how they came out.
@@ -56,14 +58,29 @@ class Program:
     rule: Rule
     source: dict[str, Symbol]
     outputs: dict[str, Symbol]
+    small: dict[str, Symbol]
     numbers: tuple[Symbol, ...]
     flags: dict[str, Any]
     guards: tuple[tuple[Symbol, bool], ...]
     shapes: dict[str, int | None]
 
     @cached_property
+    def sweeps(self) -> list[Sweep]:
+        """What is done to all elements, once after another; one sweep where nothing is summed."""
+        return split(self.rule, self.outputs, self.small)
+
+    @cached_property
+    def sums(self) -> bool:
+        """Whether it looks further than one element: then :attr:`body` is not all of it."""
+        return (
+            len(self.sweeps) > 1
+            or bool(self.sweeps[0].sums or self.small)
+            or any(s.is_summary for s in self.body.operands)
+        )
+
+    @cached_property
     def body(self) -> Body:
-        """What runs once per element."""
+        """What runs once per element, given the summaries."""
         return Body(self.outputs)
 
     @cached_property
@@ -73,15 +90,19 @@ class Program:
 
     @cached_property
     def scalars(self) -> list[Symbol]:
-        """The scalars that the element expressions and outputs use, constants apart."""
-        operands = (a for n in self.body.nodes for a in n.args if isinstance(a, Symbol))
-        used = dict.fromkeys((*operands, *self.outputs.values()))
-        return [a for a in used if not a.is_element and a.op != "constant"]
+        """The scalars that elements, summaries and outputs use, constants apart."""
+        if not self.sums:
+            return self.body.operands
+        roots = [*self.outputs.values(), *self.small.values()]
+        nodes = [n for n in ordered(roots) if not n.is_known]
+        below = (a for n in nodes for a in n.args if isinstance(a, Symbol))
+        used = dict.fromkeys((*below, *roots))
+        return [a for a in used if a.is_known and a.op != "constant"]
 
     @cached_property
     def reads(self) -> list[str]:
         """The tensors read, of ``param``, ``grad`` and the rule's states."""
-        return [n.args[0] for n in self.body.nodes if n.op == "tensor"]
+        return list(dict.fromkeys(n for sweep in self.sweeps for n in sweep.reads))
 
     @cached_property
     def writes(self) -> list[str]:
@@ -91,12 +112,15 @@ class Program:
     @cached_property
     def live_state(self) -> tuple[str, ...]:
         """The state tensors that the program reads or writes; the others need no memory."""
-        return tuple(s for s in self.rule.state if s in self.reads or s in self.writes)
+        roots = [*self.outputs.values(), *self.small.values()]
+        kept = {n.args[0] for n in ordered(roots) if n.op in KEPT} if self.rule.shapes else ()
+        used = {*self.reads, *self.writes, *self.small, *kept}
+        return tuple(s for s in self.rule.state if s in used)
 
     @cached_property
     def bytes(self) -> int:
         """Bytes read and written for each float32 element by one update."""
-        return 4 * (len(self.reads) + len(self.writes))
+        return 4 * moved(self.sweeps)
 
     @cached_property
     def row(self) -> Callable[..., Scalars | None]:
@@ -170,7 +194,7 @@ def trace(
     given = {
         name: graph.leaf("number", name, float(present[name]))
         if name in present
-        else graph.leaf("tensor", name)
+        else graph.leaf(rule.shapes.get(name, "tensor"), name)
         for name in ("param", "grad", *rule.arguments)
     }
     graph.open = True
@@ -188,13 +212,42 @@ def trace(
         name: (r if isinstance(r, Symbol) else graph.constant(r)).counted()
         for name, r in zip(expected, results, strict=True)
     }
-    for name in rule.numbers:
-        if symbols[name].is_element:
-            raise RuleError(f"rule {rule.name} makes a tensor of {name}, which is a number")
+    _check_extents(rule, symbols)
     source = {name: symbol for name, symbol in symbols.items() if symbol is not given[name]}
-    outputs = hoist({n: symbol for n, symbol in source.items() if n not in rule.numbers})
+    made = hoist({n: symbol for n, symbol in source.items() if n not in rule.numbers})
+    outputs = {n: symbol for n, symbol in made.items() if n not in rule.shapes}
+    small = {n: symbol for n, symbol in made.items() if n in rule.shapes}
     after = tuple(symbols[n] for n in rule.numbers)
-    return Program(rule, source, outputs, after, flags, tuple(graph.guards), shapes)
+    program = Program(rule, source, outputs, small, after, flags, tuple(graph.guards), shapes)
+    if rule.sparse == "rows" and program.sums:
+        raise RuleError(
+            f'rule {rule.name} looks at whole tensors and declares sparse="rows", which would show '
+            'it those rows alone; declare "dense" or None'
+        )
+    return program
+
+
+@cache
+def is_whole(rule: Rule) -> bool:
+    """Whether a rule looks at whole tensors, at its default hyper-parameters."""
+    hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()}
+    return trace(rule, hypers, step=2, first=False).sums
+
+
+def _check_extents(rule: Rule, symbols: Mapping[str, Symbol]) -> None:
+    """Raise :class:`RuleError` where a state is given more than it can hold."""
+    for name in rule.numbers:
+        if not symbols[name].is_known:
+            raise RuleError(
+                f"rule {rule.name} makes a tensor of {name}, which is a number"
+                if symbols[name].is_element
+                else f"rule {rule.name} makes {name} of a tensor, and numbers hang on the step "
+                f'alone; declare shapes={{"{name}": "one"}} instead'
+            )
+    for name, kind in rule.shapes.items():
+        if symbols[name].along & ~KEPT[kind]:
+            holds = {"tensor0": "one number", "tensor1": "one a row", "tensor2": "one a column"}
+            raise RuleError(f"rule {rule.name} gives {name} more than it holds, {holds[kind]}")
 
 
 def _check_kind(rule: Rule, name: str, value: Any) -> None:

@@ -1,9 +1,11 @@
 """Symbols: what a rule computes with while it is traced.
 
 A symbol is a node of an expression graph. Equal expressions are one node (the graph is interned),
-so common subexpressions are found by construction. A symbol is either an *element* (it varies
-along the tensor) or a *scalar* (it depends on hyper-parameters and the step alone); scalars carry
-their present value, so that a rule may branch on them. Each such branch is recorded as a guard.
+so common subexpressions are found by construction. A symbol is an *element* (it varies along the
+tensor), a *scalar* (it depends on hyper-parameters and the step alone) or, between these, a
+*summary*: one number of the whole tensor, or one a row or a column of it, such as its norm, which
+is known when the tensor was read. Scalars carry their present value, so that a rule may branch on
+them. Each such branch is recorded as a guard.
 """
 
 from __future__ import annotations
@@ -17,9 +19,17 @@ from slalom.rules.definition import RuleError
 
 ALLOWED = (
     "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
-    "maximum, minimum, atan2, where and (of numbers) log of slalom.rules; it may branch on "
-    "hyper-parameters and on step, not on tensors"
+    "maximum, minimum, atan2, where, total, mean, norm and (of numbers) log of slalom.rules; it "
+    "may branch on hyper-parameters and on step, not on tensors"
 )
+
+ROWS, COLUMNS, ELEMENTS = 1, 2, 3
+"""Along what a symbol varies, as bits; 0 of one number. The matrix is that of ``total``."""
+
+SUMS = {"total": "the sum of the operand", "squares": "the sum of its squares, in double precision"}
+"""The operations over a tensor: of an operand, and what is left to vary along of it, as bits.
+
+``size`` is how many elements, rows or columns there are."""
 
 SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
@@ -49,6 +59,13 @@ COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne"})
 MASKS = COMPARISONS | {"and", "or", "not"}
 
 
+def _left(axis: int | None) -> int:
+    """Along what a sum over an axis (None: over all) still varies."""
+    if axis not in (None, 0, 1):
+        raise RuleError(f"it sums over the axis {axis!r}; there are 0 (columns), 1 (rows) and None")
+    return 0 if axis is None else COLUMNS if axis == 0 else ROWS
+
+
 class Graph:
     """The nodes of one trace, interned, and the guards under which the trace holds.
 
@@ -63,6 +80,8 @@ class Graph:
 
     def leaf(self, op: str, name: str, value: float | None = None) -> Symbol:
         """An input: ``tensor`` (an element), ``number`` (a scalar of the present value).
+
+        And ``tensor0``, ``tensor1``, ``tensor2``: a state of one number, one a row, one a column.
 
         ``name`` tells it from every other input: an argument of the rule, or ``betas[0]``, the
         first of several.
@@ -86,12 +105,37 @@ class Graph:
             for factor, other in (args, args[::-1]):
                 if factor is one:
                     return other
-        if any(a.is_element for a in args):
+        if not all(a.is_known for a in args):
+            if not any(a.is_element for a in args) and _along(op, args) == ELEMENTS:
+                args = (*args[:-1], self.spread(args[-1]))
             return self._intern(op, args, None)
         value = self.evaluate(op, args)
         if all(a.op == "constant" for a in args) and op not in COMPARISONS:
             return self.constant(value)
         return self._intern(op, args, value)
+
+    def sum(self, op: str, operand: Symbol, left: int) -> Symbol:
+        """One of :data:`SUMS` over an operand, which varies along the bits of ``left`` afterwards.
+
+        An operand that is the same all along what goes away is counted as often.
+        """
+        if operand.is_known:
+            raise RuleError("it sums up a number; total, mean and norm are of a tensor")
+        operand = operand.counted()
+        left &= operand.along
+        if op == "total" and operand.op == "mul" and operand.args[0] is operand.args[1]:
+            op, operand = "squares", operand.args[0]
+        if operand.along == left:
+            return operand * operand if op == "squares" else operand
+        return self._intern(op, (operand, left), None)
+
+    def spread(self, summary: Symbol) -> Symbol:
+        """A summary as elements: each row or column full of its number."""
+        return self._intern("spread", (summary,), None)
+
+    def size(self, along: int) -> Symbol:
+        """How many elements, rows or columns there are."""
+        return self._intern("size", (along,), None)
 
     def evaluate(self, op: str, args: tuple[Symbol, ...]) -> Any:
         """The present value of an operation on scalars; :class:`NotRealError` if it has none."""
@@ -129,21 +173,53 @@ def evaluate(op: str, *numbers: Any) -> Any:
     return value
 
 
-def _is_element(value: Any) -> bool:
-    return isinstance(value, Symbol) and value.is_element
+def _is_open(value: Any) -> bool:
+    return isinstance(value, Symbol) and not value.is_known
+
+
+KEPT = {"tensor0": 0, "tensor1": ROWS, "tensor2": COLUMNS}
+"""States that are no elements, and along what they vary."""
+
+
+def _along(op: str, args: tuple[Any, ...]) -> int:
+    """Along what the result of an operation varies, whose value no trace knows."""
+    if op in ("tensor", "spread"):
+        return ELEMENTS
+    if op in SUMS:
+        return args[1]
+    if op in KEPT or op == "size":
+        return KEPT.get(op, 0)
+    found = 0
+    for a in args:
+        found |= a.along
+    return found
 
 
 class Symbol:
-    """One node: an operation and its operands; see the module's text."""
+    """One node: an operation and its operands; see the module's text.
 
-    __slots__ = ("args", "graph", "op", "value")
+    Attributes:
+        along: what it varies along: :data:`ROWS`, :data:`COLUMNS`, both of them, or 0.
+    """
+
+    __slots__ = ("along", "args", "graph", "op", "value")
 
     def __init__(self, graph: Graph, op: str, args: tuple[Any, ...], value: float | None):
         self.graph, self.op, self.args, self.value = graph, op, args, value
+        self.along = _along(op, args) if value is None else 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is a scalar: the trace knows its value."""
+        return self.value is not None
 
     @property
     def is_element(self) -> bool:
-        return self.value is None
+        return self.along == ELEMENTS
+
+    @property
+    def is_summary(self) -> bool:
+        return self.value is None and self.along != ELEMENTS
 
     @property
     def is_mask(self) -> bool:
@@ -155,7 +231,8 @@ class Symbol:
             yield self.args[0], self.value
         elif self.op not in ("tensor", "constant"):
             for a in self.args:
-                yield from a.inputs()
+                if isinstance(a, Symbol):
+                    yield from a.inputs()
 
     def __bool__(self) -> bool:
         if self.value is None:
@@ -201,11 +278,11 @@ class Symbol:
         def method(self: Symbol, other: Any) -> Any:
             if not isinstance(other, Symbol | bool):
                 return NotImplemented
-            masks: list[Any] = [s for s in (self, other) if _is_element(s)]
+            masks: list[Any] = [s for s in (self, other) if _is_open(s)]
             if not all(s.is_mask for s in masks):
                 raise RuleError("it joins by & or | what is not a comparison")
             # A condition of numbers is decided in the trace, as one that the rule branches on.
-            known = [bool(s) for s in (self, other) if not _is_element(s)]
+            known = [bool(s) for s in (self, other) if not _is_open(s)]
             if (op == "or") in known or not masks:
                 return (any if op == "or" else all)(known)
             return masks[0] if known else self.graph.make(op, *masks)
@@ -229,24 +306,39 @@ class Symbol:
         return lambda self: self.graph.make(op, self)
 
     def __invert__(self) -> Any:
-        if self.is_element and not self.is_mask:
+        if not self.is_known and not self.is_mask:
             raise RuleError("it turns by ~ what is not a comparison")
-        return self.graph.make("not", self) if self.is_element else not self
+        return not self if self.is_known else self.graph.make("not", self)
 
     __neg__, __abs__ = map(_unary, ("neg", "abs"))
     sqrt, sign, abs = map(_unary, ("sqrt", "sign", "abs"))
 
     def log(self) -> Symbol:
         """Of a number; no backend takes it of elements."""
-        if self.is_element:
+        if not self.is_known:
             raise RuleError("it takes the log of a tensor; log is for hyper-parameters and step")
         return self.graph.make("log", self)
 
     def where(self, a: Any, b: Any) -> Any:
         """``a`` where this comparison holds, ``b`` elsewhere."""
-        if self.is_element and not self.is_mask:
+        if not self.is_known and not self.is_mask:
             raise RuleError("the condition of its where(condition, a, b) is not a comparison")
-        return self.graph.make("where", self, a, b) if self.is_element else a if self else b
+        if self.is_known:
+            return a if self else b
+        return self.graph.make("where", self, a, b)
+
+    def total(self, axis: int | None = None) -> Symbol:
+        return self.graph.sum("total", self, _left(axis))
+
+    def mean(self, axis: int | None = None) -> Symbol:
+        """The total over how many there are, both of them numbers that the tensor tells."""
+        found = self.total(axis)
+        gone = self.along & ~_left(axis)
+        return found / self.graph.size(gone) if gone else found
+
+    def norm(self, axis: int | None = None) -> Symbol:
+        found = self.graph.sum("squares", self, _left(axis))
+        return found.sqrt() if found.op in SUMS else self.graph.make("abs", self)
 
     def counted(self) -> Symbol:
         """A comparison as the number 1 where it holds and 0 elsewhere; anything else as it is."""

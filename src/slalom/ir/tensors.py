@@ -5,7 +5,8 @@ For steps that a graph records: nothing here asks a tensor for its value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +14,17 @@ from torch import Tensor
 
 from slalom.ir.passes import ordered
 from slalom.ir.program import Program
-from slalom.ir.symbol import COMPARISONS, SCALAR_OPS, Symbol, evaluate
-
-_LOGIC = {"and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not}
+from slalom.ir.sums import summed
+from slalom.ir.symbol import (
+    COLUMNS,
+    COMPARISONS,
+    KEPT,
+    ROWS,
+    SCALAR_OPS,
+    SUMS,
+    Symbol,
+    evaluate,
+)
 
 
 class Values:
@@ -60,15 +69,72 @@ def _applied(op: str, args: list[Any]) -> Any:
             return evaluate(op, *args)
         except ValueError:  # of a branch that is not taken, perhaps
             return float("nan")
+    if op in _LOGIC:
+        return _LOGIC[op](*args)
     if op not in COMPARISONS and op != "where":  # a truth counts as 0 or 1, in double precision
         args = [a.double() if isinstance(a, Tensor) and a.dtype == torch.bool else a for a in args]
     return SCALAR_OPS[op](*args)
 
 
+class Summaries:
+    """The summaries of tensors: what is made of sums over them, in double precision.
+
+    Args:
+        known: the values of the program's scalars, floats or tensors.
+        kept: the states that are summaries, by name, in float64.
+        shapes: of the tensors. Of several all summaries are one number each, and the values of
+            :meth:`__call__` float64 tensors of shape (tensors,).
+        device: of the tensors.
+    """
+
+    def __init__(
+        self, known: Mapping[Symbol, Any], kept: Mapping[str, Tensor], shapes: Sequence[torch.Size],
+        device: torch.device,
+    ):  # fmt: skip
+        self._values: dict[int, Any] = {id(symbol): value for symbol, value in known.items()}
+        self._kept, self._shapes, self._device = kept, shapes, device
+
+    def tell(self, total: Symbol, value: Tensor) -> None:
+        """Put down a sum over elements."""
+        self._values[id(total)] = value
+
+    def __call__(self, symbol: Symbol) -> Any:
+        """The value of a summary whose sums were told."""
+        values = self._values
+        if id(symbol) not in values:
+            for node in ordered([symbol], lambda n: id(n) not in values):
+                values[id(node)] = self._value(node)
+        return values[id(symbol)]
+
+    def _value(self, node: Symbol) -> Any:
+        if node.op == "constant":
+            return node.args[0]
+        if node.op in KEPT:
+            return self._kept[node.args[0]]
+        if node.op == "size":
+            return sizes(node.args[0], self._shapes, self._device)
+        if node.op in SUMS:  # over rows or columns that are summaries
+            return summed(self._values[id(node.args[0])], node.op == "squares", 0)
+        return _applied(node.op, [self._values[id(a)] for a in node.args])
+
+
+def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Tensor:
+    """How many elements, rows or columns there are: of one shape one number, else of each one."""
+    found = []
+    for shape in shapes:
+        rows, columns = math.prod(shape[:1]), math.prod(shape[1:])
+        found.append({ROWS: rows, COLUMNS: columns}.get(along, rows * columns))
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return torch.tensor(found if len(found) > 1 else found[0], dtype=dtype, device=device)
+
+
+_LOGIC = {"and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not}
+
+
 def elements(
     program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Tensor]
 ) -> dict[str, Tensor]:
-    """The new values of a program's outputs, for one parameter.
+    """The new values of a program's outputs, and of its small states, for one parameter.
 
     ``tensors`` are it, its gradient and its states by name, all of one dtype, which ``scalars``
     (those of ``program.scalars``, tensors of one element) have too.
@@ -76,17 +142,26 @@ def elements(
     values: dict[int, Any] = {
         id(symbol): scalar for symbol, scalar in zip(program.scalars, scalars, strict=True)
     }
-
-    def value(symbol: Symbol) -> Any:
-        return symbol.args[0] if symbol.op == "constant" else values[id(symbol)]
-
-    for node in program.body.nodes:
-        if node.op == "tensor":
+    like = tensors["param"]
+    results = {**program.outputs, **program.small}
+    roots = [s for s in results.values() if id(s) not in values]
+    for node in ordered(roots, lambda n: id(n) not in values):
+        if node.op == "constant":
+            values[id(node)] = node.args[0]
+        elif node.op == "tensor" or node.op in KEPT:
             values[id(node)] = tensors[node.args[0]]
+        elif node.op == "size":
+            values[id(node)] = sizes(node.args[0], [like.shape], like.device).to(like.dtype)
+        elif node.op in SUMS:
+            value = values[id(node.args[0])]
+            left = node.args[1] if node.args[0].is_element else 0
+            values[id(node)] = summed(value, node.op == "squares", left).to(value.dtype)
+        elif node.op == "spread":
+            values[id(node)] = values[id(node.args[0])].expand_as(like)
         else:
             operation = _LOGIC.get(node.op) or SCALAR_OPS[node.op]
-            values[id(node)] = operation(*map(value, node.args))
-    like = tensors["param"]
+            values[id(node)] = operation(*(values[id(a)] for a in node.args))
     return {
-        name: torch.zeros_like(like) + value(symbol) for name, symbol in program.outputs.items()
+        name: torch.zeros_like(tensors[name]) + values[id(symbol)]
+        for name, symbol in results.items()
     }

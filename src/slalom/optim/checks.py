@@ -88,16 +88,16 @@ def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:
             raise ValueError(f"{name} is of the whole optimizer and cannot be an option of a group")
 
 
-def check_state(name: str, state: Tensor, param: Tensor) -> None:
+def check_state(rule: Rule, name: str, state: Tensor, param: Tensor) -> None:
     """Raise RuntimeError if this is no state of this parameter."""
-    if state.shape != param.shape:
+    if tuple(state.shape) != (due := rule.shape(name, param.shape)):
+        parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
         raise RuntimeError(
             f"the state {name} has shape {tuple(state.shape)} where its parameter has "
-            f"{tuple(param.shape)}; load a checkpoint of the same model"
+            f"{tuple(param.shape)}{parameter}; load a checkpoint of the same model"
         )
-    if state.is_complex() != param.is_complex() or not (
-        state.is_floating_point() or state.is_complex()
-    ):
+    complex_due = param.is_complex() and name not in rule.shapes
+    if state.is_complex() != complex_due or not (state.is_floating_point() or state.is_complex()):
         raise RuntimeError(
             f"the state {name} holds {state.dtype} where its parameter holds {param.dtype}; load a "
             "checkpoint of the same model"
@@ -106,7 +106,7 @@ def check_state(name: str, state: Tensor, param: Tensor) -> None:
         raise RuntimeError(
             f"the state {name} is on the meta device and holds no numbers; load a checkpoint"
         )
-    if is_distributed(state) != is_distributed(param):
+    if is_distributed(state) != is_distributed(param) and name not in rule.shapes:
         raise RuntimeError(
             f"of the state {name} and its parameter one is a DTensor and the other is not; load "
             "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"

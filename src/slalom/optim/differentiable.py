@@ -11,6 +11,7 @@ from torch import Tensor
 from slalom.backends.base import is_counter, read, write
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
+from slalom.engine.starting import begun
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
@@ -100,7 +101,7 @@ class _Update:
         own = {n: v for n, v in state.items() if v is not None}
         for n in self.rule.state:
             if n in own:
-                check_state(n, own[n], param)
+                check_state(self.rule, n, own[n], param)
         self.count = _number(own.get("step", 0.0))
         self.first = self.count == 0 and (rule.takes_step or not any(n in own for n in rule.state))
         late = treatment.late(scale, group)
@@ -125,7 +126,9 @@ class _Update:
             for n in rule.arguments
         }
         given = [
-            value.double().reshape(()) if n in rule.numbers else _real(value.to(dtype))
+            value.double().reshape(())
+            if n in rule.numbers
+            else _real(value.to(dtype.to_real() if n in rule.shapes else dtype))
             for n, value in own.items()
         ]
         # clones, since the graph keeps them and both are likely to be overwritten
@@ -147,6 +150,8 @@ class _Update:
         start = hypers[start] if isinstance(start, str) else start
         if name in self.rule.numbers:
             return torch.as_tensor(start, dtype=_counter_dtype())
+        if name in self.rule.shapes:
+            return begun(self.rule, name, self.param.detach(), 0.0) + start
         started = torch.zeros_like(self.param.detach())
         return (
             torch.view_as_complex(_real(started) + start)

@@ -14,6 +14,7 @@ from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_freed, is_lazy_view, like, plain, same_layout
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
+from slalom.engine.starting import begun
 from slalom.engine.treatment import Treatment
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
@@ -90,8 +91,8 @@ def make_slots(
             slot = Slot(
                 param, state, kept, count, number, len(found.slots),
                 # without a state, and without decay, what a gradient leaves out stays anyway
-                by_rows=sparse and (rule.sparse == "rows" or still),
-                name=name,
+                by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
+                name=name, whole=one.whole,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
@@ -135,8 +136,9 @@ class _Ready:
             count = max(count, float(there))
         key = id(group), count, *numbers
         if key not in live:
-            live[key] = program_for(rule, group, count + 1, count == 0, *numbers).live_state
-        self.live = live[key]
+            program = program_for(rule, group, count + 1, count == 0, *numbers)
+            live[key] = program.live_state, program.sums
+        self.live, self.whole = live[key]
         self.count, self.numbers = count, numbers
         names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = any(n not in own for n in names)
@@ -159,11 +161,14 @@ class _Ready:
         param, there = self.param, self.own.get(name)
         if there is None:
             start = self.rule.start(name, self.group)
-            filled = complex(start, start) if param.is_complex() else start
-            made = self.pending[name] = torch.full_like(param, filled, requires_grad=False)
+            made = self.pending[name] = begun(self.rule, name, param, start)
             return made
         self.found = True
-        check_state(name, there, param)
+        check_state(self.rule, name, there, param)
+        if name in self.rule.shapes:
+            if there.device != param.device:
+                there = self.pending[name] = there.detach().to(param.device)
+            return there
         fits = plain(there) and same_layout(param, there) and not is_lazy_view(there)
         if there.is_inference() and not param.is_inference():  # torch would not write to it
             fits = False

@@ -83,7 +83,8 @@ def _descend(scene: Scene, mover: Mover) -> Descent:
     param = torch.tensor(scene.begin, dtype=torch.float64)
     begins = {n: rule.start(n, hypers) for n in rule.arguments}
     state: list[Any] = [
-        begin if n in rule.numbers else torch.full_like(param, begin) for n, begin in begins.items()
+        begin if n in rule.numbers else param.new_full(rule.shape(n, param.shape), begin)
+        for n, begin in begins.items()
     ]
     points, diverged = [scene.begin], None
     for step in range(1, scene.end + 1):

@@ -9,7 +9,19 @@ import sys
 from slalom.rules.caution import cautious
 from slalom.rules.definition import REQUIRED, Rule, RuleError, rule
 from slalom.rules.example import Example
-from slalom.rules.functions import absolute, atan2, log, maximum, minimum, sign, sqrt, where
+from slalom.rules.functions import (
+    absolute,
+    atan2,
+    log,
+    maximum,
+    mean,
+    minimum,
+    norm,
+    sign,
+    sqrt,
+    total,
+    where,
+)
 from slalom.rules.registry import collect
 from slalom.rules.slow_gradient import grokfast
 
@@ -18,5 +30,6 @@ RULES: dict[str, Rule] = collect(sys.modules[__name__])
 
 __all__ = [
     "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
-    "grokfast", "log", "maximum", "minimum", "rule", "sign", "sqrt", "where",
+    "grokfast", "log", "maximum", "mean", "minimum", "norm", "rule", "sign", "sqrt",
+    "total", "where",
 ]  # fmt: skip

@@ -42,6 +42,16 @@ class Declarations:
                 raise self.unknown("numbers", name, self.states, "states")
         return frozenset(numbers)
 
+    def shapes(self, shapes: Mapping[str, str], states: Collection[str]) -> dict[str, str]:
+        """The states that are smaller than their parameter, as kinds of input."""
+        kinds = {"one": "tensor0", "row": "tensor1", "column": "tensor2"}
+        for name, kind in self.table("shapes", shapes).items():
+            if name not in states:
+                raise self.unknown("shapes", name, states, "states that are tensors")
+            if kind not in kinds:
+                raise self.wrong(f"shapes of {name} is {kind!r}; it must be one, row or column")
+        return {name: kinds[kind] for name, kind in shapes.items()}
+
     def init(self, init: Mapping[str, float | str]) -> dict[str, float | str]:
         """What the states hold before the first update."""
         init = self.table("init", init)

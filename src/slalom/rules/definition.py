@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from slalom.rules.bounds import Bound
@@ -29,8 +29,12 @@ class Rule:
         function: the function as written.
         name: its name.
         arguments: names of all states, in the order in which the function takes and returns them.
-        state: those that are tensors, each with the shape of its parameter.
-        numbers: those that are one number for a whole parameter (a product over the steps, say).
+        state: those that are tensors, each with the shape of its parameter but for ``shapes``.
+        numbers: those that are one number for a whole parameter and hang on the step and the
+            hyper-parameters alone (a product over the steps, say).
+        shapes: those tensors that are smaller than the parameter, declared as ``"one"`` (number),
+            one a ``"row"`` or one a ``"column"``, as :func:`slalom.rules.functions.total` sees
+            them; here the name of the kind of input that they are.
         hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none). A
             default is a number, a tuple of numbers, a bool or a word (a choice), or None.
         takes_step: whether the function asks for ``step``, the count of this parameter's
@@ -64,6 +68,7 @@ class Rule:
         function: Callable[..., Any],
         *,
         numbers: Collection[str] = (),
+        shapes: Mapping[str, str] | None = None,
         init: Mapping[str, float | str] | None = None,
         search: Mapping[str, tuple[float, float]] | None = None,
         bounds: Mapping[str, Written] | None = None,
@@ -88,6 +93,7 @@ class Rule:
         scalars = declared.numbers(numbers)
         self.numbers = tuple(n for n in self.arguments if n in scalars)
         self.state = tuple(n for n in self.arguments if n not in scalars)
+        self.shapes: dict[str, str] = declared.shapes(shapes or {}, self.state)
         self.init = declared.init(init or {})
         self.bounds: dict[str, Bound] = declared.bounds(bounds or {})
         self.search = declared.search(search or {}, self.bounds)
@@ -98,7 +104,7 @@ class Rule:
         self.field = declared.field(field or {})
         self.examples = declared.examples(examples)
         self._own = {
-            "numbers": numbers, "init": init, "search": search, "bounds": bounds,
+            "numbers": numbers, "shapes": shapes, "init": init, "search": search, "bounds": bounds,
             "requires": requires, "sparse": sparse, "averaged": averaged,
         }  # fmt: skip
 
@@ -128,6 +134,16 @@ class Rule:
         start = self.init.get(name, 0.0)
         return float(hypers.get(start, self.hypers.get(start)) if isinstance(start, str) else start)
 
+    def shape(self, name: str, of: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the state ``name`` of a parameter of the shape ``of``."""
+        own, rest = tuple(of), tuple(of[1:])
+        kind = self.shapes.get(name)
+        if kind == "tensor0":
+            return ()
+        if kind == "tensor1":
+            return own[:1] + (1,) * len(rest)
+        return own if kind is None else (1, *rest)[: len(own)]
+
     def bound(self, name: str, i: int | None = None) -> Bound | None:
         """Where the hyper-parameter ``name``, or its number ``i``, may lie; None if anywhere."""
         return within(self.bounds, name, i)
@@ -151,6 +167,7 @@ def rule(function: Callable[..., Any], /) -> Rule: ...
 def rule(
     *,
     numbers: Collection[str] = (),
+    shapes: Mapping[str, str] | None = None,
     init: Mapping[str, float | str] | None = None,
     search: Mapping[str, tuple[float, float]] | None = None,
     bounds: Mapping[str, Written] | None = None,

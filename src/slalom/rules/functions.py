@@ -1,5 +1,7 @@
 """The functions a rule may use, on tensors, on numbers and on the symbols of a trace alike.
 
+:func:`total`, :func:`mean` and :func:`norm` look at a whole tensor, all others at one element.
+
 A tensor and a symbol answer to the same methods, so only plain numbers need a case of their own.
 """
 
@@ -69,6 +71,56 @@ def where(condition: Value, a: Value, b: Value) -> Value:
     if isinstance(condition, bool):
         return a if condition else b
     return condition.where(a, b)
+
+
+def total(x: Value, axis: int | None = None) -> Value:
+    """The sum of a tensor's elements; of each row with ``axis=1``, of each column with ``axis=0``.
+
+    A tensor of any shape is a matrix whose first axis counts the rows, all others together the
+    columns; one of a single axis has one column. What comes out meets the tensor's elements as one
+    number, one a row or one a column: of a tensor of shape (n, a, b) it is of shape (), (n, 1, 1)
+    or (1, a, b). Complex numbers count as pairs of reals.
+    """
+    if not isinstance(x, torch.Tensor):
+        return _measurable(x, "total").total(axis)
+    if axis is None:
+        return x.sum()
+    axes = _summed(x, axis)
+    return x.sum(axes, keepdim=True) if axes else x
+
+
+def mean(x: Value, axis: int | None = None) -> Value:
+    """The mean of a tensor's elements, or of each row or column: see :func:`total`."""
+    if not isinstance(x, torch.Tensor):
+        return _measurable(x, "mean").mean(axis)
+    if axis is None:
+        return x.mean()
+    axes = _summed(x, axis)
+    return x.mean(axes, keepdim=True) if axes else x
+
+
+def norm(x: Value, axis: int | None = None) -> Value:
+    """The Euclidean norm of a tensor, or of each row or column: see :func:`total`."""
+    if not isinstance(x, torch.Tensor):
+        return _measurable(x, "norm").norm(axis)
+    if axis is None:
+        return torch.linalg.vector_norm(x)
+    axes = _summed(x, axis)
+    return torch.linalg.vector_norm(x, dim=axes, keepdim=True) if axes else x.abs()
+
+
+def _summed(x: torch.Tensor, axis: int) -> tuple[int, ...]:
+    """The axes of a tensor that go away where it is summed along an axis of its matrix."""
+    if axis not in (0, 1):
+        raise ValueError(f"axis is {axis!r}; it must be 0 (each column), 1 (each row) or None")
+    axes = tuple(range(x.dim()))
+    return axes[:1] if axis == 0 else axes[1:]
+
+
+def _measurable(x: Any, name: str) -> Any:
+    if isinstance(x, _NUMBER):
+        raise TypeError(f"{name} is of a tensor, and {x!r} is a number")
+    return x
 
 
 def _pairwise(name: str, of_numbers: Any, a: Value, b: Value) -> Value:

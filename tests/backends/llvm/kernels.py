@@ -9,7 +9,7 @@ import numpy as np
 
 from slalom.backends.llvm.elements import SIZES
 from slalom.backends.llvm.lower import lower
-from slalom.ir.program import Program, trace
+from slalom.ir.program import Program, is_whole, trace
 from slalom.rules import RULES
 
 COUNT = 1003
@@ -58,8 +58,8 @@ class Kernel:
 
 
 def kernels(kind: str, *, stochastic: bool = False) -> list[Kernel]:
-    """A kernel for every rule, as in its second step."""
-    return [_kernel(name, kind, stochastic) for name in RULES]
+    """A kernel for every rule that goes element by element, as in its second step."""
+    return [_kernel(name, kind, stochastic) for name, r in RULES.items() if not is_whole(r)]
 
 
 def _kernel(name: str, kind: str, stochastic: bool) -> Kernel:

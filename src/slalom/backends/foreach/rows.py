@@ -21,7 +21,8 @@ def update_by_rows(slots: Sequence[Slot], programs: Sequence[Program], rows: Ten
         assert grad is not None
         own = {"param": slot.param, "grad": grad, **slot.state}
         real = {n: torch.view_as_real(t) if t.is_complex() else t for n, t in own.items()}
-        widest = reduce(torch.promote_types, (t.dtype for t in real.values()), torch.float32)
+        large = [t.dtype for n, t in real.items() if n not in programs[0].rule.shapes]
+        widest = reduce(torch.promote_types, large, torch.float32)
         wide = {n: t.to(widest) for n, t in real.items()}
         which, scalars = row.unbind()[0], row.to(widest).unbind()[BEFORE:]
         results = dict(real)
@@ -30,6 +31,6 @@ def update_by_rows(slots: Sequence[Slot], programs: Sequence[Program], rows: Ten
             for name, value in found.items():
                 now = results[name]
                 results[name] = torch.where(which == k, value.to(now.dtype), now)
-        names = dict.fromkeys(n for p in programs for n in p.writes)
+        names = dict.fromkeys(n for p in programs for n in (*p.writes, *p.small))
         old, new = [real[n] for n in names], [results[n] for n in names]
         torch._foreach_copy_(old, new)  # pyright: ignore[reportPrivateImportUsage]

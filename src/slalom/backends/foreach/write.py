@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.foreach.select import Operation, select
-from slalom.ir.program import Program
+from slalom.ir.sweeps import SUMMED, Sweep
 from slalom.ir.symbol import Symbol
 
 Lists = dict[str, list[Tensor]]
@@ -19,10 +19,10 @@ Lists = dict[str, list[Tensor]]
 
 
 class Written(NamedTuple):
-    """A program as a function of torch's operations; see :func:`function_of`.
+    """A sweep as a function of torch's operations; see :func:`function_of`.
 
     Attributes:
-        call: ``call(tensors, scalars)``: the new values of the program's outputs.
+        call: ``call(tensors, scalars)``: the new values of its outputs.
         in_place: whether it makes no temporary value.
     """
 
@@ -32,18 +32,19 @@ class Written(NamedTuple):
 
 @lru_cache(1024)
 def function_of(
-    program: Program, dtype: torch.dtype, late: tuple[int, ...], borrowed: frozenset[str],
+    sweep: Sweep, dtype: torch.dtype, late: tuple[int, ...], borrowed: frozenset[str],
     together: bool,
 ) -> Written:  # fmt: skip
-    """``call(tensors, scalars)``: the new values of the program's outputs, in such lists.
+    """``call(tensors, scalars)``: the new values of the outputs of a sweep, in such lists.
 
-    ``scalars`` are those of ``program.scalars``, of which those at the places ``late`` are tensors
-    of one element, the others floats; see :func:`within`. All tensors of a place have the
+    ``scalars`` are those of ``sweep.scalars``, of which those at the places ``late`` are tensors
+    of one element, or lists of tensors that differ from place to place, the others floats; see
+    :func:`within`. All tensors of a place have the
     ``dtype``, in which everything is computed. Lists not in ``borrowed`` may be overwritten, and
     hold new values of their own output where that saved a pass over memory. ``together`` says that
     ``torch._foreach_*`` may be used, which asks for plain tensors.
     """
-    return _Writer(program, dtype, late, borrowed, together).function()
+    return _Writer(sweep, dtype, late, borrowed, together).function()
 
 
 def within(scalars: Sequence[Any], dtype: torch.dtype) -> list[Any]:
@@ -68,14 +69,20 @@ class _Writer:
     """Writes line by line; a line stands for a list of tensors, each a variable."""
 
     def __init__(
-        self, program: Program, dtype: torch.dtype, late: tuple[int, ...],
+        self, sweep: Sweep, dtype: torch.dtype, late: tuple[int, ...],
         borrowed: frozenset[str], together: bool,
     ):  # fmt: skip
-        self.body, self.dtype = program.fused, dtype
+        self.body, self.dtype = sweep.fused, dtype
         self.borrowed, self.together = borrowed, together
-        self.space: dict[str, Any] = {"dtype": dtype, "each": _each, "full": _full, "fill": _fill}
-        self.scalars = {id(s): f"s{i}" for i, s in enumerate(program.scalars)}
-        self.late = {id(program.scalars[i]) for i in late}
+        self.space: dict[str, Any] = {
+            "dtype": dtype,
+            "each": _each,
+            "full": _full,
+            "fill": _fill,
+            "minus": _minus,
+        }
+        self.scalars = {id(s): f"s{i}" for i, s in enumerate(sweep.scalars)}
+        self.late = {id(sweep.scalars[i]) for i in late}
         self.in_place = True
         self.names: dict[int, str] = {}  # of the values that are still needed
         self.home: dict[int, str | None] = {}  # whose memory a value lies in, None: its own
@@ -100,6 +107,11 @@ class _Writer:
 
     def do(self, operation: Operation) -> None:
         first = operation.operands[0]
+        if operation.name == "spread":
+            result = id(operation.result)
+            self.names[result], self.home[result] = f"v{len(self.lines)}", None
+            self.lines.append(f"{self.names[result]} = fill({self.text(first)}, tensors['param'])")
+            return
         over = operation.dead and self.home[id(first)] not in self.borrowed
         text, over = self.compute(operation, over)
         result = id(operation.result)
@@ -162,7 +174,10 @@ class _Writer:
     def call(
         self, name: str, over: bool, x: str, rest: Sequence[Symbol], sign: str = ""
     ) -> tuple[str, bool]:
-        others = [sign + self.text(r) for r in rest]
+        others = [
+            f"minus({self.text(r)})" if sign and id(r) in self.late else sign + self.text(r)
+            for r in rest
+        ]
         late = any(id(r) in self.late for r in rest)
         return self.written(name, over, x, others, apart=late and name not in _MIXED)
 
@@ -204,7 +219,7 @@ class _Writer:
         if not symbol.is_element:
             return f"fill({self.text(symbol)}, tensors[{name!r}])"
         own = self.names[id(symbol)]
-        if self.home[id(symbol)] in (None, name):
+        if self.home[id(symbol)] in (None, name) or name.startswith(SUMMED):
             return own
         # it lies where another output is about to be written, or in a gradient
         return self.each(Tensor.clone, own, [])
@@ -217,11 +232,18 @@ def _each(function: Callable[..., Any], x: Any, *others: Any, **options: Any) ->
 
 
 def _full(value: Any, like: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    if isinstance(value, list):
+        return value
     return [torch.as_tensor(value, dtype=dtype, device=t.device) for t in like]
 
 
 def _fill(value: Any, like: list[Tensor]) -> list[Tensor]:
-    return [torch.zeros_like(t).add_(value) for t in like]
+    values = value if isinstance(value, list) else [value] * len(like)
+    return [torch.zeros_like(t).add_(v) for t, v in zip(like, values, strict=True)]
+
+
+def _minus(value: Any) -> Any:
+    return [-v for v in value] if isinstance(value, list) else -value
 
 
 _TOGETHER = frozenset({"mul", "div", "maximum", "minimum", "sqrt", "abs", "neg", "sign"})

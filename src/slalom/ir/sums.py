@@ -1,0 +1,59 @@
+"""Sums over tensors by torch's operations, which come out the same on any number of threads."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.ir.symbol import COLUMNS, ROWS
+
+BLOCK = 1 << 14
+"""Elements summed up one after another: fewer than torch shares out over threads."""
+
+
+def summed(values: Tensor, squares: bool, left: int) -> Tensor:
+    """The sum of a tensor's elements or of their squares, in float64 where its device has that.
+
+    ``left`` says along what it still varies: of a tensor of shape (n, a, b) the result is of shape
+    (), (n, 1, 1) for :data:`ROWS`, (1, a, b) for :data:`COLUMNS`. Of a distributed tensor it is
+    that of the whole.
+    """
+    if hasattr(values, "full_tensor"):  # a DTensor
+        wide: Any = values.double()
+        return (wide * wide if squares else wide).sum().full_tensor()
+    wide = values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+    if squares:
+        wide = wide * wide
+    if left == 0:
+        return _of_rows(wide.reshape(1, wide.numel())).reshape(())
+    shape = tuple(wide.shape)
+    matrix = wide.reshape(math.prod(shape[:1]), math.prod(shape[1:]))
+    if left == ROWS:
+        return _of_rows(matrix).reshape(shape[:1] + (1,) * len(shape[1:]))
+    assert left == COLUMNS
+    return _of_columns(matrix).reshape((1, *shape[1:])[: len(shape)])
+
+
+def _of_rows(matrix: Tensor) -> Tensor:
+    """The sum of each row. Torch divides a sum among threads by rows alone, if there are some."""
+    n, m = matrix.shape
+    if m <= BLOCK:
+        return matrix.sum(1)
+    whole = m // BLOCK * BLOCK
+    blocks = matrix[:, :whole].reshape(-1, BLOCK).sum(1)
+    return _of_rows(blocks.view(n, -1)) + matrix[:, whole:].sum(1)
+
+
+def _of_columns(matrix: Tensor) -> Tensor:
+    """The sum of each column, by halves, since torch's depends on where it divides the columns."""
+    n = len(matrix)
+    if n == 0:
+        return matrix.sum(0)
+    while n > 1:
+        half = (n + 1) // 2
+        matrix = torch.cat([matrix[: n - half] + matrix[half:n], matrix[n - half : half]])
+        n = half
+    return matrix[0]

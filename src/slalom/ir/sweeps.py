@@ -1,0 +1,148 @@
+"""What a program goes over its tensors for, and how often: sweeps, each reading and writing once.
+
+A sum over a tensor is known when all of it was read. So a program with sums is split: a sweep
+takes the sums that need no other, the next one may use them, and so on. A state whose new value
+hangs on no sum of a later sweep may be written in an earlier one, and is then read from there;
+of all choices that is taken which moves the fewest bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, combinations
+
+from slalom.ir.passes import Body, fuse, ordered
+from slalom.ir.symbol import SUMS, Symbol
+from slalom.rules.definition import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """One going over all elements.
+
+    Attributes:
+        rule: whose program it is a part of.
+        outputs: the tensors written, and their new values.
+        sums: the sums over elements that it takes, as summaries know them, and what is summed up.
+    """
+
+    rule: Rule
+    outputs: dict[str, Symbol]
+    sums: dict[Symbol, Symbol] = field(default_factory=dict)
+
+    @cached_property
+    def body(self) -> Body:
+        """What runs once per element; what is summed up is an output too, named by its place."""
+        summed = {f"{SUMMED}{i}": s for i, s in enumerate(self.sums.values())}
+        return Body({**self.outputs, **summed})
+
+    @cached_property
+    def fused(self) -> Body:
+        """The same with multiply-adds, for what has such an operation."""
+        return fuse(self.body)
+
+    @cached_property
+    def scalars(self) -> list[Symbol]:
+        """The scalars and summaries that elements and outputs are made of, constants apart."""
+        return self.body.operands
+
+    @cached_property
+    def reads(self) -> list[str]:
+        """The tensors read, of ``param``, ``grad`` and the rule's states."""
+        return [n.args[0] for n in self.body.nodes if n.op == "tensor"]
+
+    @cached_property
+    def writes(self) -> list[str]:
+        """The tensors written."""
+        return list(self.outputs)
+
+
+SUMMED = "@"
+"""Begins the name of an output that is summed up and not written; no tensor's begins so."""
+
+
+def split(rule: Rule, outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]) -> list[Sweep]:
+    """The sweeps of a program.
+
+    ``outputs`` are its new values of tensors of the parameter's shape, ``small`` those of states
+    that are smaller.
+    """
+    order = list(ordered([*outputs.values(), *small.values()]))
+    sums = [n for n in order if n.op in SUMS and n.args[0].is_element]
+    if not sums:
+        return [Sweep(rule, dict(outputs))]
+    level: dict[int, int] = {}  # of each node, how many sweeps come before it is known
+    for node in order:
+        own = max((level[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
+        level[id(node)] = own + (node.op in SUMS and node.args[0].is_element)
+    last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
+    early = [name for name, s in outputs.items() if s.is_element and level[id(s)] < last]
+    subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
+    ways = (_laid_out(rule, outputs, sums, level, last, chosen) for chosen in subsets)
+    return min((way for way in ways if way is not None), key=moved)
+
+
+def moved(sweeps: Iterable[Sweep]) -> int:
+    """How many arrays are read or written."""
+    return sum(len(s.reads) + len(s.writes) for s in sweeps)
+
+
+def _laid_out(
+    rule: Rule, outputs: Mapping[str, Symbol], sums: list[Symbol], level: Mapping[int, int],
+    last: int, early: Collection[str],
+) -> list[Sweep] | None:  # fmt: skip
+    """The sweeps where these outputs are written as early as they are known; None if that fails."""
+    cut = _Cut()
+    found = []
+    for number in range(last + 1):
+        own = {
+            n: s
+            for n, s in outputs.items()
+            if (level[id(s)] == number if n in early else number == last)
+        }
+        taken = [s for s in sums if level[id(s)] == number + 1]
+        try:
+            values = {n: cut(s) for n, s in own.items()}
+            found.append(Sweep(rule, values, {s: cut(s.args[0]) for s in taken}))
+        except _OverwrittenError:
+            return None
+        cut.write(own)
+    return found
+
+
+class _OverwrittenError(Exception):
+    """A tensor is asked for as it was before an earlier sweep wrote it."""
+
+
+class _Cut:
+    """Expressions with what earlier sweeps have written as tensors that are read."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, Symbol] = {}
+        self._done: dict[int, Symbol] = {}
+
+    def write(self, outputs: Mapping[str, Symbol]) -> None:
+        self._written |= outputs
+        self._done = {
+            id(s): s.graph.leaf("tensor", name)
+            for name, s in self._written.items()
+            if s.is_element and s.op != "tensor"
+        }
+
+    def __call__(self, node: Symbol) -> Symbol:
+        if not node.is_element:
+            return node
+        if id(node) not in self._done:
+            self._done[id(node)] = self._made(node)
+        return self._done[id(node)]
+
+    def _made(self, node: Symbol) -> Symbol:
+        if node.op == "tensor":
+            if node.args[0] in self._written:
+                raise _OverwrittenError
+            return node
+        args = tuple(self(a) for a in node.args)
+        same = all(a is b for a, b in zip(args, node.args, strict=True))
+        return node if same else Symbol(node.graph, node.op, args, None)
