@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 import slalom
-from slalom.bench.race import banked, ninth
+from slalom.bench.race import banked, ninth, replay
 from slalom.racing import seeds as seeds_of
 from slalom.racing.design import OUT, AtTheEnd, Design
 from slalom.racing.entrants import FIELD
@@ -312,7 +312,8 @@ def main(
     folder: Path, simulations: int = SIMULATIONS, workers: int = 1, seeds: int = 3,
     names: Sequence[str] = (), show: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
-    """Print the judge's cells as tables, then whole races on the bank by each kind of search."""
+    """Print the judge's cells as tables, then whole races on the bank by each kind of search: with
+    a budget, and to the target."""
     with ProcessPoolExecutor(workers) as pool:
         show(page(cells(simulations, pool), simulations))
     show(
@@ -326,6 +327,23 @@ def main(
     show(_row("---", *["---:"] * 8))
     for kind, options in SEARCHES.items():
         show(told(kind, list(races(folder, seeds, names, **options))))
+    show(
+        "\nWhole races to the tasks' own targets. *cost*: in runs of the one that leads. *regret*: "
+        "what that is expected to need, over what the best of all recorded settings is.\n"
+    )
+    show(_row("search", "races", "cost", "regret", "90%", "tie"))
+    show(_row("---", *["---:"] * 5))
+    for kind, options in SEARCHES.items():
+        own = [
+            replay(task, bank, seed, **options)
+            for task, bank in banked(folder, names) for seed in range(seeds)
+        ]  # fmt: skip
+        costs, regrets = [r.cost for r in own], [r.regret for r in own]
+        show(_row(
+            kind, str(len(own)), f"{statistics.median(costs):.0f}",
+            f"{statistics.median(regrets):.2f}", f"{ninth(regrets):.2f}",
+            f"{_mean([float(r.tie) for r in own]):.0%}",
+        ))  # fmt: skip
 
 
 def _held(one: Cell) -> str:

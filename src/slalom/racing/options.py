@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Collection, Mapping
@@ -26,7 +25,7 @@ from slalom.racing.spoken import words_of
 from slalom.racing.tpe import check_sampler
 from slalom.train import Task
 from slalom.train.groups import SCALED, own_options
-from slalom.train.metrics import METRICS, RANGES
+from slalom.train.metrics import range_of
 from slalom.train.rng import RandomStream
 from slalom.version import __version__
 
@@ -104,9 +103,8 @@ class Options:
         for what, name in (("name", task.name), ("metric's name", task.metric.name)):
             if not isinstance(name, str) or unprintable(name):
                 raise InputError(f"the task's {what} is {name!r}; it must be text that shows")
-        low, high = RANGES.get(task.metric.name, (-math.inf, math.inf))
-        known = METRICS.get(task.metric.name) is task.metric
-        if known and task.target is not None and not low <= task.target <= high:
+        low, high = range_of(task.metric, task.loss)
+        if task.target is not None and not low <= task.target <= high:
             hint = ""
             if high == 1 and 1 < task.target <= 100:
                 hint = f"; {task.target:g}% is {task.target / 100:g}"

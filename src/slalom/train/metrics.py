@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slalom.errors import InputError
 
@@ -191,6 +191,21 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("mse", "rmse", "mae"), (0.0, math.inf)),
 }  # fmt: skip
 """What values a metric can have, where that is less than all."""
+
+NEVER_NEGATIVE = (
+    nn.CrossEntropyLoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.MultiMarginLoss,
+    nn.SoftMarginLoss,
+)  # fmt: skip
+"""Losses that are 0 at the least, whatever outputs and targets are."""
+
+
+def range_of(metric: Metric, loss: Any) -> tuple[float, float]:
+    """The values that a metric can have, of a task with this loss."""
+    if METRICS.get(metric.name) is not metric:
+        return -math.inf, math.inf
+    if metric.of == "loss" and isinstance(loss, NEVER_NEGATIVE):
+        return (1.0 if metric.name == "perplexity" else 0.0), math.inf
+    return RANGES.get(metric.name, (-math.inf, math.inf))
 
 
 def _sklearn(name: str) -> Any:
