@@ -18,8 +18,8 @@ from slalom.report import page as pages
 from slalom.report.chart import rounded, thinned
 from slalom.report.charts import charts
 from slalom.report.figures import figure
-from slalom.report.needed import profile
 from slalom.report.page import asset, page
+from slalom.report.profiles import profile
 from slalom.report.style import COLOURS, GREY, legend, style
 from slalom.report.told import title
 from small import small_task

@@ -16,8 +16,8 @@ app = typer.Typer(
     "races/digits-20260101-120000 --svg; slalom rules adam; slalom doctor.",
 )  # fmt: skip
 COMMANDS = (
-    racing.race, reading.races, reading.report, training.train, training.runs, reading.rules,
-    moving.paths, machine.bench, machine.doctor,
+    racing.race, reading.races, reading.report, reading.profile, training.train, training.runs,
+    reading.rules, moving.paths, machine.bench, machine.doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -83,6 +83,33 @@ def report(
         print(result.report(out))
 
 
+def profile(
+    ledgers: Annotated[list[Path], typer.Argument(help="Folders of two races or more.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Draw it into this file, .svg or .png.", show_default="the table alone"),
+    ] = None,
+) -> None:
+    """Compare rules over several tasks, raced one by one: how often each is there within so many
+    times what the least took (a performance profile).
+
+    Example: slalom profile races/digits-* races/cancer-* --out profile.svg. Races with --full show
+    the whole of it; others end where a rule was stopped.
+    """
+    from slalom.api import RaceResult
+    from slalom.errors import InputError
+    from slalom.report.export import drawn_to
+    from slalom.report.profiles import profile_of_tasks
+    from slalom.report.table import print_profile
+
+    if out is not None and out.suffix not in (".svg", ".png"):
+        raise InputError(f"--out is {out}; a profile is drawn as .svg or .png")
+    found, chart, keys = profile_of_tasks([RaceResult(ledger) for ledger in ledgers])
+    print_profile(found, chart.said)
+    if out is not None:
+        print(drawn_to(chart, keys, out))
+
+
 def _rule_names() -> list[str]:
     from slalom.rules import RULES
 

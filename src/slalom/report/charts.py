@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slalom.racing.result import Result
-from slalom.report import curves, ended, needed
+from slalom.report import curves, ended, needed, profiles
 from slalom.report.chart import Chart
 
 
@@ -20,7 +20,7 @@ def learning_rates(result: Result) -> Chart | None:
 
 
 CHARTS: tuple[Callable[[Result], Chart | None], ...] = (
-    curves.metric, finals, needed.profile, learning_rates, curves.training_loss,
+    curves.metric, finals, profiles.profile, learning_rates, curves.training_loss,
     curves.validation_loss, needed.heats,
 )  # fmt: skip
 """What makes them, each None where it has nothing to show. A further chart is one more of these."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from slalom.errors import InputError
 from slalom.racing.result import Result
+from slalom.report.chart import Chart
 from slalom.report.charts import charts
 from slalom.report.drawings import drawing
-from slalom.report.style import legend
+from slalom.report.style import Key, legend
 from slalom.train import atomic
 
 COLUMNS = (
@@ -54,11 +56,24 @@ def drawn(result: Result, folder: Path, form: str) -> list[Path]:
         raise InputError(f"{folder} is a file; --out names a folder where charts are drawn")
     made = []
     for chart in charts(result):
-        content = io.BytesIO()
-        drawing(chart, keys).savefig(content, format=form, dpi=200, metadata=NO_DATE[form])
-        made.append((folder / f"{chart.name}.{form}", content.getvalue()))
+        made.append((folder / f"{chart.name}.{form}", _picture(chart, keys, form)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be made: {error.strerror}") from error
     return [atomic.write(content, path) for path, content in made]
+
+
+def drawn_to(chart: Chart, keys: Sequence[Key], path: Path) -> Path:
+    """One chart as a file, whose name ends in ``.svg`` or ``.png``.
+
+    Raises :class:`InputError` where matplotlib is not installed, or nothing can be written there.
+    """
+    atomic.refuse_no_file(path)
+    return atomic.write(_picture(chart, keys, path.suffix[1:]), path)
+
+
+def _picture(chart: Chart, keys: Sequence[Key], form: str) -> bytes:
+    content = io.BytesIO()
+    drawing(chart, keys).savefig(content, format=form, dpi=200, metadata=NO_DATE[form])
+    return content.getvalue()

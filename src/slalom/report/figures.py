@@ -42,7 +42,7 @@ def figure(chart: Chart, unit: str = UNITS[0]) -> go.Figure:
         )  # fmt: skip
     positive = {axis: _positive(chart, axis) for axis in "xy"}
     drawn.update_layout(
-        template="none", font=FONT, height=360, margin={"l": 64, "r": 12, "t": 12, "b": 48},
+        template="none", font=FONT, height=height(chart), margin={"l": 64, "r": 12, "t": 12, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         meta={"counted": chart.counted, "units": counted, "rules": rules, "positive": positive},
@@ -57,10 +57,14 @@ def figure(chart: Chart, unit: str = UNITS[0]) -> go.Figure:
     if chart.words:
         words = [escape(word) for word in reversed(chart.words)]
         drawn.update_yaxes(type="category", categoryorder="array", categoryarray=words)
-        drawn.update_layout(height=110 + 44 * len(words))
     if chart.span is not None:
         drawn.update_yaxes(range=list(chart.span))
     return drawn
+
+
+def height(chart: Chart) -> int:
+    """Pixels from above to below, as many as its words need."""
+    return 110 + 44 * len(chart.words) if chart.words else 360
 
 
 def _count(into: dict[str, list[Any]], chart: Chart, trace: Trace, *, twice: bool = False) -> None:

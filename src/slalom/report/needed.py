@@ -1,8 +1,7 @@
-"""Charts of what runs needed to the target: by learning rate, in the finals, and by share."""
+"""Charts of what runs needed to the target: by learning rate, in the finals, in the heats."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 
@@ -154,48 +153,6 @@ def _by_fate(runs: Sequence[Curve]) -> dict[Mark, list[Curve]]:
         there = c.samples_to_target or c.status == Status.FINISHED
         found["own" if there else lost].append(c)
     return found
-
-
-def profile(result: Result) -> Chart | None:
-    """Performance profiles (Dolan & More 2002) of a full race; None of another, whose runs end.
-
-    On the seeds that all have run on: of a race that was interrupted, they may be fewer, or none.
-    """
-    if not result.meta["full"] or not result.finals or result.meta["budget"] is not None:
-        return None
-    looks = styles(result)
-    places = sorted(set.intersection(*(set(own) for own in result.finals.values())))
-    if not places:
-        return None
-    least = {
-        p: min((own[p].work for own in result.finals.values() if own[p].arrived),
-               default=math.inf)
-        for p in places
-    }  # fmt: skip
-    traces = []
-    widest = 1.0
-    steps: dict[str, list[float]] = {}
-    for standing in result.standings:
-        own = result.finals[standing.rule]
-        steps[standing.rule] = sorted(own[p].work / least[p] for p in places if own[p].arrived)
-        widest = max([widest, *steps[standing.rule]])
-    for rule, ratios in steps.items():
-        x, y = [1.0], [0.0]
-        for i, ratio in enumerate(ratios):  # a stair, drawn as one
-            x += [ratio, ratio]
-            y += [i / len(places), (i + 1) / len(places)]
-        x.append(widest)
-        y.append(len(ratios) / len(places))
-        traces.append(Trace(rule, rule, looks[rule], x, y))
-    said = (
-        f"At each ratio: the share of the {counted(len(places), 'seed')} on which a rule was at "
-        "the target within so many times what the least on that seed took. Higher is better; the "
-        "left edge is how often it was the first, the right edge how often it arrived at all."
-    )
-    return Chart(
-        "profile", "Performance profile: how often each is there within so many times the least",
-        traces, "times the least on the seed", "share of seeds", "", said, frozenset("x"),
-    )  # fmt: skip
 
 
 def _pairs(runs: dict[str, dict[int, Curve]]) -> Trace:

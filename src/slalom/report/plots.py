@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from slalom.errors import InputError
 from slalom.racing.result import Result
-from slalom.report import charts, curves, needed
+from slalom.report import charts, curves, needed, profiles
 from slalom.report.chart import UNITS, Chart
 from slalom.report.drawings import drawing
-from slalom.report.style import legend
+from slalom.report.style import Key, legend
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,17 +51,22 @@ class Plots:
         """What each finalist needed on each seed, or had come to at its end; a line a seed."""
         return self._drawn(charts.finals(self._result), **how)
 
-    def profile(self, **how: Any) -> go.Figure | Any:
-        """The performance profile of a race with ``full=True``."""
-        return self._drawn(needed.profile(self._result), **how)
+    def profile(self, others: Sequence[Result] = (), **how: Any) -> go.Figure | Any:
+        """The performance profile of a race with ``full=True``, or of this one and others, each
+        of its own task; see :func:`slalom.report.profiles.profile_of_tasks`."""
+        if others:
+            _, chart, keys = profiles.profile_of_tasks([self._result, *others])
+            return self._drawn(chart, keys, **how)
+        return self._drawn(profiles.profile(self._result), **how)
 
     def heats(self, **how: Any) -> go.Figure | Any:
         """How far each setting was trained in the heats."""
         return self._drawn(needed.heats(self._result), **how)
 
     def _drawn(
-        self, chart: Chart | None, unit: str = UNITS[0], backend: str = "plotly"
-    ) -> go.Figure | Any:
+        self, chart: Chart | None, keys: Sequence[Key] | None = None, *, unit: str = UNITS[0],
+        backend: str = "plotly",
+    ) -> go.Figure | Any:  # fmt: skip
         if unit not in UNITS:
             raise InputError(f"there is no unit {unit!r}; there are {', '.join(UNITS)}")
         if backend not in ("plotly", "matplotlib"):
@@ -68,12 +74,12 @@ class Plots:
         if chart is None:
             raise InputError("this race has nothing to show there")
         if backend == "matplotlib":
-            return drawing(chart, legend(self._result), unit)
-        from slalom.report.figures import figure
+            return drawing(chart, legend(self._result) if keys is None else keys, unit)
+        from slalom.report.figures import figure, height
 
         drawn = figure(chart, unit)
         drawn.update_layout(
             title={"text": chart.caption.replace("<", "&lt;"), "font": {"size": 15}},
-            margin={"t": 90}, height=(drawn.layout.height or 360) + 80,
+            margin={"t": 90}, height=height(chart) + 80,
         )  # fmt: skip
         return drawn

@@ -17,6 +17,7 @@ from slalom.optim.catalogue import catalogue, facts
 from slalom.racing.findings import Standing
 from slalom.racing.result import Result
 from slalom.racing.status import Status
+from slalom.report.profiles import Profile
 from slalom.report.told import bill
 from slalom.rules import RULES
 
@@ -189,6 +190,24 @@ def print_rules(name: str | None = None) -> None:
             _as_it_is(console, "\n".join(wrapped(line, console.width, 6, 2)))
         if name is None:
             console.print()
+
+
+RATIOS = (1.0, 1.1, 1.3, 1.5, 2.0, 4.0)
+"""At which a printed profile tells its shares."""
+
+
+def print_profile(found: Profile, said: str) -> None:
+    """Print a performance profile: a rule a line, its share at some ratios; ``?`` where unknown."""
+    console = _console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("within times the least")
+    for ratio in RATIOS:
+        table.add_column(f"{ratio:g}", justify="right")
+    for rule in found.ratios:
+        shares = (found.share(rule, ratio) for ratio in RATIOS)
+        table.add_row(Text(rule), *("?" if share is None else f"{share:.0%}" for share in shares))
+    console.print(table)
+    _as_it_is(console, "\n".join(wrapped(said, console.width)))
 
 
 def _rule(name: str) -> str:
