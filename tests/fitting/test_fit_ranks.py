@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -21,22 +22,30 @@ pytestmark = pytest.mark.skipif(
 )
 
 FILE = """
-import slalom, time, torch
+import os, slalom, time, torch
 x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
 y = (x.sum(1) > 0).long()
-y[::9] = -100  # ignored, so that parts of a batch do not count alike
+if not {trap}:
+    y[::9] = -100  # ignored, so that parts of a batch do not count alike
+
+LAST = int(os.environ.get("RANK", 0)) == int(os.environ.get("WORLD_SIZE", 1)) - 1
 
 class Loss(torch.nn.CrossEntropyLoss):
+    calls = 0
+
     def forward(self, outputs, targets):
-        time.sleep({pause} * self.training)
-        return super().forward(outputs, targets)
+        time.sleep({pause} * outputs.requires_grad)
+        self.calls += outputs.requires_grad
+        found = super().forward(outputs, targets)
+        return found * float("nan") if LAST and self.calls == {trap} else found
 
 mine = slalom.Task(
     lambda: torch.nn.Sequential(
         torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if {norm} else torch.nn.Tanh(),
         torch.nn.Dropout({drop}), torch.nn.Linear(8, 2),
     ),
-    torch.nn.CrossEntropyLoss() if not {pause} else Loss(), (x[:95], y[:95]), (x[96:], y[96:]),
+    Loss() if {pause} or {trap} else torch.nn.CrossEntropyLoss(),
+    (x[:95], y[:95]), (x[96:], y[96:]),
     batch_size={batch}, name="mine", eval_every=10, metric="loss",
 )
 """
@@ -67,8 +76,21 @@ def trained(cwd: Path, size: int, out: str) -> dict[str, torch.Tensor]:
 
 
 def test_two_make_the_updates_of_one(tmp_path):
-    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7))
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
     one, two = (trained(tmp_path, size, f"of-{size}") for size in (1, 2))
+    for name, weights in one.items():
+        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_in_one_is_left_out_by_all(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=20))
+    skip = "--on-nonfinite", "skip", "--json"
+    ended = {size: [one.ended() for one in start(tmp_path, size, "--out", f"of-{size}", *skip)]
+             for size in (1, 2)}  # fmt: skip
+    for of in ended.values():
+        assert json.loads(of[0].stdout)["skipped"] == 1, of
+    one, two = (load_file(tmp_path / f"of-{n}" / "weights.safetensors") for n in (1, 2))
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
 
@@ -76,7 +98,9 @@ def test_two_make_the_updates_of_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path):
-    (tmp_path / "mine.py").write_text(FILE.format(pause=0.01, norm=True, drop=0.3, batch=16))
+    (tmp_path / "mine.py").write_text(
+        FILE.format(pause=0.01, norm=True, drop=0.3, batch=16, trap=0)
+    )
     whole = trained(tmp_path, size, "whole")
     begun = start(tmp_path, size, "--out", "killed")
     late = time.monotonic() + 60
@@ -92,7 +116,7 @@ def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path
 
 @pytest.mark.slow
 def test_torchrun_starts_it_and_another_number_goes_on(tmp_path):
-    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7))
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
     one = trained(tmp_path, 1, "whole")
 
     def torchrun(size: int, *more: str) -> str:

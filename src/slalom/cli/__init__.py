@@ -13,7 +13,8 @@ from slalom.cli import machine, moving, racing, reading, training
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False,
     epilog="For example: slalom race digits; slalom race my_task.py --seeds 10; slalom report "
-    "races/digits-20260101-120000 --svg; slalom rules adam; slalom doctor.",
+    "races/digits-20260101-120000 --svg; slalom train digits --optimizer Adam --lr 0.003; slalom "
+    "rules adam; slalom doctor.",
 )  # fmt: skip
 COMMANDS = (
     racing.race, reading.races, reading.report, reading.profile, training.train, training.runs,

@@ -60,8 +60,10 @@ def fit(
         optimizer: the result of a race, or the path of its folder or ledger, for its winner; a name
             that a race knows (``"Adam"``, ``"Momentum"``, ``"BGD"``); an optimizer class; a
             function parameters -> optimizer; or ``{name: one of these}``.
-        epochs, steps, seconds: how long: passes over the training samples, updates, or seconds
-            of updates; one of them. By default the task's ``budget`` or ``max_steps``.
+        epochs: how long: passes over the training samples. By default the task's ``budget`` or
+            ``max_steps``.
+        steps: how long, in updates.
+        seconds: how long, in seconds of updates. One of the three is given at most.
         until_target: end as soon as the task's target is reached and held over two more
             evaluations.
         batch_size: samples in an update, ``"all"`` for batch gradient descent; by default the

@@ -63,7 +63,8 @@ class Task(FromElsewhere, Lasting):
         predict: (model, batch) -> (outputs, targets) for the metric, where ``step`` is given.
         accumulate: batches whose gradients make one update, weighted so that it is that of the
             large batch.
-        clip_norm, clip_value: bounds of the gradients' norm and of each of their numbers.
+        clip_norm: bound of the gradients' norm.
+        clip_value: bound of each of their numbers.
         precision: ``"bfloat16"`` or ``"float16"`` to run the model under autocast, the latter with
             a gradient scaler.
         ema: the decay of an exponential average of the weights, which is what is evaluated.
