@@ -42,7 +42,8 @@ def figure(chart: Chart, unit: str = UNITS[0]) -> go.Figure:
         )  # fmt: skip
     positive = {axis: _positive(chart, axis) for axis in "xy"}
     drawn.update_layout(
-        template="none", font=FONT, height=height(chart), margin={"l": 64, "r": 12, "t": 12, "b": 48},
+        template="none", font=FONT, height=height(chart),
+        margin={"l": 64, "r": 12, "t": 12, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="closest",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         meta={"counted": chart.counted, "units": counted, "rules": rules, "positive": positive},
