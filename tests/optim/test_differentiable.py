@@ -160,6 +160,8 @@ def test_hypergradients(rule):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128, torch.bfloat16], ids=str)
 @over_options
 def test_the_values_are_those_of_the_ordinary_step(rule, options, dtype):
+    if dtype == torch.complex128 and rule.shapes.keys() - {"sum"}:
+        pytest.skip("it keeps rows, and refuses complex numbers")
     hypers = hypers_of(rule, **options)
     start, *grads = randoms(9, dtype)
     ends = []

@@ -12,11 +12,12 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
+from slalom.ir.program import is_whole
 from slalom.optim.registered import CLASSES
 
 NAN = float("nan")
 
-OF_EARLIER_RATES = {"ASGD", "Momentum", "Rprop"}
+OF_EARLIER_RATES = {"ASGD", "LARS", "Momentum", "Rprop"}
 """Rules that by definition move on with what they kept of earlier rates."""
 
 
@@ -240,6 +241,8 @@ def test_a_parameter_of_inference_mode_is_refused_before_anything_is_changed(bac
 def test_at_a_rate_of_zero_nothing_moves(name, decay, backend):
     """torch.distributed.checkpoint makes such a step when it saves."""
     made = CLASSES[name]
+    if backend == "llvm" and is_whole(made.rule):
+        pytest.skip("machine code has no sums")
     options = {"weight_decay": decay} if "weight_decay" in made.rule.hypers else {}
     param = Parameter(torch.linspace(-1, 1, 7))
     with using(backend):

@@ -28,7 +28,13 @@ OURS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OURS)
+LONG = {"AdamMini", "FactoredAdafactor", "MARS", "StableAdamW"}
+"""Rules that look at whole tensors as LAMB and AdaGradNorm do, without machine code."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in OURS]
+)
 def test_ours_pass(name):
     reference = getattr(torch.optim, name, None)
     failures = conformance(

@@ -70,6 +70,11 @@ class Program:
         return split(self.rule, self.outputs, self.small)
 
     @cached_property
+    def sweeps_apart(self) -> list[Sweep]:
+        """The same for what is kept narrower than it is computed: nothing written is read again."""
+        return split(self.rule, self.outputs, self.small, apart=True)
+
+    @cached_property
     def sums(self) -> bool:
         """Whether it looks further than one element: then :attr:`body` is not all of it."""
         return (

@@ -50,7 +50,7 @@ def _of_rows(matrix: Tensor) -> Tensor:
 def _of_columns(matrix: Tensor) -> Tensor:
     """The sum of each column, by halves, since torch's depends on where it divides the columns."""
     n = len(matrix)
-    if n == 0:
+    if n == 0 or matrix.numel() <= BLOCK or matrix.device.type != "cpu":
         return matrix.sum(0)
     while n > 1:
         half = (n + 1) // 2

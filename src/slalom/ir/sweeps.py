@@ -63,11 +63,14 @@ SUMMED = "@"
 """Begins the name of an output that is summed up and not written; no tensor's begins so."""
 
 
-def split(rule: Rule, outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]) -> list[Sweep]:
+def split(
+    rule: Rule, outputs: Mapping[str, Symbol], small: Mapping[str, Symbol], *, apart: bool = False
+) -> list[Sweep]:
     """The sweeps of a program.
 
     ``outputs`` are its new values of tensors of the parameter's shape, ``small`` those of states
-    that are smaller.
+    that are smaller. ``apart``: nothing that is written is read again, as where it is rounded when
+    it is written.
     """
     order = list(ordered([*outputs.values(), *small.values()]))
     sums = [n for n in order if n.op in SUMS and n.args[0].is_element]
@@ -78,7 +81,7 @@ def split(rule: Rule, outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]
         own = max((level[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
         level[id(node)] = own + (node.op in SUMS and node.args[0].is_element)
     last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
-    early = [name for name, s in outputs.items() if s.is_element and level[id(s)] < last]
+    early = [n for n, s in outputs.items() if s.is_element and level[id(s)] < last and not apart]
     subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
     ways = (_laid_out(rule, outputs, sums, level, last, chosen) for chosen in subsets)
     return min((way for way in ways if way is not None), key=moved)

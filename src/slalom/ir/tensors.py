@@ -119,11 +119,14 @@ class Summaries:
 
 
 def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Tensor:
-    """How many elements, rows or columns there are: of one shape one number, else of each one."""
+    """How many elements, rows or columns there are, at least 1 as they divide totals.
+
+    Of one shape one number, else one of each.
+    """
     found = []
     for shape in shapes:
         rows, columns = math.prod(shape[:1]), math.prod(shape[1:])
-        found.append({ROWS: rows, COLUMNS: columns}.get(along, rows * columns))
+        found.append(max(1, {ROWS: rows, COLUMNS: columns}.get(along, rows * columns)))
     dtype = torch.float32 if device.type == "mps" else torch.float64
     return torch.tensor(found if len(found) > 1 else found[0], dtype=dtype, device=device)
 

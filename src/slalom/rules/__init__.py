@@ -24,12 +24,13 @@ from slalom.rules.functions import (
 )
 from slalom.rules.registry import collect
 from slalom.rules.slow_gradient import grokfast
+from slalom.rules.slow_weights import ema, lookahead
 
 RULES: dict[str, Rule] = collect(sys.modules[__name__])
 """Every rule that comes with Slalom, by name, in the order of their papers."""
 
 __all__ = [
     "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
-    "grokfast", "log", "maximum", "mean", "minimum", "norm", "rule", "sign", "sqrt",
-    "total", "where",
+    "ema", "grokfast", "log", "lookahead", "maximum", "mean", "minimum", "norm", "rule",
+    "sign", "sqrt", "total", "where",
 ]  # fmt: skip

@@ -90,9 +90,14 @@ def total(x: Value, axis: int | None = None) -> Value:
 
 
 def mean(x: Value, axis: int | None = None) -> Value:
-    """The mean of a tensor's elements, or of each row or column: see :func:`total`."""
+    """The mean of a tensor's elements, or of each row or column: see :func:`total`.
+
+    Of no elements it is 0, so that no state of an empty parameter is NaN.
+    """
     if not isinstance(x, torch.Tensor):
         return _measurable(x, "mean").mean(axis)
+    if x.numel() == 0:
+        return total(x, axis)
     if axis is None:
         return x.mean()
     axes = _summed(x, axis)

@@ -60,6 +60,7 @@ class Part:
         self._real = real
         self.widest = reduce(torch.promote_types, real.values(), torch.float32)
         self._narrow = {n for n, d in real.items() if d != self.widest}
+        self.sweeps = program.sweeps_apart if self._narrow else program.sweeps
         self.most = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
         in_place = not program.sums and self._function(program.sweeps[0], ()).in_place
         if in_place and not self._narrow:

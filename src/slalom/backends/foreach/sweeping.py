@@ -78,7 +78,7 @@ class _Together:
         known = dict(zip(program.scalars, self._part.row.values, strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
         self._summaries = Summaries(known, kept, shapes, self._device)
-        for sweep in program.sweeps:
+        for sweep in self._part.sweeps:
             self._sweep(sweep)
         for name, symbol in program.small.items():
             for state, value in zip(self._small[name], self._each(symbol, None), strict=True):
