@@ -21,6 +21,9 @@ FITS = 1e18
 
 CLASSES = {name: slalom.optimizer(rule) for name, rule in RULES.items()}
 
+LONG = {n for n, r in RULES.items() if is_whole(r) and n != "lamb"}
+"""Rules without machine code; test_sums.py and test_whole_tensors.py step some of them too."""
+
 shapes = st.lists(
     st.lists(st.integers(0, 9), max_size=3).map(tuple) | st.just((70, 50)), min_size=1, max_size=5
 )
@@ -28,7 +31,10 @@ shapes = st.lists(
 
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize(
+    "rule",
+    [pytest.param(r, id=n, marks=pytest.mark.slow if n in LONG else ()) for n, r in RULES.items()],
+)
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
     if backend == "llvm" and is_whole(rule):
         pytest.skip("machine code has no sums")
