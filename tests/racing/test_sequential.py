@@ -131,24 +131,24 @@ def test_seeds_are_looked_at_in_their_order():
         assert [f.logs for f in found.values()] == [f.logs for f in expected.values()]
 
 
-def test_the_plainly_faster_wins_after_nine_seeds():
-    found = judge({"a": of(*range(26, 38)), "b": of(*range(20, 32))}, TEST)
-    assert (found.winner, found.seeds, found.running) == ("b", 9, ())
+def test_the_plainly_faster_wins_after_eight_seeds():
+    found = judge({"a": of(*range(26, 38)), "b": of(*range(20, 32))})
+    assert (found.winner, found.seeds, found.running) == ("b", 8, ())
     finding = found.findings["a"]
-    assert (finding.call, finding.against, finding.seeds) == (Call.SLOWER, "b", 9)
-    assert finding.level == pytest.approx(0.03)
+    assert (finding.call, finding.against, finding.seeds) == (Call.SLOWER, "b", 8)
+    assert finding.level == pytest.approx(0.04)
 
 
 def test_the_error_is_shared_out_among_those_who_are_left():
-    """2 error / (r (m - 1)): of three 0.06 / 6; with one out, 0.06 / 4."""
+    """2 error / (r (m - 1)): of three 0.08 / 6; with one out, 0.08 / 4."""
     generator = np.random.default_rng(0)
     a, b = generator.uniform(10, 30, (2, 12))
     finals = {"a": of(*a[:5]), "b": of(*b[:5]), "c": of(*np.full(5, 100.0))}
     first = judge(finals, TEST)
-    assert [f.level for f in first.findings.values()] == [pytest.approx(0.06 / 6)] * 2
+    assert [f.level for f in first.findings.values()] == [pytest.approx(0.08 / 6)] * 2
     found = judge({"a": of(*a), "b": of(*b), "c": of(*np.full(12, 100.0))}, TEST)
     levels = {f.call: f.level for f in found.findings.values()}
-    assert levels == {Call.SLOWER: pytest.approx(0.06 / 6), Call.UNDECIDED: pytest.approx(0.06 / 4)}
+    assert levels == {Call.SLOWER: pytest.approx(0.08 / 6), Call.UNDECIDED: pytest.approx(0.08 / 4)}
 
 
 def test_seven_seeds_decide_nothing_and_say_who_goes_on():
@@ -178,7 +178,7 @@ def test_the_leader_can_change():
     finals = {"a": of(*a), "b": of(*b)}
     early = judge({n: {s: r for s, r in of.items() if s < 4} for n, of in finals.items()})
     assert (early.leader, early.tied) == ("a", ("b",))
-    assert judge(finals, Design(hope=0.01)).winner == "b"
+    assert judge(finals).winner == "b"
 
 
 def test_who_agrees_on_three_pairs_of_ten_has_not_won():
@@ -204,7 +204,7 @@ def test_where_nobody_arrives_the_finals_end_soon():
 
 def test_one_who_arrives_where_the_other_never_does_wins():
     found = judge({"a": of(*[None] * 50), "b": of(*[10.0] * 50)}, TEST)
-    assert (found.winner, found.seeds) == ("b", 9)
+    assert (found.winner, found.seeds) == ("b", 8)
     mixed = judge({"a": of(*[None] * 50), "b": of(*[None, 10.0] * 25)}, TEST)
     assert (mixed.winner, mixed.seeds) == ("b", 16)
 
@@ -273,13 +273,13 @@ def test_a_design_that_cannot_be_is_refused(wrong, said):
 def test_far_behind_on_a_few_seeds_is_out():
     """Two rivals at once, whose own runs are not taken for noise.
 
-    Four seeds where the leader alone tells how often runs arrive, three where others do.
+    Five seeds where the leader alone tells how often runs arrive, three where others do.
     """
     fast, slow = [10.0, 10.3, 9.8] * 5, [21.0, 19.0, 24.0] * 5
     one = judge({"a": of(*slow), "b": of(*fast)})
-    assert (one.winner, one.seeds, one.findings["a"].call) == ("b", 4, Call.BEHIND)
+    assert (one.winner, one.seeds, one.findings["a"].call) == ("b", 5, Call.BEHIND)
     found = judge({"a": of(*slow), "b": of(*fast), "c": of(*[None] * 15)})
-    assert (found.winner, found.seeds, found.tied, found.running) == ("b", 4, (), ())
+    assert (found.winner, found.seeds, found.tied, found.running) == ("b", 5, (), ())
     assert {f.call for f in found.findings.values()} == {Call.BEHIND}
     two = judge({"a": of(*slow[:2]), "b": of(*fast[:2])})
     assert (two.winner, two.running) == (None, ("a", "b"))
@@ -294,14 +294,10 @@ def test_who_is_behind_stays_out_while_others_go_on():
 
 
 def test_so_many_times_is_far_and_less_is_not():
-    """Exactly 1.5 times as well: what is stopped there is judged as what arrives there.
-
-    What is nearly so far is out as soon, but it is not told as that.
-    """
+    """Exactly 1.5 times as well: what is stopped there is judged as what arrives there."""
     at, under = (judge({"a": of(*[200.0] * 9), "b": of(*[need] * 9)}) for need in (300.0, 299.0))
-    assert [x.seeds for x in (at, under)] == [4, 3]
-    assert [x.findings["b"].call for x in (at, under)] == [Call.BEHIND] * 2
-    assert [x.findings["b"].logs.count(math.inf) for x in (at, under)] == [4, 0]
+    assert (at.seeds, at.findings["b"].call) == (5, Call.BEHIND)
+    assert (under.seeds, under.findings["b"].call) == (8, Call.SLOWER)
 
 
 def test_who_ends_by_itself_is_far_behind():
@@ -315,12 +311,12 @@ def test_who_ends_by_itself_is_far_behind():
 
 def test_noise_hides_who_is_far_behind():
     """1.6 times on every seed, of needs that differ by more: only the test of pairs sees it."""
-    noise = 2 * math.log(STANDARD.far) * np.array([1, -1, 0.5, -0.5, 1, -1, 1, -1, 1])
+    noise = 2 * math.log(STANDARD.far) * np.array([1, -1, 0.5, -0.5, 1, -1, 1, -1])
     found = judge({"a": of(*10 * np.exp(noise)), "b": of(*16 * np.exp(noise))})
-    assert (found.seeds, found.findings["b"].call) == (9, Call.SLOWER)
+    assert (found.seeds, found.findings["b"].call) == (8, Call.SLOWER)
     noise *= 0.05
     calm = judge({"a": of(*10 * np.exp(noise)), "b": of(*16 * np.exp(noise))})
-    assert (calm.seeds, calm.findings["b"].call) == (4, Call.BEHIND)
+    assert (calm.seeds, calm.findings["b"].call) == (5, Call.BEHIND)
 
 
 def test_where_the_leader_misses_as_often_nobody_is_behind():

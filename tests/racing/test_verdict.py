@@ -53,20 +53,9 @@ NEAR = [100.0, 104, 96, 99, 103, 97, 101, 98, 102, 100, 99, 101]
 def test_a_winner_and_the_evidence():
     found = verdict(facts({"A": runs(*NEAR), "B": runs(*(1.3 * w for w in NEAR))}))
     assert (found.winner, found.tie) == ("A", False)
-    assert found.text.startswith("A reaches loss 0.25 soonest, in 100 steps; B takes 1.3")
-    assert found.text.endswith(" seeds, beyond what seeds explain.")
-    assert [r.call for r in found.rivals] == [Call.BEHIND]
-
-
-def test_where_seeds_might_explain_it_the_test_decides():
-    """Ratios that differ much: the pairs' signs tell it, after more seeds."""
-    ratios = [1.02, 1.4, 1.03, 1.38, 1.01, 1.4, 1.05, 1.35, 1.02, 1.4, 1.03, 1.37]
-    needs = [w * f for w, f in zip(NEAR, [1.0, 0.5, 1.6] * 4, strict=True)]
-    slow = [w * f for w, f in zip(needs, ratios, strict=True)]
-    found = verdict(facts({"A": runs(*needs), "B": runs(*slow)}))
+    assert found.text.startswith("A reaches loss 0.25 soonest, in 100 steps; B needs 1.3")
+    assert "times its steps and 1.3" in found.text
     assert [r.call for r in found.rivals] == [Call.SLOWER]
-    assert "; B needs 1.1" in found.text
-    assert "times its steps and 1.1" in found.text
 
 
 def test_a_tie_is_no_win():
@@ -81,7 +70,7 @@ def test_who_was_stopped_is_told_by_how_much():
     found = verdict(facts({"A": runs(*NEAR[:5]), "B": stopped}))
     assert found.winner == "A"
     assert found.text == (
-        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 4 of 4 seeds."
+        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 5 of 5 seeds."
     )
 
 

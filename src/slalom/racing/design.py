@@ -52,24 +52,20 @@ class Design:
         far: differences of this many times and more count alike, so that a run may be stopped
             when it has taken so many times what the leader did on its seed.
         evidence: seeds that every finalist is run on, before it may be found to be behind.
-        luck: the chance that an equal of the leader looks so far behind it that it is out before
-            the test decides, over all looks.
+        luck: the chance that an equal of the leader is found to be behind, over all looks.
 
     Raises :class:`InputError` for what is no such number.
     """
 
-    error: float = 0.03
+    error: float = 0.04
     seeds: int = 50
     equal: float = 1.15
     doubt: float = 0.1
-    hope: float = 0.05
+    hope: float = 0.02
     patience: int = 6
     far: float = 1.5
     evidence: int = 3
     luck: float = 0.01
-
-    spends: ClassVar[float] = 1.5
-    """The luck is spent over the looks as 1, 1/2, 1/3, ... to this power."""
 
     lost: ClassVar[Call] = Call.SLOWER
     """What the test says of who is not equal."""
@@ -105,11 +101,6 @@ class AtTheEnd(Design):
     not matter, nor so large that a run would be stopped; ``equal`` and ``far`` are not used.
     """
 
-    error: float = 0.04
-    hope: float = 0.02
-    luck: float = 0.01
-
-    spends: ClassVar[float] = 2.0
     lost: ClassVar[Call] = Call.WORSE
 
     @property

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-from scipy.special import zeta
+from scipy.special import bdtrc, stdtr
 
 from slalom.racing.design import OUT, STANDARD, AtTheEnd, Call, Design, Results
-from slalom.racing.predictive import as_far
 from slalom.racing.scores import luck
 from slalom.racing.signflip import Array, chance, decided, scores
 
@@ -107,13 +105,13 @@ def judge(finalists: Mapping[str, Results], design: Design = STANDARD) -> Judgem
     is then faster than each of the others, and no finalist is called slower that is not slower
     than the fastest of those left.
 
-    That test needs some eight seeds for any difference, however large, and with seven finalists
-    eleven. So a rival is also out when an equal would hardly be so far behind: when the chance of
-    that (:func:`slalom.racing.predictive.as_far`) is no more than ``design.luck``, spent over the
-    looks in proportion to 1, 2^-1.5, 3^-1.5, ... from ``design.evidence`` seeds on. How the needs
-    of equals differ, and how often they arrive, the leader's runs tell and those of whoever is near
-    it. This adds to the error about twice ``design.luck`` for each equal of the leader; about,
-    since it rests on an estimate.
+    That test needs some eight seeds for any difference, however large. So a rival is also out when
+    it is behind: when it took ``design.far`` times what the leader did on so many seeds, at least
+    ``design.evidence``, as an equal would with a chance of ``design.luck`` at most. How often an
+    equal does so on one seed is estimated by the leader and those near it: by how much their runs
+    differ between seeds, as if their logarithms were normal (Student's t), and by how many did not
+    arrive. The luck is spent over the looks, as the squares of 1, 1/2, 1/3, ... So this adds to the
+    error about ``design.luck`` for each equal of the leader; about, since it rests on an estimate.
 
     At the end of a budget the same test is made of the differences of the metric, a rival that is
     worse is out, and one is behind by :func:`slalom.racing.scores.luck`, of which all rivals
@@ -265,8 +263,7 @@ class _Finals:
         look = len(differences) - self.design.evidence + 1
         if look < 1:
             return False
-        power = self.design.spends
-        spent = self.design.luck * look**-power / float(zeta(power))  # which sum up to all of it
+        spent = 6 * self.design.luck / (math.pi * look) ** 2  # which sum up to all of it
         return self._luck(leader, differences) <= spent
 
     def _luck(self, leader: str, differences: Array) -> float:
@@ -275,7 +272,10 @@ class _Finals:
             first = self.seeds[: self.looked[leader]]
             rivals = len(self.runs) - 1  # who share it
             return rivals * luck(differences, [self.runs[leader][s] for s in first])
-        return as_far(differences, math.log(self.design.far), list(self._near(leader)))
+        far = int((differences == math.inf).sum())
+        if far < self.design.evidence:
+            return 1.0
+        return float(bdtrc(far - 1, len(differences), self._chance_of_far(leader)))
 
     def _told_apart(self, leader: str, name: str) -> Array:
         """The differences on the seeds that tell the two apart or equal."""
@@ -283,12 +283,29 @@ class _Finals:
         differences = sign * pair.logs[: self._shared(leader, name)]
         return differences[~np.isnan(differences)]
 
-    def _near(self, leader: str) -> Iterator[list[Any]]:
-        """The runs of the leader, and of those who are not far behind it on most seeds."""
+    def _chance_of_far(self, leader: str) -> float:
+        """That of two equals one looks far behind the other on a seed.
+
+        By the noise of their runs, or because one does not arrive; both as with the leader and
+        with those who are not far behind it on most seeds.
+        """
+        # a miss that was not seen: few runs tell little of how often one does not arrive
+        squares, freedom, arrived, missed = 0.0, 0, 0.5, 1.0
         for name in self.racing:
             differences = self._told_apart(leader, name) if name != leader else np.zeros(1)
-            if 2 * int((differences == math.inf).sum()) < len(differences):
-                yield [self.runs[name][s] for s in self.seeds[: self.looked[name]]]
+            if 2 * int((differences == math.inf).sum()) >= len(differences):
+                continue
+            runs = [self.runs[name][s] for s in self.seeds[: self.looked[name]]]
+            works = [math.log(r.work) for r in runs if r.arrived]
+            squares += float(np.var(works)) * len(works) if works else 0.0
+            freedom += max(0, len(works) - 1)
+            arrived += len(works)
+            missed += len(runs) - len(works)
+        if not freedom:
+            return 1.0
+        noise = max(math.sqrt(2 * squares / freedom), math.log(self.design.equal))
+        late = float(stdtr(freedom, -math.log(self.design.far) / noise))
+        return min(1.0, late + missed / (arrived + missed))
 
     def _find(self, name: str, call: Call) -> None:
         assert self.leader is not None

@@ -50,8 +50,6 @@ def told(finding: Finding, ratio: Estimate, design: Design) -> str:
     if finding.call == Call.BEHIND:
         logs = [x for x in finding.logs if not math.isnan(x)]
         far = sum(x == math.inf for x in logs)
-        if 2 * far <= len(logs):
-            return f"{ratio} times on {seeds}, beyond what seeds explain"
         return f"more than {design.far:g} times on {far} of {len(logs)} seeds"
     if finding.call == Call.EQUAL:
         return f"within {design.equal:g} times on {seeds}"
