@@ -17,6 +17,9 @@ from slalom.train import Batches, Task
 
 WIDTH, BATCH = 32, 32
 
+DEEP = 6
+"""Layers of the deep network. Of 8 on, most rules arrive late or never at any rate."""
+
 RATES = {
     "AdaGrad": np.geomspace(1e-3, 1, 8), "RMSProp": np.geomspace(1e-4, 0.1, 8),
     "SGD": np.geomspace(3e-3, 3, 8),

@@ -21,7 +21,7 @@ from slalom.bench.claims._claim import (
     times,
     when,
 )  # fmt: skip
-from slalom.bench.claims._deep import needed, reach
+from slalom.bench.claims._deep import DEEP, needed, reach
 from slalom.bench.claims._tuned import on_sparse_words, recorded, slower, valley
 from slalom.tasks import sparse_words
 from slalom.train import Batches
@@ -174,13 +174,13 @@ def slows(quick: bool) -> Finding:
 
 @claim("AdaGrad ends too early on deep networks.")
 def ends_early(quick: bool) -> Finding:
-    """Digits through 3 and through 12 layers of 32 with tanh, to an accuracy of 93%: AdaGrad in
+    """Digits through 3 and through 6 layers of 32 with tanh, to an accuracy of 93%: AdaGrad in
     multiples of RMSProp and of SGD, each at the best of eight rates, chosen on other seeds, 1,500
-    updates at most. Holds if it needs twice as much as RMSProp or more in the deep one, or does not
-    arrive in half of the runs."""
+    updates at most; through 12 nobody arrives in that. Holds if RMSProp arrives in nine runs of
+    ten of the deep one, and AdaGrad needs twice as much or more, or arrives in less than half."""
     figures: list[Figure] = []
     deep = {}
-    for depth in (3, 12):
+    for depth in (3, DEEP):
         cap, found = needed(depth, quick)
         own = found["AdaGrad"][1]
         for label in ("RMSProp", "SGD"):
@@ -191,8 +191,10 @@ def ends_early(quick: bool) -> Finding:
                              len(own.works)))  # fmt: skip
         figures.append(exact(f"its best rate, {depth} layers", found["AdaGrad"][0]))
         deep[depth] = figures[-4], figures[-2]
-    slow, arrivals = deep[12]
-    early = slow.low > 2 or arrivals.high < 0.5
+    slow, arrivals = deep[DEEP]
+    others = needed(DEEP, quick)[1]["RMSProp"][1].works
+    goes_on = sum(map(math.isfinite, others)) >= 0.9 * len(others)
+    early = goes_on and (slow.low > 2 or arrivals.high < 0.5)
     return Finding(
         when(early, Call.ONLY_WHEN if slow.low > 1 else Call.FAILS),
         "Its sum never forgets the large gradients of the start. How much that costs is set by "

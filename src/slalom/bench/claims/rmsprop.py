@@ -15,7 +15,7 @@ from slalom.bench.claims._claim import (
     times,
     when,
 )  # fmt: skip
-from slalom.bench.claims._deep import needed, reach
+from slalom.bench.claims._deep import DEEP, needed, reach
 from slalom.bench.claims._drift import drift
 from slalom.bench.claims._tuned import (
     bank,
@@ -38,11 +38,11 @@ def goes_on(quick: bool) -> Finding:
     looks, rows = reach("RMSProp", 0.001, 3, quick)
     late = [row[-5:] for row in rows]
     power = exponent("the step goes as the updates to the power", looks[-5:], late)
-    cap, found = needed(12, quick)
+    cap, found = needed(DEEP, quick)
     own = found["RMSProp"][1]
-    arrived = share("runs that arrive, 12 layers", sum(map(math.isfinite, own.works)),
+    arrived = share(f"runs that arrive, {DEEP} layers", sum(map(math.isfinite, own.works)),
                     len(own.works))  # fmt: skip
-    gain = slower("AdaGrad in multiples of RMSProp, 12 layers", found["AdaGrad"][1], own, cap)
+    gain = slower(f"AdaGrad in multiples of RMSProp, {DEEP} layers", found["AdaGrad"][1], own, cap)
     lasts = power.low > -0.1
     return Finding(
         when(lasts and arrived.value >= 0.9 and gain.low >= 1,
