@@ -198,6 +198,7 @@ def ends_early(quick: bool) -> Finding:
     return Finding(
         when(early, Call.ONLY_WHEN if slow.low > 1 else Call.FAILS),
         "Its sum never forgets the large gradients of the start. How much that costs is set by "
-        "its rate: tuned, it makes up for much of it.",
+        f"its rate: {'tuned, it makes up for a part of it' if early else 'tuned, it cost nothing'} "
+        "here.",
         figures,
     )
