@@ -152,7 +152,7 @@ CASES |= {
     "FactoredAdafactor": (adafactor, (1e-2, -0.8, 1e-30, 1e-3, 1.0), {}),
     "FactoredAdafactor, 2": (
         adafactor, (0.3, -0.5, 1e-3, 0.1, 2.0),
-        {"lr": 0.3, "beta2_decay": -0.5, "eps": 1e-3, "eps_param": 0.1, "d": 2.0},
+        {"lr": 0.3, "decay_rate": 0.5, "eps": 1e-3, "eps_param": 0.1, "d": 2.0},
     ),
     "AdamMini": (adam_mini, (1e-3, 0.9, 0.999, 1e-8, 1e-2), {}),
     "AdamMini, 2": (

@@ -10,11 +10,11 @@ from slalom.rules.parts import ADAPTIVE, decay
 
 @rule(
     class_name="FactoredAdafactor", shapes={"row_var": "row", "col_var": "column"},
-    bounds={"beta2_decay": "<= 0", "eps_param": ">= 0", "d": "> 0"}, search={"lr": (1e-3, 1.0)},
+    bounds={"decay_rate": ">= 0", "eps_param": ">= 0", "d": "> 0"}, search={"lr": (1e-3, 1.0)},
     examples=[Example((0.5, 0.9), (-1.0, 0.99), (0.25, 0.9519919492), lr=0.1)],
 )  # fmt: skip
 def factored_adafactor(
-    param, grad, row_var, col_var, *, step, lr=1e-2, beta2_decay=-0.8, eps=1e-30, eps_param=1e-3,
+    param, grad, row_var, col_var, *, step, lr=1e-2, decay_rate=0.8, eps=1e-30, eps_param=1e-3,
     d=1.0, weight_decay=0, maximize=False,
 ):  # fmt: skip
     """Adafactor (Shazeer & Stern 2018, algorithms 4 and 5): squares known by rows and columns.
@@ -26,7 +26,7 @@ def factored_adafactor(
     first axis by all others.
     """
     param, grad = decay(param, grad, lr, weight_decay, maximize, True)
-    old = 1 - step**beta2_decay
+    old = 1 - step**-decay_rate
     square = grad * grad + eps
     row_var = old * row_var + (1 - old) * mean(square, axis=1)
     col_var = old * col_var + (1 - old) * mean(square, axis=0)
