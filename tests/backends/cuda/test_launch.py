@@ -25,7 +25,7 @@ from slalom.backends.cuda.gpu import gpu as gpu_of
 from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.target import NVIDIA
 from slalom.ir import scalars
-from slalom.ir.program import trace
+from slalom.ir.program import is_whole, trace
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from test_agreement import SHAPES, by_a_backend, rules, written
@@ -33,8 +33,11 @@ from test_agreement import SHAPES, by_a_backend, rules, written
 CLASSES = [
     n
     for n in slalom.optim.__all__
-    if hasattr(getattr(slalom.optim, n), "rule") and n != "RuleOptimizer"
+    if (rule := getattr(getattr(slalom.optim, n), "rule", None)) is not None
+    and n != "RuleOptimizer"
+    and not is_whole(rule)
 ]
+"""Those of rules that a kernel serves."""
 FEW = ("ASGD", "Adam", "Adan", "RAdam", "SGD")
 LENGTHS = ((5000,), (33, 5), (), (3,), (0,))
 
