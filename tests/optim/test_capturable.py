@@ -14,6 +14,7 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import using
 from slalom.backends.foreach import Foreach
+from slalom.ir.program import is_whole
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
 from standin import Simulated
