@@ -27,6 +27,7 @@ from slalom.report.table import as_text
 from slalom.tasks import Loaded, loaded
 from slalom.train import Task, atomic
 from slalom.train.loop import Loop
+from slalom.train.watching import watchers
 
 
 class RaceResult(Result):
@@ -172,7 +173,7 @@ def race(
     task.check()
     options.refuse_memory(task, before)
     options.check(task)
-    told = _watchers(watch, log)
+    told: list[Watch] = [*watchers(watch), *map(Log, [log] if isinstance(log, str) else log)]
     trainer = runner or hired(task, workers, engine, address)
     trainer.limit = limit
     if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
@@ -194,15 +195,6 @@ def race(
             weights.keep(result, race.task, race.entrants)
         _tell(told, events.Finished(result))
     return result
-
-
-def _watchers(watch: Any, log: str | Collection[str]) -> list[Watch]:
-    given = list(watch) if isinstance(watch, list | tuple | set) else [watch]
-    if wrong := [w for w in given if not callable(w)]:
-        raise InputError(
-            f"watch is a {type(wrong[0]).__name__}; it must be a function of an event, or several"
-        )
-    return given + [Log(service) for service in ([log] if isinstance(log, str) else log)]
 
 
 def _progress(wanted: bool) -> contextlib.AbstractContextManager[Watch]:

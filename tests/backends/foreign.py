@@ -14,7 +14,7 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends import BACKENDS
 from slalom.backends.base import Backend, Counts, Row, Slot
-from slalom.backends.general import Batch, GeneralLaunch
+from slalom.backends.general import Batch, RowsLaunch
 
 DTYPES = {torch.float32, torch.float64}
 
@@ -30,7 +30,7 @@ SERVED: list[str] = []
 """The rules that were run here, in order."""
 
 
-class NumpyLaunch(GeneralLaunch):
+class NumpyLaunch(RowsLaunch):
     def update(self, row: Row, batch: Batch) -> None:
         assert row.program is not None
         SERVED.append(row.rule.name)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import slalom
-from slalom.backends import BACKENDS, general, using
+from slalom.backends import BACKENDS, general, looks, using
 from slalom.backends.base import Backend
 from slalom.backends.foreach.launch import ForeachLaunch
 
@@ -138,7 +138,7 @@ CHANGES = {
 @pytest.mark.parametrize("what", CHANGES)
 def test_the_quick_look_sees_every_change(what):
     tensors = [torch.ones(3, 4) for _ in range(3)]
-    alike = general._alike(tensors)
+    alike = looks.alike_to(tensors)
     assert alike(*tensors)
     assert alike(*(t.clone() for t in tensors))
     tensors[1] = CHANGES[what](tensors[1])
@@ -158,7 +158,7 @@ def test_a_torch_without_the_quick_look_is_served_too(monkeypatch):
         return torch.stack([p.detach() for p in params])
 
     expected = steps()
-    monkeypatch.setattr(general, "_alike", lambda tensors: lambda *_: False)
+    monkeypatch.setattr(general, "alike_to", lambda tensors: lambda *_: False)
     assert torch.equal(steps(), expected)
 
 

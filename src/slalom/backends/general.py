@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from slalom.backends.base import (
     Alive,
@@ -32,7 +31,8 @@ from slalom.backends.base import (
     is_counter,
     number_in,
 )
-from slalom.backends.layout import is_freed, is_lazy_view, meet, merged, span
+from slalom.backends.layout import is_freed, meet, merged
+from slalom.backends.looks import addresses, alike_to, facts, forms, ordinary, reach, spans
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Batch:
 
 
 class GeneralLaunch(Launch):
-    """A launch for tensors of any kind: :meth:`update` is all that is left to write.
+    """A launch for tensors of any kind: :meth:`run` is all that is left to write.
 
     Args:
         slots: what to update, in order.
@@ -87,23 +87,21 @@ class GeneralLaunch(Launch):
         self._then: list[float] = []  # and what they were
 
         written = [*(s.param for s in slots), *self._states.keep()]
-        self._facts, self._alike = _facts(written), _alike(written)
-        self._lies = _addresses(written)
-        self._written = merged(_spans(written))
+        self._facts, self._alike = facts(written), alike_to(written)
+        self._lies = addresses(written)
+        self._written = merged(spans(written))
         # Of each gradient what was seen of it last, and whether it lies in what is written.
         grads: list[Any] = [s.param.grad for s in slots]
         present = [i for i, g in enumerate(grads) if g is not None]
         self._forms: list[Any] = [None] * len(slots)
         self._reach = np.zeros(len(slots), np.uint64)
-        for i, form in zip(present, _forms([grads[i] for i in present]), strict=True):
-            self._forms[i], self._reach[i] = form, _reach(grads[i])
-        self._grads_alike = _alike([])
+        for i, form in zip(present, forms([grads[i] for i in present]), strict=True):
+            self._forms[i], self._reach[i] = form, reach(grads[i])
+        self._grads_alike = alike_to([])
         self._gone: list[bool] = []
         self._lie: list[int | None] = []
         self._lent = np.zeros(len(slots), bool)
-        self._lent[present] = self._lies_in_written(
-            present, _addresses([grads[i] for i in present])
-        )
+        self._lent[present] = self._lies_in_written(present, addresses([grads[i] for i in present]))
         self._some_lent = bool(self._lent.any())
         self._now: tuple[Sequence[Any], list[Any], list[Any]] | None = None
         self._rows: list[_Assigned] = []
@@ -114,9 +112,9 @@ class GeneralLaunch(Launch):
         params, states = self._params[:], self._states.keep()
         written = [*params, *states]
         alike = self._alike(*written)
-        if _addresses(written, alike) != self._lies:
+        if addresses(written, alike) != self._lies:
             return Look.STALE
-        if not alike and _facts(written) != self._facts:
+        if not alike and facts(written) != self._facts:
             return Look.STALE
         if len(self._absent) and any(p.grad is not None for p in self._absent):
             return Look.STALE
@@ -146,24 +144,24 @@ class GeneralLaunch(Launch):
             own, alike = [grads[i] for i in present], False
         if not alike:
             self._lie = []  # what is seen now counts when all of it was looked at
-            for i, form in zip(present, _forms(own), strict=True):
+            for i, form in zip(present, forms(own), strict=True):
                 if form == self._forms[i]:
                     continue
                 known = self._forms[i]
-                if form[0] != (known[0] if known else _ordinary(params[i])):
+                if form[0] != (known[0] if known else ordinary(params[i])):
                     return Look.STALE
                 if grads[i].shape != params[i].shape:
                     return Look.STALE
-                self._forms[i], self._reach[i] = form, _reach(grads[i])
+                self._forms[i], self._reach[i] = form, reach(grads[i])
                 found = Look.CHANGED
-        lie = _addresses(own, alike)
+        lie = addresses(own, alike)
         if lie != self._lie:
             if 0 in lie and any(map(is_freed, own)):
                 return Look.STALE
             if (self._lies_in_written(present, lie) != self._lent[present]).any():
                 return Look.STALE
             if whole and not alike:
-                self._grads_alike = _alike(grads)
+                self._grads_alike = alike_to(grads)
             self._lie = lie
         return found
 
@@ -171,7 +169,7 @@ class GeneralLaunch(Launch):
         if not self._counter_at:
             return Look.SAME
         counters = self._counters.keep()
-        lie = _addresses(counters), list(map(_dtype, counters))
+        lie = addresses(counters), list(map(_dtype, counters))
         if lie != self._numbers_lie:
             if lie[1] != self._counter_dtypes or not all(map(is_counter, counters)):
                 return Look.STALE
@@ -219,6 +217,22 @@ class GeneralLaunch(Launch):
         assert self._now is not None
         return square_sum(g for g in self._now[1] if g is not None)
 
+    def let_go(self) -> None:
+        self._now = None
+
+    def _count(self, own: _Assigned) -> None:
+        for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
+            self.counts.values[own.where, j] = new
+            # Where a counter has perhaps not kept all of it, the next look finds a change.
+            exact = c_float(new).value == new
+            for at in own.counters[j]:
+                self._numbers[at].value = new
+                self._then[at] = new if exact else math.nan
+
+
+class RowsLaunch(GeneralLaunch):
+    """A general launch that updates row after row: :meth:`update` is all that is left to write."""
+
     def batches(self) -> Iterator[tuple[Row, Batch]]:
         """Every row with what it is to update, as gathered."""
         return ((own.row, self._batch(own)) for own in self._rows)
@@ -236,9 +250,6 @@ class GeneralLaunch(Launch):
             self.update(own.row, self._batch(own))
             self._count(own)
 
-    def let_go(self) -> None:
-        self._now = None
-
     @abstractmethod
     def update(self, row: Row, batch: Batch) -> None:
         """Update these parameters and their states by ``row.program`` with ``row.values``.
@@ -246,15 +257,6 @@ class GeneralLaunch(Launch):
         Where they are not written by torch's own operations, autograd is to be told so with
         :func:`torch.autograd.graph.increment_version`.
         """
-
-    def _count(self, own: _Assigned) -> None:
-        for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
-            self.counts.values[own.where, j] = new
-            # Where a counter has perhaps not kept all of it, the next look finds a change.
-            exact = c_float(new).value == new
-            for at in own.counters[j]:
-                self._numbers[at].value = new
-                self._then[at] = new if exact else math.nan
 
 
 Pick = Callable[[Sequence[Any]], list[Any]]
@@ -312,90 +314,3 @@ def elements(grad: Tensor) -> Tensor:
 
 
 _grad, _dtype, _value = attrgetter("grad"), attrgetter("dtype"), attrgetter("value")
-_shape = attrgetter("shape")
-_kept_as = attrgetter("dtype", "device", "shape")
-
-
-def _facts(tensors: Sequence[Tensor]) -> tuple[list[Any], ...]:
-    """What a launch relies on of what is written, beside where it lies."""
-    return list(map(_kept_as, tensors)), _strides(tensors), list(map(is_lazy_view, tensors))
-
-
-def _alike(tensors: Sequence[Tensor]) -> Callable[..., bool]:
-    """Whether the arguments are as these tensors were, by type, dtype, device, shape and strides.
-
-    Asked at once of all, by what torch.compile guards its code with. Yes is certain; no may also
-    be for reasons that do not matter here.
-    """
-    if not tensors or _is_one_fake(tensors):
-        return lambda *_: False
-    try:
-        from torch._C._dynamo.guards import TensorGuards
-
-        shapes: Any = [list(t.shape) for t in tensors]
-        strides: Any = [list(t.stride()) for t in tensors]
-        guards = TensorGuards(*tensors, dynamic_dims_sizes=shapes, dynamic_dims_strides=strides)
-        return guards.check
-    except Exception:  # not in this version of torch, or not for such tensors
-        return lambda *_: False
-
-
-def _forms(grads: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """All of gradients but where they lie: their kind, and how the elements lie."""
-    return list(zip(map(_kind, grads), map(_shape, grads), _strides(grads), strict=True))
-
-
-def _kind(grad: Tensor) -> tuple[Any, ...]:
-    """What of a gradient a backend may have asked before the launch was made."""
-    return type(grad), grad.layout, grad.dtype, grad.device, _is_unusual(grad)
-
-
-def _ordinary(param: Tensor) -> tuple[Any, ...]:
-    """The kind that no backend refuses which serves the parameter."""
-    return Tensor, torch.strided, param.dtype, param.device, False
-
-
-def _is_unusual(tensor: Tensor) -> bool:
-    return type(tensor) is Tensor and (is_lazy_view(tensor) or tensor._is_zerotensor())
-
-
-def _addresses(tensors: Sequence[Tensor], alike: bool = False) -> list[int | None]:
-    """Where tensors lie; None of one without memory of its own. ``alike``: as :func:`_alike`."""
-    try:
-        if alike or not _is_one_fake(tensors):
-            return list(map(Tensor.data_ptr, tensors))
-    except RuntimeError:
-        pass
-    return list(map(_address, tensors))
-
-
-def _is_one_fake(tensors: Sequence[Tensor]) -> bool:
-    """Whether a tensor is one of those that tell 0 for an address, and warn."""
-    return FakeTensor in set(map(type, tensors))
-
-
-def _address(tensor: Tensor) -> int | None:
-    try:
-        return None if type(tensor) is FakeTensor else tensor.data_ptr()
-    except RuntimeError:
-        return None
-
-
-def _spans(tensors: Iterable[Tensor]) -> list[tuple[int, int]]:
-    """The memory of those that have some of their own."""
-    return [span(t) for t in tensors if t.layout == torch.strided and _address(t) is not None]
-
-
-def _strides(tensors: Sequence[Tensor]) -> list[tuple[int, ...] | None]:
-    try:
-        return list(map(Tensor.stride, tensors))
-    except RuntimeError:  # one is not strided
-        return [t.stride() if t.layout == torch.strided else None for t in tensors]
-
-
-def _reach(tensor: Any) -> int:
-    """How many bytes from its first element to behind its last; 0 without memory of its own."""
-    if tensor.layout != torch.strided or _address(tensor) is None:
-        return 0
-    begin, end = span(tensor)
-    return end - begin

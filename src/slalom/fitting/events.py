@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slalom.train import Evaluation, Run, Task
+from slalom.train.watching import ByKind
 
 if TYPE_CHECKING:
     from slalom.fitting.result import Fit
@@ -72,15 +73,12 @@ class Finished:
 Event = Started | Moved | Evaluated | Saved | Told | Finished
 
 
-class Callback:
+class Callback(ByKind):
     """What is done at the named points of a run, each of which may be left out.
 
     Give one of a class of your own as ``watch``. What a callback raises ends the run, whose last
     checkpoint stays.
     """
-
-    def __call__(self, event: Event) -> None:
-        getattr(self, type(event).__name__.lower())(event)
 
     def started(self, event: Started) -> None:
         """The run begins, or goes on."""

@@ -24,6 +24,7 @@ from slalom.train.guarded import GuardedRun
 from slalom.train.loop import Loop
 from slalom.train.ranks import Ranks
 from slalom.train.shared import SharedRun
+from slalom.train.watching import watchers
 
 ON_NONFINITE = ("stop", "skip", "back")
 
@@ -117,15 +118,15 @@ def fit(
     ranks = Ranks.here()
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
-    watchers = [*_watchers(watch), *_logs(log, out)]
+    watching = [*watchers(watch), *_logs(log, out)]
     more = {"until the target": until_target, "on_nonfinite": on_nonfinite, "compile": compile}
     record = {} if out is None else record_of(task, using, length, seed, more)
     path = None if out is None else Path(out)
     with opened(path, record, keep) as folder, Progress(quiet=not progress) as shown, asked() as s:
-        watchers.append(shown)
+        watching.append(shown)
 
         def tell(event: events.Event) -> None:
-            for one in watchers:
+            for one in watching:
                 one(event)
 
         kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
@@ -168,15 +169,6 @@ def _write(folder: Folder, course: Course) -> None:
     facts = {"step": last.step, course.task.metric.name: last.metric}
     folder.write_weights("weights", dict(course.run.model.state_dict()), facts)
     folder.note(course.status, last.step, last)
-
-
-def _watchers(watch: Any) -> list[Any]:
-    given = list(watch) if isinstance(watch, list | tuple | set) else [watch]
-    if wrong := [w for w in given if not callable(w)]:
-        raise InputError(
-            f"watch is a {type(wrong[0]).__name__}; it must be a function of an event, or several"
-        )
-    return given
 
 
 def _logs(log: str | Collection[str], out: Any) -> list[Log]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
+from slalom.train.watching import ByKind
 
 if TYPE_CHECKING:
     from slalom.racing.result import Result
@@ -72,16 +73,12 @@ class Finished:
 Event = Started | Moved | Told | Planned | Finished
 
 
-class Callback:
+class Callback(ByKind):
     """What is done at the named points of a race, each of which may be left out.
 
     Give one of a class of your own as ``watch``. What a callback raises ends the race, whose ledger
     stays whole.
     """
-
-    def __call__(self, event: Event) -> None:
-        points = {Started: "started", Moved: "moved", Told: "told", Planned: "planned"}
-        getattr(self, points.get(type(event), "finished"))(event)
 
     def started(self, event: Started) -> None:
         """The race begins."""

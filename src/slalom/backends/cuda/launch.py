@@ -120,9 +120,6 @@ class CudaLaunch(GeneralLaunch):
         place = i if name == "param" else len(self.places) + self._state_at[i][name]
         return self._lies[place] or 0
 
-    def update(self, row: Row, batch: Any) -> None:  # all rows are updated at once
-        raise NotImplementedError
-
 
 class _Work:
     """What one kernel updates: tensors of one GPU whose elements go through the same program."""

@@ -11,13 +11,13 @@ from slalom.backends.base import Counts, Row, Rows, Slot
 from slalom.backends.foreach.part import Part
 from slalom.backends.foreach.sweeping import refuse_distributed, update_by_sweeps
 from slalom.backends.foreach.write import Lists
-from slalom.backends.general import Batch, GeneralLaunch, picker
+from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
 
 _ORDINARY = (Tensor, torch.nn.Parameter)
 
 
-class ForeachLaunch(GeneralLaunch):
+class ForeachLaunch(RowsLaunch):
     """Slots updated by the operations of torch, many of them at once.
 
     In chunks where there are temporary values, so that beside what is kept no more memory is taken
