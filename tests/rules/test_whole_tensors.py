@@ -230,3 +230,25 @@ def test_it_does_what_its_paper_says(case):
     for param, (start, grads) in zip(found, drawn, strict=True):
         expected = walk(start.numpy(), [g.numpy() for g in grads], *numbers)
         assert param.numpy() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_adafactor_is_that_of_transformers():
+    """Of matrices, at its defaults: a rate of 0.01 at most, times the size of the weights."""
+
+    def trained(make):
+        draws = torch.Generator().manual_seed(0)
+        shapes = (7, 5), (4, 9)
+        params = [
+            torch.nn.Parameter(torch.randn(s, generator=draws, dtype=torch.float64)) for s in shapes
+        ]
+        optimizer = make(params)
+        for _ in range(20):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=draws, dtype=torch.float64) + 0.1 * p.data
+            optimizer.step()
+        return [p.detach() for p in params]
+
+    theirs = pytest.importorskip("transformers.optimization").Adafactor
+    torch.testing.assert_close(
+        trained(slalom.optim.FactoredAdafactor), trained(theirs), rtol=1e-12, atol=1e-12
+    )
