@@ -10,6 +10,7 @@ import torch
 import slalom
 from reference import distance, trajectory
 from slalom.ir.program import trace
+from slalom.ir.sums import summed
 from slalom.rules import RULES, maximum, mean, norm, rule, sqrt, total
 
 
@@ -270,3 +271,13 @@ def test_as_few_readings_as_the_algebra_allows():
     assert found == 40
     assert moved("stable_adamw")[1] == 36
     assert moved("adagrad_norm")[1] == 16
+
+
+@pytest.mark.parametrize("n", [0, 5, (1 << 15) + 3])
+def test_squares_are_summed_up_and_followed_twice(n):
+    x = torch.randn(n, generator=torch.Generator().manual_seed(0))
+    assert summed(x, True, 0).item() == pytest.approx(x.double().square().sum().item(), rel=1e-14)
+    at_zero = torch.zeros(n, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(summed(at_zero, True, 0), at_zero, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), at_zero)
+    assert torch.equal(curvature, torch.full((n,), 2.0, dtype=torch.float64))

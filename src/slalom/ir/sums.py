@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.ir.symbol import COLUMNS, ROWS
+from slalom.ir.symbol import COLUMNS
 
 BLOCK = 1 << 14
 """Elements summed up one after another: fewer than torch shares out over threads."""
@@ -24,27 +24,38 @@ def summed(values: Tensor, squares: bool, left: int) -> Tensor:
     if hasattr(values, "full_tensor"):  # a DTensor
         wide: Any = values.double()
         return (wide * wide if squares else wide).sum().full_tensor()
-    wide = values.to(torch.float32 if values.device.type == "mps" else torch.float64)
-    if squares:
-        wide = wide * wide
-    if left == 0:
-        return _of_rows(wide.reshape(1, wide.numel())).reshape(())
-    shape = tuple(wide.shape)
-    matrix = wide.reshape(math.prod(shape[:1]), math.prod(shape[1:]))
-    if left == ROWS:
-        return _of_rows(matrix).reshape(shape[:1] + (1,) * len(shape[1:]))
-    assert left == COLUMNS
-    return _of_columns(matrix).reshape((1, *shape[1:])[: len(shape)])
+    shape = tuple(values.shape)
+    lie = (1, values.numel()) if left == 0 else (math.prod(shape[:1]), math.prod(shape[1:]))
+    followed = torch.is_grad_enabled() and values.requires_grad
+    if left == COLUMNS or followed:  # the root in a norm has no second derivative at 0
+        values = values.to(_wide(values))
+        values, squares = values * values if squares else values, False
+    matrix = values.reshape(lie)
+    if left == COLUMNS:
+        return _of_columns(matrix).reshape((1, *shape[1:])[: len(shape)])
+    found = _of_rows(matrix, squares)
+    return found.reshape(() if left == 0 else shape[:1] + (1,) * len(shape[1:]))
 
 
-def _of_rows(matrix: Tensor) -> Tensor:
+def _wide(values: Tensor) -> torch.dtype:
+    return torch.float32 if values.device.type == "mps" else torch.float64
+
+
+def _of_rows(matrix: Tensor, squares: bool) -> Tensor:
     """The sum of each row. Torch divides a sum among threads by rows alone, if there are some."""
     n, m = matrix.shape
     if m <= BLOCK:
-        return matrix.sum(1)
+        return _at_once(matrix, squares)
     whole = m // BLOCK * BLOCK
-    blocks = matrix[:, :whole].reshape(-1, BLOCK).sum(1)
-    return _of_rows(blocks.view(n, -1)) + matrix[:, whole:].sum(1)
+    blocks = _at_once(matrix[:, :whole].reshape(-1, BLOCK), squares)
+    return _of_rows(blocks.view(n, -1), False) + _at_once(matrix[:, whole:], squares)
+
+
+def _at_once(matrix: Tensor, squares: bool) -> Tensor:
+    """The sum of each row. A norm widens and squares as it reads: a third of the time."""
+    if squares:
+        return torch.linalg.vector_norm(matrix, dim=1, dtype=_wide(matrix)).square()
+    return matrix.to(_wide(matrix)).sum(1)
 
 
 def _of_columns(matrix: Tensor) -> Tensor:
