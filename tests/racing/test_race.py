@@ -279,16 +279,21 @@ def test_an_error_of_the_users_stops_the_entrant_and_names_the_line(tmp_path):
     assert "test_race.py" in str(caught.value)
 
 
-def test_one_that_fails_does_not_stop_the_others(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"budget": "20 steps"}])
+def test_one_that_fails_does_not_stop_the_others(more, tmp_path):
     class Failing(torch.optim.SGD):
         def step(self, closure=None):
             raise ValueError("no such optimizer today")
 
     entrants = {"bad": Failing, "Adam": slalom.optim.Adam}
-    result = slalom.race(small_task(), **options(tmp_path, entrants=entrants))
+    result = slalom.race(small_task(), **options(tmp_path, entrants=entrants, **more))
     assert next(s for s in result.standings if s.rule == "bad").status == "failed"
     assert any("no such optimizer today" in note for note in result.notes)
     assert result.winner.rule == "Adam"
+    assert not result.verdict.tie
+    assert "is the only one that" in result.verdict.text
+    assert "failed: ValueError" in result.verdict.text
+    assert next(s for s in result.standings if s.rule == "bad").told.startswith("failed on ")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_who_was_stopped_is_told_by_how_much():
     )
 
 
-@pytest.mark.parametrize("status", [Status.NOT_REACHED, Status.DIVERGED, Status.FAILED])
+@pytest.mark.parametrize("status", [Status.NOT_REACHED, Status.DIVERGED])
 def test_the_only_one(status):
     never = runs(*[1000.0] * 12, arrived=False, ended=status != Status.NOT_REACHED)
     made = facts({"A": runs(*NEAR), "B": never}, B={"status": status})
@@ -84,6 +84,19 @@ def test_the_only_one(status):
     )
     stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": Status.STOPPED})
     assert "the only one" not in verdict(stopped).text
+
+
+def test_who_failed_is_part_of_no_tie():
+    never = runs(*[1000.0] * 3, arrived=False, ended=True)
+    lost = {"status": Status.FAILED, "reached": 0, "reason": "ValueError: no"}
+    found = verdict(facts({"A": runs(*NEAR[:3]), "B": never}, B=lost))
+    assert (found.winner, found.tie) == ("A", False)
+    assert found.text == (
+        "A is the only one that reached loss 0.25, in 100 steps; B failed: ValueError: no."
+    )
+    tied = facts({"A": runs(*NEAR[:3]), "B": never, "C": runs(*NEAR[:3])}, B=lost)
+    assert verdict(tied).text.startswith("A tie of A and C at loss 0.25")
+    assert verdict(tied).text.endswith("; B failed: ValueError: no.")
 
 
 def test_nobody():

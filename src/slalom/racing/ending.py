@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slalom.racing.design import OUT
 from slalom.racing.findings import Rival, Standing, Verdict
-from slalom.racing.verdict import Facts, joined, unbegun, under
+from slalom.racing.verdict import Facts, broken, failed, joined, unbegun, under
 
 
 def at_the_end(facts: Facts) -> Verdict:
@@ -24,6 +24,7 @@ def at_the_end(facts: Facts) -> Verdict:
         for s in standings
         if s.call is not None and s.difference is not None
     ]
+    lost = {s.label for s in standings if broken(s)}
     when = f"after {facts.meta['budget']}{under(facts)}"
     ends = f"{facts.meta['metric']} {first.at_end:.4g}"
     if unfinished:
@@ -32,15 +33,21 @@ def at_the_end(facts: Facts) -> Verdict:
     ends += f" (the median of {first.seeds} seeds)"
     if len(standings) == 1:
         return Verdict(f"{first.label} raced alone: {when} it is at {ends}.", first.label, False)
-    tied = [r for r in rivals if r.call not in OUT]
+    tied = [r for r in rivals if r.call not in OUT and r.label not in lost]
     if tied:
         text = f"A tie of {joined([first.label, *(r.label for r in tied)])} {when}"
         text += f": {first.label} is at {ends}"
+    elif all(broken(s) for s in standings[1:]):
+        text = f"{first.label} is the only one that could be trained: {when} it is at {ends}"
     else:
         text = f"{first.label} is the best {when}, at {ends}"
-    shown = [s for s in standings[1:] if s.call is not None and (not tied or s.call not in OUT)]
-    evidence = "; ".join(_evidence(s) for s in shown[:2])
-    return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
+    shown = [
+        s for s in standings[1:]
+        if s.call is not None and not broken(s) and (not tied or s.call not in OUT)
+    ]  # fmt: skip
+    evidence = "".join(f"; {_evidence(s)}" for s in shown[:2])
+    text += f"{evidence}{failed(standings)}."
+    return Verdict(text, first.label, bool(tied), tuple(rivals))
 
 
 def _fate(s: Standing) -> str:

@@ -301,10 +301,9 @@ class Race:
         """Seconds of an update of each rule near the first, taking turns, alone on the machine."""
         if not self.trainer.real or self.ledger.meta.get("timed") or found.leader is None:
             return
-        near = [s.entrant for label, s in chosen.items() if label in (found.leader, *found.tied)]
-        near += [
-            chosen[n].entrant for n, f in found.findings.items()
-            if n not in found.tied and chosen[n].status != Status.FAILED
+        near = [
+            chosen[n].entrant for n in (found.leader, *found.findings)
+            if n == found.leader or chosen[n].status != Status.FAILED
         ]  # fmt: skip
         self._tell("the clock: updates of the finalists, taking turns")
         try:

@@ -26,7 +26,7 @@ from slalom.racing.needs import Run, chance_to_arrive, typical, with_restarts
 from slalom.racing.scores import Score
 from slalom.racing.sequential import Judgement, judge
 from slalom.racing.status import Stage, Status
-from slalom.racing.verdict import Facts, remarks, told, verdict
+from slalom.racing.verdict import Facts, broken, remarks, told, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +122,7 @@ class Result:
         rows.sort(
             key=lambda s: (
                 s.rule != self.judgement.leader,
+                broken(s),
                 beside.value if (beside := s.difference or s.ratio) else math.inf,
                 s.status in (Status.DIVERGED, Status.FAILED),
                 self._signed(s.best_metric if s.at_end is None else s.at_end),
@@ -161,6 +162,8 @@ class Result:
         finding = self.judgement.findings.get(label)
         beside = self._estimates.get(label)
         told_of_it = "" if finding is None or beside is None else told(finding, beside, self.design)
+        if status == Status.FAILED and runs and not there:  # which tells nothing of how it compares
+            told_of_it = f"failed on {statuses.count(Status.FAILED)} of {len(runs)} seeds"
         difference = beside if isinstance(beside, Difference) else None
         restarts = with_restarts(needs) * self.meta["batch_size"] / entrant["batch"]
         rules = self.meta["about"] == "rules"

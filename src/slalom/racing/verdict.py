@@ -72,7 +72,9 @@ def verdict(facts: Facts) -> Verdict:
         return _nobody(facts, goal)
     known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
     rivals = [r for _, r in known]
-    tied = [r for r in rivals if r.call not in OUT]
+    known = [(s, r) for s, r in known if not broken(s)]
+    tied = [r for _, r in known if r.call not in OUT]
+    others = [s for s in standings[1:] if not broken(s)]
     if unfinished:
         text = (
             f"The race was interrupted; so far {first.label} leads at {goal}, in "
@@ -85,16 +87,27 @@ def verdict(facts: Facts) -> Verdict:
     if tied:
         names = joined([first.label, *(r.label for r in tied)])
         text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}{under(facts)}"
-    elif all(s.reached == 0 and _full(s) for s in standings[1:]):
+    elif all(s.reached == 0 and _full(s) for s in others):
         text = f"{first.label} is the only one that reached {goal}, in {_took(first)}{under(facts)}"
-        return Verdict(
-            f"{text}; all others ran as long as they may.", first.label, False, (*rivals,)
-        )
+        if others:
+            text += "; all others ran as long as they may"
+        return Verdict(f"{text}{failed(standings)}.", first.label, False, tuple(rivals))
     else:
         text = f"{first.label} reaches {goal} soonest, in {_took(first)}{under(facts)}"
     shown = [(s, r) for s, r in known if r.call not in OUT] or known
     evidence = "; ".join(_evidence(facts, s, r) for s, r in shown[:2])
-    return Verdict(f"{text}; {evidence}.", first.label, bool(tied), tuple(rivals))
+    text += f"; {evidence}{failed(standings)}."
+    return Verdict(text, first.label, bool(tied), tuple(rivals))
+
+
+def broken(s: Standing) -> bool:
+    """Whether it cannot be trained at all, so that nothing is known of how it compares."""
+    return s.status == Status.FAILED and not s.reached
+
+
+def failed(standings: Sequence[Standing]) -> str:
+    """The end of a sentence: who could not be trained, and why."""
+    return "".join(f"; {s.label} failed: {s.reason}" for s in standings[1:] if broken(s))
 
 
 def unbegun(facts: Facts) -> Verdict:
