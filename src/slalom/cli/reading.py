@@ -90,10 +90,9 @@ def profile(
         typer.Option(help="Draw it into this file, .svg or .png.", show_default="the table alone"),
     ] = None,
 ) -> None:
-    """Compare rules over several tasks, raced one by one: how often each is there within so many
-    times what the least took (a performance profile).
+    """Compare rules over several tasks, each raced by itself (a performance profile).
 
-    Example: slalom profile races/digits-* races/cancer-* --out profile.svg. Races with --full show
+    Printed is how often each is there within so many times what the least took. Example: slalom profile races/digits-* races/cancer-* --out profile.svg. Races with --full show
     the whole of it; others end where a rule was stopped.
     """
     from slalom.api import RaceResult

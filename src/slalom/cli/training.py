@@ -153,9 +153,9 @@ def _folder(task: str, name: str, *more: Any) -> Path:
 def runs(
     folder: Annotated[Path, typer.Argument(help="Where runs were written to.")] = Path("runs"),
 ) -> None:
-    """List past runs of ``slalom train``, a line each: when, what, how far.
+    """List past runs of slalom train, a line each: when, what, how far.
 
-    ``slalom races`` lists races.
+    The command slalom races lists races.
     """
     from slalom.errors import InputError
     from slalom.fitting.folder import told
