@@ -241,7 +241,7 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
 
 
 WHOLE = "its rule sums over whole tensors, of which there is no machine code"
-"""Why a backend refuses what it has no sums for."""
+"""Why a backend without sums does not serve a rule."""
 
 BEFORE = 2
 """Numbers of a row on a device before its scalars: which program serves, the random bits."""
@@ -306,15 +306,21 @@ class Backend(ABC):
         device: the type of the devices whose memory it works in (``cpu``, ``cuda``), and it is
             asked of parameters there alone; None if any.
         captures: whether what its device does can be recorded in a graph.
+        sums: whether it serves rules that look at whole tensors; else it is not asked of them.
     """
 
     name: str
     device: str | None = None
     captures: bool = False
+    sums: bool = False
+
+    def why_not(self, slot: Slot) -> str | None:
+        """Why it cannot serve a slot, by what it is and by what it says; None if it can."""
+        return WHOLE if slot.whole and not self.sums else self.refuses(slot)
 
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:
-        """Why this backend cannot serve a slot; None if it can.
+        """Why this backend cannot serve a slot; None if it can. To be asked by :meth:`why_not`.
 
         Asked anew when a gradient comes of another type, layout, dtype or device, or as another
         kind of view, and when anything of the other tensors is other than it was.

@@ -92,8 +92,9 @@ def profile(
 ) -> None:
     """Compare rules over several tasks, each raced by itself (a performance profile).
 
-    Printed is how often each is there within so many times what the least took. Example: slalom profile races/digits-* races/cancer-* --out profile.svg. Races with --full show
-    the whole of it; others end where a rule was stopped.
+    Printed is how often each is there within so many times what the least took. Races with --full
+    show the whole of it; others end where a rule was stopped. Example: slalom profile
+    races/digits-* races/cancer-* --out profile.svg
     """
     from slalom.api import RaceResult
     from slalom.errors import InputError

@@ -253,7 +253,7 @@ class _Ready:
 
             state = {n: part.tensor(i, n, lambda n=n, made=made: made(n)) for n in names}
             slot = Slot(param, state, [], 0.0, part.place, i, whole=whole)
-            backend = next(b for b in _asked(param.device) if b.refuses(slot) is None)
+            backend = next(b for b in _asked(param.device) if b.why_not(slot) is None)
             works.setdefault(id(backend), (backend, []))[1].append(slot)
         return list(works.values())
 

@@ -148,7 +148,7 @@ class Plan:
         for backend in BACKENDS:
             asked = [s for s in left if backend.device in (None, s.param.device.type)]
             refused = {
-                s.place: self.excluded.get(backend.name) or backend.refuses(s) for s in asked
+                s.place: self.excluded.get(backend.name) or backend.why_not(s) for s in asked
             }
             taken = [s for s in asked if refused[s.place] is None]
             for s in asked:

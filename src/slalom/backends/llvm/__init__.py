@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import WHOLE, Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.llvm.observers import observed
 
@@ -59,8 +59,6 @@ def _reason(slot: Slot) -> str | None:
         return f"it is a {type(param).__name__}, a subclass of Tensor"
     if param.layout != torch.strided:
         return f"its layout is {param.layout}"
-    if slot.whole:
-        return WHOLE
     if slot.by_rows:
         return "its gradient is sparse, and only the rows that it touches are updated"
     if param.is_conj() or param.is_neg():
