@@ -175,7 +175,7 @@ def serial(quick: bool) -> Finding:
     """A step of the digits' network by one thread and by two, in turns, with 1, 64 and 4,096
     samples; and how many samples a second more a batch of 64 trains than single ones, on one
     thread. Holds if two threads bring single samples less than 1.1 times, and 4,096 more."""
-    rounds = 3 if quick else 12
+    rounds = 3 if quick else 48
     found = speed_ups([1, 64, 4096], 8192, rounds)
     one, some, many = (
         times(f"two threads are so many times as fast, {b:,} samples", v, [1.0] * len(v))
