@@ -223,9 +223,11 @@ class GeneralLaunch(Launch):
     def _count(self, own: _Assigned) -> None:
         for j, new in enumerate([own.row.count + 1, *map(float, own.row.next_numbers)]):
             self.counts.values[own.where, j] = new
+            if not (kept := own.counters[j]):
+                continue
             # Where a counter has perhaps not kept all of it, the next look finds a change.
             exact = c_float(new).value == new
-            for at in own.counters[j]:
+            for at in kept:
                 self._numbers[at].value = new
                 self._then[at] = new if exact else math.nan
 

@@ -25,6 +25,9 @@ CHUNK = {"cpu": 1 << 19}
 CHUNK_ELSEWHERE = 1 << 25
 """The same on other devices, where operations on little cost as much as on much."""
 
+_LATE = (Tensor, list)
+"""What a scalar is that is not a number of the host: one on a device, or one for each tensor."""
+
 
 @dataclass
 class Part:
@@ -60,6 +63,7 @@ class Part:
         self._real = real
         self.widest = reduce(torch.promote_types, real.values(), torch.float32)
         self._narrow = {n for n, d in real.items() if d != self.widest}
+        self._functions: dict[tuple[Sweep, tuple[int, ...]], Written] = {}
         self.sweeps = program.sweeps_apart if self._narrow else program.sweeps
         self.most = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
         in_place = not program.sums and self._function(program.sweeps[0], ()).in_place
@@ -67,9 +71,12 @@ class Part:
             self.most = 1 << 62
 
     def _function(self, sweep: Sweep, late: tuple[int, ...]) -> Written:
-        # What stays as it is, and is no memory to work in.
-        kept = frozenset(self._real.keys() - set(sweep.writes) - self._narrow)
-        return function_of(sweep, self.widest, late, kept, self.together)
+        if (known := self._functions.get((sweep, late))) is None:
+            # What stays as it is, and is no memory to work in.
+            kept = frozenset(self._real.keys() - set(sweep.writes) - self._narrow)
+            known = function_of(sweep, self.widest, late, kept, self.together)
+            self._functions[sweep, late] = known
+        return known
 
     def update(self, tensors: Lists, places: Tensor | None = None) -> None:
         """Update tensors in place, lists of them by name; see :meth:`sweep`."""
@@ -96,7 +103,7 @@ class Part:
                 for n, own in tensors.items()
             }
         scalars = within(values[: len(sweep.scalars)], self.widest)
-        late = tuple([i for i, s in enumerate(scalars) if isinstance(s, Tensor | list)])
+        late = tuple([i for i, s in enumerate(scalars) if isinstance(s, _LATE)])
         results = self._function(sweep, late).call(wide, scalars)
         sums = [
             [summed(v, total.op == "squares", total.args[1]) for v in results.pop(f"{SUMMED}{i}")]
