@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from slalom.ir.formula import input_name
@@ -23,8 +24,8 @@ def controls(rule: Rule) -> dict[str, dict[str, Any]]:
     """Input -> its control, of every hyper-parameter but ``maximize`` and those without a default.
 
     A control is ``{kind: "check"}``, ``{kind: "words", words}``, ``{kind: "share", zero}``, for
-    numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero}``, where
-    ``zero`` says that 0 is a value too.
+    numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero, sign}``, of
+    numbers between ``low`` and ``high`` with that sign, where ``zero`` says that 0 is a value too.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, default in rule.hypers.items():
@@ -47,11 +48,13 @@ def _control(rule: Rule, name: str, default: Any, i: int | None) -> dict[str, An
     if _is_share(name, default, bound):
         return {"kind": "share", "zero": bound is None or 0 in bound}
     usual = 1.0 if default is REQUIRED or not default else float(default)
-    low, high = RANGES.get(name, (usual / 1000, usual * 1000))
+    sign, size = math.copysign(1.0, usual), abs(usual)
+    low, high = RANGES.get(name, (size / 1000, size * 1000))
     if bound is not None:
-        low, high = max(low, bound.low or low), min(high, bound.high)
-    zero = bound is None or 0 in bound
-    return {"kind": "log", "low": low, "high": high, "zero": zero and name not in ("lr", "eps")}
+        least, most = sorted((sign * bound.low, sign * bound.high))
+        low, high = max(low, least), min(high, most)
+    zero = (bound is None or 0 in bound) and name not in ("lr", "eps")
+    return {"kind": "log", "low": low, "high": high, "zero": zero, "sign": sign}
 
 
 def _is_share(name: str, default: Any, bound: Interval | None) -> bool:

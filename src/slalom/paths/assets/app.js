@@ -27,7 +27,8 @@ function show(chapter) {
   }));
   find("cards").replaceChildren(...cards.map((card) => card.root));
   find("surface").replaceChildren(...Object.entries(SURFACE.knobs).map(([name, {low, high}]) =>
-    knob(`of-${name}`, name, {kind: "log", low, high, zero: false}, scene.knobs[name], (value) => {
+    knob(`of-${name}`, name, {kind: "log", low, high, zero: false, sign: 1},
+      scene.knobs[name], (value) => {
       scene.knobs[name] = value;
       drawTerrain(canvas, scene.knobs);
       recompute();

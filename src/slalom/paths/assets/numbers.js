@@ -24,12 +24,12 @@ function valueAt(control, at) {
     return Number((1 - rest).toFixed(7)) || 0.01;
   }
   const found = Number((control.low * (control.high / control.low) ** at).toPrecision(3));
-  return Math.min(Math.max(found, control.low), control.high);
+  return control.sign * Math.min(Math.max(found, control.low), control.high);
 }
 
 function placeOf(control, value) {
   const at = control.kind === "share" ? -Math.log10(1 - value) / DECADES
-    : Math.log(value / control.low) / Math.log(control.high / control.low);
+    : Math.log(control.sign * value / control.low) / Math.log(control.high / control.low);
   return Math.min(Math.max(at, 0), 1) || 0;
 }
 
