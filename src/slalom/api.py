@@ -173,7 +173,8 @@ def race(
     task.check()
     options.refuse_memory(task, before)
     options.check(task)
-    told: list[Watch] = [*watchers(watch), *map(Log, [log] if isinstance(log, str) else log)]
+    logs = list(map(Log, [log] if isinstance(log, str) else log))
+    told: list[Watch] = [*watchers(watch), *logs]
     trainer = runner or hired(task, workers, engine, address)
     trainer.limit = limit
     if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
@@ -181,8 +182,12 @@ def race(
             "a budget in seconds is timed on the machine that trains; give it in epochs, steps or "
             "samples"
         )
-    with interrupted_once(), contextlib.closing(trainer), _progress(progress) as shown:
-        told.append(shown)
+    with contextlib.ExitStack() as left:
+        left.enter_context(interrupted_once())
+        left.enter_context(contextlib.closing(trainer))
+        told.append(left.enter_context(_progress(progress)))
+        for one in logs:
+            left.enter_context(one)
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, partial(_tell, told))

@@ -247,7 +247,7 @@ def test_the_curves_go_where_log_says(tmp_path, monkeypatch):
         def text(self, tag, text):
             told.append((tag, text.splitlines()[0]))
 
-        def close(self):
+        def close(self, kind):
             told.append("closed")
 
     monkeypatch.setitem(logs.SERVICES, "tensorboard", (Service, ("json",)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import types
 
 import pytest
 import torch
@@ -104,35 +103,6 @@ def records(data: bytes):
         length = int.from_bytes(data[:8], "little")
         yield data[12 : 12 + length]
         data = data[16 + length :]
-
-
-def test_services_are_told_as_they_ask(tmp_path, monkeypatch, capsys):
-    """By stand-ins for MLflow and Weights & Biases, whose calls are as their docs have them."""
-    calls = []
-    mlflow = types.ModuleType("mlflow")
-    for name in ("start_run", "log_metric", "log_text", "end_run"):
-        setattr(mlflow, name, lambda *a, _n=name, **k: calls.append((_n, a, k)))
-
-    class Run:
-        summary: dict = {}  # noqa: RUF012
-        define_metric = log = lambda self, *a, **k: calls.append(("log", a, k))
-
-        def finish(self):
-            calls.append(("finish", (), {}))
-
-    wandb = types.ModuleType("wandb")
-    wandb.init = lambda **k: Run()
-    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
-    monkeypatch.setitem(sys.modules, "wandb", wandb)
-    result = race(tmp_path / "it", log=["mlflow", "wandb"])
-    assert "finals: " in capsys.readouterr().out
-    evaluations = sum(len(c.step) for c in result.curves)
-    names = [name for name, *_ in calls]
-    assert names.count("log_metric") == 3 * evaluations
-    assert names.count("log") == 3 * evaluations + 1
-    assert names[0] == "start_run"
-    assert names[-2:] == ["end_run", "finish"] or names[-1] == "finish"
-    assert Run.summary == {"verdict": result.verdict.text}
 
 
 def test_what_is_not_there_is_said_before_anything(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -118,12 +119,17 @@ def fit(
     ranks = Ranks.here()
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
-    watching = [*watchers(watch), *_logs(log, out)]
+    logs = _logs(log, out)
+    watching = [*watchers(watch), *logs]
     more = {"until the target": until_target, "on_nonfinite": on_nonfinite, "compile": compile}
     record = {} if out is None else record_of(task, using, length, seed, more)
     path = None if out is None else Path(out)
-    with opened(path, record, keep) as folder, Progress(quiet=not progress) as shown, asked() as s:
-        watching.append(shown)
+    with contextlib.ExitStack() as left:
+        folder = left.enter_context(opened(path, record, keep))
+        watching.append(left.enter_context(Progress(quiet=not progress)))
+        s = left.enter_context(asked())
+        for one in logs:
+            left.enter_context(one)
 
         def tell(event: events.Event) -> None:
             for one in watching:

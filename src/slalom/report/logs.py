@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from slalom.errors import InputError, did_you_mean
 from slalom.racing import events
+from slalom.train import Evaluation
 
 
-class Log(events.Callback):
-    """Writes the curves of all runs while they are made, and in the end the verdict.
+class Writing:
+    """What is written to a service, from where it begins until this is left, however that is.
 
     Args:
         service: a name of :data:`SERVICES`.
@@ -25,12 +26,30 @@ class Log(events.Callback):
     def __init__(self, service: str):
         self._make = maker_of(service)
         self._service: Any = None
-        self._metric = ""
-        self._written: dict[tuple[str, int], int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._service is not None:
+            self._service.close(kind)
+
+    def _write(self, prefix: str, metric: str, found: Evaluation) -> None:
+        """An evaluation."""
+        for name, value in (
+            (metric, found.metric), ("valid_loss", found.valid_loss),
+            ("train_loss", found.train_loss),
+        ):  # fmt: skip
+            self._service.scalar(f"{prefix}{name}", value, found.step)
+
+
+class Log(Writing, events.Callback):
+    """Writes the curves of all runs while they are made, and in the end the verdict."""
 
     def started(self, event: events.Started) -> None:
         """A race begins."""
         self._metric = event.metric
+        self._written: dict[tuple[str, int], int] = {}
         self._service = self._make(event.task, event.folder)
 
     def moved(self, event: events.Moved) -> None:
@@ -39,17 +58,11 @@ class Log(events.Callback):
         for found in event.evaluations:
             if found.step > self._written.get(key, 0):
                 self._written[key] = found.step
-                values = {
-                    self._metric: found.metric, "valid_loss": found.valid_loss,
-                    "train_loss": found.train_loss,
-                }  # fmt: skip
-                for name, value in values.items():
-                    self._service.scalar(f"{event.label}/{event.seed}/{name}", value, found.step)
+                self._write(f"{event.label}/{event.seed}/", self._metric, found)
 
     def finished(self, event: events.Finished) -> None:
         """The verdict."""
         self._service.text("verdict", event.result.verdict.text)
-        self._service.close()
 
 
 class _TensorBoard:
@@ -62,28 +75,32 @@ class _TensorBoard:
     def text(self, tag: str, text: str) -> None:
         self._writer.add_text(tag, text)
 
-    def close(self) -> None:
+    def close(self, kind: type[BaseException] | None) -> None:
         self._writer.close()
 
 
 class _MLflow:
     def __init__(self, module: Any, task: str, folder: Path):
-        self._mlflow = module
-        module.start_run(run_name=task)
+        self._mlflow = module  # nested, as the user may be in a run of their own
+        self._id = module.start_run(run_name=task, nested=True).info.run_id
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        self._mlflow.log_metric(re.sub(r"[^\w\-./ ]", "_", tag), value, step=step)
+        tag = re.sub(r"[^\w\-./ ]", "_", tag)
+        self._mlflow.log_metric(tag, value, step=step, run_id=self._id)
 
     def text(self, tag: str, text: str) -> None:
-        self._mlflow.log_text(text, f"{tag}.txt")
+        self._mlflow.log_text(text, f"{tag}.txt", run_id=self._id)
 
-    def close(self) -> None:
-        self._mlflow.end_run()
+    def close(self, kind: type[BaseException] | None) -> None:
+        ended = "FAILED" if kind else "FINISHED"
+        self._mlflow.end_run("KILLED" if kind is KeyboardInterrupt else ended)
 
 
 class _WandB:
     def __init__(self, module: Any, task: str, folder: Path):
-        self._run = module.init(project="slalom", name=task, dir=str(folder))
+        self._run = module.init(  # one of its own beside that which the user may have open
+            project="slalom", name=task, dir=str(folder), reinit="create_new"
+        )
         self._run.define_metric("*", step_metric="updates")  # runs are not one after the other
 
     def scalar(self, tag: str, value: float, step: int) -> None:
@@ -92,8 +109,8 @@ class _WandB:
     def text(self, tag: str, text: str) -> None:
         self._run.summary[tag] = text
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, kind: type[BaseException] | None) -> None:
+        self._run.finish(exit_code=int(kind is not None))
 
 
 SERVICES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
@@ -105,7 +122,8 @@ SERVICES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 
 
 def maker_of(service: str) -> Callable[[str, Path], Any]:
-    """(name, folder) -> what writes to a service of :data:`SERVICES`, by ``scalar`` and ``text``.
+    """(name, folder) -> what writes to a service of :data:`SERVICES`, by ``scalar`` and ``text``,
+    until ``close`` with the class of what it was ended by, or None.
 
     Raises :class:`InputError` for a name that is not known, or a service that is not installed.
     """
