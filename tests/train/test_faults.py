@@ -82,6 +82,42 @@ def test_a_schedule_that_follows_a_metric_is_refused():
         task.check()
 
 
+schedulers = torch.optim.lr_scheduler
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (functools.partial(schedulers.OneCycleLR, max_lr=0.1, total_steps=9),
+         "the OneCycleLR sets learning rates of its own, so that those which are raced would"),
+        (functools.partial(schedulers.CyclicLR, base_lr=0.1, max_lr=1.0), "the CyclicLR sets"),
+        (lambda epoch: 0.9**epoch, r"as it takes one argument, .* function of \(step, total\)"),
+        (lambda step, total: 0.5 - step, "schedule gives -0.5 for update 1 of 500; it must give"),
+        (lambda step, total: float("nan"), "schedule gives nan for update 0 of 500; it must give"),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_makes_nothing_of_the_rate_is_refused(schedule, message):
+    task = Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), schedule=schedule)
+
+    def begun():
+        task.check()
+        Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 0).advance(2)
+
+    with pytest.raises(InputError, match=message):
+        begun()
+
+
+def test_a_schedule_that_takes_its_rates_from_the_optimizer_is_raced():
+    def given(optimizer):
+        top = [group["lr"] for group in optimizer.param_groups]
+        return schedulers.OneCycleLR(optimizer, top, 500)
+
+    for schedule in (given, functools.partial(schedulers.LambdaLR, lr_lambda=lambda step: step)):
+        options = {"schedule": schedule, "parameter_groups": lambda m: [
+            {"params": [m.weight], "lr": 3}, {"params": [m.bias], "lr": 1}]}  # fmt: skip
+        Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), **options).check()
+
+
 class Deep(nn.Linear):
     def forward(self, x):
         return self.inner(x)  # the outer line

@@ -38,6 +38,9 @@ class Objective(ABC):
     updates = 0
     """Updates that the run has made."""
 
+    length: int | None = None
+    """Updates of the whole run; None where there is no run."""
+
     reduction: Reduction | None = None
     """How the loss sums up its batch; None where that is to be found out."""
 

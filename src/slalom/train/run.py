@@ -66,7 +66,7 @@ class Run:
         self.model = task.make_model(seed)
         # other streams than that of the initial parameters, which would go with them otherwise
         with RandomStream(seed_of(seed, 7), task.device):
-            self.objective = task.objective.fresh(task.device)
+            self.objective = task.make_objective()
             self.optimizer = make_optimizer(task.parameters(self.model, self.objective))
         self.step = self.samples = 0
         self.seconds = 0.0
@@ -90,7 +90,7 @@ class Run:
         self._recent: tuple[float, int] = (0.0, 0)
         if updates is None:
             updates = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
-        self._total = updates
+        self._total = self.objective.length = updates
         self._scheduler = task.schedule.scheduler(self.optimizer, updates)
         self._scaler = None
         if task.precision == torch.float16:

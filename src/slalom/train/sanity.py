@@ -33,7 +33,7 @@ def sanity_check(task: Any) -> None:
     with _told("model() fails", naming=True):
         model = task.make_model(0)
     _check_parameters(model, task.make_model(0))
-    objective = task.objective.fresh(task.device)
+    objective = task.make_objective()
     n, m = task.n_train, task.batch_size // task.accumulate
     sized = task.train.stream is None and task.train.order.plain
     with RandomStream(0, task.device), task.numbers():
@@ -93,11 +93,22 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
 
 
 def _check_groups(task: Any, model: nn.Module, objective: Objective) -> None:
-    """That the parameters of the loss are trained too, where the groups are the user's own."""
-    with _told("parameter_groups fails", naming=True):
-        optimizer = torch.optim.SGD(task.parameters(model, objective), lr=0.1)
-    with _told("the schedule cannot be made", naming=True):
-        task.schedule.scheduler(optimizer, task.max_steps)
+    """That groups and schedule can be made, and follow the rate that is raced; that the parameters
+    of the loss are trained too, where the groups are the user's own."""
+    rates = []
+    for rate in (0.1, 0.2):
+        with _told("parameter_groups fails", naming=True):
+            optimizer = torch.optim.SGD(task.parameters(model, objective, lr=rate), lr=rate)
+        with _told("the schedule cannot be made", naming=True):
+            made = task.schedule.scheduler(optimizer, task.max_steps)
+        rates.append([g.get("initial_lr", g["lr"]) for g in optimizer.param_groups])
+    if rates[0] == rates[1] and any(rates[0]):
+        raise InputError(
+            f"the {type(made).__name__} sets learning rates of its own, so that those which are "
+            "raced would count for nothing; let it take them from the optimizer, as in lambda o: "
+            "OneCycleLR(o, [g['lr'] for g in o.param_groups], total_steps=...), or give "
+            "schedule='one_cycle'"
+        )
     if task.parameter_groups is None:
         return
     if any(objective.modules_that_learn()):

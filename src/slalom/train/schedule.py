@@ -13,6 +13,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from slalom.errors import InputError, did_you_mean
+from slalom.train.followed import Followed
 
 Factor = Callable[[int, int], float]
 """(update, updates of the whole run) -> the share of the learning rate that it is made with."""
@@ -53,7 +54,7 @@ class Schedule:
     Args:
         of: a name of :data:`NAMES`; a function (step, total) -> factor of the learning rate; or
             what makes a torch scheduler of an optimizer, such as a ``functools.partial`` of a class
-            of ``torch.optim.lr_scheduler``. None for constant rates.
+            of ``torch.optim.lr_scheduler``; or a :class:`Followed`. None for constant rates.
         warmup: updates in which the rate rises in a line, before and beside the rest; below 1 a
             share of the run.
         every: what a scheduler of torch counts, updates or epochs.
@@ -99,6 +100,8 @@ class Schedule:
         """Whether it makes a scheduler of an optimizer, and is no function of two numbers."""
         if self.of is None or isinstance(self.of, str):
             return False
+        if isinstance(self.of, Followed):
+            return True
         made: Any = self.of
         while isinstance(made, functools.partial):
             made = made.func
@@ -117,6 +120,8 @@ class Schedule:
 
         What makes a scheduler of torch is told no length: it goes on as it was written.
         """
+        if isinstance(self.of, Followed):
+            return self.of.ends
         return (self.of not in (None, "constant") and not self._makes) or 0 < self.warmup < 1
 
     @property
@@ -151,7 +156,7 @@ class Schedule:
         share = f"{self.warmup:.0%} of it" if self.warmup < 1 else f"{self.warmup:g} updates"
         return f"{name} schedule with a warm-up of {share}"
 
-    def scheduler(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler | None:
+    def scheduler(self, optimizer: torch.optim.Optimizer, total: int) -> Any:
         """The scheduler of an optimizer, for a run of so many updates; None if nothing changes.
 
         Raises :class:`InputError` if what the user gave makes none.
@@ -161,8 +166,10 @@ class Schedule:
         if self.of == "one_cycle":
             top = [group["lr"] for group in optimizer.param_groups]
             return OneCycleLR(optimizer, top, total_steps=total + 1, cycle_momentum=False)
+        if isinstance(self.of, Followed):
+            return self.of(optimizer, total)
         if self._makes:
-            made = self.of(optimizer)
+            made = self._of_optimizer(optimizer)
             if isinstance(made, ReduceLROnPlateau):
                 raise InputError(
                     "a ReduceLROnPlateau follows a metric, which a race cannot know beforehand; "
@@ -178,6 +185,23 @@ class Schedule:
         warm = self.warmup * total if self.warmup < 1 else self.warmup
 
         def at(step: int) -> float:
-            return min(1.0, (step + 1) / warm if warm else 1.0) * float(factor(step, total))
+            share = float(factor(step, total))
+            if not 0 <= share < math.inf:
+                raise InputError(
+                    f"schedule gives {share:g} for update {step} of {total}; it must give a factor "
+                    "of the learning rate, from 0 on"
+                )
+            return min(1.0, (step + 1) / warm if warm else 1.0) * share
 
         return LambdaLR(optimizer, at)
+
+    def _of_optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
+        try:
+            return self.of(optimizer)
+        except TypeError as error:
+            if inspect.isfunction(self.of):
+                raise InputError(
+                    f"schedule is called with an optimizer, as it takes one argument, and fails: "
+                    f"{error}; a factor of the learning rate is a function of (step, total)"
+                ) from error
+            raise

@@ -268,6 +268,12 @@ class Task(FromElsewhere, Lasting):
             self._followed = True
         return to_train(made.to(self.device))
 
+    def make_objective(self) -> Objective:
+        """What is done with batches, for one run."""
+        made = self.objective.fresh(self.device)
+        made.length = self.max_steps
+        return made
+
     def parameters(
         self, model: nn.Module, objective: Objective | None = None, **base: float
     ) -> Iterable[Any]:
@@ -288,7 +294,7 @@ class Task(FromElsewhere, Lasting):
         def measured() -> tuple[Callable[[Any], Tensor], Any, int]:
             n = min(self.batch_size, self.n_train)
             batch = moved(self.train.span(0, n), self.device)
-            model, objective = self.make_model(0).eval(), self.objective.fresh(self.device)
+            model, objective = self.make_model(0).eval(), self.make_objective()
             if isinstance(objective, Supervised):
                 inputs, targets = objective.parts(batch)
                 loss = objective.of
@@ -316,7 +322,7 @@ class Task(FromElsewhere, Lasting):
         samples = self.valid if self.valid.arrays is not None else self.train
         if samples.arrays is None:
             return 0
-        model, objective = self.make_model(0), self.objective.fresh(self.device)
+        model, objective = self.make_model(0), self.make_objective()
         with RandomStream(0, self.device), judging((model, *objective.modules())), self.numbers():
             batch = moved(samples.span(0, 1), self.device)
             return numbers_on_the_way(lambda: objective.judged(model, batch))
@@ -346,7 +352,7 @@ class Task(FromElsewhere, Lasting):
 
     def judge(self, model: nn.Module, objective: Objective | None = None) -> tuple[float, float]:
         """(mean loss, metric) on the validation set, of a model in the mode it is in."""
-        objective = objective or self.objective.fresh(self.device)
+        objective = objective or self.make_objective()
 
         def judged() -> tuple[float, float]:
             return evaluation.judge(

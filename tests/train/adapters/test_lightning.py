@@ -5,6 +5,7 @@ import pytest
 import torch
 import torchmetrics
 from torch import nn
+from torch.optim import lr_scheduler as schedulers
 from torch.utils.data import DataLoader, TensorDataset
 
 from slalom.errors import InputError
@@ -64,7 +65,7 @@ class Net(lightning.LightningModule):
         optimizer = torch.optim.SGD(groups, lr=0.1)
         if self.schedule is None:
             return optimizer
-        config = {"scheduler": self.schedule(optimizer), "interval": self.interval}
+        config = {"scheduler": self.schedule(optimizer, self.trainer), "interval": self.interval}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
 
@@ -77,7 +78,38 @@ class Losses(lightning.Callback):
 
 
 def scheduled(kind, **options):
-    return lambda optimizer: getattr(torch.optim.lr_scheduler, kind)(optimizer, **options)
+    return lambda optimizer, trainer: getattr(schedulers, kind)(optimizer, **options)
+
+
+def one_cycle(optimizer, trainer):
+    top = [group["lr"] for group in optimizer.param_groups]
+    return schedulers.OneCycleLR(
+        optimizer, top, trainer.estimated_stepping_batches, cycle_momentum=False
+    )
+
+
+def cyclic(optimizer, trainer):
+    return schedulers.CyclicLR(optimizer, 0.02, 0.1, step_size_up=5, cycle_momentum=False)
+
+
+def cosine(optimizer, trainer):
+    return schedulers.CosineAnnealingLR(optimizer, trainer.max_epochs)
+
+
+def warmed(optimizer, trainer):
+    parts = [schedulers.LinearLR(optimizer, 0.1, total_iters=4),
+             schedulers.CosineAnnealingLR(optimizer, 9)]  # fmt: skip
+    return schedulers.SequentialLR(optimizer, parts, [4])
+
+
+def at_once(optimizer, trainer):
+    parts = [schedulers.LinearLR(optimizer), schedulers.ExponentialLR(optimizer, 0.9)]
+    return schedulers.ChainedScheduler(parts)
+
+
+class OwnSchedule(schedulers.LRScheduler):
+    def get_lr(self):
+        return [rate / (1 + self.last_epoch) for rate in self.base_lrs]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +120,12 @@ def scheduled(kind, **options):
         {"schedule": scheduled("MultiStepLR", milestones=[5, 9], gamma=0.3), "interval": "step"},
         {"schedule": scheduled("CosineAnnealingLR", T_max=20), "interval": "step", "slow": 0.5},
         {"schedule": scheduled("LambdaLR", lr_lambda=lambda epoch: 0.5**epoch)},
+        {"schedule": cyclic, "interval": "step"},
+        {"schedule": one_cycle, "interval": "step", "slow": 0.5}, {"schedule": cosine},
+        {"schedule": warmed, "interval": "step"}, {"schedule": at_once, "interval": "step"},
+        {"schedule": lambda optimizer, trainer: OwnSchedule(optimizer), "interval": "step"},
     ],
-)
+)  # fmt: skip
 def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
     task = Task.from_lightning(Net(**options), Data(), metric="val_acc", max_steps=26)
     task.check()
@@ -117,6 +153,63 @@ def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
             Net(**options), Data(), metric=name, higher_is_better=True, max_steps=26
         )
         assert other.judge(run.model.eval())[1] == pytest.approx(logged[name].item())
+
+
+def test_a_schedule_that_asks_for_the_length_ends_with_each_run():
+    task = Task.from_lightning(Net(one_cycle, "step"), Data(), budget="3 epochs")
+    assert (task.schedule.ends, task.schedule.told) == (True, "OneCycleLR schedule")
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    for updates in (10, 20):
+        run = Run(
+            task, lambda g: torch.optim.SGD(scaled(g, {"lr": 2.0}), lr=2.0), 2, updates=updates
+        )
+        rates = []
+        for _ in range(updates):
+            rates += [run.optimizer.param_groups[1]["lr"]]
+            run.advance(1)
+        assert max(rates) == pytest.approx(2.0, rel=0.01)
+        assert rates.index(max(rates)) == pytest.approx(0.3 * updates, abs=1.1)
+        assert rates[-1] < 0.1
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not Task.from_lightning(Net(warmed, "step"), Data()).schedule.ends
+
+
+def test_a_run_goes_on_in_the_midst_of_a_schedule():
+    task = Task.from_lightning(Net(at_once, "step"), Data(), max_steps=26)
+    one, other = (Run(task, lambda g: torch.optim.SGD(g, lr=0.3), 2) for _ in range(2))
+    one.advance(7)
+    other.load_state_dict(one.state_dict())
+    assert [one.advance(1) for _ in range(9)] == [other.advance(1) for _ in range(9)]
+
+
+def test_momentum_stays_what_the_race_makes_it():
+    class Cycled(Net):
+        def configure_optimizers(self):
+            optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
+            return [optimizer], [schedulers.OneCycleLR(optimizer, 0.1, 26)]
+
+    with pytest.warns(UserWarning, match="OneCycleLR changes the momentum too; in a race that"):
+        task = Task.from_lightning(Cycled(), Data())
+    run = Run(task, lambda g: torch.optim.Adam(scaled(g, {"lr": 0.1}), lr=0.1), 2)
+    run.advance(3)
+    assert run.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert task.parameter_groups is None
+
+
+def test_a_module_is_told_how_long_its_run_is():
+    class Long(Net):
+        def training_step(self, batch, batch_idx):
+            assert self.trainer.training
+            assert not self.trainer.validating
+            share = self.global_step / self.trainer.estimated_stepping_batches
+            return super().training_step(batch, batch_idx) * share
+
+    task = Task.from_lightning(Long(), Data(), budget="2 epochs")
+    task.check()
+    run = Run(task, lambda g: torch.optim.SGD(g, lr=0.0), 2, updates=52)
+    assert run.advance(1) == 0
+    assert run.model.trainer.max_steps == 52
 
 
 def test_what_only_looks_on_is_told_of():
@@ -153,7 +246,7 @@ class Hooked(Net):
 
 class Asking(Net):
     def training_step(self, batch, batch_idx):
-        return super().training_step(batch, batch_idx) * self.trainer.num_training_batches
+        return super().training_step(batch, batch_idx) * self.trainer.num_sanity_val_steps
 
 
 class Two(Net):
@@ -162,10 +255,13 @@ class Two(Net):
 
 
 class Long(Net):
+    def setup(self, stage):
+        self.total = self.trainer.estimated_stepping_batches
+
+
+class Bare(Net):
     def configure_optimizers(self):
-        return scheduled("LinearLR", total_iters=self.trainer.estimated_stepping_batches)(
-            super().configure_optimizers()
-        )
+        return schedulers.LinearLR(super().configure_optimizers())
 
 
 @pytest.mark.parametrize(
@@ -173,11 +269,11 @@ class Long(Net):
     [
         (Manual(), {}, "Manual makes its updates itself"),
         (Hooked(), {}, "Hooked has an on_after_backward of its own"),
-        (Asking(), {}, "asks for trainer.num_training_batches, and a race has no Trainer"),
+        (Asking(), {}, "asks for trainer.num_sanity_val_steps, and a race has no Trainer"),
         (Two(), {}, "configure_optimizers makes 2 optimizers"),
         (Long(), {}, "asks how long it is trained; give max_steps="),
         (Net(scheduled("ReduceLROnPlateau")), {}, "ReduceLROnPlateau follows a metric"),
-        (Net(scheduled("OneCycleLR", max_lr=1.0, total_steps=9)), {}, "does not say what it was"),
+        (Bare(), {}, "configure_optimizers gives a LinearLR and no optimizer for it"),
         (Net(), {"metric": "val_bccuracy", "higher_is_better": True},
          "logs val_acc, val_share, val_loss, val_twice in its validation"),
         (Net(), {"metric": "quality"}, "whether a larger quality is better is not known"),

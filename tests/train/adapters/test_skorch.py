@@ -6,6 +6,7 @@ import skorch
 import torch
 from skorch.callbacks import Freezer, GradientNormClipping, LRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from slalom.errors import InputError
 from slalom.racing.options import Options
@@ -16,6 +17,9 @@ torch.manual_seed(0)
 X = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
 Y = (X[:, 0] + X[:, 1] > 0).astype(np.int64)
 SCHEDULE = ("schedule", LRScheduler("StepLR", step_every="batch", step_size=4, gamma=0.5))
+
+RISING = {"max_lr": 0.1, "total_steps": 40, "cycle_momentum": False}
+ONE_CYCLE = ("schedule", LRScheduler(OneCycleLR, step_every="batch", **RISING))
 
 
 class Net(nn.Module):
@@ -40,6 +44,7 @@ REGRESSOR = {"module__in_features": 6, "module__out_features": 1}
         (lambda: net(), Y),
         (lambda: net(callbacks=[SCHEDULE, ("clip", GradientNormClipping(0.05))]), Y),
         (lambda: net(optimizer__param_groups=[("layers.0.*", {"lr": 0.02})]), Y),
+        (lambda: net(callbacks=[ONE_CYCLE]), Y),
         (lambda: net(criterion=nn.CrossEntropyLoss, train_split=skorch.dataset.ValidSplit(4)), Y),
         (lambda: net(skorch.NeuralNetRegressor, nn.Linear, **REGRESSOR), 2 * X[:, :1]),
     ],

@@ -41,16 +41,24 @@ class Journal:
 
 
 class NoTrainer:
-    """Stands for ``module.trainer``: says where the run is, and of all else that it is not there.
+    """Stands for ``module.trainer``: says where the run is and how long, and of all else that it is
+    not there.
+
+    Args:
+        total: updates of a run; None where they are not known.
 
     Attributes:
         global_step, current_epoch: of the run.
+        per_epoch: updates in an epoch; None where they are not known.
+        asked: whether the module has asked how long a run is.
     """
 
-    def __init__(self, total: int | None):
+    def __init__(self, total: int | None, per_epoch: int | None):
         self.global_step = self.current_epoch = 0
-        self._total = total
+        self.total, self.per_epoch, self.asked = total, per_epoch, False
         self.is_global_zero, self.sanity_checking, self.world_size = True, False, 1
+        self.training, self.validating = True, False
+        self.testing = self.predicting = False
         self.logger, self.loggers = None, ()
 
     def at(self, step: int, epoch: int) -> None:
@@ -60,9 +68,22 @@ class NoTrainer:
     @property
     def estimated_stepping_batches(self) -> int:
         """Updates of the run."""
-        if self._total is None:
+        self.asked = True
+        if self.total is None:
             raise InputError("the module asks how long it is trained; give max_steps=")
-        return self._total
+        return self.total
+
+    max_steps = estimated_stepping_batches
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of the run."""
+        if self.per_epoch is None:
+            raise InputError(
+                "the module asks for trainer.max_epochs, and its data have no length; let it ask "
+                "for trainer.max_steps"
+            )
+        return -(-self.estimated_stepping_batches // self.per_epoch)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -100,11 +121,14 @@ class Validation:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        self._module.log.heard = self._heard
+        module = self._module
+        module.log.heard, module._trainer.validating = self._heard, True
+        module._trainer.training = False
         try:
             yield
         finally:
-            self._module.log.heard = None
+            module.log.heard, module._trainer.validating = None, False
+            module._trainer.training = True
 
     def _heard(self, name: str, value: Any, size: int | None, reduce_fx: Any) -> None:
         if not callable(getattr(value, "compute", None)):

@@ -72,6 +72,7 @@ class ModuleObjective(Objective):
         return loss
 
     def begin(self, model: nn.Module) -> None:
+        self._tell_length(model)
         self._validation = Validation(model)
 
     def end(self) -> None:
@@ -100,7 +101,12 @@ class ModuleObjective(Objective):
         if self._per_epoch is not None:
             epoch, place = divmod(self.updates, -(-self._per_epoch // self._accumulate))
         module._trainer.at(self.updates, epoch)
+        self._tell_length(module)
         return place * self._accumulate + self._place[1]
+
+    def _tell_length(self, module: Any) -> None:
+        if self.length is not None:
+            module._trainer.total = self.length
 
     def _through(self, module: Any, batch: Any) -> Any:
         for name in TRANSFERS:
@@ -136,6 +142,7 @@ class _Made:
 
     def __init__(self, given: Any, total: int | None):
         self._given, self._total = given, total
+        self.per_epoch: int | None = None
 
     @property
     def decisive(self) -> Any:
@@ -147,7 +154,7 @@ class _Made:
         made = _anew(self._given) if isinstance(self._given, nn.Module) else self._given()
         if not callable(getattr(made, "training_step", None)):
             raise InputError(f"the module is a {type(made).__name__}; it must be a LightningModule")
-        vars(made).update(log=Journal(), _trainer=NoTrainer(self._total))
+        vars(made).update(log=Journal(), _trainer=NoTrainer(self._total, self.per_epoch))
         for name, given in (("configure_model", ()), ("setup", ("fit",))):
             if _own(made, name):
                 getattr(made, name)(*given)
@@ -182,8 +189,12 @@ def arguments(module: Any, data: Any, options: dict[str, Any]) -> dict[str, Any]
         "valid": options.get("valid") or _loader(data, made, "val_dataloader", "valid"),
     }
     per_epoch = len(loaders["train"]) if hasattr(loaders["train"], "__len__") else None
+    accumulate = options.get("accumulate", 1)
+    if per_epoch is not None:
+        make.per_epoch = -(-per_epoch // accumulate)
+        vars(made)["_trainer"].per_epoch = make.per_epoch
     found = {
-        "model": make, "loss": ModuleObjective(data, per_epoch, options.get("accumulate", 1)),
+        "model": make, "loss": ModuleObjective(data, per_epoch, accumulate),
         **loaders, **configured(made, make, options), **options,
     }  # fmt: skip
     if (name := options.get("metric", "loss")) != "loss":

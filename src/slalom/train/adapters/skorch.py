@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from slalom.errors import InputError
+from slalom.train.followed import Followed, without_parameters
 from slalom.train.models import made_anew
 from slalom.train.objective import Objective
 from slalom.train.reading import Reading, reading_of
@@ -139,11 +139,11 @@ def arguments(net: Any, inputs: Any, targets: Any, options: dict[str, Any]) -> d
     if valid is not None:
         found["valid"] = made.get_iterator(valid, training=False)
     for _, callback in made.callbacks_:
-        found |= _of_callback(callback)
+        found |= _of_callback(callback, made.optimizer_)
     return found | options
 
 
-def _of_callback(callback: Any) -> dict[str, Any]:
+def _of_callback(callback: Any, optimizer: Any) -> dict[str, Any]:
     """The options of a task that do what a callback does."""
     name = type(callback).__name__
     if type(callback) is callbacks.GradientNormClipping:
@@ -155,7 +155,9 @@ def _of_callback(callback: Any) -> dict[str, Any]:
         if policy is ReduceLROnPlateau:
             raise InputError("a schedule that follows a metric cannot be raced; give schedule=")
         every = {"epoch": "epoch", "batch": "step"}[callback.step_every]
-        return {"schedule": partial(policy, **callback.kwargs), "schedule_every": every}
+        pair = without_parameters(optimizer, policy(optimizer, **callback.kwargs))
+        followed = Followed(lambda total: pair, False, policy.__name__)
+        return {"schedule": followed, "schedule_every": every}
     if not isinstance(callback, WATCHING):
         raise InputError(
             f"the callback {name} may change the training, and a race would not call it; leave it "
