@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from torch.nn import Parameter
 
 import served
 import slalom
+import slalom.backends
 from reference import distance
 from slalom.backends.llvm.launch import HELD
 
@@ -235,3 +238,55 @@ assert all(torch.equal(p, steps[0][1]) for _, p in steps)
 def test_the_first_step_of_a_process_made_by_many_threads_at_once():
     """They share one compiler; the code of a second would be gone with it."""
     served.printed(FIRST)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_several_threads_step_one_optimizer(backend):
+    """Each step is made and counted, the first ones too."""
+    steps, threads = 100, 4
+    alone, together = ([Parameter(torch.zeros(50).double()) for _ in range(5)] for _ in range(2))
+    for param in (*alone, *together):
+        param.grad = torch.ones_like(param)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with slalom.backends.using(backend):
+            optimizers = [slalom.optim.Adagrad(ps, lr=0.1) for ps in (alone, together)]
+            for _ in range(threads * steps):
+                optimizers[0].step()
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda _: optimizers[1].step(), range(threads * steps)))
+    finally:
+        sys.setswitchinterval(interval)
+    counted = {state["step"].item() for state in optimizers[1].state.values()}
+    assert counted == {threads * steps}
+    assert all(map(torch.equal, together, alone))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_steps():
+    """The child steps, although the thread that was at it is not there to end its step."""
+    param = Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = slalom.optim.SGD([param], lr=0.5)
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    stepping, forked = threading.Event(), threading.Event()
+
+    def step() -> None:
+        with optimizer.alone:
+            stepping.set()
+            forked.wait(60)
+
+    def work() -> None:
+        optimizer.step()
+        assert param.tolist() == [0.0] * 3
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    stepping.wait(60)
+    try:
+        in_a_fork(work)
+    finally:
+        forked.set()
+        thread.join()

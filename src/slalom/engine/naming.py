@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -27,3 +28,22 @@ def name_of(group: Mapping[str, Any], number: int, place: int) -> str:
     """How messages call the parameter at this place of a group, the ``number``-th."""
     names = group.get("param_names")
     return names[place] if names else f"parameter {place} of group {number}"
+
+
+def turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What to update one after another: the groups, as long as no parameter is mentioned twice.
+
+    If one is, groups of the first mentions, then of the second ...: torch updates at each.
+    """
+    mentions = Counter(id(p) for g in groups for p in g["params"])
+    if all(times == 1 for times in mentions.values()):
+        return [groups]
+    mentions.clear()
+    found: list[list[dict[str, Any]]] = []
+    for i, group in enumerate(groups):
+        for param in group["params"]:
+            if mentions[id(param)] == len(found):
+                found.append([{**g, "params": []} for g in groups])
+            found[mentions[id(param)]][i]["params"].append(param)
+            mentions[id(param)] += 1
+    return found

@@ -173,6 +173,10 @@ class Released:
     @torch.no_grad()
     def _use(self, bucket: _Bucket) -> None:
         """Update those of a bucket whose gradient arrived, and free these gradients."""
+        with self._optimizer.alone:
+            self._use_alone(bucket)
+
+    def _use_alone(self, bucket: _Bucket) -> None:
         self._optimizer.refuse_step()
         if self._clips == TWO_PASSES and self._norm is None:
             raise RuntimeError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
@@ -21,12 +20,14 @@ from torch.optim.optimizer import (
 )
 
 from slalom.engine.capturable import is_capturable, refuse_capture, update_capturably
+from slalom.engine.naming import turns
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint
 from slalom.optim.checks import check_fused, check_hypers, check_treatment
 from slalom.optim.clearing import drop, watched, zeroed
 from slalom.optim.differentiable import update_differentiably
+from slalom.optim.exclusive import Exclusive
 from slalom.optim.states import Slots, make_slots
 from slalom.rules.definition import REQUIRED, Rule
 from slalom.rules.treated import treated
@@ -46,7 +47,7 @@ TREATMENT = {field.name: field.default for field in fields(Treatment)}
 """Arguments that every class takes beyond torch's, and their defaults."""
 
 
-class RuleOptimizer(torch.optim.Optimizer):
+class RuleOptimizer(Exclusive, torch.optim.Optimizer):
     """Base of the optimizer classes that :func:`slalom.optimizer` makes of rules.
 
     The interface is torch.optim's. ``foreach`` and ``fused``, which choose among torch's
@@ -152,7 +153,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         order), or if a name is missing or unexpected (matched by name). ``strict=False`` passes
         over such names: parameters that the checkpoint does not know keep what they have.
         """
-        checkpoint.load(self, state_dict, self.rule_of, strict)
+        with self.alone:
+            checkpoint.load(self, state_dict, self.rule_of, strict)
 
     @_disable_dynamo
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -176,15 +178,16 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As in torch."""
-        if self._released is not None:
-            self._released.clear()
-        if not watched():
-            if set_to_none:
-                drop(self.param_groups)
-                return
-            if zeroed(self.param_groups):
-                return
-        super().zero_grad(set_to_none)
+        with self.alone:
+            if self._released is not None:
+                self._released.clear()
+            if not watched():
+                if set_to_none:
+                    drop(self.param_groups)
+                    return
+                if zeroed(self.param_groups):
+                    return
+            super().zero_grad(set_to_none)
 
     def share_memory(self) -> None:
         """Make the states of all parameters now, and put them into shared memory.
@@ -233,20 +236,25 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        with self.alone:
+            self._update()
+        return loss
+
+    def _update(self) -> None:
         if self._released is not None:
             self._released.clear()
             if not self._released.left():
-                return loss
+                return
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
         if is_capturable(self.param_groups):
             self._plan = None
             given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
             update_capturably(*given)
-            return loss
+            return
         refuse_capture()
         if found is not None and float(found) > 0:
-            return loss
+            return
         if scale is not None:
             scale = 1.0 / (scale if scale.device.type != "cpu" else float(scale))
         elif self._treatment.clip_norm is not None:
@@ -255,7 +263,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if any(map(_is_differentiable, groups)):
             self._plan = None
             update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
-            return loss
+            return
         if self.several_rules and plan is not None and plan.origin != self._rules(groups):
             plan = None
         if (
@@ -264,9 +272,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             and plan.holds(groups, self.state)
             and plan.run(groups, scale) is not Outcome.STALE
         ):
-            return loss
+            return
         self._step_anew(scale)
-        return loss
 
     def refuse_step(self) -> None:
         """Raise RuntimeError if no step can be made now."""
@@ -274,7 +281,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _step_anew(self, scale: Any) -> None:
         """Make a step by a new plan, and keep that."""
         first: dict[int, int] = {}  # parameter -> the group in which it was updated first
-        for groups in _turns(self.param_groups):
+        for groups in turns(self.param_groups):
             place = {id(p): i for i, g in enumerate(groups) for p in g["params"]}
             fresh = {p for p, i in place.items() if first.get(p) == i}
             with torch.inference_mode(False):  # what is made here outlives that mode
@@ -350,7 +357,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if plan.lost is not None and not self._warned:
             self._warned = True
             message = f"{type(self).__name__} runs without machine code, and slower: {plan.lost}"
-            warnings.warn(message, stacklevel=5)
+            warnings.warn(message, stacklevel=7)  # where step() was called
 
     def states_of(self, groups: Iterable[Mapping[str, Any]]) -> dict[Tensor, dict[str, Any]]:
         """The states of the parameters of ``groups``, as far as they have been made."""
@@ -367,25 +374,6 @@ def _as_tuple(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
     return tuple(v if isinstance(v, Tensor | int | float) else float(v) for v in value)
-
-
-def _turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """What to update one after another: the groups, as long as no parameter is mentioned twice.
-
-    If one is, groups of the first mentions, then of the second ...: torch updates at each.
-    """
-    mentions = Counter(id(p) for g in groups for p in g["params"])
-    if all(times == 1 for times in mentions.values()):
-        return [groups]
-    mentions.clear()
-    turns: list[list[dict[str, Any]]] = []
-    for i, group in enumerate(groups):
-        for param in group["params"]:
-            if mentions[id(param)] == len(turns):
-                turns.append([{**g, "params": []} for g in groups])
-            turns[mentions[id(param)]][i]["params"].append(param)
-            mentions[id(param)] += 1
-    return turns
 
 
 _observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)
