@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -50,6 +50,8 @@ class Slot:
         alone: it shares memory with another parameter, so they are updated one after the other.
         name: how messages call it.
         whole: its rule looks at whole tensors, and not at one element after another.
+        matrix: it looks at their rows or columns.
+        small: the names of the states that are smaller than the parameter.
     """
 
     param: Tensor
@@ -62,6 +64,8 @@ class Slot:
     alone: bool = False
     name: str = "a parameter"
     whole: bool = False
+    matrix: bool = False
+    small: Collection[str] = ()
 
 
 def handles(params: Sequence[Any]) -> Sequence[Any]:
@@ -242,6 +246,9 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
 
 WHOLE = "its rule sums over whole tensors, of which there is no machine code"
 """Why a backend without sums does not serve a rule."""
+
+MATRIX = "its rule sums over rows or columns, of which there is no machine code"
+"""Why a backend that sums over whole tensors alone does not serve a rule."""
 
 BEFORE = 2
 """Numbers of a row on a device before its scalars: which program serves, the random bits."""

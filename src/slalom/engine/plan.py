@@ -17,7 +17,18 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS, lacking
-from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
+from slalom.backends.base import (
+    MATRIX,
+    WHOLE,
+    Backend,
+    Counts,
+    Launch,
+    Look,
+    Row,
+    Slot,
+    Unavailable,
+    handles,
+)
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
@@ -110,6 +121,7 @@ class Plan:
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
         self._whole = np.array([s.whole for s in own], bool)
+        self._matrix = np.array([s.matrix for s in own], bool)
         self._set_of = np.array([numbers[names] for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
@@ -181,9 +193,9 @@ class Plan:
     def lost(self) -> str | None:
         """Why no parameter at all is served by the first backend; None if one is."""
         reasons = self.reasons
-        if reasons and self._whole.all():  # no other backend could
+        if None in reasons:
             return None
-        return reasons[0] if reasons and None not in reasons else None
+        return next((why for why in reasons if why not in (WHOLE, MATRIX)), None)
 
     def unmoved(self, param: Tensor) -> bool:
         """Whether the parameter's states were made for this plan, and it was not updated since."""
@@ -365,6 +377,8 @@ class Plan:
     def _kept(self, program: Program, places: np.ndarray) -> bool:
         """Whether these slots have the states that a program needs, and backends for its sums."""
         if program.sums and not self._whole[places].all():
+            return False
+        if program.matrix and not self._matrix[places].all():
             return False
         sets = self._state_sets
         present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())

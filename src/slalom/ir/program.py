@@ -84,6 +84,12 @@ class Program:
         )
 
     @cached_property
+    def matrix(self) -> bool:
+        """Whether something in it is one number a row or a column."""
+        nodes = ordered([*self.outputs.values(), *self.small.values()])
+        return any(n.is_summary and n.along for n in nodes)
+
+    @cached_property
     def body(self) -> Body:
         """What runs once per element, given the summaries."""
         return Body(self.outputs)

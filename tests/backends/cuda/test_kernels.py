@@ -233,10 +233,10 @@ def on_the_cpu(found: Kernel, kinds, tensors, row) -> None:
     text = lower(found.program, arrays, fma=True, stochastic=found.stochastic)
     (address,) = jit().compile(text, "update")
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    function = ctypes.CFUNCTYPE(None, pointer, pointer, number, number)(address)
+    function = ctypes.CFUNCTYPE(None, pointer, pointer, number, number, pointer)(address)
     for tensor in tensors:
         addresses = (ctypes.c_void_p * len(tensor))(*(a.ctypes.data for a in tensor))
-        function(addresses, row.ctypes.data, 0, tensor[0].size)
+        function(addresses, row.ctypes.data, 0, tensor[0].size, None)
 
 
 def check_bits(found: Kernel, kinds: tuple[str, str, str]) -> None:

@@ -96,8 +96,8 @@ def run_here(address: int, kernel: Kernel) -> list[np.ndarray]:
     arrays = kernel.numbers()
     addresses = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
     function = ctypes.CFUNCTYPE(
-        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
     )(address)
     for begin, end in PIECES:
-        function(addresses, kernel.row.ctypes.data, begin, end)
+        function(addresses, kernel.row.ctypes.data, begin, end, None)
     return arrays

@@ -97,7 +97,7 @@ MAIN = """
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-typedef void Update(void **, const double *, int64_t, int64_t);
+typedef void Update(void **, const double *, int64_t, int64_t, double *);
 %(declarations)s
 static Update *const updates[] = {%(names)s};
 static void get(void *at, size_t n) { if (n && fread(at, n, 1, stdin) != 1) exit(3); }
@@ -131,7 +131,7 @@ def emulated(found: list[Kernel], folder: Path, fma: bool) -> list[list[np.ndarr
         cwd=folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert " U " not in listed.stdout
-    calls = " ".join(f"updates[k](arrays, row, {a}, {b});" for a, b in PIECES)
+    calls = " ".join(f"updates[k](arrays, row, {a}, {b}, 0);" for a, b in PIECES)
     declarations = "\n".join(f"Update {name};" for name in names)
     main, program = folder / "main.c", folder / "program"
     main.write_text(

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in, spread
+from slalom.backends.llvm.arithmetic import spread
+from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in
 from slalom.backends.llvm.lower import narrowed
 from slalom.ir.program import Program
 
@@ -132,8 +133,8 @@ def _walk(
     """
     kind, many = computed_in(arrays), lanes(arrays)
     common = {"fma": True, "stochastic": stochastic, "pointer": _SPACE}
-    wide = Elements(program, arrays, lanes=many, prefix="w", place="%i", **common)
-    one = Elements(program, arrays, prefix="v", place="%j", **common)
+    wide = Elements(program.sweeps[0], arrays, lanes=many, prefix="w", place="%i", **common)
+    one = Elements(program.sweeps[0], arrays, prefix="v", place="%j", **common)
     given = [f"{_SPACE} {array(p)}" for p in range(len(arrays))]
     given += [f"{_SPACE} %row", "i64 %begin", "i64 %end", "i1 %straight", "i64 %thread"]
     lines = [

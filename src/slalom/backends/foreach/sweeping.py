@@ -12,7 +12,6 @@ from slalom.backends.base import RefusedTensorError
 from slalom.backends.foreach.part import Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
-from slalom.ir.passes import ordered
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
 from slalom.ir.symbol import Symbol
@@ -21,7 +20,7 @@ from slalom.ir.tensors import Summaries
 
 def update_by_sweeps(part: Part, tensors: Lists) -> None:
     """Update the slots of a part; ``tensors`` are lists over all slots of its row."""
-    if _is_matrix(part.program):
+    if part.program.matrix:
         for unit in part.units:
             for i in unit:
                 _Together(part, tensors, [[i]], by_rows=True).run()
@@ -31,17 +30,11 @@ def update_by_sweeps(part: Part, tensors: Lists) -> None:
 
 def refuse_distributed(program: Program, param: Tensor) -> None:
     """Raise :class:`RefusedTensorError` for a distributed tensor whose rows would be summed up."""
-    if hasattr(param, "full_tensor") and _is_matrix(program):
+    if hasattr(param, "full_tensor") and program.matrix:
         raise RefusedTensorError(
             f"{program.rule.class_name} sums up rows or columns, which is not served of a DTensor; "
             "use it where parameters are whole, under DDP for example"
         )
-
-
-def _is_matrix(program: Program) -> bool:
-    """Whether something in it is one number a row or a column."""
-    nodes = ordered([*program.outputs.values(), *program.small.values()])
-    return any(n.is_summary and n.along for n in nodes)
 
 
 class _Together:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.base import MATRIX, Backend, Counts, Launch, Slot, Unavailable, is_counter
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.llvm.observers import observed
 
@@ -19,6 +19,7 @@ class Llvm(Backend):
 
     name = "llvm"
     device = "cpu"
+    sums = True
 
     def refuses(self, slot: Slot) -> str | None:
         from slalom.backends.llvm.driver import driver  # what it loads takes a quarter of a second
@@ -27,7 +28,7 @@ class Llvm(Backend):
             driver()
         except Unavailable as error:
             return str(error)
-        return observed() or _reason(slot)
+        return MATRIX if slot.matrix else observed() or _reason(slot)
 
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         from slalom.backends.llvm.launch import LlvmLaunch
@@ -54,6 +55,8 @@ def _reason(slot: Slot) -> str | None:
     param, grad = slot.param, slot.param.grad
     module = sys.modules.get("torch.distributed.tensor")
     if module is not None and isinstance(param, module.DTensor):
+        if slot.whole:
+            return "it is a DTensor, and its rule sums over all of it"
         return "it is a DTensor whose gradient or state is not plain memory distributed as it is"
     if type(param) not in (Tensor, torch.nn.Parameter):
         return f"it is a {type(param).__name__}, a subclass of Tensor"
@@ -73,6 +76,10 @@ def _reason(slot: Slot) -> str | None:
         own = "it" if name == "it" else f"its {name}"
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
+        if name in slot.small:
+            if not is_counter(tensor) or tensor.is_neg() or tensor._is_zerotensor():
+                return f"{own} is not one float32 or float64 in memory of the CPU"
+            continue
         if not served(tensor.dtype) or tensor.is_complex() != param.is_complex():
             return f"{own} is {tensor.dtype}"
         if tensor.device != param.device or not same_layout(param, tensor):

@@ -10,7 +10,8 @@
 
 enum { LINE = 16 };   /* elements in a line, the unit that threads share out: 64 bytes of float32 */
 enum { AHEAD = 3 };   /* segments between one memory's fetching and what it points to */
-enum { BLOCK = 256 }; /* lines in a block, the unit in which squares are summed */
+enum { BLOCK = 256 }; /* lines in a block, the unit in which sums are taken */
+enum { FEW = 16 };    /* blocks that one thread takes through all sweeps while they are in its cache */
 
 /* What gather returns: STALE, or the sum of the others. */
 enum { STALE = -1, SAME = 0, CHANGED = 1, MOVED = 2 };
@@ -58,11 +59,22 @@ typedef struct { /* one tensor that a step looks at */
     void *address;    /* where its elements were when looked at last */
 } Look;
 
-typedef void Update(void **arrays, const double *row, int64_t begin, int64_t end);
+typedef void Update(void **arrays, const double *row, int64_t begin, int64_t end, double *sums);
+typedef void Between(void **arrays, const double *row, double *own);
 typedef double Square(void **arrays, int64_t begin, int64_t end);
 
+typedef struct { /* a sweep over the elements of a segment, and what is done before it */
+    Between *before;     /* makes the sweep's row; before none, keeps the states that are one number */
+    Update *sweep;       /* null in the last stage */
+    int64_t sums, first; /* how many sums the sweep takes, and where they stand in the segment's own */
+} Stage;
+
 typedef struct { /* one parameter with its gradient and all that is kept for it */
-    Update *update;
+    Update *update;      /* of all that is done to it, where nothing is summed up */
+    const Stage *stages; /* else what is done, one after the other */
+    int64_t n_stages;
+    double *own;         /* the row of its present sweep, and what was summed up */
+    double *partial;     /* the sums of each of its blocks */
     const double *row;   /* the scalars of its update */
     const double *next;  /* what the numbers of its rule become */
     Square *square;      /* sums the squares of its gradient */
@@ -90,6 +102,7 @@ typedef struct {
     uintptr_t *written;  /* begin and end of each run of memory that is written, in order */
     int64_t n_written;
     double *sums;        /* of squares, one a block */
+    int64_t stage;       /* the one that is being run */
     int64_t lines;
     int64_t grain;       /* lines below which a step stays on one thread */
     int64_t fresh;       /* whether Python has looked at every tensor just now */
@@ -178,9 +191,9 @@ static void *gradient(const Table *table, const Look *look, int64_t place) {
     return torch->is_defined(grad, &defined) || !defined ? 0 : grad;
 }
 
-/* Whether a tensor that is kept is what it was and where it was; `like` has its shape. */
-static bool unmoved(const Table *table, Look *look, const Look *like, void **address) {
-    return held(look) && fits(table, look, look->dtype, &look->seen, like) &&
+/* Whether a tensor that is kept is what it was and where it was. */
+static bool unmoved(const Table *table, Look *look, void **address) {
+    return held(look) && fits(table, look, look->dtype, &look->seen, look) &&
            memory(table, look, &look->seen, address) && *address == look->address;
 }
 
@@ -211,12 +224,12 @@ static int64_t look_at(Table *table, Segment *segment, int64_t place) {
         else segment->arrays[1] = address;
     }
     for (int64_t i = 0; i < segment->states; i++, look++) {
-        if (!unmoved(table, look, param, &address)) return STALE;
+        if (!unmoved(table, look, &address)) return STALE;
         segment->arrays[2 + i] = address;
     }
     for (int64_t i = 0; i < segment->kept; i++, look++) {
         if (!look->impl) continue; /* a count that no state holds */
-        if (!unmoved(table, look, look, &address)) return STALE;
+        if (!unmoved(table, look, &address)) return STALE;
         double value = is_double(look) ? *(double *)address : *(float *)address;
         if (value != segment->values[i]) found |= CHANGED;
         segment->values[i] = value;
@@ -277,6 +290,50 @@ int64_t gather(Table *table) {
     return found;
 }
 
+static int64_t lines_of(const Segment *segment) { return (segment->numel + LINE - 1) / LINE; }
+
+static int64_t blocks(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
+
+static bool is_small(const Segment *segment) { return segment->numel && segment->numel <= FEW * BLOCK * LINE; }
+
+/* Make a stage of a segment ready: add up what its blocks had in the one before, in their order, and
+   compute what hangs on that. */
+static void begin_stage(Segment *segment, int64_t k) {
+    const Stage *stage = &segment->stages[k];
+    int64_t n = blocks(lines_of(segment));
+    for (int64_t i = 0; k && i < stage[-1].sums; i++) {
+        double total = 0;
+        for (int64_t b = 0; b < n; b++) total += segment->partial[b * stage[-1].sums + i];
+        segment->own[stage[-1].first + i] = total;
+    }
+    stage->before(segment->arrays, segment->row, segment->own);
+}
+
+/* Sweep over some blocks of a segment, each by itself: no sum depends on who takes which. */
+static void sweep(const Segment *segment, int64_t k, int64_t begin, int64_t end) {
+    const Stage *stage = &segment->stages[k];
+    for (int64_t block = begin; block < end; block++) {
+        int64_t from = block * BLOCK * LINE, to = from + BLOCK * LINE;
+        if (to > segment->numel) to = segment->numel;
+        stage->sweep(segment->arrays, segment->own, from, to, segment->partial + block * stage->sums);
+    }
+}
+
+/* Do what a stage has to do in the blocks that begin in the lines [begin, end) of a segment. */
+static void run_stage(Segment *segment, int64_t stage, int64_t begin, int64_t end) {
+    if (begin < 0) begin = 0;
+    if (end > lines_of(segment)) end = lines_of(segment);
+    int64_t first = blocks(begin), last = blocks(end);
+    if (!is_small(segment)) {
+        if (stage + 1 < segment->n_stages) sweep(segment, stage, first, last);
+    } else if (!stage && !first) {
+        for (int64_t k = 0; k < segment->n_stages; k++) {
+            begin_stage(segment, k);
+            if (k + 1 < segment->n_stages) sweep(segment, k, 0, blocks(lines_of(segment)));
+        }
+    }
+}
+
 /* Visit the segments in the lines [begin, end): update them, or sum the squares of gradients. */
 static double walk(Table *table, int64_t begin, int64_t end, bool measure) {
     int64_t low = 0, high = table->n_segments; /* the last segment that starts at or before begin */
@@ -290,12 +347,14 @@ static double walk(Table *table, int64_t begin, int64_t end, bool measure) {
         Segment *segment = &table->segments[i];
         if (segment->first_line >= end) break;
         if (!*segment->present) continue;
-        int64_t from = (begin - segment->first_line) * LINE, to = (end - segment->first_line) * LINE;
+        int64_t first = begin - segment->first_line, last = end - segment->first_line;
+        int64_t from = first * LINE, to = last * LINE;
         if (from < 0) from = 0;
         if (to > segment->numel) to = segment->numel;
         if (from >= to) continue;
         if (measure) total += segment->square(segment->arrays, from, to);
-        else segment->update(segment->arrays, segment->row, from, to);
+        else if (segment->n_stages) run_stage(segment, table->stage, first, last);
+        else if (!table->stage) segment->update(segment->arrays, segment->row, from, to, 0);
     }
     return total;
 }
@@ -309,11 +368,21 @@ static void measure_blocks(int64_t begin, int64_t end, void *context) {
         table->sums[block] = walk(table, block * BLOCK, (block + 1) * BLOCK, true);
 }
 
-static int64_t blocks(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
-
 /* Sum the squares of the gradients gathered, by blocks. Returns torch's error code. */
 int32_t measure(Table *table) {
     return table->torch->parallel_for(0, blocks(table->lines), blocks(table->grain), measure_blocks, table);
+}
+
+/* Make a stage of all large segments ready; whether another comes after it. */
+static bool begin_all(Table *table) {
+    bool more = false;
+    for (int64_t i = 0; i < table->n_segments; i++) {
+        Segment *segment = &table->segments[i];
+        if (table->stage >= segment->n_stages || is_small(segment) || !*segment->present) continue;
+        begin_stage(segment, table->stage);
+        if (table->stage + 1 < segment->n_stages) more = true;
+    }
+    return more;
 }
 
 /* Update every segment gathered and count the update, all in one call: whatever interrupts the
@@ -327,8 +396,13 @@ int32_t run(Table *table) {
         for (int64_t k = 0; k < segment->states; k++)
             torch->bump_version(segment->looks + 1 + segment->copied + k);
     }
-    int32_t code = torch->parallel_for(0, table->lines, table->grain, update_lines, table);
-    if (code) return code;
+    bool more = true;
+    for (table->stage = 0; more; table->stage++) {
+        more = begin_all(table);
+        if (table->stage && !more) break;
+        int32_t code = torch->parallel_for(0, table->lines, table->grain, update_lines, table);
+        if (code) return code;
+    }
     for (int64_t i = 0; i < table->n_segments; i++) {
         Segment *segment = &table->segments[i];
         if (!*segment->present) continue;

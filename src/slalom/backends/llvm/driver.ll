@@ -1,11 +1,12 @@
 ; Made from driver.c by tools/make_driver.py: edit that, not this.
 
-%struct.Table = type { ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64 }
-%struct.Segment = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, %struct.Seen, i64, i64, i64, i64 }
+%struct.Table = type { ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64, i64 }
+%struct.Segment = type { ptr, ptr, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, %struct.Seen, i64, i64, i64, i64 }
 %struct.Seen = type { i64, i64, i64 }
 %struct.Anatomy = type { i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr }
 %struct.Look = type { ptr, ptr, %struct.Seen, i64, i64, ptr, ptr, ptr }
 %struct.Torch = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
+%struct.Stage = type { ptr, ptr, i64, i64 }
 %struct.Watch = type { ptr, ptr, i64, ptr, ptr }
 %struct.Python = type { ptr, ptr, ptr, ptr, ptr }
 
@@ -29,7 +30,7 @@ for.body.lr.ph:
   br label %for.body
 
 for.body:
-  %1 = phi i64 [ %0, %for.body.lr.ph ], [ %169, %for.inc ]
+  %1 = phi i64 [ %0, %for.body.lr.ph ], [ %130, %for.inc ]
   %found.0168 = phi i64 [ 0, %for.body.lr.ph ], [ %or, %for.inc ]
   %line.0167 = phi i64 [ 0, %for.body.lr.ph ], [ %line.2, %for.inc ]
   %i.0166 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.inc ]
@@ -45,20 +46,20 @@ if.end.i:
   br i1 %cmp.i, label %if.then3.i, label %if.end19.i
 
 if.then3.i:
-  %copied.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 12
+  %copied.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 16
   %4 = load i64, ptr %copied.i, align 8
   %add4.i = add nsw i64 %4, 1
-  %states.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 13
+  %states.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 17
   %5 = load i64, ptr %states.i, align 8
   %add5.i = add nsw i64 %add4.i, %5
-  %kept.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 14
+  %kept.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 18
   %6 = load i64, ptr %kept.i, align 8
   %add6.i = add nsw i64 %add5.i, %6
   %cmp7120.i = icmp sgt i64 %add6.i, 0
   br i1 %cmp7120.i, label %for.body.lr.ph.i, label %if.end19.i
 
 for.body.lr.ph.i:
-  %looks.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 4
+  %looks.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 8
   %7 = load ptr, ptr %looks.i, align 8
   %8 = load i64, ptr %3, align 8
   %kind.i = getelementptr inbounds %struct.Anatomy, ptr %3, i64 0, i32 5
@@ -140,17 +141,17 @@ if.end19.i:
   br i1 %cmp21.i, label %if.then22.i, label %fetch.exit
 
 if.then22.i:
-  %copied27.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 12
+  %copied27.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 16
   %19 = load i64, ptr %copied27.i, align 8
   %add28.i = add nsw i64 %19, 1
-  %states29.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 13
+  %states29.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 17
   %20 = load i64, ptr %states29.i, align 8
   %add30.i = add nsw i64 %add28.i, %20
-  %kept31.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 14
+  %kept31.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 18
   %21 = load i64, ptr %kept31.i, align 8
   %add32.i = add nsw i64 %add30.i, %21
   %cmp35122.i = icmp sgt i64 %add32.i, 0
-  %looks39.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 4
+  %looks39.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 8
   %22 = load ptr, ptr %looks39.i, align 8
   br i1 %cmp35122.i, label %for.body37.lr.ph.i, label %for.cond.cleanup36.i
 
@@ -266,7 +267,7 @@ if.then58.i:
   br label %fetch.exit
 
 fetch.exit:
-  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 4
+  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 8
   %46 = load ptr, ptr %looks.i62, align 8
   %incdec.ptr.i = getelementptr inbounds %struct.Look, ptr %46, i64 1
   %holder.i.i63 = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 1
@@ -289,8 +290,8 @@ lor.lhs.false.i:
 
 if.end.i67:
   %51 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i169.i = icmp eq ptr %51, null
-  br i1 %tobool.not.i169.i, label %memory.exit.i, label %land.lhs.true.i.i
+  %tobool.not.i167.i = icmp eq ptr %51, null
+  br i1 %tobool.not.i167.i, label %memory.exit.i, label %land.lhs.true.i.i
 
 land.lhs.true.i.i:
   %itemsize.i.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 2, i32 2
@@ -320,8 +321,8 @@ land.lhs.true8.i.i:
   %59 = load i64, ptr %context.i.i, align 8
   %arrayidx9.i.i = getelementptr inbounds i64, ptr %56, i64 %59
   %60 = load i64, ptr %arrayidx9.i.i, align 8
-  %cmp.i170.i = icmp eq i64 %60, %58
-  br i1 %cmp.i170.i, label %memory.exit.thread.i, label %memory.exit.i
+  %cmp.i168.i = icmp eq i64 %60, %58
+  br i1 %cmp.i168.i, label %memory.exit.thread.i, label %memory.exit.i
 
 memory.exit.thread.i:
   %offset.i.i = getelementptr inbounds %struct.Anatomy, ptr %51, i64 0, i32 4
@@ -352,7 +353,7 @@ lor.lhs.false4.i:
   br i1 %tobool.not.i73, label %land.lhs.true.i93, label %if.end7.i
 
 land.lhs.true.i93:
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 8
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
   %67 = load i64, ptr %numel.i, align 8
   %tobool5.not.i = icmp eq i64 %67, 0
   br i1 %tobool5.not.i, label %if.end7.i, label %look_at.exit.thread
@@ -363,62 +364,62 @@ if.end7.i:
   %cmp.not.i = icmp eq ptr %66, %68
   %spec.select.i = select i1 %cmp.not.i, i64 0, i64 2
   store ptr %66, ptr %address8.i, align 8
-  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 5
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 9
   %69 = load ptr, ptr %arrays.i, align 8
   store ptr %66, ptr %69, align 8
   %70 = load ptr, ptr %table, align 8
   store i8 0, ptr %defined.i.i61, align 1
   %grad.i.i74 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 12
   %71 = load ptr, ptr %grad.i.i74, align 8
-  %tobool.not.i171.i = icmp eq ptr %71, null
-  br i1 %tobool.not.i171.i, label %if.then.i176.i, label %if.end.i.i75
+  %tobool.not.i169.i = icmp eq ptr %71, null
+  br i1 %tobool.not.i169.i, label %if.then.i174.i, label %if.end.i.i75
 
-if.then.i176.i:
+if.then.i174.i:
   %72 = load ptr, ptr %grads.i.i, align 8
-  %arrayidx.i177.i = getelementptr inbounds ptr, ptr %72, i64 %i.0166
-  %73 = load ptr, ptr %arrayidx.i177.i, align 8
-  %tobool2.not.i178.i = icmp eq ptr %73, null
-  %spec.select.i.i = select i1 %tobool2.not.i178.i, ptr null, ptr %arrayidx.i177.i
+  %arrayidx.i175.i = getelementptr inbounds ptr, ptr %72, i64 %i.0166
+  %73 = load ptr, ptr %arrayidx.i175.i, align 8
+  %tobool2.not.i176.i = icmp eq ptr %73, null
+  %spec.select.i.i = select i1 %tobool2.not.i176.i, ptr null, ptr %arrayidx.i175.i
   br label %gradient.exit.i
 
 if.end.i.i75:
   %74 = load ptr, ptr %46, align 8
-  %call.i172.i = call ptr %71(ptr noundef %74)
+  %call.i170.i = call ptr %71(ptr noundef %74)
   %75 = load ptr, ptr %anatomy1.i, align 8
-  %tobool7.not.i173.i = icmp eq ptr %75, null
-  br i1 %tobool7.not.i173.i, label %if.end14.i.i86, label %if.then8.i.i76
+  %tobool7.not.i171.i = icmp eq ptr %75, null
+  br i1 %tobool7.not.i171.i, label %if.end14.i.i86, label %if.then8.i.i76
 
 if.then8.i.i76:
-  %76 = load ptr, ptr %call.i172.i, align 8
+  %76 = load ptr, ptr %call.i170.i, align 8
   %undefined.i.i77 = getelementptr inbounds %struct.Anatomy, ptr %75, i64 0, i32 12
   %77 = load ptr, ptr %undefined.i.i77, align 8
-  %cmp.i174.i = icmp eq ptr %76, %77
-  %cond13.i.i = select i1 %cmp.i174.i, ptr null, ptr %call.i172.i
+  %cmp.i172.i = icmp eq ptr %76, %77
+  %cond13.i.i = select i1 %cmp.i172.i, ptr null, ptr %call.i170.i
   br label %gradient.exit.i
 
 if.end14.i.i86:
   %is_defined.i.i87 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 1
   %78 = load ptr, ptr %is_defined.i.i87, align 8
-  %call15.i.i88 = call i32 %78(ptr noundef %call.i172.i, ptr noundef nonnull %defined.i.i61)
+  %call15.i.i88 = call i32 %78(ptr noundef %call.i170.i, ptr noundef nonnull %defined.i.i61)
   %tobool16.i.i89 = icmp eq i32 %call15.i.i88, 0
   %79 = load i8, ptr %defined.i.i61, align 1
   %tobool17.i.i90 = icmp ne i8 %79, 0
   %or.cond.i.i91 = select i1 %tobool16.i.i89, i1 %tobool17.i.i90, i1 false
-  %cond21.i.i = select i1 %or.cond.i.i91, ptr %call.i172.i, ptr null
+  %cond21.i.i = select i1 %or.cond.i.i91, ptr %call.i170.i, ptr null
   br label %gradient.exit.i
 
 gradient.exit.i:
-  %retval.1.i175.i = phi ptr [ %spec.select.i.i, %if.then.i176.i ], [ %cond13.i.i, %if.then8.i.i76 ], [ %cond21.i.i, %if.end14.i.i86 ]
-  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 7
+  %retval.1.i173.i = phi ptr [ %spec.select.i.i, %if.then.i174.i ], [ %cond13.i.i, %if.then8.i.i76 ], [ %cond21.i.i, %if.end14.i.i86 ]
+  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11
   %80 = load ptr, ptr %present.i, align 8
   %81 = load i64, ptr %80, align 8
-  %cmp13.i = icmp ne ptr %retval.1.i175.i, null
+  %cmp13.i = icmp ne ptr %retval.1.i173.i, null
   %conv14.i = zext i1 %cmp13.i to i64
   %cmp15.not.i = icmp ne i64 %81, %conv14.i
   %or18.i = zext i1 %cmp15.not.i to i64
   %found.1.i = or disjoint i64 %spec.select.i, %or18.i
   store i64 %conv14.i, ptr %80, align 8
-  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 16
   %82 = load i64, ptr %copied.i78, align 8
   %tobool24.not.i = icmp eq i64 %82, 0
   br i1 %tobool24.not.i, label %if.else.i, label %if.then25.i
@@ -436,10 +437,10 @@ if.else.i:
   br i1 %cmp13.i, label %if.then31.i, label %if.end58.i
 
 if.then31.i:
-  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11
-  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 10
+  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
+  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 14
   %85 = load i64, ptr %grad_dtype.i, align 8
-  %call33.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %retval.1.i175.i, i64 noundef %85, ptr noundef nonnull %grad_seen.i, ptr noundef nonnull %46)
+  %call33.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %retval.1.i173.i, i64 noundef %85, ptr noundef nonnull %grad_seen.i, ptr noundef nonnull %46)
   br i1 %call33.i, label %if.end35.i, label %look_at.exit.thread
 
 if.end35.i:
@@ -448,13 +449,13 @@ if.end35.i:
   br i1 %tobool.not.i106, label %memory.exit, label %land.lhs.true.i107
 
 land.lhs.true.i107:
-  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11, i32 2
+  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15, i32 2
   %87 = load i64, ptr %itemsize.i, align 8
   %tobool2.not.i108 = icmp eq i64 %87, 0
   br i1 %tobool2.not.i108, label %memory.exit, label %if.then.i109
 
 if.then.i109:
-  %88 = load ptr, ptr %retval.1.i175.i, align 8
+  %88 = load ptr, ptr %retval.1.i173.i, align 8
   %89 = load i64, ptr %86, align 8
   %arrayidx.i110 = getelementptr inbounds i64, ptr %88, i64 %89
   %90 = load i64, ptr %arrayidx.i110, align 8
@@ -493,7 +494,7 @@ memory.exit:
   %99 = load ptr, ptr %table, align 8
   %data16.i = getelementptr inbounds %struct.Torch, ptr %99, i64 0, i32 8
   %100 = load ptr, ptr %data16.i, align 8
-  %call.i114 = call i32 %100(ptr noundef nonnull %retval.1.i175.i, ptr noundef nonnull %address.i)
+  %call.i114 = call i32 %100(ptr noundef nonnull %retval.1.i173.i, ptr noundef nonnull %address.i)
   %tobool17.not.i = icmp eq i32 %call.i114, 0
   br i1 %tobool17.not.i, label %lor.lhs.false37.ithread-pre-split, label %look_at.exit.thread
 
@@ -507,7 +508,7 @@ lor.lhs.false37.i:
   br i1 %tobool38.not.i, label %land.lhs.true39.i, label %if.end43.i
 
 land.lhs.true39.i:
-  %numel40.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 8
+  %numel40.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
   %102 = load i64, ptr %numel40.i, align 8
   %tobool41.not.i = icmp eq i64 %102, 0
   br i1 %tobool41.not.i, label %if.end43.i, label %look_at.exit.thread
@@ -521,7 +522,7 @@ if.end43.i:
 
 land.lhs.true48.i:
   %105 = ptrtoint ptr %101 to i64
-  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 9
+  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 13
   %106 = load i64, ptr %bytes.i, align 8
   %add.i85 = add i64 %106, %105
   %107 = load i64, ptr %n_written.i, align 8
@@ -572,249 +573,90 @@ if.else53.i:
 if.end58.i:
   %found.4.i = phi i64 [ %found.1.i, %if.then25.i ], [ %found.1.i, %if.else.i ], [ %or52.i, %if.then51.i ], [ %found.1.i, %if.else53.i ]
   %look.0.i = phi ptr [ %incdec.ptr26.i, %if.then25.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.then51.i ], [ %incdec.ptr.i, %if.else53.i ]
-  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 13
+  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 17
   %112 = load i64, ptr %states.i79, align 8
-  %cmp59.not228.i = icmp sgt i64 %112, 0
-  br i1 %cmp59.not228.i, label %for.body.i83, label %for.cond71.preheader.i
+  %cmp59.not184.i = icmp sgt i64 %112, 0
+  br i1 %cmp59.not184.i, label %for.body.i83, label %for.cond71.preheader.i
 
 for.cond71.preheader.i:
   %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end58.i ], [ %incdec.ptr67.i, %if.end63.i ]
-  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 14
+  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18
   %113 = load i64, ptr %kept.i80, align 8
-  %cmp72.not231.i = icmp sgt i64 %113, 0
-  br i1 %cmp72.not231.i, label %for.body75.lr.ph.i, label %look_at.exit.thread122
+  %cmp72.not187.i = icmp sgt i64 %113, 0
+  br i1 %cmp72.not187.i, label %for.body75.lr.ph.i, label %look_at.exit.thread122
 
 look_at.exit.thread122:
   br label %if.end
 
 for.body75.lr.ph.i:
-  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 6
+  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 10
   br label %for.body75.i
 
 for.body.i83:
-  %i.0230.i = phi i64 [ %inc.i84, %if.end63.i ], [ 0, %if.end58.i ]
-  %look.1229.i = phi ptr [ %incdec.ptr67.i, %if.end63.i ], [ %look.0.i, %if.end58.i ]
-  %holder.i.i.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 0, i32 1
-  %114 = load ptr, ptr %holder.i.i.i, align 8
-  %tobool.not.i.i.i = icmp eq ptr %114, null
-  br i1 %tobool.not.i.i.i, label %land.lhs.true.i179.i, label %held.exit.i.i
-
-held.exit.i.i:
-  %115 = load ptr, ptr %114, align 8
-  %116 = load ptr, ptr %look.1229.i, align 8
-  %cmp.i.i.i = icmp eq ptr %115, %116
-  br i1 %cmp.i.i.i, label %land.lhs.true.i179.i, label %look_at.exit.thread
-
-land.lhs.true.i179.i:
-  %dtype.i.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 0, i32 3
-  %117 = load i64, ptr %dtype.i.i, align 8
-  %seen.i.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 0, i32 2
-  %call1.i.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %look.1229.i, i64 noundef %117, ptr noundef nonnull %seen.i.i, ptr noundef %46)
-  br i1 %call1.i.i, label %land.lhs.true2.i.i, label %look_at.exit.thread
-
-land.lhs.true2.i.i:
-  %118 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i14.i.i = icmp eq ptr %118, null
-  br i1 %tobool.not.i14.i.i, label %memory.exit.i.i, label %land.lhs.true.i.i.i
-
-land.lhs.true.i.i.i:
-  %itemsize.i.i.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 0, i32 2, i32 2
-  %119 = load i64, ptr %itemsize.i.i.i, align 8
-  %tobool2.not.i.i.i = icmp eq i64 %119, 0
-  br i1 %tobool2.not.i.i.i, label %memory.exit.i.i, label %if.then.i.i.i
-
-if.then.i.i.i:
-  %120 = load ptr, ptr %look.1229.i, align 8
-  %121 = load i64, ptr %118, align 8
-  %arrayidx.i.i.i = getelementptr inbounds i64, ptr %120, i64 %121
-  %122 = load i64, ptr %arrayidx.i.i.i, align 8
-  %123 = inttoptr i64 %122 to ptr
-  %tobool4.not.i.i.i = icmp eq i64 %122, 0
-  br i1 %tobool4.not.i.i.i, label %memory.exit.i.i, label %cond.end.i.i.i
-
-cond.end.i.i.i:
-  %data5.i.i.i = getelementptr inbounds %struct.Anatomy, ptr %118, i64 0, i32 7
-  %124 = load i64, ptr %data5.i.i.i, align 8
-  %arrayidx6.i.i.i = getelementptr inbounds i64, ptr %123, i64 %124
-  %125 = load i64, ptr %arrayidx6.i.i.i, align 8
-  %tobool7.not.i.i.i = icmp eq i64 %125, 0
-  br i1 %tobool7.not.i.i.i, label %memory.exit.i.i, label %land.lhs.true8.i.i.i
-
-land.lhs.true8.i.i.i:
-  %context.i.i.i = getelementptr inbounds %struct.Anatomy, ptr %118, i64 0, i32 8
-  %126 = load i64, ptr %context.i.i.i, align 8
-  %arrayidx9.i.i.i = getelementptr inbounds i64, ptr %123, i64 %126
-  %127 = load i64, ptr %arrayidx9.i.i.i, align 8
-  %cmp.i15.i.i = icmp eq i64 %127, %125
-  br i1 %cmp.i15.i.i, label %memory.exit.thread.i.i, label %memory.exit.i.i
-
-memory.exit.thread.i.i:
-  %offset.i.i.i = getelementptr inbounds %struct.Anatomy, ptr %118, i64 0, i32 4
-  %128 = load i64, ptr %offset.i.i.i, align 8
-  %arrayidx11.i.i.i = getelementptr inbounds i64, ptr %120, i64 %128
-  %129 = load i64, ptr %arrayidx11.i.i.i, align 8
-  %mul.i.i.i = mul i64 %129, %119
-  %add.i.i.i = add i64 %mul.i.i.i, %125
-  %130 = inttoptr i64 %add.i.i.i to ptr
-  store ptr %130, ptr %address.i, align 8
-  br label %unmoved.exit.i
-
-memory.exit.i.i:
-  %131 = load ptr, ptr %table, align 8
-  %data16.i.i.i = getelementptr inbounds %struct.Torch, ptr %131, i64 0, i32 8
-  %132 = load ptr, ptr %data16.i.i.i, align 8
-  %call.i.i.i = call i32 %132(ptr noundef nonnull %look.1229.i, ptr noundef nonnull %address.i)
-  %tobool17.not.i.i.i = icmp eq i32 %call.i.i.i, 0
-  br i1 %tobool17.not.i.i.i, label %memory.exit.land.rhs_crit_edge.i.i, label %look_at.exit.thread
-
-memory.exit.land.rhs_crit_edge.i.i:
-  %.pre.i.i = load ptr, ptr %address.i, align 8
-  br label %unmoved.exit.i
-
-unmoved.exit.i:
-  %133 = phi ptr [ %.pre.i.i, %memory.exit.land.rhs_crit_edge.i.i ], [ %130, %memory.exit.thread.i.i ]
-  %address5.i.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 0, i32 7
-  %134 = load ptr, ptr %address5.i.i, align 8
-  %cmp.i180.i = icmp eq ptr %133, %134
-  br i1 %cmp.i180.i, label %if.end63.i, label %look_at.exit.thread
+  %i.0186.i = phi i64 [ %inc.i84, %if.end63.i ], [ 0, %if.end58.i ]
+  %look.1185.i = phi ptr [ %incdec.ptr67.i, %if.end63.i ], [ %look.0.i, %if.end58.i ]
+  %call61.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.1185.i, ptr noundef nonnull %address.i)
+  br i1 %call61.i, label %if.end63.i, label %look_at.exit.thread
 
 if.end63.i:
-  %135 = load ptr, ptr %arrays.i, align 8
-  %136 = getelementptr ptr, ptr %135, i64 %i.0230.i
-  %arrayidx66.i = getelementptr ptr, ptr %136, i64 2
-  store ptr %133, ptr %arrayidx66.i, align 8
-  %inc.i84 = add nuw nsw i64 %i.0230.i, 1
-  %incdec.ptr67.i = getelementptr inbounds %struct.Look, ptr %look.1229.i, i64 1
-  %137 = load i64, ptr %states.i79, align 8
-  %cmp59.not.i = icmp slt i64 %inc.i84, %137
+  %114 = load ptr, ptr %address.i, align 8
+  %115 = load ptr, ptr %arrays.i, align 8
+  %116 = getelementptr ptr, ptr %115, i64 %i.0186.i
+  %arrayidx66.i = getelementptr ptr, ptr %116, i64 2
+  store ptr %114, ptr %arrayidx66.i, align 8
+  %inc.i84 = add nuw nsw i64 %i.0186.i, 1
+  %incdec.ptr67.i = getelementptr inbounds %struct.Look, ptr %look.1185.i, i64 1
+  %117 = load i64, ptr %states.i79, align 8
+  %cmp59.not.i = icmp slt i64 %inc.i84, %117
   br i1 %cmp59.not.i, label %for.body.i83, label %for.cond71.preheader.i
 
 for.body75.i:
-  %138 = phi i64 [ %113, %for.body75.lr.ph.i ], [ %165, %for.inc93.i ]
-  %i70.0234.i = phi i64 [ 0, %for.body75.lr.ph.i ], [ %inc94.i, %for.inc93.i ]
-  %look.2233.i = phi ptr [ %look.1.lcssa.i, %for.body75.lr.ph.i ], [ %incdec.ptr95.i, %for.inc93.i ]
-  %found.5232.i = phi i64 [ %found.4.i, %for.body75.lr.ph.i ], [ %found.7.i, %for.inc93.i ]
-  %139 = load ptr, ptr %look.2233.i, align 8
-  %tobool76.not.i = icmp eq ptr %139, null
+  %118 = phi i64 [ %113, %for.body75.lr.ph.i ], [ %126, %for.inc93.i ]
+  %i70.0190.i = phi i64 [ 0, %for.body75.lr.ph.i ], [ %inc94.i, %for.inc93.i ]
+  %look.2189.i = phi ptr [ %look.1.lcssa.i, %for.body75.lr.ph.i ], [ %incdec.ptr95.i, %for.inc93.i ]
+  %found.5188.i = phi i64 [ %found.4.i, %for.body75.lr.ph.i ], [ %found.7.i, %for.inc93.i ]
+  %119 = load ptr, ptr %look.2189.i, align 8
+  %tobool76.not.i = icmp eq ptr %119, null
   br i1 %tobool76.not.i, label %for.inc93.i, label %if.end78.i
 
 if.end78.i:
-  %holder.i.i181.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 1
-  %140 = load ptr, ptr %holder.i.i181.i, align 8
-  %tobool.not.i.i182.i = icmp eq ptr %140, null
-  br i1 %tobool.not.i.i182.i, label %land.lhs.true.i185.i, label %held.exit.i183.i
-
-held.exit.i183.i:
-  %141 = load ptr, ptr %140, align 8
-  %cmp.i.i184.i = icmp eq ptr %141, %139
-  br i1 %cmp.i.i184.i, label %land.lhs.true.i185.i, label %look_at.exit.thread
-
-land.lhs.true.i185.i:
-  %dtype.i186.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 3
-  %142 = load i64, ptr %dtype.i186.i, align 8
-  %seen.i187.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 2
-  %call1.i188.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %look.2233.i, i64 noundef %142, ptr noundef nonnull %seen.i187.i, ptr noundef nonnull %look.2233.i)
-  br i1 %call1.i188.i, label %land.lhs.true2.i189.i, label %look_at.exit.thread
-
-land.lhs.true2.i189.i:
-  %143 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i14.i191.i = icmp eq ptr %143, null
-  br i1 %tobool.not.i14.i191.i, label %memory.exit.i206.i, label %land.lhs.true.i.i192.i
-
-land.lhs.true.i.i192.i:
-  %itemsize.i.i193.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 2, i32 2
-  %144 = load i64, ptr %itemsize.i.i193.i, align 8
-  %tobool2.not.i.i194.i = icmp eq i64 %144, 0
-  br i1 %tobool2.not.i.i194.i, label %memory.exit.i206.i, label %if.then.i.i195.i
-
-if.then.i.i195.i:
-  %145 = load ptr, ptr %look.2233.i, align 8
-  %146 = load i64, ptr %143, align 8
-  %arrayidx.i.i196.i = getelementptr inbounds i64, ptr %145, i64 %146
-  %147 = load i64, ptr %arrayidx.i.i196.i, align 8
-  %148 = inttoptr i64 %147 to ptr
-  %tobool4.not.i.i197.i = icmp eq i64 %147, 0
-  br i1 %tobool4.not.i.i197.i, label %memory.exit.i206.i, label %cond.end.i.i198.i
-
-cond.end.i.i198.i:
-  %data5.i.i199.i = getelementptr inbounds %struct.Anatomy, ptr %143, i64 0, i32 7
-  %149 = load i64, ptr %data5.i.i199.i, align 8
-  %arrayidx6.i.i200.i = getelementptr inbounds i64, ptr %148, i64 %149
-  %150 = load i64, ptr %arrayidx6.i.i200.i, align 8
-  %tobool7.not.i.i201.i = icmp eq i64 %150, 0
-  br i1 %tobool7.not.i.i201.i, label %memory.exit.i206.i, label %land.lhs.true8.i.i202.i
-
-land.lhs.true8.i.i202.i:
-  %context.i.i203.i = getelementptr inbounds %struct.Anatomy, ptr %143, i64 0, i32 8
-  %151 = load i64, ptr %context.i.i203.i, align 8
-  %arrayidx9.i.i204.i = getelementptr inbounds i64, ptr %148, i64 %151
-  %152 = load i64, ptr %arrayidx9.i.i204.i, align 8
-  %cmp.i15.i205.i = icmp eq i64 %152, %150
-  br i1 %cmp.i15.i205.i, label %memory.exit.thread.i215.i, label %memory.exit.i206.i
-
-memory.exit.thread.i215.i:
-  %offset.i.i216.i = getelementptr inbounds %struct.Anatomy, ptr %143, i64 0, i32 4
-  %153 = load i64, ptr %offset.i.i216.i, align 8
-  %arrayidx11.i.i217.i = getelementptr inbounds i64, ptr %145, i64 %153
-  %154 = load i64, ptr %arrayidx11.i.i217.i, align 8
-  %mul.i.i218.i = mul i64 %154, %144
-  %add.i.i219.i = add i64 %mul.i.i218.i, %150
-  %155 = inttoptr i64 %add.i.i219.i to ptr
-  store ptr %155, ptr %address.i, align 8
-  br label %unmoved.exit220.i
-
-memory.exit.i206.i:
-  %156 = load ptr, ptr %table, align 8
-  %data16.i.i207.i = getelementptr inbounds %struct.Torch, ptr %156, i64 0, i32 8
-  %157 = load ptr, ptr %data16.i.i207.i, align 8
-  %call.i.i208.i = call i32 %157(ptr noundef nonnull %look.2233.i, ptr noundef nonnull %address.i)
-  %tobool17.not.i.i209.i = icmp eq i32 %call.i.i208.i, 0
-  br i1 %tobool17.not.i.i209.i, label %memory.exit.land.rhs_crit_edge.i210.i, label %look_at.exit.thread
-
-memory.exit.land.rhs_crit_edge.i210.i:
-  %.pre.i211.i = load ptr, ptr %address.i, align 8
-  br label %unmoved.exit220.i
-
-unmoved.exit220.i:
-  %158 = phi ptr [ %.pre.i211.i, %memory.exit.land.rhs_crit_edge.i210.i ], [ %155, %memory.exit.thread.i215.i ]
-  %address5.i213.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 7
-  %159 = load ptr, ptr %address5.i213.i, align 8
-  %cmp.i214.i = icmp eq ptr %158, %159
-  br i1 %cmp.i214.i, label %if.end81.i, label %look_at.exit.thread
+  %call79.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.2189.i, ptr noundef nonnull %address.i)
+  br i1 %call79.i, label %if.end81.i, label %look_at.exit.thread
 
 if.end81.i:
-  %itemsize.i221.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 0, i32 2, i32 2
-  %160 = load i64, ptr %itemsize.i221.i, align 8
-  %cmp.i222.i = icmp eq i64 %160, 8
-  br i1 %cmp.i222.i, label %cond.true.i82, label %cond.false.i
+  %itemsize.i177.i = getelementptr inbounds %struct.Look, ptr %look.2189.i, i64 0, i32 2, i32 2
+  %120 = load i64, ptr %itemsize.i177.i, align 8
+  %cmp.i178.i = icmp eq i64 %120, 8
+  %121 = load ptr, ptr %address.i, align 8
+  br i1 %cmp.i178.i, label %cond.true.i82, label %cond.false.i
 
 cond.true.i82:
-  %161 = load double, ptr %158, align 8
+  %122 = load double, ptr %121, align 8
   br label %cond.end.i81
 
 cond.false.i:
-  %162 = load float, ptr %158, align 4
-  %conv84.i = fpext float %162 to double
+  %123 = load float, ptr %121, align 4
+  %conv84.i = fpext float %123 to double
   br label %cond.end.i81
 
 cond.end.i81:
-  %cond.i = phi double [ %161, %cond.true.i82 ], [ %conv84.i, %cond.false.i ]
-  %163 = load ptr, ptr %values.i, align 8
-  %arrayidx85.i = getelementptr inbounds double, ptr %163, i64 %i70.0234.i
-  %164 = load double, ptr %arrayidx85.i, align 8
-  %cmp86.i = fcmp une double %cond.i, %164
+  %cond.i = phi double [ %122, %cond.true.i82 ], [ %conv84.i, %cond.false.i ]
+  %124 = load ptr, ptr %values.i, align 8
+  %arrayidx85.i = getelementptr inbounds double, ptr %124, i64 %i70.0190.i
+  %125 = load double, ptr %arrayidx85.i, align 8
+  %cmp86.i = fcmp une double %cond.i, %125
   %or89.i = zext i1 %cmp86.i to i64
-  %found.6.i = or i64 %found.5232.i, %or89.i
+  %found.6.i = or i64 %found.5188.i, %or89.i
   store double %cond.i, ptr %arrayidx85.i, align 8
   %.pre.i = load i64, ptr %kept.i80, align 8
   br label %for.inc93.i
 
 for.inc93.i:
-  %165 = phi i64 [ %.pre.i, %cond.end.i81 ], [ %138, %for.body75.i ]
-  %found.7.i = phi i64 [ %found.6.i, %cond.end.i81 ], [ %found.5232.i, %for.body75.i ]
-  %inc94.i = add nuw nsw i64 %i70.0234.i, 1
-  %incdec.ptr95.i = getelementptr inbounds %struct.Look, ptr %look.2233.i, i64 1
-  %cmp72.not.i = icmp slt i64 %inc94.i, %165
+  %126 = phi i64 [ %.pre.i, %cond.end.i81 ], [ %118, %for.body75.i ]
+  %found.7.i = phi i64 [ %found.6.i, %cond.end.i81 ], [ %found.5188.i, %for.body75.i ]
+  %inc94.i = add nuw nsw i64 %i70.0190.i, 1
+  %incdec.ptr95.i = getelementptr inbounds %struct.Look, ptr %look.2189.i, i64 1
+  %cmp72.not.i = icmp slt i64 %inc94.i, %126
   br i1 %cmp72.not.i, label %for.body75.i, label %look_at.exit
 
 look_at.exit.thread:
@@ -826,17 +668,17 @@ look_at.exit:
 if.end:
   %retval.5.i125 = phi i64 [ %found.4.i, %look_at.exit.thread122 ], [ %found.7.i, %look_at.exit ]
   %or = or i64 %retval.5.i125, %found.0168
-  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
+  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 19
   store i64 %line.0167, ptr %first_line, align 8
-  %166 = load ptr, ptr %present.i, align 8
-  %167 = load i64, ptr %166, align 8
-  %tobool.not = icmp eq i64 %167, 0
+  %127 = load ptr, ptr %present.i, align 8
+  %128 = load i64, ptr %127, align 8
+  %tobool.not = icmp eq i64 %128, 0
   br i1 %tobool.not, label %for.inc, label %if.then2
 
 if.then2:
-  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 8
-  %168 = load i64, ptr %numel, align 8
-  %sub = add nsw i64 %168, 15
+  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %129 = load i64, ptr %numel, align 8
+  %sub = add nsw i64 %129, 15
   %div = sdiv i64 %sub, 16
   %add3 = add nsw i64 %div, %line.0167
   br label %for.inc
@@ -844,16 +686,16 @@ if.then2:
 for.inc:
   %line.2 = phi i64 [ %add3, %if.then2 ], [ %line.0167, %if.end ]
   %inc = add nuw nsw i64 %i.0166, 1
-  %169 = load i64, ptr %n_segments, align 8
-  %cmp.not = icmp slt i64 %inc, %169
+  %130 = load i64, ptr %n_segments, align 8
+  %cmp.not = icmp slt i64 %inc, %130
   br i1 %cmp.not, label %for.body, label %for.cond9.preheader.loopexit
 
 for.cond9.preheader.loopexit:
   %line.0.lcssa = phi i64 [ 0, %entry ], [ %line.2, %for.inc ]
   %found.0.lcssa = phi i64 [ 0, %entry ], [ %or, %for.inc ]
   %n_absent = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 5
-  %170 = load i64, ptr %n_absent, align 8
-  %cmp10.not170 = icmp sgt i64 %170, 0
+  %131 = load i64, ptr %n_absent, align 8
+  %cmp10.not170 = icmp sgt i64 %131, 0
   br i1 %cmp10.not170, label %for.body12.lr.ph, label %for.end28
 
 for.body12.lr.ph:
@@ -864,57 +706,57 @@ for.body12.lr.ph:
 
 for.body12:
   %i8.0171 = phi i64 [ 0, %for.body12.lr.ph ], [ %inc25, %if.end20 ]
-  %171 = load ptr, ptr %absent, align 8
-  %arrayidx13 = getelementptr inbounds %struct.Look, ptr %171, i64 %i8.0171
-  %holder.i94 = getelementptr inbounds %struct.Look, ptr %171, i64 %i8.0171, i32 1
-  %172 = load ptr, ptr %holder.i94, align 8
-  %tobool.not.i95 = icmp eq ptr %172, null
+  %132 = load ptr, ptr %absent, align 8
+  %arrayidx13 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0171
+  %holder.i94 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0171, i32 1
+  %133 = load ptr, ptr %holder.i94, align 8
+  %tobool.not.i95 = icmp eq ptr %133, null
   br i1 %tobool.not.i95, label %lor.lhs.false, label %held.exit
 
 held.exit:
-  %173 = load ptr, ptr %172, align 8
-  %174 = load ptr, ptr %arrayidx13, align 8
-  %cmp.i96 = icmp eq ptr %173, %174
+  %134 = load ptr, ptr %133, align 8
+  %135 = load ptr, ptr %arrayidx13, align 8
+  %cmp.i96 = icmp eq ptr %134, %135
   br i1 %cmp.i96, label %lor.lhs.false, label %cleanup29
 
 lor.lhs.false:
-  %175 = load i64, ptr %n_segments, align 8
-  %176 = load ptr, ptr %table, align 8
+  %136 = load i64, ptr %n_segments, align 8
+  %137 = load ptr, ptr %table, align 8
   store i8 0, ptr %defined.i, align 1
-  %grad.i = getelementptr inbounds %struct.Torch, ptr %176, i64 0, i32 12
-  %177 = load ptr, ptr %grad.i, align 8
-  %tobool.not.i97 = icmp eq ptr %177, null
+  %grad.i = getelementptr inbounds %struct.Torch, ptr %137, i64 0, i32 12
+  %138 = load ptr, ptr %grad.i, align 8
+  %tobool.not.i97 = icmp eq ptr %138, null
   br i1 %tobool.not.i97, label %if.then.i, label %if.end.i98
 
 if.then.i:
-  %178 = load ptr, ptr %grads.i, align 8
-  %179 = getelementptr ptr, ptr %178, i64 %175
-  %arrayidx.i = getelementptr ptr, ptr %179, i64 %i8.0171
-  %180 = load ptr, ptr %arrayidx.i, align 8
-  %tobool2.not.i = icmp eq ptr %180, null
+  %139 = load ptr, ptr %grads.i, align 8
+  %140 = getelementptr ptr, ptr %139, i64 %136
+  %arrayidx.i = getelementptr ptr, ptr %140, i64 %i8.0171
+  %141 = load ptr, ptr %arrayidx.i, align 8
+  %tobool2.not.i = icmp eq ptr %141, null
   br i1 %tobool2.not.i, label %gradient.exit.thread, label %gradient.exit.thread135
 
 if.end.i98:
-  %181 = load ptr, ptr %arrayidx13, align 8
-  %call.i = call ptr %177(ptr noundef %181)
-  %182 = load ptr, ptr %anatomy.i, align 8
-  %tobool7.not.i = icmp eq ptr %182, null
+  %142 = load ptr, ptr %arrayidx13, align 8
+  %call.i = call ptr %138(ptr noundef %142)
+  %143 = load ptr, ptr %anatomy.i, align 8
+  %tobool7.not.i = icmp eq ptr %143, null
   br i1 %tobool7.not.i, label %if.end14.i, label %if.then8.i
 
 if.then8.i:
-  %183 = load ptr, ptr %call.i, align 8
-  %undefined.i = getelementptr inbounds %struct.Anatomy, ptr %182, i64 0, i32 12
-  %184 = load ptr, ptr %undefined.i, align 8
-  %cmp.i99 = icmp eq ptr %183, %184
+  %144 = load ptr, ptr %call.i, align 8
+  %undefined.i = getelementptr inbounds %struct.Anatomy, ptr %143, i64 0, i32 12
+  %145 = load ptr, ptr %undefined.i, align 8
+  %cmp.i99 = icmp eq ptr %144, %145
   br i1 %cmp.i99, label %gradient.exit.thread, label %gradient.exit.thread135
 
 if.end14.i:
-  %is_defined.i = getelementptr inbounds %struct.Torch, ptr %176, i64 0, i32 1
-  %185 = load ptr, ptr %is_defined.i, align 8
-  %call15.i = call i32 %185(ptr noundef %call.i, ptr noundef nonnull %defined.i)
+  %is_defined.i = getelementptr inbounds %struct.Torch, ptr %137, i64 0, i32 1
+  %146 = load ptr, ptr %is_defined.i, align 8
+  %call15.i = call i32 %146(ptr noundef %call.i, ptr noundef nonnull %defined.i)
   %tobool16.i = icmp eq i32 %call15.i, 0
-  %186 = load i8, ptr %defined.i, align 1
-  %tobool17.i = icmp ne i8 %186, 0
+  %147 = load i8, ptr %defined.i, align 1
+  %tobool17.i = icmp ne i8 %147, 0
   %or.cond.i = select i1 %tobool16.i, i1 %tobool17.i, i1 false
   br i1 %or.cond.i, label %gradient.exit, label %gradient.exit.thread
 
@@ -930,14 +772,14 @@ gradient.exit:
 
 if.end20:
   %inc25 = add nuw nsw i64 %i8.0171, 1
-  %187 = load i64, ptr %n_absent, align 8
-  %cmp10.not = icmp slt i64 %inc25, %187
+  %148 = load i64, ptr %n_absent, align 8
+  %cmp10.not = icmp slt i64 %inc25, %148
   br i1 %cmp10.not, label %for.body12, label %for.end28
 
 for.end28:
-  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
   store i64 %line.0.lcssa, ptr %lines, align 8
-  %fresh = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
+  %fresh = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 13
   store i64 0, ptr %fresh, align 8
   br label %cleanup29
 
@@ -950,11 +792,11 @@ define i32 @measure(ptr noundef %table) nounwind "no-builtins" {
 entry:
   %0 = load ptr, ptr %table, align 8
   %1 = load ptr, ptr %0, align 8
-  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
   %2 = load i64, ptr %lines, align 8
   %sub.i = add nsw i64 %2, 255
   %div.i = sdiv i64 %sub.i, 256
-  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
+  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
   %3 = load i64, ptr %grain, align 8
   %sub.i6 = add nsw i64 %3, 255
   %div.i7 = sdiv i64 %sub.i6, 256
@@ -984,8 +826,8 @@ for.body:
   %mul = shl nsw i64 %block.08, 8
   %add = add i64 %block.08, 1
   %mul1 = shl nsw i64 %add, 8
-  %cmp72.i = icmp sgt i64 %1, 1
-  br i1 %cmp72.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
+  %cmp89.i = icmp sgt i64 %1, 1
+  br i1 %cmp89.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
 
 while.body.lr.ph.i:
   %2 = load ptr, ptr %segments.i, align 8
@@ -993,33 +835,33 @@ while.body.lr.ph.i:
 
 for.cond.preheader.i:
   %low.0.lcssa.i = phi i64 [ 0, %for.body ], [ %low.0.div.i, %while.body.i ]
-  %cmp375.i = icmp slt i64 %low.0.lcssa.i, %1
-  br i1 %cmp375.i, label %for.body.i.preheader, label %walk.exit
+  %cmp392.i = icmp slt i64 %low.0.lcssa.i, %1
+  br i1 %cmp392.i, label %for.body.i.preheader, label %walk.exit
 
 for.body.i.preheader:
   %3 = load ptr, ptr %segments.i, align 8
-  %first_line6.i12 = getelementptr inbounds %struct.Segment, ptr %3, i64 %low.0.lcssa.i, i32 15
+  %first_line6.i12 = getelementptr inbounds %struct.Segment, ptr %3, i64 %low.0.lcssa.i, i32 19
   %4 = load i64, ptr %first_line6.i12, align 8
   %cmp7.not.i13 = icmp slt i64 %4, %mul1
   br i1 %cmp7.not.i13, label %if.end9.i, label %walk.exit
 
 while.body.i:
-  %low.074.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
-  %high.073.i = phi i64 [ %1, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
-  %add.i = add nsw i64 %high.073.i, %low.074.i
+  %low.091.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
+  %high.090.i = phi i64 [ %1, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
+  %add.i = add nsw i64 %high.090.i, %low.091.i
   %div.i = sdiv i64 %add.i, 2
-  %first_line.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %div.i, i32 15
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %div.i, i32 19
   %5 = load i64, ptr %first_line.i, align 8
   %cmp1.not.i = icmp sgt i64 %5, %mul
-  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.073.i
-  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.074.i, i64 %div.i
+  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.090.i
+  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.091.i, i64 %div.i
   %sub.i = sub nsw i64 %div.high.0.i, %low.0.div.i
   %cmp.i = icmp sgt i64 %sub.i, 1
   br i1 %cmp.i, label %while.body.i, label %for.cond.preheader.i
 
 for.body.i:
   %6 = load ptr, ptr %segments.i, align 8
-  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %6, i64 %inc.i, i32 15
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %6, i64 %inc.i, i32 19
   %7 = load i64, ptr %first_line6.i, align 8
   %cmp7.not.i = icmp slt i64 %7, %mul1
   br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
@@ -1027,10 +869,10 @@ for.body.i:
 if.end9.i:
   %8 = phi i64 [ %7, %for.body.i ], [ %4, %for.body.i.preheader ]
   %9 = phi ptr [ %6, %for.body.i ], [ %3, %for.body.i.preheader ]
-  %total.076.i15 = phi double [ %total.3.ph.i, %for.body.i ], [ 0.000000e+00, %for.body.i.preheader ]
-  %i.077.i14 = phi i64 [ %inc.i, %for.body.i ], [ %low.0.lcssa.i, %for.body.i.preheader ]
+  %i.093.i15 = phi i64 [ %inc.i, %for.body.i ], [ %low.0.lcssa.i, %for.body.i.preheader ]
+  %total.094.i14 = phi double [ %total.3.ph.i, %for.body.i ], [ 0.000000e+00, %for.body.i.preheader ]
   %10 = phi i64 [ %16, %for.body.i ], [ %0, %for.body.i.preheader ]
-  %present.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 7
+  %present.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 11
   %11 = load ptr, ptr %present.i, align 8
   %12 = load i64, ptr %11, align 8
   %tobool.not.i = icmp eq i64 %12, 0
@@ -1038,30 +880,30 @@ if.end9.i:
 
 if.end11.i:
   %sub13.i = sub nsw i64 %mul, %8
-  %mul.i = shl nsw i64 %sub13.i, 4
   %sub15.i = sub nsw i64 %mul1, %8
+  %mul.i = shl nsw i64 %sub13.i, 4
   %mul16.i = shl nsw i64 %sub15.i, 4
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 8
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 12
   %13 = load i64, ptr %numel.i, align 8
   %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %13)
   %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
   br i1 %cmp24.not.i, label %if.end26.i, label %for.inc.i
 
 if.end26.i:
-  %square.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 3
+  %square.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 7
   %14 = load ptr, ptr %square.i, align 8
-  %arrays.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.077.i14, i32 5
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 9
   %15 = load ptr, ptr %arrays.i, align 8
   %call.i = tail call double %14(ptr noundef %15, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i)
-  %add29.i = fadd double %total.076.i15, %call.i
+  %add29.i = fadd double %total.094.i14, %call.i
   %.pre9 = load i64, ptr %n_segments.i, align 8
   br label %for.inc.i
 
 for.inc.i:
   %16 = phi i64 [ %.pre9, %if.end26.i ], [ %10, %if.end11.i ], [ %10, %if.end9.i ]
-  %total.3.ph.i = phi double [ %add29.i, %if.end26.i ], [ %total.076.i15, %if.end11.i ], [ %total.076.i15, %if.end9.i ]
-  %inc.i = add nsw i64 %i.077.i14, 1
+  %total.3.ph.i = phi double [ %add29.i, %if.end26.i ], [ %total.094.i14, %if.end11.i ], [ %total.094.i14, %if.end9.i ]
+  %inc.i = add nsw i64 %i.093.i15, 1
   %cmp3.i = icmp slt i64 %inc.i, %16
   br i1 %cmp3.i, label %for.body.i, label %walk.exit
 
@@ -1082,213 +924,394 @@ entry:
   %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
   %bump_version = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 11
   %1 = load ptr, ptr %bump_version, align 8
-  %tobool.not124 = icmp eq ptr %1, null
-  br i1 %tobool.not124, label %for.cond.cleanup, label %land.rhs.lr.ph
+  %tobool.not149 = icmp eq ptr %1, null
+  br i1 %tobool.not149, label %for.cond.cleanup, label %land.rhs.lr.ph
 
 land.rhs.lr.ph:
   %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
   br label %land.rhs
 
 land.rhs:
-  %2 = phi ptr [ %1, %land.rhs.lr.ph ], [ %18, %cleanup ]
-  %i.0125 = phi i64 [ 0, %land.rhs.lr.ph ], [ %inc13, %cleanup ]
+  %2 = phi ptr [ %1, %land.rhs.lr.ph ], [ %13, %cleanup ]
+  %i.0150 = phi i64 [ 0, %land.rhs.lr.ph ], [ %inc13, %cleanup ]
   %3 = load i64, ptr %n_segments, align 8
-  %cmp = icmp slt i64 %i.0125, %3
+  %cmp = icmp slt i64 %i.0150, %3
   br i1 %cmp, label %for.body, label %for.cond.cleanup
 
 for.cond.cleanup:
-  %4 = load ptr, ptr %0, align 8
-  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
-  %5 = load i64, ptr %lines, align 8
-  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
-  %6 = load i64, ptr %grain, align 8
-  %call = tail call i32 %4(i64 noundef 0, i64 noundef %5, i64 noundef %6, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
-  %tobool16.not = icmp eq i32 %call, 0
-  br i1 %tobool16.not, label %for.cond20.preheader, label %cleanup73
-
-for.cond20.preheader:
-  %7 = load i64, ptr %n_segments, align 8
-  %cmp22131 = icmp sgt i64 %7, 0
-  br i1 %cmp22131, label %for.body24.lr.ph, label %cleanup73
-
-for.body24.lr.ph:
-  %segments26 = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
-  %8 = load ptr, ptr %segments26, align 8
-  br label %for.body24
+  %stage = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  store i64 0, ptr %stage, align 8
+  %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
+  %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
+  br label %for.body18
 
 for.body:
-  %9 = load ptr, ptr %segments, align 8
-  %present = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.0125, i32 7
-  %10 = load ptr, ptr %present, align 8
-  %11 = load i64, ptr %10, align 8
-  %tobool2.not = icmp eq i64 %11, 0
+  %4 = load ptr, ptr %segments, align 8
+  %present = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 11
+  %5 = load ptr, ptr %present, align 8
+  %6 = load i64, ptr %5, align 8
+  %tobool2.not = icmp eq i64 %6, 0
   br i1 %tobool2.not, label %cleanup, label %if.end
 
 if.end:
-  %looks = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.0125, i32 4
-  %12 = load ptr, ptr %looks, align 8
-  tail call void %2(ptr noundef %12)
-  %states = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.0125, i32 13
-  %13 = load i64, ptr %states, align 8
-  %cmp5122 = icmp sgt i64 %13, 0
-  br i1 %cmp5122, label %for.body7.lr.ph, label %cleanup
+  %looks = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 8
+  %7 = load ptr, ptr %looks, align 8
+  tail call void %2(ptr noundef %7)
+  %states = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 17
+  %8 = load i64, ptr %states, align 8
+  %cmp5147 = icmp sgt i64 %8, 0
+  br i1 %cmp5147, label %for.body7.lr.ph, label %cleanup
 
 for.body7.lr.ph:
-  %copied = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.0125, i32 12
+  %copied = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 16
   br label %for.body7
 
 for.body7:
-  %k.0123 = phi i64 [ 0, %for.body7.lr.ph ], [ %inc, %for.body7 ]
-  %14 = load ptr, ptr %bump_version, align 8
-  %15 = load ptr, ptr %looks, align 8
-  %add.ptr = getelementptr inbounds %struct.Look, ptr %15, i64 1
-  %16 = load i64, ptr %copied, align 8
-  %add.ptr10 = getelementptr inbounds %struct.Look, ptr %add.ptr, i64 %16
-  %add.ptr11 = getelementptr inbounds %struct.Look, ptr %add.ptr10, i64 %k.0123
-  tail call void %14(ptr noundef nonnull %add.ptr11)
-  %inc = add nuw nsw i64 %k.0123, 1
-  %17 = load i64, ptr %states, align 8
-  %cmp5 = icmp slt i64 %inc, %17
+  %k.0148 = phi i64 [ 0, %for.body7.lr.ph ], [ %inc, %for.body7 ]
+  %9 = load ptr, ptr %bump_version, align 8
+  %10 = load ptr, ptr %looks, align 8
+  %add.ptr = getelementptr inbounds %struct.Look, ptr %10, i64 1
+  %11 = load i64, ptr %copied, align 8
+  %add.ptr10 = getelementptr inbounds %struct.Look, ptr %add.ptr, i64 %11
+  %add.ptr11 = getelementptr inbounds %struct.Look, ptr %add.ptr10, i64 %k.0148
+  tail call void %9(ptr noundef nonnull %add.ptr11)
+  %inc = add nuw nsw i64 %k.0148, 1
+  %12 = load i64, ptr %states, align 8
+  %cmp5 = icmp slt i64 %inc, %12
   br i1 %cmp5, label %for.body7, label %cleanup
 
 cleanup:
-  %inc13 = add nuw nsw i64 %i.0125, 1
-  %18 = load ptr, ptr %bump_version, align 8
-  %tobool.not = icmp eq ptr %18, null
+  %inc13 = add nuw nsw i64 %i.0150, 1
+  %13 = load ptr, ptr %bump_version, align 8
+  %tobool.not = icmp eq ptr %13, null
   br i1 %tobool.not, label %for.cond.cleanup, label %land.rhs
 
-for.body24:
-  %i19.0132 = phi i64 [ 0, %for.body24.lr.ph ], [ %inc70, %cleanup66 ]
-  %present28 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 7
-  %19 = load ptr, ptr %present28, align 8
-  %20 = load i64, ptr %19, align 8
-  %tobool29.not = icmp eq i64 %20, 0
-  br i1 %tobool29.not, label %cleanup66, label %if.end31
+for.body18:
+  %storemerge152 = phi i64 [ 0, %for.cond.cleanup ], [ %inc33, %for.inc31 ]
+  %14 = load i64, ptr %n_segments, align 8
+  %cmp29.i = icmp sgt i64 %14, 0
+  br i1 %cmp29.i, label %for.body.i, label %begin_all.exit
 
-if.end31:
-  %kept = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 14
-  %21 = load i64, ptr %kept, align 8
-  %cmp40127 = icmp sgt i64 %21, 0
-  br i1 %cmp40127, label %cond.end.peel, label %cleanup66
+for.cond.cleanup.loopexit.i:
+  %15 = and i8 %more.2.i, 1
+  %16 = icmp ne i8 %15, 0
+  br label %begin_all.exit
+
+for.body.i:
+  %17 = phi i64 [ %42, %cleanup.i ], [ %14, %for.body18 ]
+  %18 = phi i64 [ %43, %cleanup.i ], [ %storemerge152, %for.body18 ]
+  %more.031.i = phi i8 [ %more.2.i, %cleanup.i ], [ 0, %for.body18 ]
+  %i.030.i = phi i64 [ %inc.i, %cleanup.i ], [ 0, %for.body18 ]
+  %19 = load ptr, ptr %segments.i, align 8
+  %n_stages.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 2
+  %20 = load i64, ptr %n_stages.i, align 8
+  %cmp1.not.i = icmp slt i64 %18, %20
+  br i1 %cmp1.not.i, label %lor.lhs.false.i, label %cleanup.i
+
+lor.lhs.false.i:
+  %numel.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 12
+  %21 = load i64, ptr %numel.i.i, align 8
+  %tobool.not.i.i = icmp ne i64 %21, 0
+  %cmp.i.i = icmp slt i64 %21, 65537
+  %spec.select.i.i = and i1 %tobool.not.i.i, %cmp.i.i
+  br i1 %spec.select.i.i, label %cleanup.i, label %lor.lhs.false2.i
+
+lor.lhs.false2.i:
+  %present.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 11
+  %22 = load ptr, ptr %present.i, align 8
+  %23 = load i64, ptr %22, align 8
+  %tobool.not.i = icmp eq i64 %23, 0
+  br i1 %tobool.not.i, label %cleanup.i, label %if.end.i
+
+if.end.i:
+  %stages.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 1
+  %24 = load ptr, ptr %stages.i.i, align 8
+  %arrayidx.i.i = getelementptr inbounds %struct.Stage, ptr %24, i64 %18
+  %tobool.not.i22.i = icmp eq i64 %18, 0
+  br i1 %tobool.not.i22.i, label %begin_stage.exit.i, label %land.rhs.lr.ph.i.i
+
+land.rhs.lr.ph.i.i:
+  %sub.i.i.i = add i64 %21, 15
+  %div.i.i2325.i = lshr i64 %sub.i.i.i, 4
+  %sub.i34.i.i = add nuw nsw i64 %div.i.i2325.i, 255
+  %div.i35.i2426.i = lshr i64 %sub.i34.i.i, 8
+  %sums.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i, i64 -1, i32 2
+  %25 = load i64, ptr %sums.i.i, align 8
+  %cmp436.i.not.i = icmp eq i64 %21, 0
+  %partial.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 4
+  %smax.i.i = tail call i64 @llvm.smax.i64(i64 %div.i35.i2426.i, i64 1)
+  %exitcond41.not.i27.i = icmp slt i64 %25, 1
+  br i1 %exitcond41.not.i27.i, label %begin_stage.exit.i, label %for.cond3.preheader.i.lr.ph.i
+
+for.cond3.preheader.i.lr.ph.i:
+  %first.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i, i64 -1, i32 3
+  %own.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 3
+  %26 = load ptr, ptr %own.i.i, align 8
+  %27 = load i64, ptr %first.i.i, align 8
+  %28 = getelementptr double, ptr %26, i64 %27
+  %xtraiter = and i64 %smax.i.i, 3
+  %29 = icmp ult i64 %sub.i.i.i, 12304
+  %unroll_iter = and i64 %smax.i.i, 9007199254740988
+  %lcmp.mod.not = icmp eq i64 %xtraiter, 0
+  br label %for.cond3.preheader.i.i
+
+for.cond3.preheader.i.i:
+  %i.039.i28.i = phi i64 [ 0, %for.cond3.preheader.i.lr.ph.i ], [ %inc15.i.i, %for.cond.cleanup5.i.i ]
+  br i1 %cmp436.i.not.i, label %for.cond.cleanup5.i.i, label %for.body6.lr.ph.i.i
+
+for.body6.lr.ph.i.i:
+  %30 = load ptr, ptr %partial.i.i, align 8
+  %invariant.gep.i.i = getelementptr double, ptr %30, i64 %i.039.i28.i
+  br i1 %29, label %for.cond.cleanup5.i.i.loopexit.unr-lcssa, label %for.body6.i.i
+
+for.cond.cleanup5.i.i.loopexit.unr-lcssa:
+  %add10.i.i.lcssa.ph = phi double [ undef, %for.body6.lr.ph.i.i ], [ %add10.i.i.3, %for.body6.i.i ]
+  %b.038.i.i.unr = phi i64 [ 0, %for.body6.lr.ph.i.i ], [ %inc.i.i.3, %for.body6.i.i ]
+  %total.037.i.i.unr = phi double [ 0.000000e+00, %for.body6.lr.ph.i.i ], [ %add10.i.i.3, %for.body6.i.i ]
+  br i1 %lcmp.mod.not, label %for.cond.cleanup5.i.i, label %for.body6.i.i.epil
+
+for.body6.i.i.epil:
+  %b.038.i.i.epil = phi i64 [ %inc.i.i.epil, %for.body6.i.i.epil ], [ %b.038.i.i.unr, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
+  %total.037.i.i.epil = phi double [ %add10.i.i.epil, %for.body6.i.i.epil ], [ %total.037.i.i.unr, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
+  %epil.iter = phi i64 [ %epil.iter.next, %for.body6.i.i.epil ], [ 0, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
+  %mul.i.i.epil = mul nsw i64 %b.038.i.i.epil, %25
+  %gep.i.i.epil = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.epil
+  %31 = load double, ptr %gep.i.i.epil, align 8
+  %add10.i.i.epil = fadd double %total.037.i.i.epil, %31
+  %inc.i.i.epil = add nuw nsw i64 %b.038.i.i.epil, 1
+  %epil.iter.next = add i64 %epil.iter, 1
+  %epil.iter.cmp.not = icmp eq i64 %epil.iter.next, %xtraiter
+  br i1 %epil.iter.cmp.not, label %for.cond.cleanup5.i.i, label %for.body6.i.i.epil
+
+for.cond.cleanup5.i.i:
+  %total.0.lcssa.i.i = phi double [ 0.000000e+00, %for.cond3.preheader.i.i ], [ %add10.i.i.lcssa.ph, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ], [ %add10.i.i.epil, %for.body6.i.i.epil ]
+  %arrayidx13.i.i = getelementptr double, ptr %28, i64 %i.039.i28.i
+  store double %total.0.lcssa.i.i, ptr %arrayidx13.i.i, align 8
+  %inc15.i.i = add nuw nsw i64 %i.039.i28.i, 1
+  %exitcond41.not.i.i = icmp eq i64 %25, %inc15.i.i
+  br i1 %exitcond41.not.i.i, label %begin_stage.exit.i, label %for.cond3.preheader.i.i
+
+for.body6.i.i:
+  %b.038.i.i = phi i64 [ %inc.i.i.3, %for.body6.i.i ], [ 0, %for.body6.lr.ph.i.i ]
+  %total.037.i.i = phi double [ %add10.i.i.3, %for.body6.i.i ], [ 0.000000e+00, %for.body6.lr.ph.i.i ]
+  %niter = phi i64 [ %niter.next.3, %for.body6.i.i ], [ 0, %for.body6.lr.ph.i.i ]
+  %mul.i.i = mul nsw i64 %b.038.i.i, %25
+  %gep.i.i = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i
+  %32 = load double, ptr %gep.i.i, align 8
+  %add10.i.i = fadd double %total.037.i.i, %32
+  %inc.i.i = or disjoint i64 %b.038.i.i, 1
+  %mul.i.i.1 = mul nsw i64 %inc.i.i, %25
+  %gep.i.i.1 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.1
+  %33 = load double, ptr %gep.i.i.1, align 8
+  %add10.i.i.1 = fadd double %add10.i.i, %33
+  %inc.i.i.1 = or disjoint i64 %b.038.i.i, 2
+  %mul.i.i.2 = mul nsw i64 %inc.i.i.1, %25
+  %gep.i.i.2 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.2
+  %34 = load double, ptr %gep.i.i.2, align 8
+  %add10.i.i.2 = fadd double %add10.i.i.1, %34
+  %inc.i.i.2 = or disjoint i64 %b.038.i.i, 3
+  %mul.i.i.3 = mul nsw i64 %inc.i.i.2, %25
+  %gep.i.i.3 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.3
+  %35 = load double, ptr %gep.i.i.3, align 8
+  %add10.i.i.3 = fadd double %add10.i.i.2, %35
+  %inc.i.i.3 = add nuw nsw i64 %b.038.i.i, 4
+  %niter.next.3 = add i64 %niter, 4
+  %niter.ncmp.3 = icmp eq i64 %niter.next.3, %unroll_iter
+  br i1 %niter.ncmp.3, label %for.cond.cleanup5.i.i.loopexit.unr-lcssa, label %for.body6.i.i
+
+begin_stage.exit.i:
+  %36 = load ptr, ptr %arrayidx.i.i, align 8
+  %arrays.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 9
+  %37 = load ptr, ptr %arrays.i.i, align 8
+  %row.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 5
+  %38 = load ptr, ptr %row.i.i, align 8
+  %own17.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 3
+  %39 = load ptr, ptr %own17.i.i, align 8
+  tail call void %36(ptr noundef %37, ptr noundef %38, ptr noundef %39)
+  %40 = load i64, ptr %stage, align 8
+  %add.i = add nsw i64 %40, 1
+  %41 = load i64, ptr %n_stages.i, align 8
+  %cmp6.i = icmp slt i64 %add.i, %41
+  %spec.select.i = select i1 %cmp6.i, i8 1, i8 %more.031.i
+  %.pre32.i = load i64, ptr %n_segments, align 8
+  br label %cleanup.i
+
+cleanup.i:
+  %42 = phi i64 [ %.pre32.i, %begin_stage.exit.i ], [ %17, %lor.lhs.false2.i ], [ %17, %lor.lhs.false.i ], [ %17, %for.body.i ]
+  %43 = phi i64 [ %40, %begin_stage.exit.i ], [ %18, %lor.lhs.false2.i ], [ %18, %lor.lhs.false.i ], [ %18, %for.body.i ]
+  %more.2.i = phi i8 [ %spec.select.i, %begin_stage.exit.i ], [ %more.031.i, %lor.lhs.false2.i ], [ %more.031.i, %lor.lhs.false.i ], [ %more.031.i, %for.body.i ]
+  %inc.i = add nuw nsw i64 %i.030.i, 1
+  %cmp.i = icmp slt i64 %inc.i, %42
+  br i1 %cmp.i, label %for.body.i, label %for.cond.cleanup.loopexit.i
+
+begin_all.exit:
+  %44 = phi i64 [ %14, %for.body18 ], [ %42, %for.cond.cleanup.loopexit.i ]
+  %45 = phi i64 [ %storemerge152, %for.body18 ], [ %43, %for.cond.cleanup.loopexit.i ]
+  %more.0.lcssa.i = phi i1 [ false, %for.body18 ], [ %16, %for.cond.cleanup.loopexit.i ]
+  %tobool20.not = icmp eq i64 %45, 0
+  %brmerge = select i1 %tobool20.not, i1 true, i1 %more.0.lcssa.i
+  br i1 %brmerge, label %if.end23, label %for.end34
+
+if.end23:
+  %46 = load ptr, ptr %0, align 8
+  %47 = load i64, ptr %lines, align 8
+  %48 = load i64, ptr %grain, align 8
+  %call24 = tail call i32 %46(i64 noundef 0, i64 noundef %47, i64 noundef %48, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
+  %tobool25.not = icmp eq i32 %call24, 0
+  br i1 %tobool25.not, label %for.inc31, label %cleanup90
+
+for.inc31:
+  %49 = load i64, ptr %stage, align 8
+  %inc33 = add nsw i64 %49, 1
+  store i64 %inc33, ptr %stage, align 8
+  br i1 %more.0.lcssa.i, label %for.body18, label %for.inc31.for.end34_crit_edge
+
+for.inc31.for.end34_crit_edge:
+  %.pre = load i64, ptr %n_segments, align 8
+  br label %for.end34
+
+for.end34:
+  %50 = phi i64 [ %.pre, %for.inc31.for.end34_crit_edge ], [ %44, %begin_all.exit ]
+  %cmp38157 = icmp sgt i64 %50, 0
+  br i1 %cmp38157, label %for.body40.lr.ph, label %cleanup90
+
+for.body40.lr.ph:
+  %51 = load ptr, ptr %segments.i, align 8
+  br label %for.body40
+
+for.body40:
+  %i35.0158 = phi i64 [ 0, %for.body40.lr.ph ], [ %inc87, %cleanup83 ]
+  %present44 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 11
+  %52 = load ptr, ptr %present44, align 8
+  %53 = load i64, ptr %52, align 8
+  %tobool45.not = icmp eq i64 %53, 0
+  br i1 %tobool45.not, label %cleanup83, label %if.end47
+
+if.end47:
+  %kept = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 18
+  %54 = load i64, ptr %kept, align 8
+  %cmp56153 = icmp sgt i64 %54, 0
+  br i1 %cmp56153, label %cond.end.peel, label %cleanup83
 
 cond.end.peel:
-  %looks32 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 4
-  %22 = load ptr, ptr %looks32, align 8
-  %add.ptr33 = getelementptr inbounds %struct.Look, ptr %22, i64 1
-  %copied34 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 12
-  %23 = load i64, ptr %copied34, align 8
-  %add.ptr35 = getelementptr inbounds %struct.Look, ptr %add.ptr33, i64 %23
-  %states36 = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 13
-  %24 = load i64, ptr %states36, align 8
-  %add.ptr37 = getelementptr inbounds %struct.Look, ptr %add.ptr35, i64 %24
-  %next = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 2
-  %values = getelementptr inbounds %struct.Segment, ptr %8, i64 %i19.0132, i32 6
-  %25 = load ptr, ptr %values, align 8
-  %26 = load double, ptr %25, align 8
-  %add.peel = fadd double %26, 1.000000e+00
-  %27 = load ptr, ptr %add.ptr37, align 8
-  %tobool46.not.peel = icmp eq ptr %27, null
-  br i1 %tobool46.not.peel, label %if.end54.thread119.peel, label %lor.lhs.false.peel
+  %looks48 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 8
+  %55 = load ptr, ptr %looks48, align 8
+  %add.ptr49 = getelementptr inbounds %struct.Look, ptr %55, i64 1
+  %copied50 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 16
+  %56 = load i64, ptr %copied50, align 8
+  %add.ptr51 = getelementptr inbounds %struct.Look, ptr %add.ptr49, i64 %56
+  %states52 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 17
+  %57 = load i64, ptr %states52, align 8
+  %add.ptr53 = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57
+  %next = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 6
+  %values = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 10
+  %58 = load ptr, ptr %values, align 8
+  %59 = load double, ptr %58, align 8
+  %add.peel = fadd double %59, 1.000000e+00
+  %60 = load ptr, ptr %add.ptr53, align 8
+  %tobool62.not.peel = icmp eq ptr %60, null
+  br i1 %tobool62.not.peel, label %if.end70.thread143.peel, label %lor.lhs.false.peel
 
 lor.lhs.false.peel:
-  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr35, i64 %24, i32 2, i32 2
-  %28 = load i64, ptr %itemsize.i.peel, align 8
-  %cmp.i.peel = icmp eq i64 %28, 8
-  br i1 %cmp.i.peel, label %if.then59.peel, label %land.lhs.true.peel
+  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 2, i32 2
+  %61 = load i64, ptr %itemsize.i.peel, align 8
+  %cmp.i140.peel = icmp eq i64 %61, 8
+  br i1 %cmp.i140.peel, label %if.then76.peel, label %land.lhs.true73.peel
 
-land.lhs.true.peel:
+land.lhs.true73.peel:
   %conv.peel = fptrunc double %add.peel to float
-  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr35, i64 %24, i32 7
-  %29 = load ptr, ptr %address.peel, align 8
-  store float %conv.peel, ptr %29, align 4
-  %conv51.peel = fpext float %conv.peel to double
-  %30 = load ptr, ptr %values, align 8
-  store double %conv51.peel, ptr %30, align 8
-  br label %if.end61.peel
+  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 7
+  %62 = load ptr, ptr %address.peel, align 8
+  store float %conv.peel, ptr %62, align 4
+  %conv67.peel = fpext float %conv.peel to double
+  %63 = load ptr, ptr %values, align 8
+  store double %conv67.peel, ptr %63, align 8
+  br label %if.end78.peel
 
-if.then59.peel:
-  %31 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %31, align 8
-  %address60.peel = getelementptr inbounds %struct.Look, ptr %add.ptr35, i64 %24, i32 7
-  %32 = load ptr, ptr %address60.peel, align 8
-  store double %add.peel, ptr %32, align 8
-  br label %if.end61.peel
+if.then76.peel:
+  %64 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %64, align 8
+  %address77.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 7
+  %65 = load ptr, ptr %address77.peel, align 8
+  store double %add.peel, ptr %65, align 8
+  br label %if.end78.peel
 
-if.end54.thread119.peel:
-  %33 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %33, align 8
-  br label %if.end61.peel
+if.end70.thread143.peel:
+  %66 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %66, align 8
+  br label %if.end78.peel
 
-if.end61.peel:
-  %34 = phi ptr [ %33, %if.end54.thread119.peel ], [ %31, %if.then59.peel ], [ %30, %land.lhs.true.peel ]
-  %exitcond.peel.not = icmp eq i64 %21, 1
-  br i1 %exitcond.peel.not, label %cleanup66, label %for.body42.peel.next
+if.end78.peel:
+  %67 = phi ptr [ %66, %if.end70.thread143.peel ], [ %64, %if.then76.peel ], [ %63, %land.lhs.true73.peel ]
+  %exitcond.peel.not = icmp eq i64 %54, 1
+  br i1 %exitcond.peel.not, label %cleanup83, label %for.body58.peel.next
 
-for.body42.peel.next:
-  %35 = load ptr, ptr %next, align 8
-  %invariant.gep = getelementptr double, ptr %35, i64 -1
+for.body58.peel.next:
+  %68 = load ptr, ptr %next, align 8
+  %invariant.gep = getelementptr double, ptr %68, i64 -1
   br label %cond.end
 
 cond.end:
-  %k38.0129 = phi i64 [ 1, %for.body42.peel.next ], [ %inc63, %if.end61 ]
-  %add.ptr37.pn = phi ptr [ %add.ptr37, %for.body42.peel.next ], [ %look.0128, %if.end61 ]
-  %look.0128 = getelementptr inbounds %struct.Look, ptr %add.ptr37.pn, i64 1
-  %gep = getelementptr double, ptr %invariant.gep, i64 %k38.0129
-  %36 = load double, ptr %gep, align 8
-  %37 = load ptr, ptr %look.0128, align 8
-  %tobool46.not = icmp eq ptr %37, null
-  br i1 %tobool46.not, label %if.end54.thread119, label %lor.lhs.false
+  %k54.0155 = phi i64 [ 1, %for.body58.peel.next ], [ %inc80, %if.end78 ]
+  %add.ptr53.pn = phi ptr [ %add.ptr53, %for.body58.peel.next ], [ %look.0154, %if.end78 ]
+  %look.0154 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1
+  %gep = getelementptr double, ptr %invariant.gep, i64 %k54.0155
+  %69 = load double, ptr %gep, align 8
+  %70 = load ptr, ptr %look.0154, align 8
+  %tobool62.not = icmp eq ptr %70, null
+  br i1 %tobool62.not, label %if.end70.thread143, label %lor.lhs.false
 
-if.end54.thread119:
-  %arrayidx50121 = getelementptr inbounds double, ptr %34, i64 %k38.0129
-  store double %36, ptr %arrayidx50121, align 8
-  br label %if.end61
+if.end70.thread143:
+  %arrayidx66145 = getelementptr inbounds double, ptr %67, i64 %k54.0155
+  store double %69, ptr %arrayidx66145, align 8
+  br label %if.end78
 
 lor.lhs.false:
-  %itemsize.i = getelementptr inbounds %struct.Look, ptr %add.ptr37.pn, i64 1, i32 2, i32 2
-  %38 = load i64, ptr %itemsize.i, align 8
-  %cmp.i = icmp eq i64 %38, 8
-  br i1 %cmp.i, label %if.then59, label %land.lhs.true
+  %itemsize.i = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 2, i32 2
+  %71 = load i64, ptr %itemsize.i, align 8
+  %cmp.i140 = icmp eq i64 %71, 8
+  br i1 %cmp.i140, label %if.then76, label %land.lhs.true73
 
-land.lhs.true:
-  %conv = fptrunc double %36 to float
-  %address = getelementptr inbounds %struct.Look, ptr %add.ptr37.pn, i64 1, i32 7
-  %39 = load ptr, ptr %address, align 8
-  store float %conv, ptr %39, align 4
-  %conv51 = fpext float %conv to double
-  %arrayidx53 = getelementptr inbounds double, ptr %34, i64 %k38.0129
-  store double %conv51, ptr %arrayidx53, align 8
-  br label %if.end61
+land.lhs.true73:
+  %conv = fptrunc double %69 to float
+  %address = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
+  %72 = load ptr, ptr %address, align 8
+  store float %conv, ptr %72, align 4
+  %conv67 = fpext float %conv to double
+  %arrayidx69 = getelementptr inbounds double, ptr %67, i64 %k54.0155
+  store double %conv67, ptr %arrayidx69, align 8
+  br label %if.end78
 
-if.then59:
-  %arrayidx50 = getelementptr inbounds double, ptr %34, i64 %k38.0129
-  store double %36, ptr %arrayidx50, align 8
-  %address60 = getelementptr inbounds %struct.Look, ptr %add.ptr37.pn, i64 1, i32 7
-  %40 = load ptr, ptr %address60, align 8
-  store double %36, ptr %40, align 8
-  br label %if.end61
+if.then76:
+  %arrayidx66 = getelementptr inbounds double, ptr %67, i64 %k54.0155
+  store double %69, ptr %arrayidx66, align 8
+  %address77 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
+  %73 = load ptr, ptr %address77, align 8
+  store double %69, ptr %73, align 8
+  br label %if.end78
 
-if.end61:
-  %inc63 = add nuw nsw i64 %k38.0129, 1
-  %exitcond.not = icmp eq i64 %inc63, %21
-  br i1 %exitcond.not, label %cleanup66, label %cond.end
+if.end78:
+  %inc80 = add nuw nsw i64 %k54.0155, 1
+  %exitcond.not = icmp eq i64 %inc80, %54
+  br i1 %exitcond.not, label %cleanup83, label %cond.end
 
-cleanup66:
-  %inc70 = add nuw nsw i64 %i19.0132, 1
-  %exitcond135.not = icmp eq i64 %inc70, %7
-  br i1 %exitcond135.not, label %cleanup73, label %for.body24
+cleanup83:
+  %inc87 = add nuw nsw i64 %i35.0158, 1
+  %exitcond162.not = icmp eq i64 %inc87, %50
+  br i1 %exitcond162.not, label %cleanup90, label %for.body40
 
-cleanup73:
-  %retval.0 = phi i32 [ %call, %for.cond.cleanup ], [ 0, %for.cond20.preheader ], [ 0, %cleanup66 ]
-  ret i32 %retval.0
+cleanup90:
+  %retval.2 = phi i32 [ 0, %for.end34 ], [ 0, %cleanup83 ], [ %call24, %if.end23 ]
+  ret i32 %retval.2
 }
 
 define internal void @update_lines(i64 noundef %begin, i64 noundef %end, ptr noundef readonly %table) nounwind "no-builtins" {
 entry:
   %n_segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
   %0 = load i64, ptr %n_segments.i, align 8
-  %cmp72.i = icmp sgt i64 %0, 1
-  br i1 %cmp72.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
+  %cmp89.i = icmp sgt i64 %0, 1
+  br i1 %cmp89.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
 
 while.body.lr.ph.i:
   %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
@@ -1298,66 +1321,296 @@ while.body.lr.ph.i:
 for.cond.preheader.i:
   %low.0.lcssa.i = phi i64 [ 0, %entry ], [ %low.0.div.i, %while.body.i ]
   %segments4.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
-  %cmp375.i = icmp slt i64 %low.0.lcssa.i, %0
-  br i1 %cmp375.i, label %for.body.i, label %walk.exit
+  %cmp392.i = icmp slt i64 %low.0.lcssa.i, %0
+  br i1 %cmp392.i, label %for.body.lr.ph.i, label %walk.exit
+
+for.body.lr.ph.i:
+  %stage.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
+  br label %for.body.i
 
 while.body.i:
-  %low.074.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
-  %high.073.i = phi i64 [ %0, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
-  %add.i = add nsw i64 %high.073.i, %low.074.i
+  %low.091.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.0.div.i, %while.body.i ]
+  %high.090.i = phi i64 [ %0, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
+  %add.i = add nsw i64 %high.090.i, %low.091.i
   %div.i = sdiv i64 %add.i, 2
-  %first_line.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %div.i, i32 15
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %div.i, i32 19
   %2 = load i64, ptr %first_line.i, align 8
   %cmp1.not.i = icmp sgt i64 %2, %begin
-  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.073.i
-  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.074.i, i64 %div.i
+  %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.090.i
+  %low.0.div.i = select i1 %cmp1.not.i, i64 %low.091.i, i64 %div.i
   %sub.i = sub nsw i64 %div.high.0.i, %low.0.div.i
   %cmp.i = icmp sgt i64 %sub.i, 1
   br i1 %cmp.i, label %while.body.i, label %for.cond.preheader.i
 
 for.body.i:
-  %3 = phi i64 [ %12, %for.inc.i ], [ %0, %for.cond.preheader.i ]
-  %i.077.i = phi i64 [ %inc.i, %for.inc.i ], [ %low.0.lcssa.i, %for.cond.preheader.i ]
-  %4 = load ptr, ptr %segments4.i, align 8
-  %arrayidx5.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i
-  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 15
-  %5 = load i64, ptr %first_line6.i, align 8
-  %cmp7.not.i = icmp slt i64 %5, %end
+  %i.093.i = phi i64 [ %low.0.lcssa.i, %for.body.lr.ph.i ], [ %inc.i, %for.inc.i ]
+  %3 = load ptr, ptr %segments4.i, align 8
+  %arrayidx5.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 19
+  %4 = load i64, ptr %first_line6.i, align 8
+  %cmp7.not.i = icmp slt i64 %4, %end
   br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
 
 if.end9.i:
-  %present.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 7
-  %6 = load ptr, ptr %present.i, align 8
-  %7 = load i64, ptr %6, align 8
-  %tobool.not.i = icmp eq i64 %7, 0
+  %present.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 11
+  %5 = load ptr, ptr %present.i, align 8
+  %6 = load i64, ptr %5, align 8
+  %tobool.not.i = icmp eq i64 %6, 0
   br i1 %tobool.not.i, label %for.inc.i, label %if.end11.i
 
 if.end11.i:
-  %sub13.i = sub nsw i64 %begin, %5
+  %sub13.i = sub nsw i64 %begin, %4
+  %sub15.i = sub nsw i64 %end, %4
   %mul.i = shl nsw i64 %sub13.i, 4
-  %sub15.i = sub nsw i64 %end, %5
   %mul16.i = shl nsw i64 %sub15.i, 4
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 8
-  %8 = load i64, ptr %numel.i, align 8
-  %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %8)
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 12
+  %7 = load i64, ptr %numel.i, align 8
+  %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %7)
   %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
   br i1 %cmp24.not.i, label %if.end26.i, label %for.inc.i
 
 if.end26.i:
-  %9 = load ptr, ptr %arrayidx5.i, align 8
-  %arrays31.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 5
-  %10 = load ptr, ptr %arrays31.i, align 8
-  %row.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.077.i, i32 1
-  %11 = load ptr, ptr %row.i, align 8
-  tail call void %9(ptr noundef %10, ptr noundef %11, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i)
-  %.pre = load i64, ptr %n_segments.i, align 8
+  %n_stages.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 2
+  %8 = load i64, ptr %n_stages.i, align 8
+  %tobool31.not.i = icmp eq i64 %8, 0
+  %9 = load i64, ptr %stage.i, align 8
+  br i1 %tobool31.not.i, label %if.else33.i, label %if.then32.i
+
+if.then32.i:
+  %spec.store.select.i.i = tail call i64 @llvm.smax.i64(i64 %sub13.i, i64 0)
+  %sub.i.i.i = add nsw i64 %7, 15
+  %div.i.i.i = sdiv i64 %sub.i.i.i, 16
+  %spec.select.i.i = tail call i64 @llvm.smin.i64(i64 %div.i.i.i, i64 %sub15.i)
+  %sub.i46.i.i = add nuw nsw i64 %spec.store.select.i.i, 255
+  %div.i478587.i.i = lshr i64 %sub.i46.i.i, 8
+  %sub.i48.i.i = add nsw i64 %spec.select.i.i, 255
+  %div.i49.i.i = sdiv i64 %sub.i48.i.i, 256
+  %tobool.not.i.i.i = icmp ne i64 %7, 0
+  %cmp.i.i.i = icmp slt i64 %7, 65537
+  %spec.select.i.i.i = and i1 %tobool.not.i.i.i, %cmp.i.i.i
+  br i1 %spec.select.i.i.i, label %if.else.i.i, label %if.then8.i.i
+
+if.then8.i.i:
+  %add.i.i = add nsw i64 %9, 1
+  %cmp9.i.i = icmp slt i64 %add.i.i, %8
+  %cmp16.i.i.i = icmp slt i64 %div.i478587.i.i, %div.i49.i.i
+  %or.cond86.i.i = select i1 %cmp9.i.i, i1 %cmp16.i.i.i, i1 false
+  br i1 %or.cond86.i.i, label %for.body.lr.ph.i.i.i, label %for.inc.i
+
+for.body.lr.ph.i.i.i:
+  %stages.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
+  %10 = load ptr, ptr %stages.i.i.i, align 8
+  %sweep.i.i.i = getelementptr inbounds %struct.Stage, ptr %10, i64 %9, i32 1
+  %arrays.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
+  %own.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 3
+  %partial.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
+  %sums.i.i.i = getelementptr inbounds %struct.Stage, ptr %10, i64 %9, i32 2
+  br label %for.body.i.i.i
+
+for.body.i.i.i:
+  %block.017.i.i.i = phi i64 [ %div.i478587.i.i, %for.body.lr.ph.i.i.i ], [ %inc.i.i.i, %for.body.i.i.i ]
+  %mul1.i.i.i = shl nsw i64 %block.017.i.i.i, 12
+  %add.i.i.i = add nsw i64 %mul1.i.i.i, 4096
+  %11 = load i64, ptr %numel.i, align 8
+  %spec.select.i52.i.i = tail call i64 @llvm.smin.i64(i64 %add.i.i.i, i64 %11)
+  %12 = load ptr, ptr %sweep.i.i.i, align 8
+  %13 = load ptr, ptr %arrays.i.i.i, align 8
+  %14 = load ptr, ptr %own.i.i.i, align 8
+  %15 = load ptr, ptr %partial.i.i.i, align 8
+  %16 = load i64, ptr %sums.i.i.i, align 8
+  %mul4.i.i.i = mul nsw i64 %16, %block.017.i.i.i
+  %add.ptr.i.i.i = getelementptr inbounds double, ptr %15, i64 %mul4.i.i.i
+  tail call void %12(ptr noundef %13, ptr noundef %14, i64 noundef %mul1.i.i.i, i64 noundef %spec.select.i52.i.i, ptr noundef %add.ptr.i.i.i)
+  %inc.i.i.i = add i64 %block.017.i.i.i, 1
+  %exitcond.not.i.i.i = icmp eq i64 %inc.i.i.i, %div.i49.i.i
+  br i1 %exitcond.not.i.i.i, label %for.inc.i, label %for.body.i.i.i
+
+if.else.i.i:
+  %tobool.i.i = icmp eq i64 %9, 0
+  %tobool12.i.i = icmp slt i64 %sub13.i, 1
+  %or.cond.i.not99.i = and i1 %tobool12.i.i, %tobool.i.i
+  %cmp1591.i.i = icmp sgt i64 %8, 0
+  %or.cond.i = and i1 %cmp1591.i.i, %or.cond.i.not99.i
+  br i1 %or.cond.i, label %for.body.lr.ph.i.i, label %for.inc.i
+
+for.body.lr.ph.i.i:
+  %stages.i53.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
+  %partial.i56.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
+  %own.i57.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 3
+  %arrays.i60.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
+  %row.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 5
+  br label %for.body.i.i
+
+for.body.i.i:
+  %k.092.i.i = phi i64 [ 0, %for.body.lr.ph.i.i ], [ %add16.i.i, %for.inc.i.i ]
+  %17 = load ptr, ptr %stages.i53.i.i, align 8
+  %arrayidx.i.i.i = getelementptr inbounds %struct.Stage, ptr %17, i64 %k.092.i.i
+  %tobool.not.i54.i.i = icmp eq i64 %k.092.i.i, 0
+  br i1 %tobool.not.i54.i.i, label %for.body.begin_stage.exit_crit_edge.i.i, label %land.rhs.lr.ph.i.i.i
+
+for.body.begin_stage.exit_crit_edge.i.i:
+  %.pre.i.i = load ptr, ptr %own.i57.i.i, align 8
+  br label %begin_stage.exit.i.i
+
+land.rhs.lr.ph.i.i.i:
+  %18 = load i64, ptr %numel.i, align 8
+  %sub.i.i.i.i = add nsw i64 %18, 15
+  %div.i.i.i.i = sdiv i64 %sub.i.i.i.i, 16
+  %sub.i34.i.i.i = add nsw i64 %div.i.i.i.i, 255
+  %div.i35.i.i.i = sdiv i64 %sub.i34.i.i.i, 256
+  %sums.i55.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i.i, i64 -1, i32 2
+  %19 = load i64, ptr %sums.i55.i.i, align 8
+  %cmp436.i.i.i = icmp sgt i64 %18, 0
+  %smax.i.i.i = tail call i64 @llvm.smax.i64(i64 %div.i35.i.i.i, i64 1)
+  %exitcond41.not.i89.i.i = icmp slt i64 %19, 1
+  %.pre94.i.i = load ptr, ptr %own.i57.i.i, align 8
+  br i1 %exitcond41.not.i89.i.i, label %begin_stage.exit.i.i, label %for.cond3.preheader.i.lr.ph.i.i
+
+for.cond3.preheader.i.lr.ph.i.i:
+  %first.i.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i.i, i64 -1, i32 3
+  %20 = load i64, ptr %first.i.i.i, align 8
+  %21 = getelementptr double, ptr %.pre94.i.i, i64 %20
+  %xtraiter = and i64 %smax.i.i.i, 3
+  %22 = icmp slt i64 %18, 12289
+  %unroll_iter = and i64 %smax.i.i.i, 9223372036854775804
+  %lcmp.mod.not = icmp eq i64 %xtraiter, 0
+  br label %for.cond3.preheader.i.i.i
+
+for.cond3.preheader.i.i.i:
+  %i.039.i90.i.i = phi i64 [ 0, %for.cond3.preheader.i.lr.ph.i.i ], [ %inc15.i.i.i, %for.cond.cleanup5.i.i.i ]
+  br i1 %cmp436.i.i.i, label %for.body6.lr.ph.i.i.i, label %for.cond.cleanup5.i.i.i
+
+for.body6.lr.ph.i.i.i:
+  %23 = load ptr, ptr %partial.i56.i.i, align 8
+  %invariant.gep.i.i.i = getelementptr double, ptr %23, i64 %i.039.i90.i.i
+  br i1 %22, label %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa, label %for.body6.i.i.i
+
+for.cond.cleanup5.i.i.i.loopexit.unr-lcssa:
+  %add10.i.i.i.lcssa.ph = phi double [ undef, %for.body6.lr.ph.i.i.i ], [ %add10.i.i.i.3, %for.body6.i.i.i ]
+  %b.038.i.i.i.unr = phi i64 [ 0, %for.body6.lr.ph.i.i.i ], [ %inc.i58.i.i.3, %for.body6.i.i.i ]
+  %total.037.i.i.i.unr = phi double [ 0.000000e+00, %for.body6.lr.ph.i.i.i ], [ %add10.i.i.i.3, %for.body6.i.i.i ]
+  br i1 %lcmp.mod.not, label %for.cond.cleanup5.i.i.i, label %for.body6.i.i.i.epil
+
+for.body6.i.i.i.epil:
+  %b.038.i.i.i.epil = phi i64 [ %inc.i58.i.i.epil, %for.body6.i.i.i.epil ], [ %b.038.i.i.i.unr, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
+  %total.037.i.i.i.epil = phi double [ %add10.i.i.i.epil, %for.body6.i.i.i.epil ], [ %total.037.i.i.i.unr, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
+  %epil.iter = phi i64 [ %epil.iter.next, %for.body6.i.i.i.epil ], [ 0, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
+  %mul.i.i.i.epil = mul nsw i64 %b.038.i.i.i.epil, %19
+  %gep.i.i.i.epil = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.epil
+  %24 = load double, ptr %gep.i.i.i.epil, align 8
+  %add10.i.i.i.epil = fadd double %total.037.i.i.i.epil, %24
+  %inc.i58.i.i.epil = add nuw nsw i64 %b.038.i.i.i.epil, 1
+  %epil.iter.next = add i64 %epil.iter, 1
+  %epil.iter.cmp.not = icmp eq i64 %epil.iter.next, %xtraiter
+  br i1 %epil.iter.cmp.not, label %for.cond.cleanup5.i.i.i, label %for.body6.i.i.i.epil
+
+for.cond.cleanup5.i.i.i:
+  %total.0.lcssa.i.i.i = phi double [ 0.000000e+00, %for.cond3.preheader.i.i.i ], [ %add10.i.i.i.lcssa.ph, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ], [ %add10.i.i.i.epil, %for.body6.i.i.i.epil ]
+  %arrayidx13.i.i.i = getelementptr double, ptr %21, i64 %i.039.i90.i.i
+  store double %total.0.lcssa.i.i.i, ptr %arrayidx13.i.i.i, align 8
+  %inc15.i.i.i = add nuw nsw i64 %i.039.i90.i.i, 1
+  %exitcond41.not.i.i.i = icmp eq i64 %19, %inc15.i.i.i
+  br i1 %exitcond41.not.i.i.i, label %begin_stage.exit.i.i, label %for.cond3.preheader.i.i.i
+
+for.body6.i.i.i:
+  %b.038.i.i.i = phi i64 [ %inc.i58.i.i.3, %for.body6.i.i.i ], [ 0, %for.body6.lr.ph.i.i.i ]
+  %total.037.i.i.i = phi double [ %add10.i.i.i.3, %for.body6.i.i.i ], [ 0.000000e+00, %for.body6.lr.ph.i.i.i ]
+  %niter = phi i64 [ %niter.next.3, %for.body6.i.i.i ], [ 0, %for.body6.lr.ph.i.i.i ]
+  %mul.i.i.i = mul nsw i64 %b.038.i.i.i, %19
+  %gep.i.i.i = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i
+  %25 = load double, ptr %gep.i.i.i, align 8
+  %add10.i.i.i = fadd double %total.037.i.i.i, %25
+  %inc.i58.i.i = or disjoint i64 %b.038.i.i.i, 1
+  %mul.i.i.i.1 = mul nsw i64 %inc.i58.i.i, %19
+  %gep.i.i.i.1 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.1
+  %26 = load double, ptr %gep.i.i.i.1, align 8
+  %add10.i.i.i.1 = fadd double %add10.i.i.i, %26
+  %inc.i58.i.i.1 = or disjoint i64 %b.038.i.i.i, 2
+  %mul.i.i.i.2 = mul nsw i64 %inc.i58.i.i.1, %19
+  %gep.i.i.i.2 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.2
+  %27 = load double, ptr %gep.i.i.i.2, align 8
+  %add10.i.i.i.2 = fadd double %add10.i.i.i.1, %27
+  %inc.i58.i.i.2 = or disjoint i64 %b.038.i.i.i, 3
+  %mul.i.i.i.3 = mul nsw i64 %inc.i58.i.i.2, %19
+  %gep.i.i.i.3 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.3
+  %28 = load double, ptr %gep.i.i.i.3, align 8
+  %add10.i.i.i.3 = fadd double %add10.i.i.i.2, %28
+  %inc.i58.i.i.3 = add nuw nsw i64 %b.038.i.i.i, 4
+  %niter.next.3 = add i64 %niter, 4
+  %niter.ncmp.3 = icmp eq i64 %niter.next.3, %unroll_iter
+  br i1 %niter.ncmp.3, label %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa, label %for.body6.i.i.i
+
+begin_stage.exit.i.i:
+  %29 = phi ptr [ %.pre.i.i, %for.body.begin_stage.exit_crit_edge.i.i ], [ %.pre94.i.i, %land.rhs.lr.ph.i.i.i ], [ %.pre94.i.i, %for.cond.cleanup5.i.i.i ]
+  %30 = load ptr, ptr %arrayidx.i.i.i, align 8
+  %31 = load ptr, ptr %arrays.i60.i.i, align 8
+  %32 = load ptr, ptr %row.i.i.i, align 8
+  tail call void %30(ptr noundef %31, ptr noundef %32, ptr noundef %29)
+  %add16.i.i = add nuw nsw i64 %k.092.i.i, 1
+  %33 = load i64, ptr %n_stages.i, align 8
+  %cmp18.i.i = icmp slt i64 %add16.i.i, %33
+  br i1 %cmp18.i.i, label %if.then19.i.i, label %for.inc.i.i
+
+if.then19.i.i:
+  %34 = load i64, ptr %numel.i, align 8
+  %sub.i62.i.i = add nsw i64 %34, 15
+  %div.i63.i.i = sdiv i64 %sub.i62.i.i, 16
+  %sub.i64.i.i = add nsw i64 %div.i63.i.i, 255
+  %div.i65.i.i = sdiv i64 %sub.i64.i.i, 256
+  %cmp16.i66.i.i = icmp sgt i64 %34, 0
+  br i1 %cmp16.i66.i.i, label %for.body.lr.ph.i67.i.i, label %for.inc.i.i
+
+for.body.lr.ph.i67.i.i:
+  %35 = load ptr, ptr %stages.i53.i.i, align 8
+  %sweep.i70.i.i = getelementptr inbounds %struct.Stage, ptr %35, i64 %k.092.i.i, i32 1
+  %sums.i74.i.i = getelementptr inbounds %struct.Stage, ptr %35, i64 %k.092.i.i, i32 2
+  br label %for.body.i75.i.i
+
+for.body.i75.i.i:
+  %block.017.i76.i.i = phi i64 [ 0, %for.body.lr.ph.i67.i.i ], [ %inc.i82.i.i, %for.body.i75.i.i ]
+  %mul1.i77.i.i = shl nsw i64 %block.017.i76.i.i, 12
+  %add.i78.i.i = add nsw i64 %mul1.i77.i.i, 4096
+  %36 = load i64, ptr %numel.i, align 8
+  %spec.select.i79.i.i = tail call i64 @llvm.smin.i64(i64 %add.i78.i.i, i64 %36)
+  %37 = load ptr, ptr %sweep.i70.i.i, align 8
+  %38 = load ptr, ptr %arrays.i60.i.i, align 8
+  %39 = load ptr, ptr %own.i57.i.i, align 8
+  %40 = load ptr, ptr %partial.i56.i.i, align 8
+  %41 = load i64, ptr %sums.i74.i.i, align 8
+  %mul4.i80.i.i = mul nsw i64 %41, %block.017.i76.i.i
+  %add.ptr.i81.i.i = getelementptr inbounds double, ptr %40, i64 %mul4.i80.i.i
+  tail call void %37(ptr noundef %38, ptr noundef %39, i64 noundef %mul1.i77.i.i, i64 noundef %spec.select.i79.i.i, ptr noundef %add.ptr.i81.i.i)
+  %inc.i82.i.i = add i64 %block.017.i76.i.i, 1
+  %exitcond.not.i83.i.i = icmp eq i64 %inc.i82.i.i, %div.i65.i.i
+  br i1 %exitcond.not.i83.i.i, label %for.inc.loopexit.i.i, label %for.body.i75.i.i
+
+for.inc.loopexit.i.i:
+  %.pre95.i.i = load i64, ptr %n_stages.i, align 8
+  br label %for.inc.i.i
+
+for.inc.i.i:
+  %42 = phi i64 [ %.pre95.i.i, %for.inc.loopexit.i.i ], [ %33, %if.then19.i.i ], [ %33, %begin_stage.exit.i.i ]
+  %cmp15.i.i = icmp slt i64 %add16.i.i, %42
+  br i1 %cmp15.i.i, label %for.body.i.i, label %for.inc.i
+
+if.else33.i:
+  %tobool35.not.i = icmp eq i64 %9, 0
+  br i1 %tobool35.not.i, label %if.then36.i, label %for.inc.i
+
+if.then36.i:
+  %43 = load ptr, ptr %arrayidx5.i, align 8
+  %arrays37.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
+  %44 = load ptr, ptr %arrays37.i, align 8
+  %row.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 5
+  %45 = load ptr, ptr %row.i, align 8
+  tail call void %43(ptr noundef %44, ptr noundef %45, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i, ptr noundef null)
   br label %for.inc.i
 
 for.inc.i:
-  %12 = phi i64 [ %.pre, %if.end26.i ], [ %3, %if.end11.i ], [ %3, %if.end9.i ]
-  %inc.i = add nsw i64 %i.077.i, 1
-  %cmp3.i = icmp slt i64 %inc.i, %12
+  %inc.i = add nsw i64 %i.093.i, 1
+  %46 = load i64, ptr %n_segments.i, align 8
+  %cmp3.i = icmp slt i64 %inc.i, %46
   br i1 %cmp3.i, label %for.body.i, label %walk.exit
 
 walk.exit:
@@ -1789,7 +2042,7 @@ land.lhs.true81:
   br i1 %cmp83.not, label %if.end88, label %land.lhs.true85
 
 land.lhs.true85:
-  %fresh = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
+  %fresh = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 13
   %51 = load i64, ptr %fresh, align 8
   %tobool86.not = icmp eq i64 %51, 0
   br i1 %tobool86.not, label %cleanup96, label %if.end88
@@ -1810,6 +2063,98 @@ if.end88:
 cleanup96:
   %retval.2 = phi i1 [ false, %if.end ], [ false, %if.end9 ], [ false, %if.end15 ], [ false, %land.lhs.true25 ], [ false, %land.lhs.true32 ], [ false, %lor.lhs.false41 ], [ false, %if.end37 ], [ false, %lor.lhs.false50 ], [ false, %if.end46 ], [ false, %land.lhs.true85 ], [ true, %if.end88 ], [ true, %for.end ], [ true, %for.cond.preheader.i ], [ false, %if.end63 ], [ false, %for.body ], [ true, %for.cond.i ]
   ret i1 %retval.2
+}
+
+define internal fastcc zeroext i1 @unmoved(ptr noundef readonly %table, ptr noundef %look, ptr noundef %address) nounwind "no-builtins" {
+entry:
+  %holder.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 1
+  %0 = load ptr, ptr %holder.i, align 8
+  %tobool.not.i = icmp eq ptr %0, null
+  br i1 %tobool.not.i, label %land.lhs.true, label %held.exit
+
+held.exit:
+  %1 = load ptr, ptr %0, align 8
+  %2 = load ptr, ptr %look, align 8
+  %cmp.i = icmp eq ptr %1, %2
+  br i1 %cmp.i, label %land.lhs.true, label %land.end
+
+land.lhs.true:
+  %dtype = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 3
+  %3 = load i64, ptr %dtype, align 8
+  %seen = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 2
+  %call1 = tail call fastcc i1 @fits(ptr noundef %table, ptr noundef nonnull %look, i64 noundef %3, ptr noundef nonnull %seen, ptr noundef nonnull %look)
+  br i1 %call1, label %land.lhs.true2, label %land.end
+
+land.lhs.true2:
+  %anatomy1.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
+  %4 = load ptr, ptr %anatomy1.i, align 8
+  %tobool.not.i15 = icmp eq ptr %4, null
+  br i1 %tobool.not.i15, label %memory.exit, label %land.lhs.true.i
+
+land.lhs.true.i:
+  %itemsize.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 2, i32 2
+  %5 = load i64, ptr %itemsize.i, align 8
+  %tobool2.not.i = icmp eq i64 %5, 0
+  br i1 %tobool2.not.i, label %memory.exit, label %if.then.i
+
+if.then.i:
+  %6 = load ptr, ptr %look, align 8
+  %7 = load i64, ptr %4, align 8
+  %arrayidx.i = getelementptr inbounds i64, ptr %6, i64 %7
+  %8 = load i64, ptr %arrayidx.i, align 8
+  %9 = inttoptr i64 %8 to ptr
+  %tobool4.not.i = icmp eq i64 %8, 0
+  br i1 %tobool4.not.i, label %memory.exit, label %cond.end.i
+
+cond.end.i:
+  %data5.i = getelementptr inbounds %struct.Anatomy, ptr %4, i64 0, i32 7
+  %10 = load i64, ptr %data5.i, align 8
+  %arrayidx6.i = getelementptr inbounds i64, ptr %9, i64 %10
+  %11 = load i64, ptr %arrayidx6.i, align 8
+  %tobool7.not.i = icmp eq i64 %11, 0
+  br i1 %tobool7.not.i, label %memory.exit, label %land.lhs.true8.i
+
+land.lhs.true8.i:
+  %context.i = getelementptr inbounds %struct.Anatomy, ptr %4, i64 0, i32 8
+  %12 = load i64, ptr %context.i, align 8
+  %arrayidx9.i = getelementptr inbounds i64, ptr %9, i64 %12
+  %13 = load i64, ptr %arrayidx9.i, align 8
+  %cmp.i16 = icmp eq i64 %13, %11
+  br i1 %cmp.i16, label %memory.exit.thread, label %memory.exit
+
+memory.exit.thread:
+  %offset.i = getelementptr inbounds %struct.Anatomy, ptr %4, i64 0, i32 4
+  %14 = load i64, ptr %offset.i, align 8
+  %arrayidx11.i = getelementptr inbounds i64, ptr %6, i64 %14
+  %15 = load i64, ptr %arrayidx11.i, align 8
+  %mul.i = mul i64 %15, %5
+  %add.i = add i64 %mul.i, %11
+  %16 = inttoptr i64 %add.i to ptr
+  store ptr %16, ptr %address, align 8
+  br label %land.rhs
+
+memory.exit:
+  %17 = load ptr, ptr %table, align 8
+  %data16.i = getelementptr inbounds %struct.Torch, ptr %17, i64 0, i32 8
+  %18 = load ptr, ptr %data16.i, align 8
+  %call.i = tail call i32 %18(ptr noundef nonnull %look, ptr noundef %address)
+  %tobool17.not.i = icmp eq i32 %call.i, 0
+  br i1 %tobool17.not.i, label %memory.exit.land.rhs_crit_edge, label %land.end
+
+memory.exit.land.rhs_crit_edge:
+  %.pre = load ptr, ptr %address, align 8
+  br label %land.rhs
+
+land.rhs:
+  %19 = phi ptr [ %.pre, %memory.exit.land.rhs_crit_edge ], [ %16, %memory.exit.thread ]
+  %address5 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 7
+  %20 = load ptr, ptr %address5, align 8
+  %cmp = icmp eq ptr %19, %20
+  br label %land.end
+
+land.end:
+  %21 = phi i1 [ false, %memory.exit ], [ false, %land.lhs.true ], [ false, %held.exit ], [ %cmp, %land.rhs ]
+  ret i1 %21
 }
 
 declare i64 @llvm.smax.i64(i64, i64)

@@ -16,7 +16,7 @@ LINE = 16
 """Elements in a line, the unit in which threads share out the work: a cache line of float32."""
 
 BLOCK = 256
-"""Lines in a block, the unit in which squares are summed."""
+"""Lines in a block, the unit in which sums are taken."""
 
 STALE, CHANGED, MOVED = -1, 1, 2
 """What ``gather`` returns: STALE, or the sum of the others."""
@@ -36,6 +36,7 @@ class Table(ctypes.Structure):
         ("written", ctypes.c_void_p),
         ("n_written", ctypes.c_int64),
         ("sums", ctypes.c_void_p),
+        ("stage", ctypes.c_int64),
         ("lines", ctypes.c_int64),
         ("grain", ctypes.c_int64),
         ("fresh", ctypes.c_int64),

@@ -1,19 +1,15 @@
-"""What an element of an update goes through, as LLVM's assembly: one alone, or several abreast.
-
-Every operation is rounded as IEEE 754 says and nothing is left to the optimiser's licence: a
-multiply-add is fused where the program says so and nowhere else. So an element's result depends
-neither on how many go abreast nor on who computes it: a loop of the CPU, a thread of a GPU.
-"""
+"""What an element of an update goes through, as LLVM's assembly: one alone, or several abreast."""
 
 from __future__ import annotations
 
-import math
-import struct
+from collections.abc import Collection
+from typing import Any
 
+from slalom.backends.llvm.arithmetic import Arithmetic, literal, spread
 from slalom.backends.rounding import place_of
-from slalom.ir.passes import FUSED
-from slalom.ir.program import Program
+from slalom.ir.sweeps import SUMMED, Sweep
 from slalom.ir.symbol import Symbol
+from slalom.rules.definition import Rule
 
 Arrays = tuple[tuple[str, str], ...]
 """Name (``param``, ``grad``, a state) and LLVM's name of the element type of each array."""
@@ -21,108 +17,49 @@ Arrays = tuple[tuple[str, str], ...]
 SIZES = {"bfloat": 2, "half": 2, "float": 4, "double": 8}
 """The element types served, and their bytes. Arithmetic is in float at least."""
 
-_ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-_COMPARE = {"gt": "ogt", "ge": "oge", "lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
-_INTRINSIC = {"sqrt": "sqrt", "abs": "fabs", "maximum": "maximum", "minimum": "minimum"}
-_ATAN = {
-    "float": (
-        0.05047937432040091, -0.08624598215196126, 0.11071354571201351, -0.14284150629730288,
-        0.1999997724823353, -0.3333333327922454,
-    ),
-    "double": (
-        0.016284375050043393, -0.03456931506332609, 0.045515447340221615, -0.05230443640686948,
-        0.05878927554473807, -0.0666642476020052, 0.07692296368042296, -0.09090908753259112,
-        0.11111111105150588, -0.14285714285659779, 0.19999999999999804, -0.3333333333333333,
-    ),
-}  # fmt: skip
-"""Polynomials p, the highest power first: atan(b) = b + b z p(z), z = b b, for b to tan(pi / 8).
 
-Interpolated at Chebyshev's points with 50 digits; what is left out is below half a unit in the last
-place."""
+def computed_in(arrays: Arrays, small: Collection[str] = ()) -> str:
+    """The type of arithmetic over these arrays: the widest of theirs, and at least float.
 
-_LOGIC = {"and": "and", "or": "or"}
+    ``small`` are the arrays that are no elements, which do not count.
+    """
+    kinds = (kind for name, kind in arrays if name not in small)
+    return max(("float", *kinds), key=SIZES.__getitem__)
 
 
-def computed_in(arrays: Arrays) -> str:
-    """The type of arithmetic over these arrays: the widest of theirs, and at least float."""
-    return max(("float", *(kind for _, kind in arrays)), key=SIZES.__getitem__)
+def touched(sweep: Sweep, arrays: Arrays) -> list[str]:
+    """The arrays that a sweep reads or writes, in their order."""
+    return [n for n, _ in arrays if n in sweep.reads or n in sweep.writes]
 
 
-def touched(program: Program, arrays: Arrays) -> list[str]:
-    """The arrays that a program reads or writes, in their order."""
-    return [n for n, _ in arrays if n in program.reads or n in program.writes]
+class Memory(Arithmetic):
+    """Arithmetic on what is loaded from arrays and stored there, from ``place`` on.
 
-
-class Elements:
-    """Writes the update of the elements from ``place`` on, ``lanes`` of them.
-
-    The text takes for granted the address of each array (:meth:`array`), the scalars ``%s0``,
-    ``%s1`` ... in the type of arithmetic (with several lanes ``%s0.v``: the same in each lane),
-    and the random bits ``%noise``.
+    The text takes for granted the address of each array (:func:`array`) and, where something is
+    rounded by chance, the random bits ``%noise``.
 
     Args:
-        program: what is computed.
-        arrays: all of its arrays; what is stored narrower than :func:`computed_in` is rounded
-            once, to nearest.
-        fma: whether the machine multiplies and adds in one rounding.
-        stochastic: whether bfloats are rounded by chance.
-        lanes: how many neighbours go abreast; each array is then loaded and stored as one vector,
-            and must lie where such a vector may.
-        prefix, place: how the text's own names begin, and the place of the first element: two
-            texts in one function differ in both.
+        kind: the type of arithmetic; what is stored narrower is rounded once, to nearest.
+        arrays: all of the arrays.
+        chance: the rule whose bfloats are rounded by chance, if any.
+        lanes: how many neighbours are loaded and stored as one vector.
+        aligned: whether each array lies where such a vector may, and not only an element.
+        place: the place of the first element.
         pointer: LLVM's type of an address of an array.
-
-    Attributes:
-        lines: the text.
-        declares: the functions of LLVM that it calls.
     """
 
     def __init__(
-        self, program: Program, arrays: Arrays, *, fma: bool, stochastic: bool, lanes: int = 1,
-        prefix: str = "v", place: str = "%i", pointer: str = "ptr",
+        self, kind: str, arrays: Arrays, *, chance: Rule | None = None, lanes: int = 1,
+        aligned: bool = True, prefix: str = "v", place: str = "%i", pointer: str = "ptr",
     ):  # fmt: skip
-        self._program, self._names, self._dtypes = program, [n for n, _ in arrays], dict(arrays)
-        self._lanes, self._prefix, self._place, self._pointer = lanes, prefix, place, pointer
-        self._stochastic = stochastic
-        self._scalar = computed_in(arrays)
-        self._type = self._abreast(self._scalar)
-        self.lines: list[str] = []
-        self._values: dict[int, str] = {}
-        self._intrinsics: dict[str, None] = {}  # a set whose order is the same in every process
-        # not list.index: two symbols compare as numbers do, by their present values
-        self._places = {id(scalar): i for i, scalar in enumerate(program.scalars)}
-        body = program.fused if fma else program.body
-        for node in body.nodes:
-            self._values[id(node)] = self._element(node)
-        for name, symbol in body.outputs.items():
-            self._store(name, self._operand(symbol))
-        short = _short(self._scalar, lanes)
-        self.declares = [
-            f"declare {self._type} @llvm.{name}.{short}({', '.join([self._type] * _takes(name))})"
-            for name in self._intrinsics
-        ]
+        super().__init__(kind, lanes=lanes, prefix=prefix)
+        self._names, self._dtypes = [n for n, _ in arrays], dict(arrays)
+        self._chance, self._place, self._pointer = chance, place, pointer
+        self._aligned = lanes if aligned else 1
 
     def array(self, name: str) -> str:
         """An array as the code calls it; the user's names are not ours to write there."""
         return array(self._names.index(name))
-
-    def _abreast(self, kind: str) -> str:
-        return kind if self._lanes == 1 else f"<{self._lanes} x {kind}>"
-
-    def _same(self, literal: object, kind: str) -> str:
-        """A number in every lane."""
-        return f"{literal}" if self._lanes == 1 else f"splat ({kind} {literal})"
-
-    def _emit(self, instruction: str) -> str:
-        name = f"%{self._prefix}{len(self.lines)}"
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    def _call(self, intrinsic: str, *operands: str) -> str:
-        self._intrinsics[intrinsic] = None
-        arguments = ", ".join(f"{self._type} {o}" for o in operands)
-        short = _short(self._scalar, self._lanes)
-        return self._emit(f"call {self._type} @llvm.{intrinsic}.{short}({arguments})")
 
     def _address(self, name: str, kind: str) -> str:
         return self._emit(
@@ -133,7 +70,7 @@ class Elements:
         stored = self._dtypes[name]
         # bfloat as its bits: where the machine lacks it, LLVM would call a library for it
         kind = "i16" if stored == "bfloat" else stored
-        at, size = self._address(name, kind), SIZES[stored] * self._lanes
+        at, size = self._address(name, kind), SIZES[stored] * self._aligned
         value = self._emit(f"load {self._abreast(kind)}, {self._pointer} {at}, align {size}")
         if stored == "bfloat":
             word = self._abreast("i32")
@@ -151,7 +88,7 @@ class Elements:
             value, kind = self._bfloat(value, name), "i16"
         elif stored != self._scalar:
             value = self._emit(f"fptrunc {self._type} {value} to {self._abreast(stored)}")
-        at, size = self._address(name, kind), SIZES[stored] * self._lanes
+        at, size = self._address(name, kind), SIZES[stored] * self._aligned
         stored = f"{self._abreast(kind)} {value}"
         self.lines.append(f"  store {stored}, {self._pointer} {at}, align {size}")
 
@@ -164,7 +101,7 @@ class Elements:
         if self._scalar == "double":
             value = self._emit(f"fptrunc {self._type} {value} to {real}")
         bits = self._emit(f"bitcast {real} {value} to {word}")
-        if self._stochastic:
+        if self._chance is not None:
             drawn, infinity = self._drawn(name), self._same(0x7F800000, "i32")
             size = self._emit(f"and {word} {bits}, {infinity}")
             finite = self._emit(f"icmp ne {word} {size}, {infinity}")
@@ -183,7 +120,8 @@ class Elements:
     def _drawn(self, name: str) -> str:
         """Sixteen random bits for this element of this array: murmur3's last mix of its place."""
         word = self._abreast("i32")
-        salt = 0x9E3779B9 * (1 + place_of(self._program.rule, name)) & 0xFFFFFFFF
+        assert self._chance is not None
+        salt = 0x9E3779B9 * (1 + place_of(self._chance, name)) & 0xFFFFFFFF
         x = self._spread("i32", self._emit(f"trunc i64 {self._place} to i32"), count=True)
         x = self._emit(f"mul {word} {x}, {self._same(0x9E3779B1, 'i32')}")
         x = self._emit(f"add {word} {x}, {self._same(salt, 'i32')}")
@@ -205,120 +143,56 @@ class Elements:
             value = self._emit(f"add {self._abreast(kind)} {value}, <{places}>")
         return value
 
-    def _select(self, mask: str, kind: str, a: str, b: str) -> str:
-        return self._emit(f"select {self._abreast('i1')} {mask}, {kind} {a}, {kind} {b}")
 
-    def _angle(self, y: str, x: str) -> str:
-        """atan2: the angle within the nearest eighth of a turn, brought to where (x, y) lies.
+class Elements(Memory):
+    """Writes a sweep over the elements from ``place`` on, ``lanes`` of them.
 
-        By arithmetic, since no machine has it and a library rounds as it likes; within three units
-        in the last place. Signs of zeros and infinities are as in C.
-        """
+    The text takes for granted what that of :class:`Memory` does, and the sweep's scalars ``%s0``,
+    ``%s1`` ... in the type of arithmetic (with several lanes ``%s0.v``: the same in each lane).
 
-        def do(operation: str, a: str, b: str) -> str:
-            return self._emit(f"{operation} {self._type} {a}, {b}")
+    Args:
+        sweep: what is computed.
+        arrays: all of its arrays.
+        fma: whether the machine multiplies and adds in one rounding.
+        stochastic: whether bfloats are rounded by chance.
+        memory: as :class:`Memory` takes it.
 
-        def same(value: float) -> str:
-            return self._same(literal(value, self._scalar), self._scalar)
+    Attributes:
+        summed: what is summed up, as the text calls it, in the order of ``sweep.sums``.
+    """
 
-        def where(mask: str, a: str, b: str) -> str:
-            return self._select(mask, self._type, a, b)
-
-        wide, high = self._call("fabs", x), self._call("fabs", y)
-        less, more = self._call("minimum", wide, high), self._call("maximum", wide, high)
-        diagonal = where(do("fcmp oeq", more, same(0.0)), same(0.0), same(1.0))
-        ratio = where(do("fcmp oeq", less, more), diagonal, do("fdiv", less, more))
-        far = do("fcmp ogt", ratio, same(math.tan(math.pi / 8)))
-        turned = do("fdiv", do("fsub", ratio, same(1.0)), do("fadd", ratio, same(1.0)))
-        b = where(far, turned, ratio)
-        z = do("fmul", b, b)
-        first, *others = map(same, _ATAN[self._scalar])
-        p = first
-        for factor in others:
-            p = do("fadd", do("fmul", p, z), factor)
-        angle = do("fadd", b, do("fmul", b, do("fmul", z, p)))
-        angle = where(far, do("fadd", angle, same(math.pi / 4)), angle)
-        steep = do("fcmp ogt", high, wide)
-        angle = where(steep, do("fsub", same(math.pi / 2), angle), angle)
-        side = self._call("copysign", same(1.0), x)  # which tells zeros apart too
-        left = do("fcmp olt", side, same(0.0))
-        angle = where(left, do("fsub", same(math.pi), angle), angle)
-        return self._call("copysign", angle, y)
+    def __init__(self, sweep: Sweep, arrays: Arrays, *, fma: bool, stochastic: bool, **memory: Any):
+        kind = computed_in(arrays, sweep.rule.shapes)
+        super().__init__(kind, arrays, chance=sweep.rule if stochastic else None, **memory)
+        self._values: dict[int, str] = {}
+        # not list.index: two symbols compare as numbers do, by their present values
+        self._places = {id(scalar): i for i, scalar in enumerate(sweep.scalars)}
+        body = sweep.fused if fma else sweep.body
+        for node in body.nodes:
+            self._values[id(node)] = self._element(node)
+        self.summed: list[str] = []
+        for name, symbol in body.outputs.items():
+            if name.startswith(SUMMED):
+                self.summed.append(self._operand(symbol))
+            else:
+                self._store(name, self._operand(symbol))
 
     def _operand(self, symbol: Symbol) -> str:
         if symbol.is_element:
             return self._values[id(symbol)]
         if symbol.op == "constant":
             return self._same(literal(symbol.args[0], self._scalar), self._scalar)
-        return f"%s{self._places[id(symbol)]}" + ("" if self._lanes == 1 else ".v")
+        value = f"%s{self._places[id(symbol)]}" + ("" if self._lanes == 1 else ".v")
+        if symbol.is_mask:  # of summaries: handed in as 0 or 1
+            return self._apply("ne", [value, self._same(literal(0.0, self._scalar), self._scalar)])
+        return value
 
     def _element(self, node: Symbol) -> str:
-        op, kind = node.op, self._type
-        if op == "tensor":
+        if node.op == "tensor":
             return self._load(node.args[0])
-        args = [self._operand(a) for a in node.args]
-        if op in FUSED:
-            a, b, c = args
-            if op == "fnma":
-                b = self._emit(f"fneg {kind} {b}")
-            if op == "fms":
-                c = self._emit(f"fneg {kind} {c}")
-            return self._call("fma", a, b, c)
-        if op in _ARITHMETIC:
-            return self._emit(f"{_ARITHMETIC[op]} {kind} {args[0]}, {args[1]}")
-        if op == "neg":
-            return self._emit(f"fneg {kind} {args[0]}")
-        if op in _COMPARE:
-            return self._emit(f"fcmp {_COMPARE[op]} {kind} {args[0]}, {args[1]}")
-        if op in _INTRINSIC:
-            return self._call(_INTRINSIC[op], *args)
-        if op == "atan2":
-            return self._angle(*args)
-        if op == "sign":
-            zero, one, minus = (
-                self._same(literal(x, self._scalar), self._scalar) for x in (0.0, 1.0, -1.0)
-            )
-            below = self._emit(f"fcmp olt {kind} {args[0]}, {zero}")
-            above = self._emit(f"fcmp ogt {kind} {args[0]}, {zero}")
-            return self._select(above, kind, one, self._select(below, kind, minus, zero))
-        if op == "where":
-            return self._select(args[0], kind, args[1], args[2])
-        mask = self._abreast("i1")
-        if op in _LOGIC:
-            return self._emit(f"{_LOGIC[op]} {mask} {args[0]}, {args[1]}")
-        assert op == "not", op
-        return self._emit(f"xor {mask} {args[0]}, {self._same('true', 'i1')}")
+        return self._apply(node.op, [self._operand(a) for a in node.args])
 
 
 def array(place: int) -> str:
     """The address of the array at this place, as the code calls it."""
     return f"%a{place}"
-
-
-def spread(kind: str, value: str, lanes: int, name: str) -> tuple[list[str], str]:
-    """Lines that put a number into every lane of a vector, whose name begins so; and that name."""
-    vector = f"<{lanes} x {kind}>"
-    return [
-        f"  {name}.one = insertelement {vector} poison, {kind} {value}, i32 0",
-        f"  {name}.v = shufflevector {vector} {name}.one, {vector} poison, "
-        f"<{lanes} x i32> zeroinitializer",
-    ], f"{name}.v"
-
-
-def _short(kind: str, lanes: int = 1) -> str:
-    own = {"float": "f32", "double": "f64"}[kind]
-    return own if lanes == 1 else f"v{lanes}{own}"
-
-
-def _takes(intrinsic: str) -> int:
-    return {"fma": 3, "maximum": 2, "minimum": 2, "copysign": 2}.get(intrinsic, 1)
-
-
-def literal(value: float, kind: str) -> str:
-    """A number as LLVM writes it: the hexadecimal of a double that ``kind`` holds exactly."""
-    if kind == "float":
-        try:
-            (value,) = struct.unpack("<f", struct.pack("<f", value))
-        except OverflowError:
-            value = float("inf") if value > 0 else float("-inf")
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"

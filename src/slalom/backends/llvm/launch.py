@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from operator import attrgetter
 from struct import Struct
 from typing import Any
@@ -20,10 +19,10 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Counts, Launch, Look, Row, Rows, Slot, handles
 from slalom.backends.layout import overlapping, same_layout
+from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
-from slalom.backends.llvm.lower import lower
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
@@ -47,7 +46,8 @@ _LOOK = np.dtype([
     ("strides", "u8"), ("address", "u8"),
 ])  # fmt: skip
 _SEGMENT = np.dtype([
-    ("update", "u8"), ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
+    ("update", "u8"), ("stages", "u8"), ("n_stages", "i8"), ("own", "u8"), ("partial", "u8"),
+    ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
     ("arrays", "u8"), ("values", "u8"), ("present", "u8"), ("numel", "i8"), ("bytes", "i8"),
     ("grad_dtype", "i8"), *_SEEN, ("copied", "i8"), ("states", "i8"), ("kept", "i8"),
     ("first_line", "i8"),
@@ -55,6 +55,7 @@ _SEGMENT = np.dtype([
 """Seen, Look and Segment as ``driver.c`` declares them."""
 
 _NO_LOOK = (0,) * len(_LOOK.names or ())
+_SIZES = (_LOOK.names or ()).index("sizes")
 
 _grad = attrgetter("grad")
 
@@ -107,7 +108,10 @@ class LlvmLaunch(Launch):
                 buffer = torch.empty_like(slot.param, requires_grad=False)
                 self._copies.append((buffer, i, grad.layout))
                 looks.add(buffer)
-            of_states = [looks.add(t) for t in slot.state.values()]
+            of_states = [
+                looks.add(t, None if name in slot.small else firsts[-1])
+                for name, t in slot.state.items()
+            ]
             self._looked.append(([firsts[-1], *of_states], sizes[i]))
             for tensor in slot.kept:
                 looks.add(tensor)
@@ -142,11 +146,12 @@ class LlvmLaunch(Launch):
         self._table = Table(
             self._driver.torch, self._driver.anatomy, self._segments.ctypes.data, n,
             base + _LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
-            0, 0, self._sums.ctypes.data, 0, GRAIN // LINE, True,
+            0, 0, self._sums.ctypes.data, 0, 0, GRAIN // LINE, True,
         )  # fmt: skip
         self._tell_written(written)
         self._address = ctypes.addressof(self._table)
         self._packed: list[tuple[list[Row], Any, Struct, int]] = []
+        self._scratch: list[np.ndarray] = []
         self._inference = any(s.param.is_inference() for s in slots)
         self._sure = True
 
@@ -188,7 +193,7 @@ class LlvmLaunch(Launch):
         return spans[here]
 
     def assign(self, rows: Rows) -> None:
-        self._packed = []
+        self._packed, self._scratch = [], []
         table = self._segments
         alike: dict[tuple[Program, bool], list[tuple[Row, np.ndarray]]] = {}
         for row, places in rows:
@@ -206,7 +211,26 @@ class LlvmLaunch(Launch):
             kinds = self._kind_of[members]
             for kind in np.unique(kinds).tolist():
                 code = machine_code(program, self._kinds[kind], stochastic)
-                table["update"][members[kinds == kind]] = code
+                self._give(code, members[kinds == kind])
+
+    def _give(self, code: Code, members: np.ndarray) -> None:
+        """Have these segments updated by a program, with room for what it sums up."""
+        table = self._segments
+        table["update"][members] = code.update
+        table["stages"][members], table["n_stages"][members] = (
+            code.stages.ctypes.data,
+            len(code.stages),
+        )
+        numel = table["numel"][members]
+        blocks = -(-numel // (BLOCK * LINE))
+        own = np.zeros((len(members), code.numbers + 1))
+        own[:, code.size] = np.maximum(numel, 1)  # as means divide by it
+        partial = np.zeros(int(blocks.sum()) * code.sums + 1)
+        table["own"][members] = own.ctypes.data + own.strides[0] * np.arange(len(members))
+        table["partial"][members] = partial.ctypes.data + 8 * code.sums * (
+            np.cumsum(blocks) - blocks
+        )
+        self._scratch += [own, partial]
 
     def square_sum(self) -> float:
         grads = self._keep_gradients()
@@ -291,14 +315,17 @@ class _Looks:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, tensor: Tensor | None) -> int:
-        """Add a tensor, or the place of one that is not there."""
+    def add(self, tensor: Tensor | None, beside: int | None = None) -> int:
+        """Add a tensor, or the place of one that is not there.
+
+        ``beside`` is one that was added and has its shape and strides.
+        """
         if tensor is None:
             self._rows.append(_NO_LOOK)
             return len(self._rows) - 1
-        start = len(self._shapes)
+        start = len(self._shapes) if beside is None else self._rows[beside][_SIZES]
         strided = tensor.layout == torch.strided
-        if strided:
+        if strided and beside is None:
             self._shapes += (*tensor.shape, *tensor.stride())
         holder = id(tensor) + self._offset if self._offset else 0
         dim, address = tensor.dim(), tensor.data_ptr() if strided else 0
@@ -315,15 +342,6 @@ class _Looks:
         for name in ("sizes", "strides"):
             table[name] = shapes.ctypes.data + 8 * table[name]
         return table, shapes
-
-
-@cache
-def machine_code(program: Program, arrays: Arrays, stochastic: bool = False) -> int:
-    """The address of the compiled loop of a program over arrays of these types."""
-    compiler = jit()
-    text = lower(program, arrays, fma=compiler.fma, stochastic=stochastic)
-    (address,) = compiler.compile(text, "update")
-    return address
 
 
 def served(dtype: torch.dtype) -> bool:
