@@ -18,7 +18,19 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import BACKENDS, using
-from slalom.rules import absolute, atan2, maximum, minimum, rule, sign, sqrt, where
+from slalom.rules import (
+    absolute,
+    atan2,
+    maximum,
+    mean,
+    minimum,
+    norm,
+    rule,
+    sign,
+    sqrt,
+    total,
+    where,
+)  # fmt: skip
 from slalom.rules.bounds import COMMON
 
 COLLIDING = (
@@ -32,7 +44,7 @@ COLLIDING = (
     "ä", "λ", "count", "present", "found_inf", "grad_scale", "defaults", "lambda_",
 )  # fmt: skip
 TAKEN = {"param", "grad", "lr", "betas", "eps", "weight_decay", "step", "first", "pair"} | {
-    "sqrt", "maximum", "minimum", "where", "sign", "absolute", "atan2",
+    "sqrt", "maximum", "minimum", "where", "sign", "absolute", "atan2", "total", "mean", "norm",
 }  # fmt: skip
 
 identifiers = (
@@ -55,7 +67,8 @@ class Written:
 
     def rule(self) -> slalom.rules.Rule:
         space: dict[str, Any] = {
-            f.__name__: f for f in (sqrt, maximum, minimum, where, sign, absolute, atan2)
+            f.__name__: f
+            for f in (sqrt, maximum, minimum, where, sign, absolute, atan2, total, mean, norm)
         }
         exec(compile(self.text, "<drawn>", "exec"), space)
         bounds = {name: None for name in COMMON if f", {name}=" in self.text}
@@ -78,6 +91,8 @@ def expressions(draw: st.DrawFn, elements: list[str], scalars: list[str], depth:
         f"({s} / (2.0 + absolute({a})))",
         f"atan2({a}, 0.5 + {b} ** 2)", f"atan2(0.25, 1 + absolute({a}))", f"atan2({a}, 2.0)",
         f"where({a} > 0.0, 1.0, {s})", f"({a} / (1.0 + {s} ** 2))",
+        f"({a} / (1.0 + norm({b})))", f"({a} - mean({b}))", f"maximum({a}, {s} * total({a}))",
+        f"where((norm({a}) > {s}) & ({b} > {a}), {a}, {b})", f"(({s} < mean({a})) * {b})",
     ]))  # fmt: skip
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import slalom
-from reference import distance, trajectory
+from reference import distance, is_compiled, trajectory
+from slalom.backends import using
 from slalom.ir.program import trace
 from slalom.ir.sums import summed
-from slalom.rules import RULES, maximum, mean, norm, rule, sqrt, total
+from slalom.rules import RULES, absolute, maximum, mean, norm, rule, sqrt, total, where
 
 
 @rule(shapes={"row": "row", "column": "column", "largest": "one"})
@@ -31,13 +32,41 @@ def odd(
     return param - lr / sqrt(step) * turned, row, column, largest, momentum_buffer
 
 
+@rule(shapes={"largest": "one", "slope": "one"})
+def chained(
+    param, grad, largest, slope, momentum_buffer, *, step, lr=0.1, beta=0.9, maximize=False
+):
+    """Four sweeps, each of which hangs on what the one before it summed up, by comparisons too."""
+    grad = -grad if maximize else grad
+    length = norm(grad)
+    steep = length > slope
+    grad = where(steep, grad / maximum(length, 1e-3), 0.5 * grad)
+    away = grad - mean(grad)
+    momentum_buffer = beta * momentum_buffer + away / (1 + total(absolute(away)))
+    turned = where((total(away * param) > 0) & (param > 0), momentum_buffer, -2 * grad)
+    turned = turned + steep * param / 64
+    largest = maximum(largest, norm(turned))
+    return param - lr / sqrt(step) * turned, largest, (slope + length) / 2, momentum_buffer
+
+
 EVERY = {
     "odd": odd,
-    **{n: RULES[n] for n in ("lars", "lamb", "stable_adamw", "adagrad_norm")},
+    "chained": chained,
+    **{n: RULES[n] for n in ("lars", "lamb", "stable_adamw", "adagrad_norm", "mars")},
 }
 CLASSES = {name: slalom.optimizer(r) for name, r in EVERY.items()}
 SHAPES = [(30, 50), (7,), (), (3, 4, 2, 5), (0, 3), (4, 0), (1, 90), (90, 1)]
 over_rules = pytest.mark.parametrize("name", EVERY)
+
+
+WAYS = {"machine code": ("llvm", "foreach"), "operations": ("foreach",)}
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request):
+    """By what is updated; the backend that serves."""
+    with using(*WAYS[request.param]):
+        yield WAYS[request.param][0]
 
 
 def drawn(shapes, n=3, dtype=torch.float32, seed=0):
@@ -59,9 +88,11 @@ def stepped(name, starts, grads, lay=lambda t: t.clone(), **options):
 
 @over_rules
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_it_is_the_rule_itself_in_float64(name, dtype):
+def test_it_is_the_rule_itself_in_float64(name, dtype, way):
     starts, grads = drawn(SHAPES, dtype=dtype)
-    _, params = stepped(name, starts, grads)
+    optimizer, params = stepped(name, starts, grads)
+    expected = way if is_compiled(EVERY[name]) else "foreach"
+    assert {row[3] for row in slalom.explain(optimizer).rows} == {expected}
     for i, (param, start) in enumerate(zip(params, starts, strict=True)):
         path = trajectory(EVERY[name], start, [row[i] for row in grads], lr=0.05)
         assert distance(param, path[-1], path) <= (2e-6 if dtype == torch.float32 else 1e-13)

@@ -241,6 +241,7 @@ class _Ready:
         """The slots by the first backend that takes them."""
         part = self._part
         whole = any(p.sums for p in self._programs)
+        matrix = any(p.matrix for p in self._programs)
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
         works: dict[int, tuple[Backend, list[Slot]]] = {}
         for i, param in enumerate(part.params):
@@ -252,7 +253,9 @@ class _Ready:
                 return started
 
             state = {n: part.tensor(i, n, lambda n=n, made=made: made(n)) for n in names}
-            slot = Slot(param, state, [], 0.0, part.place, i, whole=whole)
+            slot = Slot(
+                param, state, [], 0.0, part.place, i, whole=whole, matrix=matrix, small=rule.shapes
+            )
             backend = next(b for b in _asked(param.device) if b.why_not(slot) is None)
             works.setdefault(id(backend), (backend, []))[1].append(slot)
         return list(works.values())

@@ -16,19 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends import BACKENDS, lacking
-from slalom.backends.base import (
-    MATRIX,
-    WHOLE,
-    Backend,
-    Counts,
-    Launch,
-    Look,
-    Row,
-    Slot,
-    Unavailable,
-    handles,
-)
+from slalom.backends import BACKENDS, UNWRITTEN, lacking
+from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
@@ -120,8 +109,8 @@ class Plan:
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
-        self._whole = np.array([s.whole for s in own], bool)
-        self._matrix = np.array([s.matrix for s in own], bool)
+        # 0 of elements alone, 1 of whole tensors, 2 of their rows or columns
+        self._wide = np.array([s.whole + s.matrix for s in own], np.intp)
         self._set_of = np.array([numbers[names] for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
@@ -193,9 +182,8 @@ class Plan:
     def lost(self) -> str | None:
         """Why no parameter at all is served by the first backend; None if one is."""
         reasons = self.reasons
-        if None in reasons:
-            return None
-        return next((why for why in reasons if why not in (WHOLE, MATRIX)), None)
+        found = (why for why in reasons if why not in UNWRITTEN)
+        return None if None in reasons else next(found, None)
 
     def unmoved(self, param: Tensor) -> bool:
         """Whether the parameter's states were made for this plan, and it was not updated since."""
@@ -376,9 +364,7 @@ class Plan:
 
     def _kept(self, program: Program, places: np.ndarray) -> bool:
         """Whether these slots have the states that a program needs, and backends for its sums."""
-        if program.sums and not self._whole[places].all():
-            return False
-        if program.matrix and not self._matrix[places].all():
+        if (self._wide[places] < program.sums + program.matrix).any():
             return False
         sets = self._state_sets
         present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from reference import is_compiled
 from slalom.backends.llvm.elements import SIZES
 from slalom.backends.llvm.lower import lower
 from slalom.ir.program import Program, is_whole, trace
@@ -60,6 +62,22 @@ class Kernel:
 def kernels(kind: str, *, stochastic: bool = False) -> list[Kernel]:
     """A kernel for every rule that goes element by element, as in its second step."""
     return [_kernel(name, kind, stochastic) for name, r in RULES.items() if not is_whole(r)]
+
+
+def summing(kind: str, *, stochastic: bool = False) -> dict[str, Callable[[bool], str]]:
+    """Of every rule that sums over whole tensors what writes its text, as in its second step.
+
+    It is told whether the machine fuses multiply-adds.
+    """
+    found = {}
+    for name, rule in RULES.items():
+        if is_whole(rule) and is_compiled(rule):
+            kernel = _kernel(name, kind, stochastic)
+            kinds = [(n, "float" if n in rule.shapes else kind) for n in kernel.arrays]
+            found[name] = lambda fma, k=kernel, own=tuple(kinds): lower(
+                k.program, own, fma=fma, stochastic=stochastic
+            )
+    return found
 
 
 def _kernel(name: str, kind: str, stochastic: bool) -> Kernel:

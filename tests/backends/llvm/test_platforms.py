@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernels import COUNT, PIECES, Kernel, kernels, run_here, without_nans_bits
+from kernels import COUNT, PIECES, Kernel, kernels, run_here, summing, without_nans_bits
 
 from slalom.backends.llvm.compile import assembly_for, object_for
 from slalom.backends.llvm.jit import jit
@@ -60,6 +60,23 @@ def test_every_loop_is_vectorised_and_calls_nothing(platform, kind):
         text = assembly_for(kernel.text(fma=modern), triple, cpu)
         assert undefined(text) <= _LINKED_WITH, kernel.name
         assert vectors(text, kind == "double"), kernel.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_sweep_is_vectorised_and_calls_nothing(platform, kind):
+    triple, cpu, modern = PLATFORMS[platform]
+    if kind == "half" and not modern:
+        pytest.skip("float16 goes the second way there")
+    found = summing(kind)
+    assert len(found) > 3
+    if kind == "bfloat":
+        found["by chance"] = summing(kind, stochastic=True)["lamb"]
+    for name, written in found.items():
+        text = assembly_for(written(modern), triple, cpu)
+        assert undefined(text) <= _LINKED_WITH, name
+        assert vectors(text, kind == "double"), name
+        assert vectors(text, double=True), name  # the sums
 
 
 def test_what_is_not_there_is_noticed():

@@ -16,7 +16,8 @@ class Operation:
 
     Attributes:
         name: of the operation; ``addcmul`` and ``addcdiv`` are first + scale * second (* or /)
-            third, ``add`` is first + scale * second.
+            third, ``add`` is first + scale * second, ``either`` is first where the second holds and
+        else the third, ``or_else`` the other way round.
         result: the expression that it computes.
         operands: expressions, of which the first may be overwritten if ``dead``.
         scale: a scalar factor, None for 1.
@@ -95,6 +96,11 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
         return [Operation("rdiv", node, (args[1], args[0]))]
     if op == "atan2" and not args[0].is_element:
         return [Operation("ratan2", node, (args[1], args[0]))]
+    if op == "where" and not args[0].is_element:  # one condition for all of a tensor
+        condition, x, y = args
+        if x.is_element:
+            return [Operation("either", node, (x, condition, y))]
+        return [Operation("or_else", node, (y, condition, x))]
     if op in _TURNED and not args[0].is_element:
         op, args = _TURNED[op], args[::-1]
     return [Operation(op, node, tuple(args))]
@@ -102,7 +108,7 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
 
 _TURNED = {
     "mul": "mul", "maximum": "maximum", "minimum": "minimum", "eq": "eq", "ne": "ne",
-    "gt": "lt", "lt": "gt", "ge": "le", "le": "ge",
+    "gt": "lt", "lt": "gt", "ge": "le", "le": "ge", "and": "and", "or": "or",
 }  # fmt: skip
 """What an operation is when its operands change places."""
 

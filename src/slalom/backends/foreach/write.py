@@ -265,8 +265,17 @@ def _atan2(y: Tensor, x: Any) -> Tensor:
     return torch.atan2(y, torch.as_tensor(x, dtype=y.dtype, device=y.device))
 
 
+def _either(x: Tensor, condition: Tensor, y: Any) -> Tensor:
+    return torch.where(condition != 0, x, y)
+
+
+def _or_else(x: Tensor, condition: Tensor, y: Any) -> Tensor:
+    return torch.where(condition == 0, x, y)
+
+
 _ALONE: Mapping[str, Callable[..., Any]] = {
     "gt": torch.gt, "ge": torch.ge, "lt": torch.lt, "le": torch.le, "eq": torch.eq, "ne": torch.ne,
     "and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not,
-    "where": torch.where, "maximum": _maximum, "minimum": _minimum, "atan2": _atan2,
+    "where": torch.where, "either": _either, "or_else": _or_else,
+    "maximum": _maximum, "minimum": _minimum, "atan2": _atan2,
 }  # fmt: skip

@@ -87,7 +87,11 @@ class Memory(Arithmetic):
         if stored == "bfloat":
             value, kind = self._bfloat(value, name), "i16"
         elif stored != self._scalar:
-            value = self._emit(f"fptrunc {self._type} {value} to {self._abreast(stored)}")
+            computed = self._type
+            if stored == "half" and self._scalar == "double":  # as torch; at once is a library's
+                value = self._emit(f"fptrunc {computed} {value} to {self._abreast('float')}")
+                computed = self._abreast("float")
+            value = self._emit(f"fptrunc {computed} {value} to {self._abreast(stored)}")
         at, size = self._address(name, kind), SIZES[stored] * self._aligned
         stored = f"{self._abreast(kind)} {value}"
         self.lines.append(f"  store {stored}, {self._pointer} {at}, align {size}")
