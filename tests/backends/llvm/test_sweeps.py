@@ -27,7 +27,8 @@ def drawn_back(param, grad, pull, start, *, lr=0.1, rest=0.5):
     pull = where(length > pull, length, rest * pull)
     pressed = total(grad * away) / (1 + length * length)
     step = grad - where(pressed > 0, 0, pressed) * away
-    return param - lr * step / (sqrt(total(step * step)) + 1e-6) - lr * pull * away, pull, start
+    moved = lr * step / (sqrt(total(step * step)) + 1e-6) + lr * pull / (1 + pull) * away
+    return param - moved, pull, start
 
 
 CLASSES = {
