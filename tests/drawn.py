@@ -27,6 +27,11 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "gamma": st.floats(1e-4, 1e-2),
     "warmup_steps": st.integers(0, 10),
     "base_lr": st.none() | st.floats(1e-3, 0.1),
+    "ns_steps": st.integers(0, 6),
+    "ns_coefficients[0]": st.floats(1.5, 2.0),
+    "ns_coefficients[1]": st.floats(-1.3, -1.2),
+    "ns_coefficients[2]": st.floats(0.3, 0.4),
+    "ns_dtype": st.just("float32"),  # bfloat16 is looked at in test_muon.py
     "betas[0]": st.floats(0.0, 0.99),
     "betas[1]": st.floats(0.5, 0.9999),
     "betas[2]": st.floats(0.5, 0.9999),
@@ -70,7 +75,7 @@ def _one(rule: Rule, name: str, default: Any, i: int | None = None) -> st.Search
     shown, bound = name if i is None else f"{name}[{i}]", rule.bound(name, i)
     if isinstance(default, bool):
         return st.booleans()
-    if isinstance(default, str) or isinstance(bound, Choice):
+    if shown not in NAMED and (isinstance(default, str) or isinstance(bound, Choice)):
         return st.sampled_from(bound.words if isinstance(bound, Choice) else (default,))
     values = OF_A_RULE.get((rule.name, shown), NAMED.get(shown))
     if values is None and shown in rule.search:

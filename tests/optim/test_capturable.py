@@ -48,8 +48,10 @@ def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_rule_by_torchs_operations(name):
     """RAdam's branches, Adan's first step and ASGD's are chosen where the counts are."""
-    got, own = trained(Recordable(), name, capturable=True)
-    expected, _ = trained("llvm", name)
+    multiplies = "ns_dtype" in getattr(slalom.optim, name).rule.hypers
+    options = {"ns_dtype": "float32"} if multiplies else {}  # bfloat16 would round coarsely
+    got, own = trained(Recordable(), name, capturable=True, **options)
+    expected, _ = trained("llvm", name, **options)
     torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-7)
     assert [float(s["step"]) for s in own] == [7, 6, 7, 7, 7]
 

@@ -12,6 +12,7 @@ import slalom
 from reference import trajectory
 from slalom.ir.program import is_whole
 from slalom.rules import REQUIRED, RULES, Rule, RuleError
+from slalom.rules.bounds import Choice
 from slalom.rules.registry import collect
 
 over_rules = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -84,6 +85,10 @@ def test_its_class_refuses_what_is_out_of_bounds(rule):
     for name, default in rule.hypers.items():
         for i in range(len(default)) if isinstance(default, tuple) else [None]:
             bound = rule.bound(name, i)
+            if isinstance(bound, Choice):
+                with pytest.raises(ValueError, match="none of these"):
+                    made(params, **required | {name: "none of these"})
+                continue
             for end in (bound.low - 1, bound.high + 1) if bound is not None else ():
                 if abs(end) == float("inf"):
                     continue

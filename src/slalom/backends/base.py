@@ -33,6 +33,22 @@ class RefusedTensorError(RuntimeError):
     """A tensor that no way of updating can serve; the message says which and why."""
 
 
+def refuse_no_matrix(program: Program, param: Tensor) -> None:
+    """Raise :class:`RefusedTensorError` for what a program with matrices does not multiply."""
+    name, why = program.rule.class_name, None
+    if param.is_complex():
+        why = f"{name} does not support complex parameters"  # in torch's words
+    elif param.layout != torch.strided:
+        why = f"{name} multiplies matrices, and a parameter of {param.layout} is none"
+    elif hasattr(param, "full_tensor"):
+        why = (
+            f"{name} multiplies whole matrices, which is not served of a DTensor; use it where "
+            "parameters are whole, under DDP for example"
+        )
+    if why is not None and program.multiplies:
+        raise RefusedTensorError(why)
+
+
 @dataclass(frozen=True, eq=False)
 class Slot:
     """One parameter of a step with the tensors kept for it.
@@ -247,7 +263,7 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
 WHOLE = "its rule sums over whole tensors, of which there is no machine code"
 """Why a backend without sums does not serve a rule."""
 
-MATRIX = "its rule sums over rows or columns, of which there is no machine code"
+MATRIX = "its rule sums over rows or columns or multiplies matrices: there is no machine code"
 """Why a backend that sums over whole tensors alone does not serve a rule."""
 
 BEFORE = 2

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import BEFORE, Backend, Slot
+from slalom.backends.base import BEFORE, Backend, Slot, refuse_no_matrix
 from slalom.backends.general import elements
 from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check
@@ -245,6 +245,8 @@ class _Ready:
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
         works: dict[int, tuple[Backend, list[Slot]]] = {}
         for i, param in enumerate(part.params):
+            for program in self._programs:
+                refuse_no_matrix(program, param)
 
             def made(name: str, param: Tensor = param) -> Tensor:
                 started = begun(rule, name, param.detach(), 0.0)

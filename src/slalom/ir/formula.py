@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from slalom.ir.passes import ordered
-from slalom.ir.symbol import COLUMNS, KEPT, ROWS, SUMS, Symbol
+from slalom.ir.symbol import COLUMNS, KEPT, PRODUCTS, ROWS, SUMS, Symbol
 
 _SIGNS = {
     "add": ("+", 1), "sub": ("-", 1), "mul": ("·", 2), "div": ("/", 2), "pow": ("^", 4),
@@ -105,6 +105,8 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
         return f"({text})" if binding > 1 else text
     if op == "spread":
         return _written(args[0], known, binding)
+    if op in PRODUCTS:
+        return f"{op}({_written(args[0], known)})"
     sign = {"sqrt": "√", "maximum": "max", "minimum": "min", "where": "where"}.get(op, op)
     return f"{sign}({', '.join(_written(a, known) for a in args)})"
 

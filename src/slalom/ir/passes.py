@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slalom.ir.symbol import ELEMENTS, SUMS, Symbol
+from slalom.ir.symbol import ELEMENTS, PRODUCTS, SUMS, Symbol
 
 FUSED = {"fma": "{0} * {1} + {2}", "fms": "{0} * {1} - {2}", "fnma": "{2} - {0} * {1}"}
 """The multiply-adds that :func:`fuse` makes, of three operands each, rounded once."""
@@ -94,6 +94,10 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             continue
         if op == "spread":
             done[node] = node.graph.spread(*args)
+            continue
+        if op in PRODUCTS:
+            dtype: Any = args[1]
+            done[node] = node.graph.product(op, args[0], dtype, *args[2:])
             continue
         if not node.is_element:
             done[node] = make(op, *args)

@@ -85,9 +85,19 @@ class Program:
 
     @cached_property
     def matrix(self) -> bool:
+        """Whether it looks at a tensor as a matrix: by rows or columns, or multiplying it."""
+        return self.by_rows or self.multiplies
+
+    @cached_property
+    def by_rows(self) -> bool:
         """Whether something in it is one number a row or a column."""
         nodes = ordered([*self.outputs.values(), *self.small.values()])
         return any(n.is_summary and n.along for n in nodes)
+
+    @cached_property
+    def multiplies(self) -> bool:
+        """Whether there are operations on whole matrices in it."""
+        return any(sweep.products for sweep in self.sweeps)
 
     @cached_property
     def body(self) -> Body:
@@ -113,7 +123,8 @@ class Program:
     @cached_property
     def reads(self) -> list[str]:
         """The tensors read, of ``param``, ``grad`` and the rule's states."""
-        return list(dict.fromkeys(n for sweep in self.sweeps for n in sweep.reads))
+        own = ("param", "grad", *self.rule.state)
+        return list(dict.fromkeys(n for s in self.sweeps for n in s.reads if n in own))
 
     @cached_property
     def writes(self) -> list[str]:
@@ -238,11 +249,20 @@ def trace(
     return program
 
 
-@cache
 def is_whole(rule: Rule) -> bool:
     """Whether a rule looks at whole tensors, at its default hyper-parameters."""
+    return _usual(rule).sums
+
+
+def multiplies(rule: Rule) -> bool:
+    """Whether a rule has operations on whole matrices, at its default hyper-parameters."""
+    return _usual(rule).multiplies
+
+
+@cache
+def _usual(rule: Rule) -> Program:
     hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()}
-    return trace(rule, hypers, step=2, first=False).sums
+    return trace(rule, hypers, step=2, first=False)
 
 
 def _check_extents(rule: Rule, symbols: Mapping[str, Symbol]) -> None:

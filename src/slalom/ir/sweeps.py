@@ -1,9 +1,10 @@
 """What a program goes over its tensors for, and how often: sweeps, each reading and writing once.
 
 A sum over a tensor is known when all of it was read. So a program with sums is split: a sweep
-takes the sums that need no other, the next one may use them, and so on. A state whose new value
-hangs on no sum of a later sweep may be written in an earlier one, and is then read from there;
-of all choices that is taken which moves the fewest bytes.
+takes the sums that need no other, the next one may use them, and so on. An operation on a whole
+matrix ends a sweep too, which writes its operand; the next one reads what it gave as a tensor.
+A state whose new value hangs on no sum of a later sweep may be written in an earlier one, and is
+then read from there; of all choices that is taken which moves the fewest bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cached_property
 from itertools import chain, combinations
 
 from slalom.ir.passes import Body, fuse, ordered
-from slalom.ir.symbol import SUMS, Symbol
+from slalom.ir.symbol import PRODUCTS, SUMS, Symbol
 from slalom.rules.definition import Rule
 
 
@@ -26,17 +27,21 @@ class Sweep:
         rule: whose program it is a part of.
         outputs: the tensors written, and their new values.
         sums: the sums over elements that it takes, as summaries know them, and what is summed up.
+        products: name -> an operation on whole matrices that follows it, and its operand; sweeps
+            that come later read the result as the tensor of that name.
     """
 
     rule: Rule
     outputs: dict[str, Symbol]
     sums: dict[Symbol, Symbol] = field(default_factory=dict)
+    products: dict[str, tuple[Symbol, Symbol]] = field(default_factory=dict)
 
     @cached_property
     def body(self) -> Body:
         """What runs once per element; what is summed up is an output too, named by its place."""
         summed = {f"{SUMMED}{i}": s for i, s in enumerate(self.sums.values())}
-        return Body({**self.outputs, **summed})
+        operands = {name: operand for name, (_, operand) in self.products.items()}
+        return Body({**self.outputs, **summed, **operands})
 
     @cached_property
     def fused(self) -> Body:
@@ -62,6 +67,9 @@ class Sweep:
 SUMMED = "@"
 """Begins the name of an output that is summed up and not written; no tensor's begins so."""
 
+MULTIPLIED = "%"
+"""Begins the name of an operand, and then of the result, of an operation on whole matrices."""
+
 
 def split(
     rule: Rule, outputs: Mapping[str, Symbol], small: Mapping[str, Symbol], *, apart: bool = False
@@ -73,13 +81,13 @@ def split(
     it is written.
     """
     order = list(ordered([*outputs.values(), *small.values()]))
-    sums = [n for n in order if n.op in SUMS and n.args[0].is_element]
+    sums = [n for n in order if _ends_a_sweep(n)]
     if not sums:
         return [Sweep(rule, dict(outputs))]
     level: dict[int, int] = {}  # of each node, how many sweeps come before it is known
     for node in order:
         own = max((level[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
-        level[id(node)] = own + (node.op in SUMS and node.args[0].is_element)
+        level[id(node)] = own + _ends_a_sweep(node)
     last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
     early = [n for n, s in outputs.items() if s.is_element and level[id(s)] < last and not apart]
     subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
@@ -87,9 +95,13 @@ def split(
     return min((way for way in ways if way is not None), key=moved)
 
 
+def _ends_a_sweep(node: Symbol) -> bool:
+    return node.op in PRODUCTS or (node.op in SUMS and node.args[0].is_element)
+
+
 def moved(sweeps: Iterable[Sweep]) -> int:
-    """How many arrays are read or written."""
-    return sum(len(s.reads) + len(s.writes) for s in sweeps)
+    """How many arrays are read or written, beside what operations on matrices do."""
+    return sum(len(s.reads) + len(s.writes) + len(s.products) for s in sweeps)
 
 
 def _laid_out(
@@ -99,6 +111,7 @@ def _laid_out(
     """The sweeps where these outputs are written as early as they are known; None if that fails."""
     cut = _Cut()
     found = []
+    names = {s: f"{MULTIPLIED}{i}" for i, s in enumerate(s for s in sums if s.op in PRODUCTS)}
     for number in range(last + 1):
         own = {
             n: s
@@ -108,10 +121,14 @@ def _laid_out(
         taken = [s for s in sums if level[id(s)] == number + 1]
         try:
             values = {n: cut(s) for n, s in own.items()}
-            found.append(Sweep(rule, values, {s: cut(s.args[0]) for s in taken}))
+            operands = {s: cut(s.args[0]) for s in taken}
         except _OverwrittenError:
             return None
-        cut.write(own)
+        products = {names[s]: s for s in taken if s in names}
+        summed = {s: operand for s, operand in operands.items() if s not in names}
+        multiplied = {name: (s, operands[s]) for name, s in products.items()}
+        found.append(Sweep(rule, values, summed, multiplied))
+        cut.write(own | products)
     return found
 
 

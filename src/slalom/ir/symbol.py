@@ -11,16 +11,16 @@ them. Each such branch is recorded as a guard.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from slalom.rules import functions
+from slalom.rules import functions, matrices
 from slalom.rules.definition import RuleError
 
 ALLOWED = (
     "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
-    "maximum, minimum, atan2, where, total, mean, norm and (of numbers) log of slalom.rules; it "
-    "may branch on hyper-parameters and on step, not on tensors"
+    "maximum, minimum, atan2, where, total, mean, norm, rows, columns, orthogonal and (of numbers) "
+    "log of slalom.rules; it may branch on hyper-parameters and on step, not on tensors"
 )
 
 ROWS, COLUMNS, ELEMENTS = 1, 2, 3
@@ -30,6 +30,9 @@ SUMS = {"total": "the sum of the operand", "squares": "the sum of its squares, i
 """The operations over a tensor: of an operand, and what is left to vary along of it, as bits.
 
 ``size`` is how many elements, rows or columns there are."""
+
+PRODUCTS: dict[str, Callable[..., Any]] = {"orthogonal": matrices.newton_schulz}
+"""The operations on whole matrices, which give elements again: functions of a batch of matrices."""
 
 SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
@@ -129,6 +132,15 @@ class Graph:
             return operand * operand if op == "squares" else operand
         return self._intern(op, (operand, left), None)
 
+    def product(self, op: str, operand: Symbol, dtype: str | None, *numbers: Any) -> Symbol:
+        """One of :data:`PRODUCTS` of an operand, in a dtype, with these scalars."""
+        if operand.is_known:
+            raise RuleError(f"it asks {op} of a number, which is of a tensor")
+        operand = operand.counted()
+        operand = operand if operand.is_element else self.spread(operand)
+        args = (n if isinstance(n, Symbol) else self.constant(n) for n in numbers)
+        return self._intern(op, (operand, dtype, *args), None)
+
     def spread(self, summary: Symbol) -> Symbol:
         """A summary as elements: each row or column full of its number."""
         return self._intern("spread", (summary,), None)
@@ -183,7 +195,7 @@ KEPT = {"tensor0": 0, "tensor1": ROWS, "tensor2": COLUMNS}
 
 def _along(op: str, args: tuple[Any, ...]) -> int:
     """Along what the result of an operation varies, whose value no trace knows."""
-    if op in ("tensor", "spread"):
+    if op in ("tensor", "spread") or op in PRODUCTS:
         return ELEMENTS
     if op in SUMS:
         return args[1]
@@ -339,6 +351,16 @@ class Symbol:
     def norm(self, axis: int | None = None) -> Symbol:
         found = self.graph.sum("squares", self, _left(axis))
         return found.sqrt() if found.op in SUMS else self.graph.make("abs", self)
+
+    def rows(self) -> Symbol:
+        return self.graph.size(ROWS)
+
+    def columns(self) -> Symbol:
+        return self.graph.size(COLUMNS)
+
+    def orthogonal(self, polynomials: Sequence[Sequence[Any]], dtype: str | None) -> Symbol:
+        flat = [number for polynomial in polynomials for number in polynomial]
+        return self.graph.product("orthogonal", self, dtype, *flat)
 
     def counted(self) -> Symbol:
         """A comparison as the number 1 where it holds and 0 elsewhere; anything else as it is."""

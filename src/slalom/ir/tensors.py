@@ -19,12 +19,14 @@ from slalom.ir.symbol import (
     COLUMNS,
     COMPARISONS,
     KEPT,
+    PRODUCTS,
     ROWS,
     SCALAR_OPS,
     SUMS,
     Symbol,
     evaluate,
 )
+from slalom.rules import matrices
 
 
 class Values:
@@ -118,17 +120,31 @@ class Summaries:
         return _applied(node.op, [self._values[id(a)] for a in node.args])
 
 
-def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Tensor:
+def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Tensor | float:
     """How many elements, rows or columns there are, at least 1 as they divide totals.
 
-    Of one shape one number, else one of each.
+    Of equal shapes one number, else a tensor of one of each.
     """
     found = []
     for shape in shapes:
         rows, columns = math.prod(shape[:1]), math.prod(shape[1:])
         found.append(max(1, {ROWS: rows, COLUMNS: columns}.get(along, rows * columns)))
+    if len(set(found)) == 1:
+        return float(found[0])
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    return torch.tensor(found if len(found) > 1 else found[0], dtype=dtype, device=device)
+    return torch.tensor(found, dtype=dtype, device=device)
+
+
+def multiplied(
+    product: Symbol, operands: Sequence[Tensor], values: Mapping[int, Any]
+) -> Sequence[Tensor]:
+    """An operation on whole matrices of tensors of one shape and dtype, all of them as one batch.
+
+    ``values`` are those of its scalars, by the ids of these; constants apart.
+    """
+    _, dtype, *numbers = product.args
+    known = [n.args[0] if n.op == "constant" else values[id(n)] for n in numbers]
+    return matrices.batched(PRODUCTS[product.op], operands, dtype, known)
 
 
 _LOGIC = {"and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not}
@@ -154,11 +170,13 @@ def elements(
         elif node.op == "tensor" or node.op in KEPT:
             values[id(node)] = tensors[node.args[0]]
         elif node.op == "size":
-            values[id(node)] = sizes(node.args[0], [like.shape], like.device).to(like.dtype)
+            values[id(node)] = sizes(node.args[0], [like.shape], like.device)
         elif node.op in SUMS:
             value = values[id(node.args[0])]
             left = node.args[1] if node.args[0].is_element else 0
             values[id(node)] = summed(value, node.op == "squares", left).to(value.dtype)
+        elif node.op in PRODUCTS:
+            values[id(node)] = multiplied(node, [values[id(node.args[0])]], values)[0]
         elif node.op == "spread":
             values[id(node)] = values[id(node.args[0])].expand_as(like)
         else:

@@ -24,7 +24,8 @@ class Facts:
         formulas: a line for each state that changes and one for the parameter, at the default
             hyper-parameters; a prime marks the value after the update.
         state: the tensors and numbers kept for each parameter tensor.
-        bytes: read and written for each float32 element in one update.
+        bytes: read and written for each float32 element in one update, beside ``products``.
+        products: whether there are operations on whole matrices.
     """
 
     name: str
@@ -35,6 +36,12 @@ class Facts:
     formulas: list[str]
     state: tuple[str, ...]
     bytes: int
+    products: bool
+
+    @property
+    def apart(self) -> str:
+        """What the bytes are not of, in words."""
+        return ", products of matrices apart" if self.products else ""
 
 
 def facts(rule: Rule) -> Facts:
@@ -51,6 +58,7 @@ def facts(rule: Rule) -> Facts:
         formulas=formulas(program.source),
         state=(*program.live_state, *rule.numbers),
         bytes=program.bytes,
+        products=program.multiplies,
     )
 
 
@@ -64,7 +72,7 @@ def markdown() -> str:
     return "\n\n".join(
         f"### {one.class_name}\n\n{one.title}.\n\n```python\n{one.call}\n```\n\n"
         + "".join(f"    {line}\n" for line in one.formulas)
-        + f"\nState: {', '.join(one.state) or 'none'}; {one.bytes} bytes. "
+        + f"\nState: {', '.join(one.state) or 'none'}; {one.bytes} bytes{one.apart}. "
         + f"Bounds: {', '.join(one.bounds) or 'none'}. [Its page](rules/{one.name}.md)."
         for one in catalogue()
     )
@@ -85,6 +93,7 @@ def page(rule: Rule) -> str:
         f"| state | {', '.join(f'`{n}`' for n in one.state) or 'none'} |",
         f"| which begins | {', '.join([*begun, 'the rest at 0'])} |",
         f"| bytes read and written for a float32 element | {one.bytes} |",
+        *(["| products of matrices | apart from these |"] if one.products else []),
         f"| bounds | {', '.join(one.bounds) or 'none'} |",
         f"| a race searches | {searched or 'nothing, unless told where'} |",
         f"| sparse gradients | {SPARSE[rule.sparse]} |", "",

@@ -10,7 +10,7 @@ from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
 from slalom.engine.distributed import is_distributed
 from slalom.engine.treatment import Treatment
-from slalom.rules.bounds import COMMON
+from slalom.rules.bounds import COMMON, Choice
 from slalom.rules.definition import REQUIRED, Rule
 
 _WORDS = {
@@ -18,6 +18,7 @@ _WORDS = {
     "eps": "Invalid epsilon value: {value}",
     "betas": "Invalid beta parameter at index {i}: {value}",
     "etas": "Invalid eta values: {all[0]}, {all[1]}",
+    "adjust_lr_fn": "Adjust learning rate function {value} is not supported",
 }
 """What torch says of these; of the others "Invalid <name> value"."""
 
@@ -53,9 +54,10 @@ def _check_one(
     free = bound is None and (default is None or default is REQUIRED)
     if isinstance(default, bool) or free or (value is None and default is None):
         return
-    if isinstance(default, str) or isinstance(value, str):
-        if not (isinstance(default, str) and isinstance(value, str)):
-            due = "a word" if isinstance(default, str) else "a number"
+    a_word = isinstance(default, str) or isinstance(bound, Choice)
+    if a_word or isinstance(value, str):
+        if not (a_word and isinstance(value, str)):
+            due = "a word" if a_word else "a number"
             raise TypeError(f"{shown} is {value!r}; it must be {due}")
     elif isinstance(value, Tensor):
         if hypers.get("foreach") and "amsgrad" in hypers:

@@ -23,15 +23,15 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
 
     Its arguments are ``params`` and the rule's hyper-parameters in their order, from ``maximize``
     on by keyword only. ``like`` is torch's class of the same name, if there is one: the order of
-    its arguments is kept, and those of :data:`CHOICES` that it has are taken; without it
-    ``differentiable``, which every class has. ``name`` is the class's name, by default
+    its arguments is kept, and those of :data:`CHOICES` that it has are taken, beside
+    :data:`OFFERED`, which every class has. ``name`` is the class's name, by default
     ``rule.class_name``. The class speaks torch.optim's interface in full and steps at the speed of
     the compiled rule. That of a rule with an average has ``train()`` and ``eval()`` beside
     (:class:`slalom.optim.schedule_free.ScheduleFree`).
     """
     name = name or rule.class_name
     theirs = inspect.signature(like).parameters if like is not None else {}
-    choices = tuple(n for n in CHOICES if n in (theirs or ("differentiable",)) or n in OFFERED)
+    choices = tuple(n for n in CHOICES if n in theirs or n in OFFERED)
     defaults = {**rule.hypers, **{n: CHOICES[n] for n in choices}}
     own = list(rule.hypers)
     last = own.index("maximize") if "maximize" in own else len(own)
@@ -59,7 +59,7 @@ def optimizer(rule: Rule, name: str | None = None, like: type | None = None) -> 
     initialise.__signature__ = signature  # type: ignore[attr-defined]
     body = {
         "rule": rule, "choices": choices, "beyond": _Beyond(own, like),
-        "offered": tuple(n for n in OFFERED if n not in theirs),
+        "offered": tuple(n for n in OFFERED if n not in (theirs or ("differentiable",))),
         "__init__": initialise, "__doc__": rule.__doc__,
         "__module__": sys._getframe(1).f_globals["__name__"],  # where pickle looks for the class
     }  # fmt: skip
@@ -84,5 +84,5 @@ class _Beyond:
         if self._like is None:
             return ()
         made: Any = self._like
-        (group,) = made([torch.empty(0)]).param_groups
+        (group,) = made([torch.empty(0, 0)]).param_groups
         return tuple(name for name in self._own if name not in group)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import is_counter, read, write
+from slalom.backends.base import is_counter, read, refuse_no_matrix, write
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
 from slalom.engine.starting import begun
@@ -109,7 +109,8 @@ class _Update:
         values = {n: _scalar(v, detached=True) for n, v in self.hypers.items()}
         numbers = [_number(own.get(n, rule.start(n, values))) for n in rule.numbers]
         # says which rule and option it is where a scalar is no real number
-        program_for(self.rule, values, self.count + 1, self.first, *numbers)
+        program = program_for(self.rule, values, self.count + 1, self.first, *numbers)
+        refuse_no_matrix(program, param)
         self.counted = rule.takes_step or first_is_lost(self.rule, values, *numbers)
 
     def make(self, state: dict[str, Any]) -> None:

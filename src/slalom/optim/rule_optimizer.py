@@ -37,7 +37,7 @@ CHOICES: dict[str, Any] = {
 }  # fmt: skip
 """Arguments of torch's classes that choose an implementation, and their defaults."""
 
-OFFERED = ("capturable",)
+OFFERED = ("capturable", "differentiable")
 """Those that every class takes, whether torch's class of its name has them or not."""
 
 

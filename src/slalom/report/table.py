@@ -183,7 +183,7 @@ def print_rules(name: str | None = None) -> None:
         console.print(f"[bold]{one.name}[/bold]", highlight=False)
         state = ", ".join(one.state) or "none"
         lines = [one.title, *(f"  {f}" for f in one.formulas)]
-        lines.append(f"state: {state}; {one.bytes} bytes a float32 parameter")
+        lines.append(f"state: {state}; {one.bytes} bytes a float32 parameter{one.apart}")
         if name is not None:
             lines += [f"slalom.optim.{one.call}", f"bounds: {', '.join(one.bounds) or 'none'}"]
         for line in lines:

@@ -12,16 +12,19 @@ from slalom.rules.example import Example
 from slalom.rules.functions import (
     absolute,
     atan2,
+    columns,
     log,
     maximum,
     mean,
     minimum,
     norm,
+    rows,
     sign,
     sqrt,
     total,
     where,
 )
+from slalom.rules.matrices import orthogonal
 from slalom.rules.registry import collect
 from slalom.rules.slow_gradient import grokfast
 from slalom.rules.slow_weights import ema, lookahead
@@ -31,6 +34,6 @@ RULES: dict[str, Rule] = collect(sys.modules[__name__])
 
 __all__ = [
     "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
-    "ema", "grokfast", "log", "lookahead", "maximum", "mean", "minimum", "norm", "rule",
-    "sign", "sqrt", "total", "where",
+    "columns", "ema", "grokfast", "log", "lookahead", "maximum", "mean", "minimum", "norm",
+    "orthogonal", "rows", "rule", "sign", "sqrt", "total", "where",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The functions a rule may use, on tensors, on numbers and on the symbols of a trace alike.
 
-:func:`total`, :func:`mean` and :func:`norm` look at a whole tensor, all others at one element.
+:func:`total`, :func:`mean`, :func:`norm`, :func:`rows` and :func:`columns` look at a whole tensor,
+all others at one element.
 
 A tensor and a symbol answer to the same methods, so only plain numbers need a case of their own.
 """
@@ -82,7 +83,7 @@ def total(x: Value, axis: int | None = None) -> Value:
     or (1, a, b). Complex numbers count as pairs of reals.
     """
     if not isinstance(x, torch.Tensor):
-        return _measurable(x, "total").total(axis)
+        return measurable(x, "total").total(axis)
     if axis is None:
         return x.sum()
     axes = _summed(x, axis)
@@ -95,7 +96,7 @@ def mean(x: Value, axis: int | None = None) -> Value:
     Of no elements it is 0, so that no state of an empty parameter is NaN.
     """
     if not isinstance(x, torch.Tensor):
-        return _measurable(x, "mean").mean(axis)
+        return measurable(x, "mean").mean(axis)
     if x.numel() == 0:
         return total(x, axis)
     if axis is None:
@@ -107,11 +108,25 @@ def mean(x: Value, axis: int | None = None) -> Value:
 def norm(x: Value, axis: int | None = None) -> Value:
     """The Euclidean norm of a tensor, or of each row or column: see :func:`total`."""
     if not isinstance(x, torch.Tensor):
-        return _measurable(x, "norm").norm(axis)
+        return measurable(x, "norm").norm(axis)
     if axis is None:
         return torch.linalg.vector_norm(x)
     axes = _summed(x, axis)
     return torch.linalg.vector_norm(x, dim=axes, keepdim=True) if axes else x.abs()
+
+
+def rows(x: Value) -> Value:
+    """How many rows a tensor has as a matrix, at least 1: see :func:`total`."""
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "rows").rows()
+    return max(1, math.prod(x.shape[:1]))
+
+
+def columns(x: Value) -> Value:
+    """How many columns a tensor has as a matrix, at least 1: see :func:`total`."""
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "columns").columns()
+    return max(1, math.prod(x.shape[1:]))
 
 
 def _summed(x: torch.Tensor, axis: int) -> tuple[int, ...]:
@@ -122,7 +137,8 @@ def _summed(x: torch.Tensor, axis: int) -> tuple[int, ...]:
     return axes[:1] if axis == 0 else axes[1:]
 
 
-def _measurable(x: Any, name: str) -> Any:
+def measurable(x: Any, name: str) -> Any:
+    """The symbol that it is; TypeError for a number, of which an operation of this name is none."""
     if isinstance(x, _NUMBER):
         raise TypeError(f"{name} is of a tensor, and {x!r} is a number")
     return x

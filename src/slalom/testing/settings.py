@@ -153,8 +153,10 @@ def _options(subject: Subject) -> Iterator[tuple[str, Any, Any]]:
         value = group.get(name)
         if isinstance(value, bool) or value is None:
             continue
-        if name in ("weight_decay", "eps"):
+        if name == "weight_decay":
             yield name, value, value + 0.5
+        elif name == "eps":  # which may be the least that a norm is taken for
+            yield name, value, value + 100.0
         elif isinstance(value, Real):
             if value:  # torch's own RMSprop has no buffer where it is turned on later
                 yield name, value, 0.9 * value  # type: ignore[operator]

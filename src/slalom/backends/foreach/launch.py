@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slalom.backends.base import Counts, Row, Rows, Slot
 from slalom.backends.foreach.part import Part
-from slalom.backends.foreach.sweeping import refuse_distributed, update_by_sweeps
+from slalom.backends.foreach.sweeping import refuse, update_by_sweeps
 from slalom.backends.foreach.write import Lists
 from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
@@ -75,13 +75,14 @@ class ForeachLaunch(RowsLaunch):
             (by_rows, alone, lazy, *_), *_ = kind
             first = {n: t[members[0]] for n, t in tensors.items()}
             if row.program is not None and row.program.sums:
-                refuse_distributed(row.program, first["param"])
+                refuse(row.program, first["param"])
             part = Part(
                 row, {n: t.dtype for n, t in first.items()}, first["param"].device,
                 all(type(t) in _ORDINARY for t in first.values()), by_rows,
             )  # fmt: skip
             chunks = [[i] for i in members]
-            if part.together and not (by_rows or alone or lazy or row.noise is not None):
+            part.many = part.together and not (by_rows or alone or lazy or row.noise is not None)
+            if part.many:
                 chunks = _chunks(members, [self.sizes[i] for i in batch.slots], part.most)
             part.units = chunks
             part.single = [i for i, *more in chunks if not more]

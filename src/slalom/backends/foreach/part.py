@@ -38,7 +38,8 @@ class Part:
         dtypes, device: of their tensors, by name, and of all of them.
         together: whether all are plain tensors, which ``torch._foreach_*`` takes.
         by_rows: whether their gradients touch some of their rows alone.
-        units: which slots of the row are in work at once.
+        many: whether several of its slots may be in work at once.
+        units: which of them are.
         single: which of them are updated alone.
         chunks: what takes, from a list over all slots of the row, those that are in work at once.
         most: elements that are in work at once.
@@ -49,6 +50,7 @@ class Part:
     device: torch.device
     together: bool
     by_rows: bool
+    many: bool = False
     units: Sequence[Sequence[int]] = ()
     single: Sequence[int] = ()
     chunks: Sequence[Pick] = ()
@@ -87,11 +89,14 @@ class Part:
     ) -> list[list[Tensor]]:
         """Do a sweep over tensors in place, lists of them by name; of each sum the value of each.
 
+        Operands of operations on matrices are put among them, under the name of the product.
+
         ``values`` are those of ``sweep.scalars``, with a list in place of what differs from tensor
         to tensor. Arithmetic is done in the widest of the dtypes, and at least in float32; what is
         narrower is rounded once, bfloat16 by chance where the row has random bits and the
         ``places`` are given.
         """
+        given = tensors
         if self.together and tensors["grad"][0].layout != torch.strided:
             tensors["grad"] = [g.to_dense() for g in tensors["grad"]]
         if self._complex:
@@ -109,6 +114,7 @@ class Part:
             [summed(v, total.op == "squares", total.args[1]) for v in results.pop(f"{SUMMED}{i}")]
             for i, total in enumerate(sweep.sums)
         ]
+        given |= {name: results.pop(name) for name in sweep.products}
         for name, new in results.items():
             own = tensors[name]
             if new is own:

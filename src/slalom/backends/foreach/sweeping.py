@@ -2,112 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slalom.backends.base import RefusedTensorError
+from slalom.backends.base import RefusedTensorError, refuse_no_matrix
 from slalom.backends.foreach.part import Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
 from slalom.ir.symbol import Symbol
-from slalom.ir.tensors import Summaries
+from slalom.ir.tensors import Summaries, multiplied
 
 
 def update_by_sweeps(part: Part, tensors: Lists) -> None:
     """Update the slots of a part; ``tensors`` are lists over all slots of its row."""
-    if part.program.matrix:
-        for unit in part.units:
-            for i in unit:
-                _Together(part, tensors, [[i]], by_rows=True).run()
+    for turn in _turns(part, tensors):
+        groups = [_Together(part, tensors, units) for units in turn]
+        for sweep in part.sweeps:
+            for group in groups:
+                group.sweep(sweep)
+            for name, (product, _) in sweep.products.items():
+                _multiply(part, groups, name, product)
+        for group in groups:
+            group.end()
+
+
+def _multiply(part: Part, groups: Sequence[_Together], name: str, product: Symbol) -> None:
+    """Put the results of an operation on matrices in place of its operands, all at once."""
+    pairs = zip(part.program.scalars, part.row.values, strict=False)
+    operands = [tensor for group in groups for tensor in group.tensors[name]]
+    results = iter(multiplied(product, operands, {id(s): value for s, value in pairs}))
+    for group in groups:
+        group.tensors[name] = [next(results) for _ in group.tensors[name]]
+
+
+def _turns(part: Part, tensors: Lists) -> Iterator[Sequence[Sequence[Sequence[int]]]]:
+    """What is updated one after another: of each turn the units of every group.
+
+    A group has one number a slot, or a single slot; slots whose matrices are multiplied in one
+    batch have one turn.
+    """
+    program, each = part.program, [i for unit in part.units for i in unit]
+    if not program.matrix:
+        yield [part.units]
+    elif not program.multiplies:
+        yield from ([[[i]]] for i in each)
     else:
-        _Together(part, tensors, part.units, by_rows=False).run()
+        for alike in _of_one_shape(part, each, tensors["param"]):
+            yield [[[i]] for i in alike] if program.by_rows else [[alike]]
 
 
-def refuse_distributed(program: Program, param: Tensor) -> None:
-    """Raise :class:`RefusedTensorError` for a distributed tensor whose rows would be summed up."""
-    if hasattr(param, "full_tensor") and program.matrix:
+def _of_one_shape(
+    part: Part, places: Sequence[int], params: Sequence[Tensor]
+) -> Iterator[Sequence[int]]:
+    """Slots of tensors of one shape, as many as may be in work at once."""
+    shapes: dict[torch.Size, list[int]] = {}
+    for i in places:
+        shapes.setdefault(params[i].shape, []).append(i)
+    for shape, members in shapes.items():
+        n = max(1, part.most // max(1, shape.numel())) if part.many else 1
+        yield from (members[k : k + n] for k in range(0, len(members), n))
+
+
+def refuse(program: Program, param: Tensor) -> None:
+    """Raise :class:`RefusedTensorError` for a tensor that is no matrix to a program of these."""
+    if hasattr(param, "full_tensor") and program.by_rows:
         raise RefusedTensorError(
             f"{program.rule.class_name} sums up rows or columns, which is not served of a DTensor; "
             "use it where parameters are whole, under DDP for example"
         )
+    refuse_no_matrix(program, param)
+
+
+_WHOLE = 1 << 62
+"""Elements that are in work at once where no tensor is taken in pieces."""
 
 
 class _Together:
     """Slots whose summaries are computed at once: many with one number each, or one of any kind."""
 
-    def __init__(
-        self, part: Part, tensors: Lists, units: Sequence[Sequence[int]], *, by_rows: bool
-    ):
-        self._part, self._program, self._by_rows = part, part.program, by_rows
+    def __init__(self, part: Part, tensors: Lists, units: Sequence[Sequence[int]]):
+        self._part, self._program = part, part.program
+        whole, self._by_rows = part.program.multiplies, part.program.matrix
+        self._most = _WHOLE if whole else part.most
         members = [i for unit in units for i in unit]
         place = {i: k for k, i in enumerate(members)}
         self._units = [[place[i] for i in unit] for unit in units]
         small = part.program.rule.shapes
-        self._tensors = {n: [t[i] for i in members] for n, t in tensors.items() if n not in small}
+        self.tensors = {n: [t[i] for i in members] for n, t in tensors.items() if n not in small}
         self._small = {n: [t[i] for i in members] for n, t in tensors.items() if n in small}
-        self._tensors["grad"] = [
+        self.tensors["grad"] = [
             g if g.layout == torch.strided or not part.together else g.to_dense()
-            for g in self._tensors["grad"]
+            for g in self.tensors["grad"]
         ]
         self._viewed: list[tuple[str, int, Tensor]] = []
-        for name, own in self._tensors.items():
+        for name, own in self.tensors.items():
             for k, tensor in enumerate(own):
                 if is_lazy_view(tensor):
                     self._viewed.append((name, k, tensor))
                     own[k] = tensor.resolve_conj().resolve_neg()
-
-    def run(self) -> None:
-        """Sweep, and put down what the small states become."""
-        program, params = self._program, self._tensors["param"]
-        if not params:
-            return
+        params = self.tensors["param"]
         self._device = params[0].device
-        shapes = [as_reals(p).shape if self._part.together else p.shape for p in params]
-        known = dict(zip(program.scalars, self._part.row.values, strict=False))
+        shapes = [as_reals(p).shape if part.together else p.shape for p in params]
+        known = dict(zip(part.program.scalars, part.row.values, strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
         self._summaries = Summaries(known, kept, shapes, self._device)
-        for sweep in self._part.sweeps:
-            self._sweep(sweep)
+
+    def end(self) -> None:
+        """Put down what the small states become."""
+        program = self._program
         for name, symbol in program.small.items():
             for state, value in zip(self._small[name], self._each(symbol, None), strict=True):
                 state.copy_(value)
         for name, k, tensor in self._viewed:
             if name in program.writes:
-                tensor.copy_(self._tensors[name][k])
+                tensor.copy_(self.tensors[name][k])
 
-    def _sweep(self, sweep: Sweep) -> None:
+    def sweep(self, sweep: Sweep) -> None:
+        """Do one sweep over all slots; operands of products are then among the tensors."""
         widest = self._part.widest
         values = [
-            self._summaries(s) if s.is_known else self._each(s, widest) for s in sweep.scalars
+            self._each(s, widest)
+            if s.is_summary and isinstance(self._summaries(s), Tensor)
+            else self._summaries(s)
+            for s in sweep.scalars
         ]
+        operands: dict[str, list[Tensor]] = {name: [] for name in sweep.products}
         found: list[list[Tensor]] = [[] for _ in sweep.sums]
         for unit in self._units:
             own = [[v[k] for k in unit] if isinstance(v, list) else v for v in values]
-            if len(unit) > 1:
-                tensors = {n: [t[k] for k in unit] for n, t in self._tensors.items()}
+            tensors = {n: [t[k] for k in unit] for n, t in self.tensors.items()}
+            if len(unit) > 1 or not self._part.together:
                 sums = self._part.sweep(sweep, own, tensors)
             else:
-                sums = self._alone(sweep, own, {n: t[unit[0]] for n, t in self._tensors.items()})
+                sums = self._alone(sweep, own, tensors)
             for total, more in zip(found, sums, strict=True):
                 total += more
+            for name, all_of_them in operands.items():
+                all_of_them += tensors[name]
+        self.tensors |= operands
         for symbol, own in zip(sweep.sums, found, strict=True):
             self._summaries.tell(symbol, self._joined(own))
 
-    def _alone(
-        self, sweep: Sweep, values: Sequence[Any], slot: dict[str, Tensor]
-    ) -> list[list[Tensor]]:
-        """The sums of a sweep over one slot, in pieces where that is possible."""
-        part = self._part
-        if not part.together:
-            return part.sweep(sweep, values, {n: [t] for n, t in slot.items()})
+    def _alone(self, sweep: Sweep, values: Sequence[Any], tensors: Lists) -> list[list[Tensor]]:
+        """The sums of a sweep over one slot, in pieces; see :meth:`Part.sweep`."""
+        part, slot = self._part, {n: own for n, (own,) in tensors.items()}
         found: list[list[Tensor]] = [[] for _ in sweep.sums]
         begin = 0
-        for piece, places in pieces(slot, part.most, part.row.noise is not None, self._by_rows):
+        for piece, places in pieces(slot, self._most, part.row.noise is not None, self._by_rows):
             own = values
             if self._by_rows:
                 rows = len(piece["param"][0]) if piece["param"][0].dim() else 1
@@ -117,6 +163,7 @@ class _Together:
             sums = part.sweep(sweep, own, piece, places)
             for total, more in zip(found, sums, strict=True):
                 total += more
+            tensors |= {name: piece[name] for name in sweep.products}
         return [[_whole(s, own)] for s, own in zip(sweep.sums, found, strict=True)]
 
     @staticmethod
@@ -135,7 +182,7 @@ class _Together:
 
     def _each(self, symbol: Symbol, dtype: torch.dtype | None) -> list[Any]:
         """The value of a summary for each slot."""
-        value, n = self._summaries(symbol), len(self._tensors["param"])
+        value, n = self._summaries(symbol), len(self.tensors["param"])
         if not isinstance(value, Tensor):
             return [torch.tensor(float(value), device=self._device, dtype=dtype)] * n
         value = value if dtype is None else value.to(dtype)

@@ -1,0 +1,109 @@
+"""Operations on whole matrices that a rule may use, and the numbers that go with them.
+
+A tensor of any shape is a matrix as :func:`slalom.rules.functions.total` has it: its first axis
+counts the rows, all others together the columns, so that a convolution's kernels of shape (out,
+in, h, w) are a matrix of out rows. A tensor of a single axis has one column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.rules.functions import Value, measurable
+
+Polynomial = Sequence[Value]
+"""The numbers a, b, c of a·x + b·x³ + c·x⁵."""
+
+_SAFETY = 1.01
+POLAR_EXPRESS: tuple[tuple[float, float, float], ...] = (
+    *((a / _SAFETY, b / _SAFETY**3, c / _SAFETY**5) for a, b, c in (
+        (8.28721201814563, -23.595886519098837, 17.300387312530933),
+        (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+        (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+        (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+        (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+        (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+        (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+    )),
+    (1.875, -1.25, 0.375),
+)  # fmt: skip
+"""The polynomials of Polar Express, one after another, the last for all that come later.
+
+Amsel, Persson, Musco & Gower 2025, algorithm 1, with its factor of safety against rounding.
+"""
+
+
+def polynomials(each: Sequence[Polynomial], steps: Value) -> list[Polynomial]:
+    """So many of these, the last one as often as there are too few."""
+    found: list[Polynomial] = []
+    while steps > len(found):
+        found.append(each[min(len(found), len(each) - 1)])
+    return found
+
+
+def orthogonal(x: Value, polynomials: Sequence[Polynomial], dtype: str | None = None) -> Value:
+    """What polynomials, one after another, make of a matrix, which meet its singular values alone.
+
+    With those of Newton and Schulz' method, and singular values of at most about 1, this comes
+    near to the orthogonal factor of its polar decomposition: all of them come to be near 1.
+    ``dtype`` says what matrices of float32 or less are multiplied in (``"bfloat16"``,
+    ``"float32"``); None stands for bfloat16 where the processor multiplies it, else float32.
+    Those of float64 stay so.
+    """
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "orthogonal").orthogonal(polynomials, dtype)
+    flat = [number for polynomial in polynomials for number in polynomial]
+    return batched(newton_schulz, [x], dtype, flat)[0]
+
+
+def batched(
+    operation: Callable[..., Tensor], tensors: Sequence[Tensor], dtype: str | None,
+    numbers: Sequence[Any],
+) -> Sequence[Tensor]:  # fmt: skip
+    """An operation on the matrices of tensors that are alike: ``operation(batch, *numbers)``.
+
+    They lie on their shorter side in the batch. The results are of the tensors' shape and dtype.
+    """
+    like = tensors[0]
+    shape, rows = like.shape, math.prod(like.shape[:1])
+    if like.numel() == 0:
+        return [t.clone() for t in tensors]
+    batch = torch.stack([t.reshape(rows, -1) for t in tensors])
+    tall = batch.shape[1] > batch.shape[2]
+    found = operation((batch.mT if tall else batch).to(working(like, dtype)), *numbers)
+    found = (found.mT if tall else found).to(like.dtype)
+    return [t.reshape(shape) for t in found.unbind()]
+
+
+def working(like: Tensor, dtype: str | None) -> torch.dtype:
+    """What a tensor's matrix is multiplied in; see :func:`orthogonal`."""
+    if like.dtype == torch.float64:
+        return torch.float64
+    if dtype is None:
+        dtype = "bfloat16" if _multiplies_bfloat16(like.device) else "float32"
+    return {"bfloat16": torch.bfloat16, "float32": torch.float32}[dtype]
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for it; a CPU without takes longer than with float32."""
+    return device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+
+
+def newton_schulz(x: Tensor, *numbers: Any) -> Tensor:
+    """Polynomials, given by three numbers each, of a batch of matrices with rows on the left.
+
+    With two products a polynomial on the side of the rows, and one on the other.
+    """
+    for a, b, c in zip(*[iter(numbers)] * 3, strict=True):
+        square = x @ x.mT
+        if any(isinstance(n, Tensor) for n in (a, b, c)):  # torch takes a factor only as a number
+            x = a * x + (b * square + c * (square @ square)) @ x
+        else:
+            inner = torch.baddbmm(square, square, square, beta=b, alpha=c)
+            x = torch.baddbmm(x, inner, x, beta=a)
+    return x

@@ -1,0 +1,67 @@
+"""Rules that look at a matrix as one, and make all of its singular directions equally long."""
+
+from __future__ import annotations
+
+from slalom.rules.definition import rule
+from slalom.rules.example import Example
+from slalom.rules.functions import Value, columns, maximum, norm, rows, sqrt
+from slalom.rules.matrices import POLAR_EXPRESS, orthogonal, polynomials
+from slalom.rules.parts import decay
+
+WHOLE_STEPS = {
+    "ns_steps must be a whole number": lambda hypers: float(hypers["ns_steps"]).is_integer()
+}
+
+
+@rule(
+    search={"lr": (1e-3, 3e-1), "momentum": (0.8, 0.98)},
+    bounds={
+        "ns_steps": "[0, 99]", "adjust_lr_fn": ("original", "match_rms_adamw"),
+        "ns_dtype": ("bfloat16", "float32"),
+    },
+    requires=WHOLE_STEPS,
+    examples=[
+        Example((0.5, 0.9203563591), (-1.0, 0.9807964364), (0.25, 0.9013448311), lr=0.1),
+        Example(
+            (0.5, 0.9303776477), (-1.0, 0.9038571504), (0.25, 0.8670553092), lr=0.1,
+            weight_decay=0.5, momentum=0.5, nesterov=False, ns_coefficients=(1.875, -1.25, 0.375),
+            eps=0.5, ns_steps=2, adjust_lr_fn="match_rms_adamw",
+        ),
+        Example(
+            (0.5, 0.888298276), (-1.0, 0.981110089), (0.25, 0.8681938925), lr=0.1, ns_steps=3,
+            polar_express=True,
+        ),
+    ],
+)  # fmt: skip
+def muon(
+    param, grad, momentum_buffer, *, lr=1e-3, weight_decay=0.1, momentum=0.95, nesterov=True,
+    ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None,
+    polar_express=False, ns_dtype=None, maximize=False,
+):  # fmt: skip
+    """Muon (Jordan et al. 2024; Liu et al. 2025, equation 4): momentum, made orthogonal.
+
+    For the hidden matrices of a network; see :func:`slalom.optim.split` for all the others.
+    ``ns_coefficients`` are those of Newton and Schulz' polynomial, applied ``ns_steps`` times;
+    ``polar_express`` takes those of Amsel et al. 2025 (algorithm 1) instead. The rate is that of
+    Jordan (``"original"``, also None), times the root of rows over columns where that is above 1,
+    or that of Liu (``"match_rms_adamw"``), times 0.2 roots of the longer side. Convolutions, which
+    torch.optim.Muon refuses, are matrices of one row for each output channel, and a vector is one
+    column.
+    """
+    param, grad = decay(param, grad, lr, weight_decay, maximize, True)
+    momentum_buffer = momentum * momentum_buffer + (1 - momentum) * grad
+    change = momentum * momentum_buffer + (1 - momentum) * grad if nesterov else momentum_buffer
+    if polar_express:
+        change = change / (1.01 * norm(change) + eps)
+        change = orthogonal(change, polynomials(POLAR_EXPRESS, ns_steps), ns_dtype)
+    else:
+        change = change / maximum(norm(change), eps)
+        change = orthogonal(change, polynomials([ns_coefficients], ns_steps), ns_dtype)
+    return param - lr * _scale(param, adjust_lr_fn) * change, momentum_buffer
+
+
+def _scale(param: Value, adjust_lr_fn: str | None) -> Value:
+    """By what the rate of a matrix is multiplied, so that one rate suits all shapes."""
+    if adjust_lr_fn == "match_rms_adamw":
+        return 0.2 * sqrt(maximum(rows(param), columns(param)))
+    return sqrt(maximum(rows(param) / columns(param), 1))
