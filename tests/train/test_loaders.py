@@ -119,6 +119,17 @@ def test_a_worker_is_begun_by_the_users_own_function():
     assert flat(drawn(loader, 2)) == [1000.0 * i for i in range(16)]
 
 
+@pytest.mark.parametrize("given", [
+    lambda: DataLoader(PAIRS, N + 1, drop_last=True),
+    lambda: DataLoader(PAIRS, 8, sampler=SubsetRandomSampler(range(7)), drop_last=True),
+])  # fmt: skip
+def test_a_loader_that_drops_all_it_has_is_refused(given):
+    with pytest.raises(InputError, match="the DataLoader of train drops its only batch: batch_s"):
+        drawn(given(), 1)
+    with pytest.raises(InputError, match="the DataLoader of valid drops"):
+        Task(Seen, nn.MSELoss(), PAIRS.tensors, given(), "mse")
+
+
 class Yielding(IterableDataset):
     def __iter__(self):
         return ((torch.tensor([float(i)]), torch.zeros(1)) for i in torch.randperm(21).tolist())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+import torchmetrics
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -190,7 +191,24 @@ def test_functions_take_their_arguments_by_name():
     def theirs(y_true, y_pred):
         return float(y_pred[0] - y_true[1])
 
-    for function in (ours, theirs):
+    def one_name_tells(truth, z):
+        return theirs(truth, z)
+
+    def other_name_tells(z, all_preds, scale=1):
+        return theirs(z, all_preds)
+
+    def by_keyword(*, target, preds):
+        return theirs(target, preds)
+
+    def half(preds, *, target):
+        return ours(preds, target)
+
+    def nothing_tells(a, b):
+        return ours(a, b)
+
+    for function in (
+        ours, theirs, one_name_tells, other_name_tells, by_keyword, half, nothing_tells,
+    ):  # fmt: skip
         assert metric_of(function, True, reading).measure(outputs, targets) == -2.0
     f1 = metric_of(sklearn.metrics.cohen_kappa_score, True, reading)
     assert (f1.of, f1.higher_is_better) == ("classes", True)
@@ -198,6 +216,25 @@ def test_functions_take_their_arguments_by_name():
         metric_of(ours, None, reading)
     with pytest.raises(InputError, match="did you mean accuracy"):
         metric_of("acuracy", None, reading)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            lambda: torchmetrics.MetricCollection([torchmetrics.R2Score()]),
+            "a MetricCollection gives R2Score, and a race is judged by one number",
+        ),
+        (lambda: torchmetrics.MeanMetric(), "a MeanMetric does not say whether a larger value"),
+        (
+            lambda: sklearn.metrics.make_scorer(sklearn.metrics.f1_score),
+            "a scorer of scikit-learn, which takes an estimator; give the function",
+        ),
+    ],
+)
+def test_what_is_no_one_number_of_outputs_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        metric_of(given(), None, reading_of(None))
 
 
 class Mean:

@@ -125,16 +125,38 @@ def test_a_module_starts_anew_or_is_refused():
     attention = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
     with torch.no_grad():
         for parameter in attention.parameters():
-            parameter.fill_(7.0)
+            parameter.uniform_(7.0, 7.1)
     task = Task(attention, nn.MSELoss(), (X[:, None], X[:, None]), (X[:, None], X[:, None]), "mse")
     made = task.make_model(0)
-    assert not any(bool((p == 7).any()) for p in made.parameters())
+    assert not any(bool((p >= 7).any()) for p in made.parameters())
     assert torch.equal(made.self_attn.out_proj.bias, torch.zeros(4))  # as when it is made
     kept = frozen()
     expected = kept[0][0].weight.clone()
     made = Task(kept, nn.CrossEntropyLoss(), (X, Y), (X, Y)).make_model(0)
     assert torch.equal(made[0][0].weight, expected)
     assert not torch.equal(made[1].weight, kept[1].weight)
+
+
+def adapted():
+    """As adapters of low rank begin: what they add is 0."""
+    made = nn.Sequential(nn.Linear(4, 2, bias=False), nn.Linear(2, 3, bias=False))
+    nn.init.zeros_(made[1].weight)
+    return made
+
+
+def test_a_module_that_was_begun_otherwise_than_it_would_be_anew_is_refused():
+    with pytest.raises(InputError, match=r"whose 1\.weight is 0 throughout, and its reset_para"):
+        Task(adapted(), nn.CrossEntropyLoss(), (X, Y), (X, Y)).check()
+    task = Task(adapted, nn.CrossEntropyLoss(), (X, Y), (X, Y))
+    task.check()
+    assert not task.make_model(0)[1].weight.any()
+
+
+@pytest.mark.parametrize("model", [lambda: nn.LazyLinear(3), nn.LazyLinear(3), nn.LazyBatchNorm1d])
+def test_a_model_without_shapes_is_refused(model):
+    task = Task(model, nn.CrossEntropyLoss(), (X, Y), (X, Y))
+    with pytest.raises(InputError, match="the model's weight has no shape before its first batch"):
+        task.check()
 
 
 class Wandering(Dataset):

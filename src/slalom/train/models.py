@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from slalom.errors import InputError
 
@@ -19,12 +19,15 @@ def made_anew(module: nn.Module) -> nn.Module:
     """A copy of a module whose trainable parameters start anew from the global random numbers.
 
     Frozen parameters keep their values, and so does what has no trainable ones. Raises
-    :class:`InputError` naming the parameters that no ``reset_parameters`` of their module sets.
+    :class:`InputError` naming the parameters that no ``reset_parameters`` of their module sets, and
+    those that it would not set to the one number that all of theirs are: so they were begun.
     """
+    refuse_lazy(module)
     made = copy.deepcopy(module)
     trained = {n: p for n, p in made.named_parameters() if p.requires_grad}
     kept = {n: p.detach().clone() for n, p in made.named_parameters() if not p.requires_grad}
     with torch.no_grad():
+        alike = {n: p.flatten()[0].clone() for n, p in trained.items() if _alike(p)}
         for parameter in trained.values():
             if parameter.is_floating_point() or parameter.is_complex():
                 parameter.fill_(torch.nan)
@@ -47,7 +50,28 @@ def made_anew(module: nn.Module) -> nn.Module:
             f"model is a module, and its parameters {', '.join(left[:3])}{more} cannot be started "
             "anew, since no reset_parameters sets them; give a function that makes the model"
         )
+    for name, value in alike.items():
+        if not bool((trained[name] == value).all()):
+            raise InputError(
+                f"model is a module whose {name} is {value.item():g} throughout, and its "
+                "reset_parameters would begin it otherwise; give a function that makes the model"
+            )
     return made
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Raise :class:`InputError` for a model with parameters that have no shape yet."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise InputError(
+                f"the model's {name} has no shape before its first batch; let model() call the "
+                "model on one before it returns it"
+            )
+
+
+def _alike(parameter: Tensor) -> bool:
+    """Whether it is one number throughout, and of several elements."""
+    return parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all())
 
 
 def to_train(model: nn.Module) -> nn.Module:

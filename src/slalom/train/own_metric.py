@@ -5,19 +5,23 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from slalom.errors import InputError, did_you_mean
 from slalom.train.metrics import METRICS, Metric
 from slalom.train.reading import Reading
 
-TARGETS = {"targets", "target", "y_true", "y", "labels", "label", "true", "truth", "references"}
-OUTPUTS = {
-    "outputs", "output", "y_pred", "y_score", "y_prob", "preds", "pred", "predictions",
-    "prediction", "predicted", "logits", "scores", "y_hat", "yhat",
+TARGETS = {
+    "targets", "target", "y", "true", "ytrue", "labels", "label", "truth", "gt", "gold", "actual",
+    "actuals", "expected", "groundtruth", "references", "reference",
 }  # fmt: skip
-"""What the arguments of such functions are called."""
+OUTPUTS = {
+    "outputs", "output", "out", "pred", "preds", "predictions", "prediction", "predicted", "ypred",
+    "logits", "logit", "scores", "score", "prob", "probs", "proba", "hat", "yhat", "estimate",
+    "estimates", "estimated", "forecast",
+}  # fmt: skip
+"""Words in what the arguments of such functions are called; ``y_pred`` is of the latter."""
 
 MODELS, LOADERS = {"model", "net", "module", "network"}, {
     "loader", "data", "valid", "batches", "dataloader", "valid_loader", "val_loader",
@@ -27,8 +31,8 @@ MODELS, LOADERS = {"model", "net", "module", "network"}, {
 def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Metric:
     """The metric that the user names or brings.
 
-    A name of :data:`METRICS`; a function of (outputs, targets), in either order where the names of
-    its arguments tell, or of (model, loader); a function of sklearn.metrics, which gets classes,
+    A name of :data:`METRICS`; a function of (outputs, targets), in either order where the name of
+    an argument tells, or of (model, loader); a function of sklearn.metrics, which gets classes,
     probabilities or values as its arguments' names say; a torchmetrics object, which gets each
     batch. Raises :class:`InputError` for anything else.
     """
@@ -46,6 +50,11 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
         return _torchmetrics(given, higher_is_better)
     if not callable(given):
         raise InputError(f"metric is a {type(given).__name__}; it must be a name or a function")
+    if hasattr(given, "_score_func"):
+        raise InputError(
+            "metric is a scorer of scikit-learn, which takes an estimator; give the function that "
+            "it is made of, as in functools.partial(f1_score, average='macro')"
+        )
     function: Any = given
     bare: Any = given
     while isinstance(bare, functools.partial):
@@ -71,9 +80,7 @@ def metric_of(given: Any, higher_is_better: bool | None, reading: Reading) -> Me
     _know(better)
     if len(names) >= 2 and names[0].lower() in MODELS and names[1].lower() in LOADERS:
         return Metric(name, bool(better), "model", function)
-    if len(names) >= 2 and names[0].lower() in TARGETS and names[1].lower() in OUTPUTS:
-        return Metric(name, bool(better), "outputs", lambda o, t: float(function(t, o)))
-    return Metric(name, bool(better), "outputs", lambda o, t: float(function(o, t)))
+    return Metric(name, bool(better), "outputs", _by_name(function))
 
 
 def _know(higher_is_better: bool | None) -> None:
@@ -109,12 +116,40 @@ def _flat(tensor: Any) -> Any:
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
 
 
-def _arguments(function: Callable[..., Any]) -> list[str]:
+def _by_name(function: Callable[..., Any]) -> Callable[[Any, Any], float]:
+    """The function as one of (outputs, targets): in this order, unless a name tells otherwise."""
+    names = _arguments(function)[:2]
+    by_keyword = len(names) < 2
+    if by_keyword:
+        names = (names + _arguments(function, inspect.Parameter.KEYWORD_ONLY))[:2]
+    roles = [*map(_role, names), None, None]
+    swapped = (roles[0] == "targets") > (roles[1] == "targets") or (
+        (roles[1] == "outputs") > (roles[0] == "outputs")
+    )
+
+    def measured(outputs: Any, targets: Any) -> float:
+        given = (targets, outputs) if swapped else (outputs, targets)
+        if by_keyword and len(names) == 2:
+            return float(function(**dict(zip(names, given, strict=True))))
+        return float(function(*given))
+
+    return measured
+
+
+def _role(name: str) -> str | None:
+    words = set(name.lower().split("_"))
+    return "outputs" if words & OUTPUTS else "targets" if words & TARGETS else None
+
+
+def _arguments(function: Callable[..., Any], *kinds: Any) -> list[str]:
+    """The names of the arguments, those that may be given by their place unless told otherwise."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # written in C
         return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    kinds = kinds or (
+        inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    )  # fmt: skip
     return [p.name for p in parameters if p.kind in kinds]
 
 
@@ -133,19 +168,29 @@ class Updated:
         """What it says of all of them. Raises :class:`InputError` for several numbers."""
         found = self._metric.compute()
         if isinstance(found, Mapping):
-            raise InputError(
-                f"a {type(self._metric).__name__} gives {', '.join(map(str, found))}, and a race "
-                "is judged by one number; give the metric that gives it alone"
-            )
+            raise _several(self._metric, found)
         return float(found)
 
 
 def _torchmetrics(given: Any, higher_is_better: bool | None) -> Metric:
+    if callable(getattr(given, "keys", None)):
+        raise _several(given, given.keys())
     better = getattr(given, "higher_is_better", None)
     if higher_is_better is not None:
         better = higher_is_better
-    _know(better)
+    if better is None:
+        raise InputError(
+            f"a {type(given).__name__} does not say whether a larger value is better; say "
+            "higher_is_better="
+        )
     return Metric(type(given).__name__, bool(better), "outputs", _Fresh(given))
+
+
+def _several(given: Any, names: Iterable[Any]) -> InputError:
+    return InputError(
+        f"a {type(given).__name__} gives {', '.join(map(str, names))}, and a race is judged by one "
+        "number; give the metric that gives it alone"
+    )
 
 
 class _Fresh:

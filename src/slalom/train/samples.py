@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from slalom.errors import InputError
+from slalom.train.arrays import is_arrow, is_frame, of_arrow, of_column, of_numpy
 from slalom.train.batches import Batches
 from slalom.train.loading import Loading
 from slalom.train.order import Order
@@ -77,6 +77,11 @@ class Samples:
             self.n = self.order.length(self.n)
             if self.order.cuts is not None:  # whatever size they say they have
                 self.batch_size = self.order.size(self.held)
+        if self.order.drop_last and self.n < (self.batch_size or 0):
+            raise InputError(
+                f"the DataLoader of {name} drops its only batch: batch_size is {self.batch_size}, "
+                f"and it draws {self.n} samples; make it smaller, or leave drop_last out"
+            )
 
     @property
     def cut(self) -> bool:
@@ -97,34 +102,30 @@ class Samples:
 
     def _as_arrays(self, data: Any) -> Any:
         """The data as a batch of tensors; None if they are no arrays."""
-        if _is_arrow(data) and hasattr(data, "column_names"):
+        if is_arrow(data) and hasattr(data, "column_names"):
             data = dict(zip(data.column_names, data.columns, strict=True))
-        if _is_frame(data):
-            data = {str(c): _column(data[c], str(c), self.name) for c in data.columns}
+        if is_frame(data):
+            data = {str(c): of_column(data[c], str(c), self.name) for c in data.columns}
         structured = isinstance(data, tuple | Mapping) or (
             dataclasses.is_dataclass(data) and not isinstance(data, type)
         )
         pair = isinstance(data, list) and len(data) == 2
         parts: Any = data
-        if not (structured or pair or isinstance(data, Tensor | np.ndarray) or _is_arrow(data)):
+        if not (structured or pair or isinstance(data, Tensor | np.ndarray) or is_arrow(data)):
             return None
         if pair and not all(
-            isinstance(d, Tensor | np.ndarray) or _is_frame(d) or _is_arrow(d) for d in parts
+            isinstance(d, Tensor | np.ndarray) or is_frame(d) or is_arrow(d) for d in parts
         ):
             return None
         return mapped(self._tensor, tuple(parts) if pair else data)
 
     def _tensor(self, data: Any) -> Tensor:
-        if _is_arrow(data):
-            data = _of_arrow(data, self.name)
+        if is_arrow(data):
+            data = of_arrow(data, self.name)
         if hasattr(data, "to_numpy") and not isinstance(data, Tensor):
             data = data.to_numpy()
         if isinstance(data, np.ndarray):
-            if data.dtype.kind not in "fiubc":
-                raise InputError(f"{self.name} holds an array of dtype {data.dtype}, not numbers")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it may be read-only, and nobody writes to it
-                data = torch.from_numpy(np.ascontiguousarray(data))
+            data = of_numpy(data, self.name)
             if data.dtype == torch.float64:
                 self._loose.add(id(data))
                 return self._finite(data)
@@ -321,41 +322,6 @@ def _length(arrays: Any, name: str) -> int:
             f"{name} holds arrays of {', '.join(map(str, lengths))} rows; all need one row a sample"
         )
     return lengths[0]
-
-
-def _is_frame(data: Any) -> bool:
-    return hasattr(data, "columns") and hasattr(data, "to_numpy")
-
-
-def _is_arrow(data: Any) -> bool:
-    """Whether it is a table or a column of pyarrow, which need not be installed."""
-    known = type(data).__module__.partition(".")[0] == "pyarrow"
-    return known and (hasattr(data, "null_count") or hasattr(data, "column_names"))
-
-
-def _of_arrow(column: Any, name: str) -> np.ndarray:
-    """A column of pyarrow as an array, one row a sample: of numbers, or of lists that are equally
-    long by their type."""
-    if column.null_count:
-        raise InputError(f"{name} has a column with {column.null_count} nulls; fill them first")
-    whole = column
-    if hasattr(column, "chunks"):
-        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if not hasattr(whole.type, "list_size"):
-        return whole.to_numpy(zero_copy_only=False)
-    inner = _of_arrow(whole.flatten(), name)
-    return inner.reshape(len(whole), whole.type.list_size, *inner.shape[1:])
-
-
-def _column(column: Any, label: str, name: str) -> np.ndarray:
-    values = column.to_numpy()
-    if values.dtype.kind == "b":
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "fiuc":
-        raise InputError(
-            f"column {label!r} of {name} is {values.dtype}, not numbers; encode it, or leave it out"
-        )
-    return values
 
 
 def _torch_format(data: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,10 +71,23 @@ def _check_samples(samples: Samples) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        both_nan = (one != one) & (other != other) if one.shape == other.shape else one
-        return one.shape == other.shape and bool(((one == other) | both_nan).all())
-    return type(one) is type(other)
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return type(one) is type(other)
+    ours, theirs = _plain(one), _plain(other)
+    return len(ours) == len(theirs) and all(map(_equal, ours, theirs))
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _plain(tensor: Tensor) -> Sequence[Tensor]:
+    """A tensor with gaps, or of tensors, as plain ones."""
+    if tensor.is_nested:
+        return tensor.unbind()
+    return [tensor if tensor.layout == torch.strided else tensor.to_dense()]
 
 
 def _check_parameters(model: nn.Module, again: nn.Module) -> None:

@@ -17,7 +17,7 @@ from slalom.train.evaluation import numbers_on_the_way
 from slalom.train.given import above_zero, dtype_of, finite, usable_device, whole_number
 from slalom.train.gradient import refuse_what_chunks_change
 from slalom.train.groups import scaled
-from slalom.train.models import judging, made_anew, to_train
+from slalom.train.models import judging, made_anew, refuse_lazy, to_train
 from slalom.train.objective import Objective, Supervised, objective_of
 from slalom.train.own_metric import metric_of
 from slalom.train.reduction import Reduction, reduction_of
@@ -261,6 +261,7 @@ class Task(FromElsewhere, Lasting):
             made = made_anew(self.model) if isinstance(self.model, nn.Module) else self.model()
         if not isinstance(made, nn.Module):
             raise InputError(f"model() made a {type(made).__name__}; it must make an nn.Module")
+        refuse_lazy(made)
         if not self._followed:
             dtype = next((p.dtype for p in made.parameters() if p.is_floating_point()), None)
             for samples in (self.train, self.valid):
