@@ -303,6 +303,10 @@ BAD = {
     "on_nonfinite is 'ignore'": (("Adam",), {"on_nonfinite": "ignore"}),
     "must make an optimizer": ((lambda params: 3,), {}),
     "a batch of 100 cannot be drawn from 90": (("Adam",), {"batch_size": 100}),
+    "batch_size is '16'; it must be a whole number": (("Adam",), {"batch_size": "16"}),
+    "seed is 9223372036854775808": (("Adam",), {"seed": 2**63}),
+    "out is 3; it must be the path": (("Adam",), {"out": 3}),
+    "2 optimizers are given; a run has one": (({"a": "Adam", "b": "SGD"},), {}),
     "writes to the run's folder; give one as out": (("Adam",), {"log": "tensorboard"}),
     "watch is a int": (("Adam",), {"watch": 3}),
 }
@@ -329,5 +333,7 @@ def test_a_loop_of_ones_own_and_a_task_without_target_are_told():
 
     with pytest.raises(InputError, match="is its own training"):
         fit(mine, "Adam")
+    with pytest.raises(InputError, match=r"task is a int; it must be a slalom\.Task"):
+        fit(3, "Adam")
     with pytest.raises(InputError, match="no target to train until"):
         fit(task(target=None), "Adam", until_target=True)

@@ -16,6 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 import served
+from slalom.errors import InputError
+from slalom.fitting.folder import agree
+from slalom.train.ranks import LostError, Ranks
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="this torch has no torch.distributed"
@@ -80,6 +83,43 @@ def test_two_make_the_updates_of_one(tmp_path):
     one, two = (trained(tmp_path, size, f"of-{size}") for size in (1, 2))
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+
+
+class Unlike(Ranks):
+    """Two, of which the other one has something else."""
+
+    def __init__(self, **other):
+        super().__init__(0, 2)
+        self.other = other
+
+    def all(self, value):
+        return [value, {**value, **self.other}]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 6}, "number 1 has 6 and not 5 as its seed; give all of them the same"),
+        ({"fingerprints": {"model": "b"}}, "number 1 has another one as its model"),
+        ({}, ""),
+    ],
+)
+def test_all_must_be_given_the_same(other, message):
+    record = {"seed": 5, "fingerprints": {"model": "a"}}
+    if not other:
+        agree(record, Unlike())
+        return
+    with pytest.raises(InputError, match=message):
+        agree(record, Unlike(**other))
+
+
+def test_one_that_is_gone_is_told_of_in_one_sentence(monkeypatch):
+    def lost(*_, **__):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", lost)
+    with pytest.raises(LostError, match="another process of this run has ended"):
+        Ranks(0, 2).add([torch.ones(1)])
 
 
 @pytest.mark.slow

@@ -318,6 +318,36 @@ def test_a_full_disk_is_told_after_one_update(tmp_path, monkeypatch):
     assert [e.step for e in seen if isinstance(e, events.Moved)] == [1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size there")
+@pytest.mark.parametrize("begins", [0, 8])
+def test_a_file_that_cannot_grow_is_as_a_full_disk(begins, tmp_path):
+    """torch's writer, which fails in the middle of it, says so in words of its own."""
+    import resource
+
+    told, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limiting(event):
+        if isinstance(event, events.Moved) and begins < event.step < 14:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+        if isinstance(event, events.Told):
+            told.append(event.text)
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    options = {"steps": 20, "seed": 4, "lr": 0.01, "out": tmp_path / "run", "save_every": 6}
+    try:
+        if not begins:
+            with pytest.raises(
+                InputError, match=r"no checkpoint .* after 1 updates: File too large"
+            ):
+                fit(task(), "Adam", watch=limiting, **options)
+            return
+        fit(task(), "Adam", watch=limiting, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(told) == 1, told
+    assert "after 12 updates, and the run goes on without: File too large" in told[0]
+
+
 def test_a_disk_without_room_for_the_checkpoints_is_told_after_one_update(tmp_path, monkeypatch):
     real = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=10_000))

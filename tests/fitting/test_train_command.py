@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 import served
 import slalom
+from slalom.cli.training import runs
 from slalom.tasks import load
 
 FILE = """
@@ -139,3 +141,18 @@ def test_runs_that_cannot_be_read_are_listed_as_that(folder):
     assert "says nothing of run" in lines[1]
     assert "this version of Slalom knows" in lines[2]
     assert command("runs", "nowhere", cwd=folder).ended().returncode == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no named pipes there")
+def test_a_run_of_its_own_and_none_are_listed_as_that(tmp_path, capsys):
+    runs(tmp_path)
+    assert capsys.readouterr().out == f"there are no runs in {tmp_path}\n"
+    (tmp_path / "run.json").write_text("{")
+    runs(tmp_path)
+    assert "cannot be read" in capsys.readouterr().out
+    (tmp_path / "run.json").unlink()
+    os.mkfifo(tmp_path / "run.json")  # from which reading would wait for ever
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "run.json")
+    runs(tmp_path)
+    assert "there is no file" in capsys.readouterr().out

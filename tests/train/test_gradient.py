@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from slalom.errors import InputError
-from slalom.train import full_gradient
+from slalom.train import Run, Task, full_gradient
 from slalom.train.reduction import reduction_of
 
 torch.manual_seed(0)
@@ -153,3 +153,22 @@ def test_how_a_function_reduces_is_measured(n, total, seed):
 def test_no_chunk():
     with pytest.raises(InputError, match="chunk is 0; it must be"):
         full_gradient(model(), nn.MSELoss(), (INPUTS, VALUES), chunk=0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_accumulated_batches_are_the_update_of_the_large_one(reduction):
+    x = torch.randn(48, 4, dtype=torch.float64)
+    y = torch.randint(0, 3, (48,))
+
+    def updated(size, accumulate):
+        task = Task(
+            lambda: nn.Linear(4, 3).double(), nn.CrossEntropyLoss(reduction=reduction), (x, y),
+            (x, y), batch_size=size, accumulate=accumulate,
+        )  # fmt: skip
+        run = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 0)
+        losses = [run.advance(1) for _ in range(3)]
+        return run.model.weight, losses
+
+    (one, losses), (several, others) = updated(48, 1), updated(12, 4)
+    torch.testing.assert_close(several, one)
+    assert others == pytest.approx(losses)

@@ -1,5 +1,7 @@
 """DataLoaders draw, cut and load as they do in torch; what cannot be had again is refused."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,22 @@ def test_a_loader_that_drops_all_it_has_is_refused(given):
         drawn(given(), 1)
     with pytest.raises(InputError, match="the DataLoader of valid drops"):
         Task(Seen, nn.MSELoss(), PAIRS.tensors, given(), "mse")
+
+
+class Listening(Augmented):
+    def __getitem__(self, i):
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return torch.zeros(1), torch.zeros(1)
+
+
+class ListeningStream(IterableDataset):
+    def __iter__(self):
+        return (Listening()[i] for i in range(9))
+
+
+@pytest.mark.parametrize("data", [Listening(), ListeningStream()])
+def test_ctrl_c_is_left_to_who_started_the_workers(data):
+    assert drawn(DataLoader(data, 3, num_workers=1), 3)
 
 
 class Yielding(IterableDataset):

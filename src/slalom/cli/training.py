@@ -76,8 +76,8 @@ def train(
 ) -> None:
     """Train a task with one optimizer. The same command again goes on where it was.
 
-    Exit codes: 0 trained, 1 the task's own code failed, 2 bad input, 3 training went wrong, 130
-    Ctrl-C and 143 SIGTERM, after a checkpoint.
+    Exit codes: 0 trained, 1 the task's own code failed or another process ended, 2 bad input, 3
+    training went wrong, 130 Ctrl-C and 143 SIGTERM, after a checkpoint.
 
     Examples: slalom train digits --optimizer Adam --lr 0.003 --epochs 60 --seed 5 --out digits-5;
     slalom train my_task.py --optimizer races/my-task-20260101-120000.
@@ -109,6 +109,9 @@ def train(
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)
         raise typer.Exit(WRONG) from None
+    except ranks.LostError as error:
+        print(plain(f"slalom: {error}"), file=sys.stderr)
+        raise typer.Exit(1) from None
     except InputError:
         raise
     except (KeyboardInterrupt, SystemExit) as end:
@@ -163,7 +166,11 @@ def runs(
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; runs are written to runs/ unless --out")
-    for file in sorted(folder.glob("*/run.json")):
+    here = folder / "run.json"
+    found = [here] if here.is_file() else sorted(folder.glob("*/run.json"))
+    if not found:
+        print(plain(f"there are no runs in {folder}"))
+    for file in found:
         try:
             known = told(file.parent)
             run, last = known["run"], known.get("last") or {}

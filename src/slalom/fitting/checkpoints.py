@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from slalom.errors import InputError
 from slalom.train import atomic
 
@@ -43,7 +41,7 @@ class Checkpoints:
 
         with atomic.whole(self.folder / "new", named) as file:
             summed.file = file
-            torch.save(state, summed)
+            atomic.put(state, summed)
         found = self.found()
         beyond = [p for s, p in found if s > step]  # damaged, or of where the run went back from
         for old in [*beyond, *[p for s, p in found if s <= step][self.keep :]]:

@@ -87,6 +87,8 @@ def chosen(
 def _entrant(given: Any, settings: Mapping[str, Any]) -> Entrant:
     if isinstance(given, Entrant):
         return replace(given, hypers={**given.hypers, **settings})
+    if isinstance(given, Mapping) and len(given) != 1:
+        raise InputError(f"{len(given)} optimizers are given; a run has one, and a race several")
     family = families(given if isinstance(given, Mapping) else [given])[0]
     family = families([family], space={family.label: dict(settings)})[0]
     for name in settings:

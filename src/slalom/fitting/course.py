@@ -155,7 +155,12 @@ class Course:
         else:
             left = min(TURN, length.seconds - run.seconds)
             ends.append(max(1, round(left / max(1e-7, run.seconds / run.step))))
-        loss = run.advance(self.ranks.first(min(ends)))
+        try:
+            loss = run.advance(self.ranks.first(min(ends)))
+        except Exception:
+            if self.stop.signal is not None:  # it came to a loader's processes too
+                self.stop.end()
+            raise
         run.seconds = self.ranks.first(run.seconds)
         good = self._good
         if good and good.loss == math.inf and self.task.objective.comparable:

@@ -56,6 +56,32 @@ def record_of(
     }  # fmt: skip
 
 
+def agree(record: dict[str, Any], ranks: Ranks) -> None:
+    """Raise :class:`InputError` where processes that train together are given different runs."""
+    if ranks.size == 1:
+        return
+    for rank, other in enumerate(ranks.all(record)):
+        for name, values in _differences(other, record):
+            told = f"{values[0]} and not {values[1]}" if values else "another one"
+            raise InputError(
+                f"of the processes that train together number {rank} has {told} as its {name}; "
+                "give all of them the same"
+            )
+
+
+def _differences(
+    theirs: dict[str, Any], ours: dict[str, Any]
+) -> Iterator[tuple[str, tuple[Any, Any] | None]]:
+    """What of two runs is not equal: its name, and both values where they have words."""
+    for name, value in ours.items():
+        if name != "fingerprints" and theirs.get(name) != value:
+            yield name, (theirs.get(name), value)
+    prints = theirs.get("fingerprints")
+    for name, value in ours["fingerprints"].items():
+        if not isinstance(prints, dict) or prints.get(name) != value:
+            yield name, None
+
+
 class Folder:
     """The folder of a run, from the first look at it to the end.
 
@@ -76,9 +102,9 @@ class Folder:
         self.path, self._record = path, record
         self._file = path / "run.json"
         self.changed: list[str] = []
-        if path.is_dir() and any(path.iterdir()) and not self._file.is_file():
-            raise InputError(f"{path} holds something else than a run; give another folder")
         try:
+            if path.is_dir() and any(path.iterdir()) and not self._file.is_file():
+                raise InputError(f"{path} holds something else than a run; give another folder")
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{path} cannot be made: {error.strerror}") from error
@@ -106,20 +132,16 @@ class Folder:
     def _compare(self) -> None:
         """Refuse to go on with another run."""
         theirs, ours = self._known["run"], json.loads(json.dumps(self._record))
-        for name, value in ours.items():
-            if name != "fingerprints" and theirs.get(name) != value:
-                raise InputError(
-                    f"the run in {self.path} has {theirs.get(name)} as its {name}, and here it is "
-                    f"{value}; give another folder, or go on with the same"
-                )
-        prints = theirs.get("fingerprints")
-        prints = prints if isinstance(prints, dict) else {}
-        for name, value in ours["fingerprints"].items():
-            if prints.get(name) != value:
+        for name, values in _differences(theirs, ours):
+            if values is None:
                 raise InputError(
                     f"the {name} has changed since the run in {self.path} was begun; give another "
                     "folder, or go on with what it was"
                 )
+            raise InputError(
+                f"the run in {self.path} has {values[0]} as its {name}, and here it is "
+                f"{values[1]}; give another folder, or go on with the same"
+            )
         then = self._known["versions"]
         for name, value in versions().items():
             if then.get(name) != value:
@@ -175,6 +197,8 @@ def opened(path: Path | None, record: dict[str, Any], keep: int) -> Iterator[Fol
 def told(path: Path) -> dict[str, Any]:
     """What ``run.json`` of a folder says. Raises :class:`InputError` if it is none."""
     file = path / "run.json"
+    if not file.is_file():
+        raise InputError(f"there is no file {file}")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from slalom.errors import InputError
 from slalom.fitting import events
 from slalom.fitting.chosen import chosen
 from slalom.fitting.course import Course
-from slalom.fitting.folder import Folder, opened, record_of
+from slalom.fitting.folder import Folder, agree, opened, record_of
 from slalom.fitting.length import length_of
 from slalom.fitting.logging import Log
 from slalom.fitting.progress import Progress
@@ -101,17 +101,23 @@ def fit(
     task = load(task) if isinstance(task, str) else task
     if isinstance(task, Loop):
         raise InputError("a loop of your own is its own training; run it, or give fit a Task")
+    if not isinstance(task, Task):
+        raise InputError(f"task is a {type(task).__name__}; it must be a slalom.Task, or a name")
     if on_nonfinite not in ON_NONFINITE:
         raise InputError(
             f"on_nonfinite is {on_nonfinite!r}; it must be one of {', '.join(ON_NONFINITE)}"
         )
     if until_target and task.target is None:
         raise InputError("the task has no target to train until; give it one, or epochs or steps")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on, below 2**63")
+    if not isinstance(out, Path | str | None) or "\0" in str(out):
+        raise InputError(f"out is {out!r}; it must be the path of a folder")
     whole_number("keep", keep)
     if save_every is not None:
         whole_number("save_every", save_every)
+    if not (batch_size is None or batch_size == "all"):
+        batch_size = whole_number("batch_size", batch_size)
     using = chosen(optimizer, settings, batch_size, task)
     task = using.of(task)
     length = length_of(task, using, epochs, steps, seconds, eval_every)
@@ -122,7 +128,10 @@ def fit(
     logs = _logs(log, out)
     watching = [*watchers(watch), *logs]
     more = {"until the target": until_target, "on_nonfinite": on_nonfinite, "compile": compile}
-    record = {} if out is None else record_of(task, using, length, seed, more)
+    record = {}
+    if out is not None or ranks.size > 1:
+        record = record_of(task, using, length, seed, more)
+    agree(record, ranks)
     path = None if out is None else Path(out)
     with contextlib.ExitStack() as left:
         folder = left.enter_context(opened(path, record, keep))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from slalom.errors import InputError
 from slalom.train.faults import LIBRARIES, PACKAGE, TORCH, told
@@ -136,6 +137,8 @@ class _Walk:
             self._put("array", str(value.dtype), str(value.shape), plain.data)
         elif kind is CodeType:
             self._code(value)
+        elif kind is torch.utils.hooks.RemovableHandle:  # it has a number of the process
+            self._put("hook")
         elif isinstance(value, ModuleType):
             self._put("module", value.__name__)
         elif (name := _installed_name(value)) is not None:
@@ -161,6 +164,9 @@ class _Walk:
             self.add(value)
 
     def _tensor(self, value: Tensor) -> None:
+        if is_lazy(value):
+            self._put("lazy", type(value).__name__)
+            return
         self._put("tensor", str(value.dtype), str(tuple(value.shape)), str(value.requires_grad))
         try:
             plain = value.detach().cpu().resolve_conj().resolve_neg()
@@ -220,6 +226,8 @@ class _Walk:
                 part = list(part)
             elif isinstance(part, dict):
                 part = {n: v for n, v in part.items() if not _is_cached(type(value), n)} or None
+                if part and isinstance(value, torch.nn.Module):  # hooks have numbers of the process
+                    part = {n: list(v.values()) if "_hooks" in n else v for n, v in part.items()}
             self.add(part)
 
 

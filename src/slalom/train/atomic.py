@@ -65,7 +65,20 @@ def write(content: bytes, path: Path) -> Path:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values to ``path``, whole or not at all."""
     with whole(path) as file:
+        put(state, file)
+
+
+def put(state: dict[str, Any], file: Any) -> None:
+    """Write a state to an open file. Raises OSError where the disk does not take it.
+
+    torch's writer tells of that by a RuntimeError about its own bookkeeping.
+    """
+    try:
         torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load(path: Path) -> dict[str, Any]:

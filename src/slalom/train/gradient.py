@@ -60,7 +60,7 @@ def full_gradient(
     model.zero_grad()
     return summed_gradient(
         lambda batch: objective.loss(model, batch), list(model.parameters()),
-        samples.chunks(chunk), reduction, device,
+        samples.chunks(chunk), len(samples), reduction, device,
     )  # fmt: skip
 
 
@@ -68,26 +68,33 @@ def summed_gradient(
     loss: Callable[[Any], Tensor],
     parameters: Iterable[Tensor],
     batches: Iterable[tuple[Any, int]],
+    samples: int,
     reduction: Reduction,
     device: torch.device,
     backward: Callable[[Tensor], Any] = torch.Tensor.backward,
+    *,
+    as_reduced: bool = False,
     together: Callable[[float, float], tuple[float, float]] | None = None,
 ) -> float:
     """Add to every ``grad``, which must be None before, that of the mean loss over all batches;
     that loss, NaN where nothing counts.
 
-    ``together`` adds what others have, to the gradients and to the sums of losses and weights.
+    ``samples`` are those of all batches, by which each is divided at once: so gradients are of the
+    size of one batch's, which float16 has room for. ``as_reduced``: of a loss that sums, the
+    gradient of the sum. ``together`` adds what others have, to the gradients and to the sums of
+    losses and weights.
     """
     parameters = list(parameters)
+    summed = as_reduced and reduction.kind == "sum"
     total, weights = 0.0, 0.0
     for given, n in batches:
         batch = moved(given, device)
         factor, weight = reduction.shares(batch, n)
         if factor == 0.0:  # all of its targets are ignored, and their mean is not a number
             continue
-        value = loss(batch) * factor
-        backward(value)
-        total += value.item()
+        value = loss(batch)
+        backward(value if summed else value * (factor / samples))
+        total += value.item() * factor
         weights += weight
         for parameter in parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
@@ -96,9 +103,10 @@ def summed_gradient(
         total, weights = together(total, weights)
     if not weights:
         return float("nan")
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad /= weights
+    if not summed and weights != samples:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad *= samples / weights
     return total / weights
 
 

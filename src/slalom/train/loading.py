@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,8 @@ class Loading:
             "pin_memory", "timeout", "worker_init_fn", "prefetch_factor", "multiprocessing_context"
         )  # fmt: skip
         options = {n: getattr(loader, n) for n in names} if loader.num_workers else {}
+        if options:
+            options["worker_init_fn"] = _Begin(options["worker_init_fn"])
         bare = loader.batch_sampler is None and loader.batch_size is None
         return cls(loader.collate_fn, loader.num_workers, options, loader.drop_last, bare)
 
@@ -99,10 +102,9 @@ class _Live:
                 at += 1
 
         work = _Batches(dataset, loading.collate)
-        options = {**loading.options, "worker_init_fn": _Begin(loading.options["worker_init_fn"])}
         loader = DataLoader(
             work, batch_size=None, sampler=_Endless(plan), num_workers=loading.workers,
-            collate_fn=_same, **options,
+            collate_fn=_same, **loading.options,
         )  # type: ignore[arg-type] # fmt: skip
         self._iterator = iter(loader)
 
@@ -133,14 +135,17 @@ class _Batches(Dataset[Any]):
 
 
 class _Begin:
-    """What a process does first: it knows the user's own dataset, and calls the user's function."""
+    """What a process does first: it leaves Ctrl-C, which a terminal sends to all, to who started
+    it, knows the user's own dataset, and calls the user's function."""
 
     def __init__(self, own: Callable[[int], Any] | None):
         self._own = own
 
     def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         info: Any = get_worker_info()
-        object.__setattr__(info, "dataset", info.dataset.dataset)  # it lets nobody write to it
+        if isinstance(info.dataset, _Batches):
+            object.__setattr__(info, "dataset", info.dataset.dataset)  # it lets nobody write to it
         if self._own is not None:
             self._own(worker)
 

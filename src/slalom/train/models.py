@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
-
-PLAIN = (bool, int, float, str, type(None))
 
 
 def made_anew(module: nn.Module) -> nn.Module:
@@ -98,23 +95,6 @@ def judging(models: Iterable[nn.Module]) -> Iterator[None]:
                 model.train()  # which a model may have to say something about
         for part, mode in modes:
             part.training = mode
-
-
-def attributes(models: Iterable[nn.Module]) -> list[list[Any]]:
-    """What the parts of models hold beside tensors and parts, where it is plain values."""
-    return [
-        [place, name, value]
-        for place, part in enumerate(p for model in models for p in model.modules())
-        for name, value in vars(part).items()
-        if not name.startswith("_") and name != "training" and isinstance(value, PLAIN)
-    ]
-
-
-def set_attributes(models: Iterable[nn.Module], values: Iterable[list[Any]]) -> None:
-    """Put back what :func:`attributes` found."""
-    parts = [p for model in models for p in model.modules()]
-    for place, name, value in values:
-        setattr(parts[place], name, value)
 
 
 def shared_part(one: nn.Module, other: nn.Module) -> str | None:

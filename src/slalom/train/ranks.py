@@ -14,6 +14,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+class LostError(RuntimeError):
+    """Another process of the run has ended, or does not answer."""
+
+
 class Ranks:
     """The processes of a run. Alone, a process agrees with itself.
 
@@ -37,7 +41,8 @@ class Ranks:
         if self.size == 1:
             return value
         held = [value if self.rank == 0 else None]
-        dist.broadcast_object_list(held, src=0)
+        with _together():
+            dist.broadcast_object_list(held, src=0)
         return held[0]
 
     def all(self, value: Any) -> list[Any]:
@@ -45,22 +50,37 @@ class Ranks:
         if self.size == 1:
             return [value]
         held: list[Any] = [None] * self.size
-        dist.all_gather_object(held, value)
+        with _together():
+            dist.all_gather_object(held, value)
         return held
 
     def add(self, tensors: Iterable[Tensor]) -> None:
         """Let each tensor, in place, be its sum over all of them; one message for each dtype."""
         for alike in _by_dtype(tensors):
             flat = torch.cat([t.reshape(-1) for t in alike])
-            dist.all_reduce(flat)
+            with _together():
+                dist.all_reduce(flat)
             _put(flat, alike)
 
     def spread(self, tensors: Iterable[Tensor]) -> None:
         """Let each tensor, in place, be what it is in the first of them."""
         for alike in _by_dtype(tensors):
             flat = torch.cat([t.reshape(-1) for t in alike])
-            dist.broadcast(flat, src=0)
+            with _together():
+                dist.broadcast(flat, src=0)
             _put(flat, alike)
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """What torch says of a process that is gone, in one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostError(
+            "another process of this run has ended or does not answer, and this one cannot go on "
+            "without it; what that one said last is the reason"
+        ) from error
 
 
 def _by_dtype(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

@@ -18,7 +18,8 @@ from slalom.train import atomic
 from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
 from slalom.train.gradient import summed_gradient
-from slalom.train.models import attributes, judging, set_attributes
+from slalom.train.held import Held, saved_buffers
+from slalom.train.models import judging
 from slalom.train.rng import RandomStream, seed_of
 from slalom.train.task import Task
 from slalom.train.tree import moved
@@ -188,9 +189,16 @@ class Run:
             self._backward(loss)
             return loss.item() / n if task.reduction.kind == "sum" else loss.item()
         drawn: Any = batches() if callable(batches) else batches
+        return self._summed(drawn, batches)
+
+    def _summed(self, drawn: Iterable[tuple[Any, int]], batches: Any, **more: Any) -> float:
+        """Set the gradient of many batches, or of the parts of them that are ``drawn`` here."""
+        task = self.task
         return summed_gradient(
-            self._loss, self._parameters, drawn, task.reduction, task.device, self._backward
-        )
+            self._loss, self._parameters, drawn,
+            task.n_train if self._whole else sum(n for _, n in batches),
+            task.reduction, task.device, self._backward, as_reduced=not self._whole, **more,
+        )  # fmt: skip
 
     def _loss(self, batch: Any) -> Any:
         self.objective.updates = self.step
@@ -275,12 +283,20 @@ class Run:
         return {
             "kind": self._kind(), "model": self.model.state_dict(),
             "objective": [module.state_dict() for module in self._modules[1:]],
-            "attributes": attributes(self._modules),
+            "attributes": self._held().state(),
             "optimizer": self.optimizer.state_dict(), "noise": self._random.state(),
             "others": {n: o.state_dict() for n, o in self._others().items()},
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
         }  # fmt: skip
+
+    def _held(self) -> Held:
+        """What is kept in attributes of the model, of the loss, and of an optimizer of others."""
+        parts: list[Any] = [part for module in self._modules for part in module.modules()]
+        buffers = [b for module in self._modules for b in saved_buffers(module)]
+        if type(self.optimizer).__module__.partition(".")[0] not in ("torch", "slalom"):
+            parts.append(self.optimizer)
+        return Held(parts, [*self._parameters, *buffers])
 
     def _others(self) -> dict[str, Any]:
         """What else has a state."""
@@ -306,7 +322,7 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             for name, other in self._others().items():
                 other.load_state_dict(state["others"][name])
-            set_attributes(self._modules, state["attributes"])
+            self._held().restore(state["attributes"])
         except (RuntimeError, ValueError, KeyError) as error:
             first = (str(error).splitlines() or [""])[0]
             raise InputError(f"the state is of another model or optimizer: {first}") from error

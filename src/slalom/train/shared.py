@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from slalom.errors import InputError
-from slalom.train.gradient import summed_gradient
 from slalom.train.guarded import GuardedRun
 from slalom.train.ranks import Ranks
 from slalom.train.rng import RandomStream, seed_of
@@ -46,13 +45,9 @@ class SharedRun(GuardedRun):
                 yield rows(batch, n, begin, end), end - begin
 
     def _gradient(self, batches: Any) -> float:
-        task = self.task
         for parameter in self._parameters:
             parameter.grad = None
-        return summed_gradient(
-            self._loss, self._parameters, self._parts(batches), task.reduction, task.device,
-            self._backward, self._together,
-        )  # fmt: skip
+        return self._summed(self._parts(batches), batches, together=self._together)
 
     def _together(self, total: float, weights: float) -> tuple[float, float]:
         """Sum the gradients over all processes, and these numbers."""
