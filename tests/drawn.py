@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -53,10 +54,14 @@ OF_A_RULE = {
 """Where a name means something else in one rule than in the others."""
 
 
-@st.composite
-def hypers_of(draw: st.DrawFn, rule: Rule) -> dict[str, Any]:
-    """All hyper-parameters of the rule, within its bounds."""
-    hypers = {name: draw(_any(rule, name, default)) for name, default in rule.hypers.items()}
+@cache  # hypothesis looks at a filter's source when a strategy is made, so one is made once
+def hypers_of(rule: Rule) -> st.SearchStrategy[dict[str, Any]]:
+    """All hyper-parameters of the rule, within its bounds, to be drawn again and again."""
+    values = {name: _any(rule, name, default) for name, default in rule.hypers.items()}
+    return st.fixed_dictionaries(values).map(_together)
+
+
+def _together(hypers: dict[str, Any]) -> dict[str, Any]:
     if hypers.get("nesterov"):
         hypers["momentum"] = hypers["momentum"] or 0.9
         if "dampening" in hypers:

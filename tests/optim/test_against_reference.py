@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import slalom
@@ -40,6 +40,7 @@ def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: 
         pytest.skip("of rows and columns there is no machine code")
     with using(backend):
 
+        @settings(max_examples=50)
         @given(hypers=hypers_of(rule), shapes=shapes, seed=st.integers(0, 2**31), n=steps)
         def check(hypers, shapes, seed, n):
             generator = torch.Generator().manual_seed(seed)

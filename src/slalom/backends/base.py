@@ -358,7 +358,8 @@ class Backend(ABC):
 
         None of the slots is refused, each has a gradient, and ``rows`` (float64 of shape (slots,
         :data:`BEFORE` + most scalars)) has a row for each: which of the programs serves it (below
-        0: none, and it stays as it is), random bits, and the scalars of that program.
+        0: none, and it stays as it is), random bits, and the scalars of that program. Raises
+        :class:`Unavailable`, and nothing was changed, where no code can be made.
         """
         raise NotImplementedError
 

@@ -6,6 +6,7 @@ computed for each by torch's operations in double precision, and a row says whic
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import BEFORE, Backend, Slot, refuse_no_matrix
+from slalom.backends.base import BEFORE, Backend, Slot, Unavailable, refuse_no_matrix
 from slalom.backends.general import elements
 from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check
@@ -266,7 +267,16 @@ class _Ready:
         """Update and count."""
         for backend, slots in self._works:
             rows = torch.stack([self._rows[s.place] for s in slots])
-            backend.run_rows(slots, self._programs, rows)
+            try:
+                backend.run_rows(slots, self._programs, rows)
+            except Unavailable as error:  # then nothing was changed, and the next one serves
+                warnings.warn(
+                    f"a step runs without {backend.name}'s kernels: {error}", stacklevel=7
+                )
+                after = _asked(slots[0].param.device)
+                others = after[after.index(backend) + 1 :]
+                other = next(b for b in others if all(b.why_not(s) is None for s in slots))
+                other.run_rows(slots, self._programs, rows)
         for count in self._counts:
             count.add_(self._counted.to(count.dtype).view(count.shape))
         for own, after in zip(self._numbers, self._after, strict=True):

@@ -155,6 +155,9 @@ class SimulatedGpu(Gpu):
         )  # torch's allocator waits for what a stream has to do
         return self._kept[-1]
 
+    def wait(self) -> None:
+        self.driver._library.finish(self.current)
+
     def capturing(self) -> bool:
         return self.captured
 

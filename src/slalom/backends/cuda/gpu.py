@@ -49,13 +49,17 @@ class Gpu:
     Attributes:
         driver: of its context.
         target: what its kernels are written for.
+        device: what torch calls it.
+        judged: of each kernel's text what :mod:`slalom.backends.cuda.proof` found: the kernel, or
+            why it is not to be used.
     """
 
     target: Target = NVIDIA
+    judged: dict[str, int | str]
 
     def __init__(self, driver: Driver, device: torch.device, architecture: str):
-        self.driver = driver
-        self._device, self._architecture = device, architecture
+        self.driver, self.judged = driver, {}
+        self.device, self._architecture = device, architecture
         self._functions: dict[str, int] = {}
         self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
@@ -65,20 +69,24 @@ class Gpu:
 
     def stream(self) -> int:
         """Torch's current stream on this GPU. Raises RuntimeError in a forked process, as torch."""
-        return torch.cuda.current_stream(self._device).cuda_stream
+        return torch.cuda.current_stream(self.device).cuda_stream
+
+    def wait(self) -> None:
+        """Until all is done that the current stream has to do."""
+        torch.cuda.current_stream(self.device).synchronize()
 
     def capturing(self) -> bool:
         """Whether the current stream is being captured into a graph."""
-        with torch.cuda.device(self._device):
+        with torch.cuda.device(self.device):
             return torch.cuda.is_current_stream_capturing()
 
     def empty(self, size: int) -> Tensor:
         """So many bytes of its memory, from torch's allocator."""
-        return torch.empty(max(size, 16), dtype=torch.uint8, device=self._device)
+        return torch.empty(max(size, 16), dtype=torch.uint8, device=self.device)
 
     def used_now(self, memory: Tensor) -> None:
         """Tell torch's allocator that the current stream uses memory of another one's."""
-        memory.record_stream(torch.cuda.current_stream(self._device))
+        memory.record_stream(torch.cuda.current_stream(self.device))
 
     def function(self, text: str) -> int:
         """The kernel ``update`` of a text. Raises :class:`Unavailable` if it cannot be loaded."""

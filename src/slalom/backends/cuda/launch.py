@@ -16,6 +16,7 @@ from slalom.backends.base import BEFORE, Counts, Look, Row, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu, Table
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
+from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.general import GeneralLaunch, elements
 from slalom.backends.layout import like, same_layout
@@ -131,7 +132,8 @@ class _Work:
     ):  # fmt: skip
         self._gpu, self._rows, self._scalars = gpu, [row for row, _ in rows], len(program.scalars)
         self.slots = [i for _, slots in rows for i in slots]
-        self._function = gpu.function(_text(program, arrays, gpu.target, stochastic))
+        text = _text(program, arrays, gpu.target, stochastic)
+        self._function = proven(gpu, text, [program], arrays)
         counts = [numels[i] for i in self.slots]
         chunks = [
             np.int64(place << 32) + np.arange(-(-count // CHUNK), dtype=np.int64)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Slot
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel
+from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.launch import NAMES
-from slalom.backends.cuda.target import THREADS, Target
+from slalom.backends.cuda.members import launch
+from slalom.backends.cuda.proof import proven
+from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
 from slalom.backends.llvm.elements import Arrays
 from slalom.ir.program import Program
@@ -37,41 +38,14 @@ def update_by_rows(
         tensors = [own[n] for n in names]
         arrays = tuple((n, NAMES[t.dtype]) for n, t in zip(names, tensors, strict=True))
         works.setdefault((gpu_of(slot.param.device), arrays), []).append((place, tensors))
+    ready = []  # before any of them is started: what is refused changes nothing
     for (gpu, arrays), members in works.items():
-        _launch(gpu, arrays, members, tuple(programs), rows)
+        text = _text(tuple(programs), arrays, gpu.target)
+        ready.append((gpu, proven(gpu, text, programs, arrays), members, text))
+    for gpu, function, members, text in ready:
+        launch(gpu, function, members, rows, (text, id(members[0][1][0])))
     increment_version([s.param for s in slots])
     increment_version([t for s in slots for t in s.state.values()])
-
-
-def _launch(
-    gpu: Gpu, arrays: Arrays, members: Sequence[tuple[int, list[Tensor]]],
-    programs: tuple[Program, ...], rows: Tensor,
-) -> None:  # fmt: skip
-    numels = [t[0].numel() * (2 if t[0].is_complex() else 1) for _, t in members]
-    chunks = [
-        np.int64(i << 32) + np.arange(-(-n // CHUNK), dtype=np.int64) for i, n in enumerate(numels)
-    ]
-    blocks = np.concatenate(chunks)
-    if not blocks.size:
-        return
-    lie = [
-        [n, place, *(x.data_ptr() for x in tensors)]
-        for n, (place, tensors) in zip(numels, members, strict=True)
-    ]
-    segments = np.array(lie, np.uint64).view(np.int64)
-    assert segments.shape[1] == AHEAD + len(arrays)
-    content = np.concatenate([segments.ravel(), blocks]).tobytes()  # one copy for both
-    memory = gpu.empty(len(content))
-    address, text = memory.data_ptr(), _text(programs, arrays, gpu.target)
-    function, stream, key = gpu.function(text), gpu.stream(), (text, id(members[0][1][0]))
-    with gpu.driver.current():
-        if gpu.capturing():
-            gpu.upload_recorded(key, address, content, stream)
-        else:
-            gpu.upload(address, content, stream)
-            gpu.reserve(key, len(content))
-        given = [address, address + segments.nbytes, rows.data_ptr()]
-        gpu.driver.launch(function, blocks.size, THREADS, given, stream)
 
 
 @cache

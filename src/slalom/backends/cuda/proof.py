@@ -1,0 +1,120 @@
+"""A kernel is tried before it serves: on drawn numbers, beside torch's operations on the same GPU.
+
+What was compiled and simulated elsewhere says nothing of this GPU with its driver. So the first use
+of each kernel in a process updates some tensors of its own both ways and compares them, which is
+the only time that the host waits for the GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from slalom.backends.base import Unavailable
+from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.kernel import CHUNK, width
+from slalom.backends.cuda.members import launch
+from slalom.backends.foreach.rows import serve
+from slalom.backends.llvm.elements import Arrays
+from slalom.ir.program import Program
+
+DTYPES = {
+    "float": torch.float32, "double": torch.float64, "bfloat": torch.bfloat16,
+    "half": torch.float16,
+}  # fmt: skip
+
+TOLERANCE = {"float": 2**-14, "double": 2**-36, "bfloat": 2**-5, "half": 2**-8}
+"""Of what two ways of rounding may differ by, as a part of the number and of the average beside it.
+
+Far above what was seen of any rule (bfloat16 may be rounded by chance besides), and far below what
+a wrong element, row or lane would show.
+"""
+
+LENGTHS = ((2 * CHUNK + 37, 0), (CHUNK - 5, 1), (3, 0))
+"""Elements of the tensors, and how many they begin beyond where vectors can be read."""
+
+BEYOND = 64
+"""Elements after each tensor, which the kernel is to leave alone."""
+
+
+def proven(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> int:
+    """The kernel of this text, which updates ``arrays`` by one of ``programs``.
+
+    Raises :class:`Unavailable` where it cannot be loaded, or computes something else than torch's
+    operations do, now and whenever it is asked for again; RuntimeError where it was never used
+    before a graph is recorded, since nothing can be compared then.
+    """
+    known = gpu.judged.get(text)
+    if known is None:
+        if gpu.capturing():
+            raise RuntimeError(
+                "a graph is recorded of a step that was not made before: make a few steps with the "
+                "same parameters first, on a side stream, as torch's guide to CUDA graphs has it"
+            )
+        known = gpu.judged[text] = _judged(gpu, text, programs, arrays)
+    if isinstance(known, str):
+        raise Unavailable(known)
+    return known
+
+
+def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> int | str:
+    """The kernel, or why it is not to be used."""
+    try:
+        function = gpu.function(text)
+    except Unavailable as error:
+        return str(error)
+    draws = torch.Generator().manual_seed(0)
+    which = [k for k in range(len(programs)) for _ in LENGTHS]  # a row for each tensor
+    rows = torch.rand(len(which), width(programs), generator=draws, dtype=torch.float64) * 0.8
+    rows += 0.1  # no scalar near zero, by which something may be divided
+    rows[:, 0], rows[:, 1] = torch.tensor(which), 12345.0
+    rows = rows.to(gpu.device)
+    mine = [
+        [
+            _drawn(name, kind, crooked + length + BEYOND, draws).to(gpu.device)
+            for name, kind in arrays
+        ]
+        for _ in programs
+        for length, crooked in LENGTHS
+    ]
+    theirs = [[t.clone() for t in tensors] for tensors in mine]
+    names = [name for name, _ in arrays]
+    with torch.no_grad():
+        launch(gpu, function, [(i, _within(own, i)) for i, own in enumerate(mine)], rows)
+        gpu.wait()
+        for i, own in enumerate(theirs):
+            serve(programs, dict(zip(names, _within(own, i), strict=True)), rows[i])
+    for k, own, other in zip(which, mine, theirs, strict=True):
+        for (name, kind), a, b in zip(arrays, own, other, strict=True):
+            if not _alike(a, b, TOLERANCE[kind]):
+                return (
+                    f"its kernel was tried on this GPU and gave another {name} of "
+                    f"{programs[k].rule.name} than torch's operations do; please report this"
+                )
+    return function
+
+
+def _drawn(name: str, kind: str, size: int, draws: torch.Generator) -> Tensor:
+    if name in ("param", "grad"):
+        return torch.randn(size, generator=draws).to(DTYPES[kind])
+    return (torch.rand(size, generator=draws) + 0.5).to(DTYPES[kind])  # a root may be taken of it
+
+
+def _within(tensors: Sequence[Tensor], i: int) -> list[Tensor]:
+    """What is updated of them: what lies before and after is to stay as it is."""
+    length, crooked = LENGTHS[i % len(LENGTHS)]
+    return [t[crooked : crooked + length] for t in tensors]
+
+
+def _alike(mine: Tensor, theirs: Tensor, tolerance: float) -> bool:
+    """Whether two results are equal but for rounding; of nothing finite none can be told."""
+    mine, theirs = mine.double(), theirs.double()
+    finite = theirs.isfinite()
+    if not finite.any():
+        return False
+    size = theirs[finite].abs()
+    near = (mine - theirs)[finite].abs() <= tolerance * (size + size.mean())
+    same = (mine == theirs) | (mine.isnan() & theirs.isnan())
+    return bool(near.all() and same[~finite].all())
