@@ -86,6 +86,30 @@ def test_a_schedule_and_a_bound_are_those_of_the_loop_by_hand():
     assert not equal(found.model, by_hand(make, 3, 25))
 
 
+@pytest.mark.parametrize("bound", [{"clip_norm": 0.5}, {"clip_value": 0.02}], ids=str)
+def test_our_own_optimizers_clip_in_their_pass(bound, monkeypatch):
+    def make(parameters, **options):
+        return slalom.optim.Adam(parameters, lr=0.01, **options)
+
+    for name in ("clip_grad_norm_", "clip_grad_value_"):
+        monkeypatch.setattr(nn.utils, name, None)
+    found = fit(task(**bound), make, steps=25, seed=3)
+    assert equal(found.model, by_hand(functools.partial(make, **bound), 3, 25))
+    assert not equal(found.model, by_hand(make, 3, 25))
+
+
+def test_what_an_optimizer_does_not_have_counts_in_the_norm_as_in_torch():
+    """It cannot clip in its own pass then."""
+
+    def found(make):
+        some = task(clip_norm=0.5, parameter_groups=lambda m: [m[0].weight])
+        return fit(some, make, steps=5, seed=3).model
+
+    with_bound = found(lambda p: slalom.optim.SGD(p, lr=0.1))
+    of_torch = found(lambda p: torch.optim.SGD(p, lr=0.1))
+    torch.testing.assert_close(with_bound[0].weight, of_torch[0].weight)
+
+
 def test_a_batch_of_all_is_batch_gradient_descent():
     plain = task()
     plain.model = lambda: nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 2))

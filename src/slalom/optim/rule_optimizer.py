@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 from operator import methodcaller
 from typing import Any, ClassVar
@@ -188,6 +188,18 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
                 if zeroed(self.param_groups):
                     return
             super().zero_grad(set_to_none)
+
+    def clip(self, norm: float | None = None, value: float | None = None) -> bool:
+        """Clip gradients in the pass of every step to come, as by the arguments ``clip_norm`` and
+        ``clip_value``; False, and nothing changes, where it has a bound already or two are given.
+        """
+        now = self._treatment
+        bounds = (now.clip_norm, now.clip_value, norm, value)
+        if sum(bound is not None for bound in bounds) != 1 or self._released is not None:
+            return False
+        self._treatment = replace(now, clip_norm=norm, clip_value=value)
+        self._plan = None
+        return True
 
     def share_memory(self) -> None:
         """Make the states of all parameters now, and put them into shared memory.

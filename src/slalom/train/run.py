@@ -14,6 +14,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slalom.errors import InputError
+from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.train import atomic
 from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
@@ -100,6 +101,7 @@ class Run:
         if task.ema is not None:
             average = get_ema_multi_avg_fn(task.ema)
             self._average = AveragedModel(self.model, multi_avg_fn=average)
+        self._clips = self._clipped_here()
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self._closed = closure is not None and closure.default is closure.empty
         if self._closed and len(self.objective.turns) > 1:
@@ -213,7 +215,7 @@ class Run:
     def _apply(self) -> None:
         """Clip the gradients and update."""
         task, scaler = self.task, self._scaler
-        if task.clip_norm is not None or task.clip_value is not None:
+        if self._clips:
             if scaler is not None:
                 scaler.unscale_(self.optimizer)
             if task.clip_value is not None:
@@ -225,6 +227,18 @@ class Run:
         else:
             scaler.step(self.optimizer)
             scaler.update()
+
+    def _clipped_here(self) -> bool:
+        """Whether gradients are clipped before the update: else there is no bound, or one of our
+        own optimizers clips in its pass over them, where it has all of them."""
+        norm, value, optimizer = self.task.clip_norm, self.task.clip_value, self.optimizer
+        if norm is None and value is None:
+            return False
+        if not isinstance(optimizer, RuleOptimizer):
+            return True
+        its = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        its_all = its.issuperset(id(p) for p in self._parameters if p.requires_grad)
+        return not (its_all and optimizer.clip(norm, value))
 
     def _due(self) -> bool:
         """Whether the learning rates change now; they stay what they are beyond their end."""
