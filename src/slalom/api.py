@@ -24,7 +24,7 @@ from slalom.report.live import Live
 from slalom.report.logs import Log
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
-from slalom.tasks import Loaded, loaded
+from slalom.tasks import loaded
 from slalom.train import Task, atomic
 from slalom.train.loop import Loop
 from slalom.train.watching import watchers
@@ -155,9 +155,11 @@ def race(
     """
     limit = Limit(within)
     spec = task if isinstance(task, str) else None
-    found = loaded(task) if isinstance(task, str) else Loaded(task)
+    found = loaded(task)
     task = found.task
-    if entrants is not None and not isinstance(entrants, Mapping):
+    if isinstance(entrants, str | type):
+        entrants = [entrants]
+    elif entrants is not None and not isinstance(entrants, Mapping):
         entrants = list(entrants)  # it may be read once only
     asked, entrants = entrants, found.named(entrants)
     if isinstance(task, Loop) and entrants is None:  # which makes its batches itself

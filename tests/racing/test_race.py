@@ -310,6 +310,8 @@ def test_one_that_fails_does_not_stop_the_others(more, tmp_path):
         ({"points_each": 0}, "points_each is 0; it must be a whole number from 1 on"),
         ({"seeds": 2}, "seeds is 2; it must be a whole number from 3 on"),
         ({"workers": 0}, "workers is 0"),
+        ({"entrants": "adamm"}, "there is no entrant 'adamm'"),
+        ({"baseline": "adam"}, "baseline is 'adam'; it must be an optimizer class or a function"),
         ({"resume": True, "out": None}, "resume needs out"),
     ],
 )
@@ -317,6 +319,20 @@ def test_bad_input(more, message, tmp_path):
     with pytest.raises(InputError, match=message):
         slalom.race(small_task(), **{**options(tmp_path / "race"), **more})
     assert not (tmp_path / "race").exists()
+
+
+@pytest.mark.parametrize("call", [slalom.race, lambda task: slalom.fit(task, "Adam")])
+def test_what_is_no_task_is_told(call):
+    with pytest.raises(InputError, match=r"the task is a Linear; it must be a slalom\.Task"):
+        call(torch.nn.Linear(2, 2))
+
+
+def test_one_entrant_needs_no_list(tmp_path):
+    for i, one in enumerate(("Adam", slalom.optim.Adam)):
+        result = slalom.race(
+            small_task(), progress=False, within=0.05, **options(tmp_path / str(i), entrants=one)
+        )
+        assert result.meta["entrants"] == ["Adam"]
 
 
 def test_a_race_is_not_written_over_another(raced):

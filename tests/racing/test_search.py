@@ -87,12 +87,21 @@ def test_a_space_is_for_all_that_take_it_and_under_a_name_for_one() -> None:
         ({"Adam": {"momentum": 1}}, "Adam takes no option 'momentum'"),
         ({"lr": (1, 0.1)}, "did you mean"),
         ([("lr", 1)], "it must be a mapping"),
+        ({"lr": math.nan}, "lr of SGD is nan; it must be of finite numbers"),
+        ({"lr": (math.nan, 1.0)}, "it must be of finite numbers"),
+        ({"Adam": {"lr": ["inf", 1]}}, "lr of Adam is ['inf', 1]; it must be of finite numbers"),
     ],
 )
 def test_what_is_no_space_is_told(space: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         families(["SGD", "Adam"], space=space)
     assert message in str(caught.value)
+
+
+def test_several_numbers_are_one_value_of_what_takes_several() -> None:
+    (found,) = families(["Adam"], space=space_of(["betas=0.8,0.9", "lr=0.1,0.2"]))
+    assert found.fixed["betas"] == (0.8, 0.9)
+    assert found.space["lr"] == Choice((0.1, 0.2))
 
 
 def test_what_has_a_range_though_no_rule_declares_it() -> None:

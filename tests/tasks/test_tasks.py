@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -109,12 +110,15 @@ def test_a_task_in_a_file(body, name, tmp_path):
         ("import sys\nsys.exit('no data here')", "", "fails in line 6: SystemExit: no data here"),
     ],
 )
-def test_a_file_without_a_task(body, name, message, tmp_path):
+def test_a_file_without_a_task(body, name, message, tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
     path.write_text(FILE.format(body=body))
     with pytest.raises(InputError) as caught:
         tasks.load(f"{path}{name}")
     assert message in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(message)):
+        tasks.load(f"mine.py{name}")
 
 
 def test_a_file_may_import_its_neighbours_and_be_called_like_a_library(tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ def fit(
     the update that is under way and write a checkpoint, if it has a folder: by KeyboardInterrupt,
     and by SystemExit with the code 143.
     """
-    task = load(task) if isinstance(task, str) else task
+    task = load(task)
     if isinstance(task, Loop):
         raise InputError("a loop of your own is its own training; run it, or give fit a Task")
     if not isinstance(task, Task):

@@ -90,6 +90,11 @@ class Options:
             return Family("Adam(lr=0.001)", torch.optim.Adam, {}, {"lr": 1e-3})
         if self.baseline is None:
             return None
+        if isinstance(self.baseline, str):
+            raise InputError(
+                f"baseline is {self.baseline!r}; it must be an optimizer class or a function from "
+                "parameters to an optimizer, as in lambda p: torch.optim.SGD(p, lr=0.1)"
+            )
         return families({"baseline": (self.baseline, {})})[0]
 
     @property

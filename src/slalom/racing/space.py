@@ -86,12 +86,18 @@ def sorted_out(
             hint = did_you_mean(bare, takes) or f"; it takes {', '.join(takes)}"
             raise InputError(f"{label} takes no option {bare!r}{hint}")
         default = (takes or {}).get(name)
+        if isinstance(default, tuple) and isinstance(value, Choice):  # A,B of a command line
+            value = value.values
         if isinstance(value, str) and _is_number(default) and isinstance(_number(value), str):
             raise InputError(
                 f"{name} of {label} is {value!r}; it must be a number, a range (low, high) or "
                 "choices (on the command line LOW:HIGH, or A,B,C)"
             )
         found = _dimension(label, name, value, default)
+        held = found.values if isinstance(found, Choice) else found
+        for one in held if isinstance(held, tuple) else (held,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{name} of {label} is {value!r}; it must be of finite numbers")
         if isinstance(found, Choice | Linear | tuple) and not _is_value(value, default):
             space[name] = found
         else:

@@ -61,8 +61,8 @@ class Loaded:
         return found
 
 
-def load(spec: str) -> Task:
-    """The task named by ``spec``: a built-in name, ``FILE.py``, or ``FILE.py:NAME``.
+def load(spec: str | Task) -> Task:
+    """The task named by ``spec``: a built-in name, ``FILE.py``, or ``FILE.py:NAME``; or itself.
 
     In a file, NAME is a :class:`slalom.Task` or a function without arguments that returns one;
     without NAME the file must hold exactly one task, or a function called ``task``. Raises
@@ -71,8 +71,15 @@ def load(spec: str) -> Task:
     return loaded(spec).task
 
 
-def loaded(spec: str) -> Loaded:
+def loaded(spec: str | Task) -> Loaded:
     """The task named by ``spec``, as :func:`load` has it, with what its file calls ``entrants``."""
+    if isinstance(spec, Task):
+        return Loaded(spec)
+    if not isinstance(spec, str):
+        raise InputError(
+            f"the task is a {type(spec).__name__}; it must be a slalom.Task, the name of a "
+            "built-in one, or FILE.py[:NAME]"
+        )
     if spec in TASKS:
         return Loaded(TASKS[spec]())
     file, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
@@ -142,7 +149,8 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        called = traceback.extract_tb(error.__traceback__)
+        frames = [f for f in called if f.filename == str(path.absolute())]
         where = f" in line {frames[-1].lineno}" if frames else ""
         if isinstance(error, InputError):
             if not frames:

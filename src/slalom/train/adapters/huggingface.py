@@ -126,7 +126,8 @@ class _Schedule:
     """(step, total) -> the factor that ``transformers.get_scheduler`` gives."""
 
     def __init__(self, args: Any):
-        self._name, self._options = str(args.lr_scheduler_type.value), args.lr_scheduler_kwargs
+        self.__name__ = str(args.lr_scheduler_type.value)
+        self._options = args.lr_scheduler_kwargs
         self._warmup, self._ratio = args.warmup_steps, getattr(args, "warmup_ratio", None) or 0.0
         self._rate = args.learning_rate
 
@@ -141,7 +142,7 @@ class _Schedule:
         warmup = self._warmup if self._warmup >= 1 else math.ceil(total * share)
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=self._rate)
         made: Any = get_scheduler(
-            self._name, optimizer, int(warmup), total, scheduler_specific_kwargs=self._options
+            self.__name__, optimizer, int(warmup), total, scheduler_specific_kwargs=self._options
         )
         return made.lr_lambdas[0]
 
