@@ -16,6 +16,7 @@ from slalom.version import __version__
 if TYPE_CHECKING:
     from slalom.api import race
     from slalom.fitting import fit
+    from slalom.fitting.tuning import tune
     from slalom.train import Task
     from slalom.train.kept_memory import keep_memory
     from slalom.train.loop import trial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Task": "slalom.train", "fit": "slalom.fitting", "race": "slalom.api",
     "keep_memory": "slalom.train.kept_memory", "trial": "slalom.train.loop",
+    "tune": "slalom.fitting.tuning",
 }  # fmt: skip
 """Public names whose modules cost time to import and are loaded where first used."""
 
@@ -39,5 +41,5 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "InputError", "Task", "__version__", "explain", "fit", "keep_memory", "optim", "optimizer",
-    "race", "release", "rule", "rules", "trial",
+    "race", "release", "rule", "rules", "trial", "tune",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from slalom.cli import machine, moving, racing, reading, training
+from slalom.cli import machine, moving, racing, reading, training, tuning
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False,
@@ -18,7 +18,7 @@ app = typer.Typer(
 )  # fmt: skip
 COMMANDS = (
     racing.race, reading.races, reading.report, reading.profile, training.train, training.runs,
-    reading.rules, moving.paths, machine.bench, machine.doctor,
+    tuning.tune,    reading.rules, moving.paths, machine.bench, machine.doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

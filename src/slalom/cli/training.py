@@ -59,6 +59,10 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the model by torch.compile.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Measure and apply what makes updates cheaper, bit for bit."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The run's folder.", show_default="runs/, one for each command"),
@@ -96,14 +100,14 @@ def train(
     chosen = own if isinstance(own, dict) else optimizer
     given: dict[str, Any] = {
         "epochs": epochs, "steps": steps, "seconds": seconds, "until_target": until_target,
-        "batch_size": _size(batch_size), "seed": seed, "eval_every": eval_every,
-        "on_nonfinite": on_nonfinite, "compile": compiled, **_settings(lr, settings or []),
+        "batch_size": batch_size_of(batch_size), "seed": seed, "eval_every": eval_every,
+        "on_nonfinite": on_nonfinite, "compile": compiled, **settings_of(lr, settings or []),
     }  # fmt: skip
     folder = out or _folder(task, found.name, optimizer, found.device.type, given)
     try:
         with ranks.joined(found.device):
             result = fit(
-                found, chosen, **given, out=folder, save_every=save_every, keep=keep,
+                found, chosen, **given, tune=tune, out=folder, save_every=save_every, keep=keep,
                 progress=not (quiet or as_json), log=log.split(",") if log else (),
             )  # fmt: skip
     except TrainingError as error:
@@ -126,7 +130,7 @@ def train(
         print(json.dumps(result.to_json(), allow_nan=False) if as_json else result)
 
 
-def _settings(lr: float | None, texts: list[str]) -> dict[str, Any]:
+def settings_of(lr: float | None, texts: list[str]) -> dict[str, Any]:
     from slalom.racing.space import Choice
     from slalom.racing.spoken import space_of
 
@@ -136,7 +140,7 @@ def _settings(lr: float | None, texts: list[str]) -> dict[str, Any]:
     return found
 
 
-def _size(text: str | None) -> Any:
+def batch_size_of(text: str | None) -> Any:
     from slalom.errors import InputError
 
     if text is None or text == "all":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from slalom.errors import InputError
 from slalom.fitting import events
-from slalom.fitting.chosen import chosen
+from slalom.fitting.chosen import Chosen, chosen
 from slalom.fitting.course import Course
 from slalom.fitting.folder import Folder, agree, opened, record_of
 from slalom.fitting.length import length_of
@@ -18,6 +18,8 @@ from slalom.fitting.logging import Log
 from slalom.fitting.progress import Progress
 from slalom.fitting.result import ENDS, Fit
 from slalom.fitting.stopping import asked
+from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
 from slalom.tasks import load
 from slalom.train import Task
 from slalom.train.given import whole_number
@@ -43,6 +45,7 @@ def fit(
     eval_every: int | None = None,
     on_nonfinite: Literal["stop", "skip", "back"] = "stop",
     compile: bool | str = False,
+    tune: bool = False,
     out: Path | str | None = None,
     save_every: int | None = None,
     keep: int = 2,
@@ -78,6 +81,8 @@ def fit(
             so far (or the start), and on from there at half the learning rate, eight times at most.
         compile: whether the model is compiled by ``torch.compile``; a string names its backend.
             Its numbers are then the compiler's, which differ from these by rounding.
+        tune: measure first what makes an update cheaper and changes no number, in processes of
+            their own (:func:`slalom.tune`), and apply that where it does.
         out: a folder to write the run to. Where that run is there already, it goes on where it was;
             one that is over is given back. None writes nothing.
         save_every: updates between checkpoints; by default about a minute.
@@ -123,6 +128,8 @@ def fit(
     length = length_of(task, using, epochs, steps, seconds, eval_every)
     using.check(task)
     ranks = Ranks.here()
+    if tune and (ranks.size > 1 or task.device.type != "cpu"):
+        raise InputError("tune=True is for one process that trains on the CPU")
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
     logs = _logs(log, out)
@@ -144,6 +151,8 @@ def fit(
             for one in watching:
                 one(event)
 
+        if tune and (folder is None or folder.status == "begun"):
+            task = _tuned(task, using, tell)
         kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
         if compile:
@@ -167,6 +176,21 @@ def fit(
             _write(folder, course)
         tell(events.Finished(result))
     return result
+
+
+def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None]) -> Task:
+    """The task, and this process, with what was measured to help and changes no number."""
+    names = [name for name, lever in LEVERS.items() if lever.neutral]
+    found = tuned(task, using, names, ROUNDS, TURN, lambda text: None)
+    for name in found.applied:
+        LEVERS[name].begin()
+        task = LEVERS[name].vary(task)
+    by = {v.measured.name: v for v in found.verdicts}.get(" + ".join(found.applied))
+    text = "nothing that changes no number makes an update faster here"
+    if by is not None:
+        text = f"{by.measured.name}: {by.gain:.2f} times as fast ({by.low:.2f} to {by.high:.2f})"
+    tell(events.Told(text))
+    return task
 
 
 def _result(course: Course, label: str, path: Path | None) -> Fit:

@@ -1,0 +1,57 @@
+"""``slalom tune``: what makes the updates of a task cheaper, measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from slalom.cli.racing import tasks
+from slalom.cli.training import batch_size_of, settings_of
+
+
+def tune(
+    task: Annotated[
+        str,
+        typer.Argument(
+            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].", autocompletion=tasks
+        ),
+    ],
+    optimizer: Annotated[
+        str,
+        typer.Option(help="By its name, as Adam or Momentum; or a race's folder, for its winner."),
+    ] = "Adam",
+    lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting: momentum=0.9.")
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Samples in an update, or all; the task's otherwise.")
+    ] = None,
+    lever: Annotated[
+        list[str] | None, typer.Option(help="One to try, and others not; may be given often.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each.")] = 9,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure what makes each update cheaper: memory kept, threads, torch.compile and the like.
+
+    Each is tried in a process of its own, the processes taking turns; those that help also
+    together. Of each: ms a step, how many times as fast with interval, memory, and whether numbers
+    are the same. Nothing else should run meanwhile. Example: slalom tune my_task.py --lr 0.003.
+    """
+    from slalom.fitting.tuning import tune as tuned
+    from slalom.plain import plain
+    from slalom.tasks import loaded
+
+    read = loaded(task)
+    own = read.named([optimizer])  # the file may have one by this name
+    found = tuned(
+        read.task, own if isinstance(own, dict) else optimizer,
+        batch_size=batch_size_of(batch_size), rounds=rounds, levers=lever,
+        told=lambda text: None if as_json else print(plain(text), file=sys.stderr, flush=True),
+        **settings_of(lr, settings or []),
+    )  # fmt: skip
+    print(json.dumps(found.to_json(), allow_nan=False) if as_json else found)

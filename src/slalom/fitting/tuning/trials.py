@@ -1,0 +1,190 @@
+"""Levers tried on a task, in processes of their own that take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Literal
+
+import cloudpickle
+import torch
+
+from slalom.errors import InputError
+from slalom.fitting.chosen import Chosen
+from slalom.fitting.chosen import chosen as chosen_optimizer
+from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.verdict import Measured, Tuned, chosen, verdict
+from slalom.fitting.tuning.worker import got, put
+from slalom.tasks import load
+from slalom.train import Task
+from slalom.train.given import above_zero, whole_number
+
+ROUNDS, TURN = 9, 0.25
+"""Turns of each, and seconds of one."""
+
+LEAST = 6
+"""Rounds from which on there is an interval."""
+
+
+def tune(
+    task: Task | str,
+    optimizer: Any = "Adam",
+    *,
+    batch_size: int | Literal["all"] | None = None,
+    rounds: int = ROUNDS,
+    turn: float = TURN,
+    levers: Collection[str] | None = None,
+    told: Callable[[str], object] = lambda text: None,
+    **settings: Any,
+) -> Tuned:
+    """Measure what makes an update of a task cheaper, on the task itself.
+
+    Each lever is tried in a process of its own, which holds the task's data once more; the
+    processes take turns, beside two that train the task as it is. Those that help are then tried
+    together.
+
+    Args:
+        task, optimizer, batch_size, settings: as for :func:`slalom.fit`.
+        rounds: turns of each, at least 6, so that there is an interval.
+        turn: seconds of one.
+        levers: names of :data:`slalom.fitting.tuning.levers.LEVERS`; all that fit otherwise.
+        told: called with a line now and then.
+
+    Raises :class:`InputError` for what cannot be trained, or diverges in the first few updates, and
+    for a task on another device than the CPU.
+    """
+    task = load(task) if isinstance(task, str) else task
+    if not isinstance(task, Task):
+        raise InputError(f"task is a {type(task).__name__}; it must be a slalom.Task, or a name")
+    if task.device.type != "cpu":
+        raise InputError(f"the task trains on {task.device}; what is measured here is for the CPU")
+    whole_number("rounds", rounds)
+    above_zero("turn", turn)
+    if rounds < LEAST:
+        raise InputError(f"rounds is {rounds}; from {LEAST} on there is an interval")
+    for name in levers or ():
+        if name not in LEVERS:
+            raise InputError(f"there is no lever {name!r}; there are {', '.join(LEVERS)}")
+    using = chosen_optimizer(optimizer, settings, batch_size, task)
+    task = using.of(task)
+    using.check(task)
+    task.check()
+    return tuned(task, using, LEVERS if levers is None else levers, rounds, turn, told)
+
+
+def tuned(
+    task: Task, using: Chosen, levers: Collection[str], rounds: int, turn: float,
+    told: Callable[[str], object],
+) -> Tuned:  # fmt: skip
+    """What :func:`tune` says, of what has been looked through."""
+    names = [name for name in levers if LEVERS[name].fits(task, using.make)]
+    try:
+        sent = cloudpickle.dumps((task, using.make, using.batch_size, torch.get_num_threads()))
+    except Exception as error:
+        raise InputError(f"the task cannot be sent to other processes: {error}") from error
+    failed: dict[str, str] = {}
+    sets: list[tuple[str, ...]] = [(), (), *((name,) for name in names)]
+    told(f"{len(sets)} processes: as it is twice, {', '.join(names)}")
+    usual, again, *alone = _measured(sent, sets, rounds, turn, failed, told)
+    found = [verdict(usual, again, one) for one in alone]
+    together = {chosen(found, exact=exact) for exact in (True, False)}
+    more = sorted((s for s in together if len(s) > 1), key=len)
+    if more:
+        told(f"together: {'; '.join(' + '.join(s) for s in more)}")
+        beside, again_too, *both = _measured(sent, [(), (), *more], rounds, turn, failed, told)
+        found += [verdict(beside, again_too, one) for one in both]
+    return Tuned(usual, again, found, failed)
+
+
+def _measured(
+    sent: bytes, sets: Sequence[tuple[str, ...]], rounds: int, turn: float,
+    failed: dict[str, str], told: Callable[[str], object],
+) -> list[Measured]:  # fmt: skip
+    """Of each set of levers what was seen; those that fail are left out, and said."""
+    with contextlib.ExitStack() as stack:
+        begun = [(names, stack.enter_context(_process())) for names in sets]
+        there = []
+        for names, process in begun:  # one by one, so that none is disturbed
+            try:
+                process.put(sent, names)
+                first = process.ask("first")
+                if "diverged" in first:
+                    raise _FailedError(f"the first updates diverge: {first['diverged']}")
+                process.ask("turn", turn)  # which finds out how many updates that is
+            except _FailedError as error:
+                if not names:
+                    raise InputError(f"the task cannot be measured: {error}") from None
+                failed[" + ".join(names)] = str(error)
+                continue
+            there.append((names, process, first, []))
+        for i in range(rounds):
+            for names, process, _, seconds in there[i % len(there) :] + there[: i % len(there)]:
+                try:
+                    seconds.append(process.ask("turn", turn))
+                except _FailedError as error:
+                    if not names:
+                        raise InputError(f"the task cannot be measured: {error}") from None
+                    failed[" + ".join(names)] = str(error)
+            there = [one for one in there if len(one[3]) == i + 1]
+            told(f"turn {i + 1} of {rounds}")
+        return [
+            Measured(names, seconds, peak=process.ask("peak"), **first)
+            for names, process, first, seconds in there
+        ]
+
+
+class _FailedError(Exception):
+    """A process that could not do what it was asked for."""
+
+
+class _Process:
+    """A process of :mod:`slalom.fitting.tuning.worker`."""
+
+    def __init__(self) -> None:
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "slalom.fitting.tuning.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env,
+        )  # fmt: skip
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._questions, self._answers = self._process.stdin, self._process.stdout
+
+    def put(self, sent: bytes, names: tuple[str, ...]) -> None:
+        """Say what is to be trained."""
+        self._ask((sent, list(names)))
+
+    def ask(self, *question: Any) -> Any:
+        """The answer to a question. Raises :class:`_FailedError`."""
+        return self._ask(question)
+
+    def _ask(self, message: Any) -> Any:
+        try:
+            put(message, self._questions)
+            answer = got(self._answers)
+        except (EOFError, OSError):
+            code = self._process.wait()
+            raise _FailedError(f"its process ended with {code}") from None
+        if isinstance(answer, dict) and "error" in answer:
+            raise _FailedError(answer["error"])
+        return answer
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        self._process.kill()
+        with contextlib.suppress(OSError):
+            self._questions.close()
+        self._answers.close()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def _process() -> Iterator[_Process]:
+    process = _Process()
+    try:
+        yield process
+    finally:
+        process.end()

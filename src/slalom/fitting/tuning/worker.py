@@ -1,0 +1,135 @@
+"""A process that trains a task with some levers, and is asked for turns of it.
+
+``python -m slalom.fitting.tuning.worker``: questions come on its standard input and answers go to
+its standard output, each pickled behind its length in 8 bytes. The first one is what to train.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import os
+import pickle
+import sys
+import time
+from typing import IO, Any
+
+import cloudpickle
+import torch
+
+from slalom.fitting.tuning.levers import LEVERS
+from slalom.plain import plain
+from slalom.train import Run
+
+SHOWN = 10
+"""Updates whose numbers are compared."""
+
+
+def put(message: Any, file: IO[bytes]) -> None:
+    """Write a message."""
+    content = cloudpickle.dumps(message)
+    file.write(len(content).to_bytes(8, "little") + content)
+    file.flush()
+
+
+def got(file: IO[bytes]) -> Any:
+    """Read one. Raises EOFError where there is none."""
+    head = file.read(8)
+    if len(head) < 8:
+        raise EOFError
+    return pickle.loads(file.read(int.from_bytes(head, "little")))
+
+
+class Worker:
+    """The run of a task with levers.
+
+    Args:
+        sent: (task, what makes the optimizer, batch size, threads), pickled.
+        names: of the levers.
+    """
+
+    def __init__(self, sent: bytes, names: list[str]):
+        levers = [LEVERS[name] for name in names]
+        for lever in levers:
+            lever.begin()  # before the task's memory is asked for
+        task, make, size, threads = pickle.loads(sent)
+        if not any(lever.group == "threads" for lever in levers):
+            torch.set_num_threads(threads)
+        for lever in levers:
+            task, make = lever.vary(task), lever.exchange(make)
+        self.run = Run(task, make, 0, batch_size=size)
+        for lever in levers:
+            lever.dress(self.run)
+        self._fresh = copy.deepcopy(self.run.state_dict())
+        self._steps = 1
+
+    def first(self) -> dict[str, Any]:
+        """The first updates: their losses, all weights after them by a digest, and the seconds of
+        the very first, in which things are compiled."""
+        start = time.perf_counter()
+        losses = [self.run.advance(1)]
+        once = time.perf_counter() - start
+        losses += [self.run.advance(1) for _ in range(SHOWN - 1)]
+        if self.run.diverged is not None:
+            return {"diverged": self.run.diverged}
+        digest = hashlib.sha256()
+        for tensor in self.run.model.state_dict().values():
+            digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return {"losses": losses, "digest": digest.hexdigest(), "once": once}
+
+    def turn(self, seconds: float) -> float:
+        """Seconds of an update, over as many as take about so long."""
+        for _ in range(5):
+            start = time.perf_counter()
+            before = self.run.step
+            self.run.advance(self._steps)
+            each = (time.perf_counter() - start) / (self.run.step - before)
+            if self.run.diverged is None:
+                done, self._steps = self._steps, max(1, round(seconds / each))
+                if 2 * done >= self._steps:  # else it was too short to tell
+                    return each
+                continue
+            self.run.load_state_dict(copy.deepcopy(self._fresh))
+        return each
+
+    def peak(self) -> int:
+        """Bytes that the process has held at most; 0 where Linux does not tell."""
+        with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+
+def main() -> None:
+    """Answer until the questions end."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the task's own code prints is no answer
+    questions = sys.stdin.buffer
+    try:
+        worker = Worker(*got(questions))
+    except Exception as error:
+        put(error_of(error), answers)
+        return
+    put("ready", answers)
+    while True:
+        try:
+            name, *arguments = got(questions)
+        except EOFError:
+            return
+        try:
+            put(getattr(worker, name)(*arguments), answers)
+        except Exception as error:
+            put(error_of(error), answers)
+            return
+
+
+def error_of(error: Exception) -> dict[str, str]:
+    """An answer that says what went wrong, in a line."""
+    first = (str(error).splitlines() or [""])[0]
+    return {"error": plain(f"{type(error).__name__}: {first[:200]}")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Levers: what is decided of measurements, and that they are measured."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+
+import cloudpickle
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import slalom
+import slalom.fitting.tuning.trials as tuning
+from slalom.cli import tuning as command
+from slalom.errors import InputError
+from slalom.fitting import events, training
+from slalom.fitting.tuning import tune
+from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.trials import _FailedError
+from slalom.fitting.tuning.verdict import (
+    OTHER,
+    ROUNDING,
+    SAME,
+    Measured,
+    Tuned,
+    chosen,
+    interval,
+    verdict,
+)
+from slalom.fitting.tuning.worker import SHOWN, Worker
+from slalom.train import Run, Task
+
+X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+Y = (X.sum(1) > 0).long()
+
+
+def task(**options) -> Task:
+    given = {"batch_size": 16, "eval_every": 4} | options
+    return Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), **given)
+
+
+@pytest.mark.parametrize(("n", "place"), [(6, 0), (9, 1), (12, 2), (20, 5)])
+def test_an_interval_is_that_of_the_sign_test(n, place):
+    values = [float(i) for i in range(n)]
+    assert interval(values[::-1]) == (values[place], values[-1 - place])
+    outside = [2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n for k in (place, place + 1)]
+    assert outside[0] <= 0.05 < outside[1]
+    assert interval(values[:5]) == (-math.inf, math.inf)
+
+
+USUAL = Measured((), [1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 1.0], (0.5, 0.4, 0.3), "a", once=1.0)
+
+
+def pretended(*levers, times=1.0, digest="a", losses=USUAL.losses, once=1.0):
+    seconds = [s / times for s in USUAL.seconds]
+    return verdict(USUAL, USUAL, Measured(levers, seconds, losses, digest, once=once))
+
+
+@pytest.mark.parametrize(
+    ("digest", "losses", "numbers"),
+    [
+        ("a", USUAL.losses, SAME), ("b", USUAL.losses, ROUNDING),
+        ("b", (0.5, 0.4000001, 0.3), ROUNDING), ("b", (0.5, 0.401, 0.3), OTHER),
+        ("b", (0.5, math.nan, 0.3), OTHER),
+    ],
+)  # fmt: skip
+def test_what_a_lever_does_to_the_numbers_is_found_by_comparing(digest, losses, numbers):
+    assert pretended("bfloat16", digest=digest, losses=losses).numbers == numbers
+
+
+def test_nothing_is_the_same_where_a_task_differs_from_itself():
+    again = replace(USUAL, digest="other")
+    assert verdict(USUAL, again, replace(USUAL, levers=("memory kept",))).numbers == ROUNDING
+
+
+def test_what_helps_is_beyond_its_interval_and_beyond_chance():
+    assert pretended("memory kept", times=1.2).helps
+    assert not pretended("memory kept").helps
+    assert not pretended("memory kept", times=0.8).helps
+    mixed = Measured(("memory kept",), [0.9, 1.0, 0.8, 1.1, 1.0, 0.9, 0.9], USUAL.losses, "a")
+    assert verdict(USUAL, USUAL, mixed).gain > 1
+    assert not verdict(USUAL, USUAL, mixed).helps
+    for times in (1.5, 1 / 1.5):  # a machine on which a thing is so much faster than itself
+        moody = replace(USUAL, seconds=[s * times for s in USUAL.seconds])
+        faster = [s / 1.4 for s in USUAL.seconds]
+        assert not verdict(
+            USUAL, moody, Measured(("memory kept",), faster, USUAL.losses, "a")
+        ).helps
+
+
+def test_compiling_is_paid_for_by_what_it_saves():
+    assert pretended("torch.compile", times=2, once=51.0).paid == pytest.approx(100)
+    assert pretended("torch.compile", times=0.5, once=51.0).paid is None
+
+
+def test_those_are_taken_together_that_help_and_do_not_exclude_one_another():
+    found = [
+        pretended("memory kept", times=1.2), pretended("one thread", times=1.3, digest="b"),
+        pretended("all cores", times=1.5), pretended("torch.compile", times=0.9),
+        pretended("bfloat16", times=1.4, digest="b", losses=(1, 2, 3)),
+    ]  # fmt: skip
+    assert chosen(found, exact=True) == ("memory kept", "all cores")
+    assert chosen(found, exact=False) == ("memory kept", "all cores", "bfloat16")
+    both = pretended("memory kept", "all cores", times=1.1)
+    told = Tuned(USUAL, USUAL, [*found, both])
+    assert told.best(exact=True) == ("all cores",)  # together they were slower than one of them
+    assert told.applied == ()  # which is not free of numbers by its nature
+    assert "torch.set_num_threads" in told.code
+    assert Tuned(USUAL, USUAL, found[:1]).applied == ("memory kept",)
+    nothing = Tuned(USUAL, USUAL, [pretended("memory kept", times=0.97)])
+    assert (nothing.best(exact=False), nothing.applied, nothing.code) == ((), (), "")
+    assert "nothing here makes an update faster" in repr(nothing)
+
+
+def test_a_table_has_all_of_it():
+    found = Tuned(
+        USUAL, USUAL, [pretended("bfloat16", times=2.0, digest="b", losses=(1, 2, 3))],
+        {"torch.compile": "OSError: no compiler"},
+    )  # fmt: skip
+    text = repr(found)
+    assert "2.00 (2.00-2.00)" in text
+    assert "other arithmetic" in text
+    assert "torch.compile: could not be measured: OSError: no compiler" in text
+    assert text.endswith('Task(..., precision="bfloat16")  # other arithmetic: race it')
+    assert found.to_json()["table"][2]["times"] == pytest.approx(2.0)
+
+
+def worked(some: Task, *names: str) -> dict:
+    def make(parameters):
+        return torch.optim.Adam(parameters, lr=0.01)
+
+    before, high = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        worker = Worker(cloudpickle.dumps((some, make, None, before)), list(names))
+        first = worker.first()
+        assert worker.turn(0.001) > 0
+        assert worker.peak() >= 0
+        return first
+    finally:
+        torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(high)
+        torch.set_flush_denormal(False)
+
+
+class Rows(Dataset):
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return X[i], Y[i]
+
+
+def test_a_worker_makes_the_updates_of_the_task():
+    run = Run(task(), lambda p: torch.optim.Adam(p, lr=0.01), 0)
+    losses = [run.advance(1) for _ in range(SHOWN)]
+    usual = worked(task())
+    assert usual["losses"] == losses
+    for name in ("memory kept", "denormals flushed", "one thread"):
+        assert worked(task(), name)["digest"] == usual["digest"]
+    assert worked(task(), "bfloat16")["losses"][0] != losses[0]
+    ours = worked(task(), "Slalom's optimizer")["losses"]
+    assert ours == pytest.approx(losses, rel=1e-4)
+
+
+def test_levers_that_change_the_task_do():
+    loader = DataLoader(Rows(), 16, shuffle=True, num_workers=1)
+    loaded = task(batch_size=None)
+    loaded = Task(loaded.model, nn.CrossEntropyLoss(), loader, (X, Y), eval_every=4)
+    lever = LEVERS["no workers"]
+    assert lever.fits(loaded, None)
+    assert not lever.fits(task(), None)
+    assert (lever.vary(loaded).train.loading.workers, loaded.train.loading.workers) == (0, 1)
+    images = Task(
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2)),
+        nn.CrossEntropyLoss(), (X.view(-1, 1, 2, 2), Y), (X.view(-1, 1, 2, 2), Y), batch_size=16,
+    )  # fmt: skip
+    assert LEVERS["channels_last"].fits(images, None)
+    assert not LEVERS["channels_last"].fits(task(), None)
+    assert len(worked(images, "channels_last")["losses"]) == SHOWN
+
+
+def test_what_diverges_at_once_is_told():
+    def make(parameters):
+        return torch.optim.SGD(parameters, lr=1e30)
+
+    worker = Worker(cloudpickle.dumps((task(), make, None, torch.get_num_threads())), [])
+    assert "the loss" in worker.first()["diverged"]
+
+
+BAD = {
+    "rounds is 5; from 6 on there is an interval": {"rounds": 5},
+    "there is no lever 'luck'; there are memory kept": {"levers": ["luck"]},
+    "Invalid learning rate": {"lr": -1.0},
+    "turn is 0": {"turn": 0},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_cannot_be_measured_is_said_before(message):
+    with pytest.raises(InputError, match=message):
+        tune(task(), "Adam", **BAD[message])
+    with pytest.raises(InputError, match="task is a int"):
+        tune(3)
+
+
+def test_it_is_measured_in_processes_of_their_own():
+    found = tune(task(), "SGD", lr=0.1, levers=["memory kept"], rounds=6, turn=0.005)
+    assert [v.measured.name for v in found.verdicts][:1] == ["memory kept"]
+    assert len(found.usual.seconds) == len(found.again.seconds) == 6
+    assert found.usual.digest == found.again.digest == found.verdicts[0].measured.digest
+
+
+class Pretended:
+    """A process that answers at once; ``ends`` says of which levers it ends, and at which turn."""
+
+    ends: dict[tuple[str, ...], int] = {}  # noqa: RUF012
+    order: list[tuple[str, ...]] = []  # noqa: RUF012
+
+    def put(self, sent, names):
+        self.names, self.turns = names, 0
+
+    def ask(self, what, *_):
+        if what == "first":
+            return {"losses": (1.0,), "digest": "a", "once": 1.0}
+        if what == "turn":
+            self.turns += 1
+            self.order.append(self.names)
+            if self.turns > self.ends.get(self.names, 100):
+                raise _FailedError("its process ended with -9")
+            return 1.0 / (1 + 0.1 * len(self.names))
+        return 0
+
+
+def test_processes_take_turns_and_one_that_ends_is_left_out(monkeypatch):
+    monkeypatch.setattr(tuning, "_process", lambda: contextlib.nullcontext(Pretended()))
+    monkeypatch.setattr(Pretended, "ends", {("bfloat16",): 3})
+    Pretended.order.clear()
+    names = ["memory kept", "bfloat16", "denormals flushed"]
+    found = tune(task(), "SGD", lr=0.1, levers=names, rounds=6)
+    assert found.failed == {"bfloat16": "its process ended with -9"}
+    assert found.best(exact=True) == ("memory kept", "denormals flushed")  # of those together
+    assert found.applied == ("memory kept",)
+    assert len(Pretended.order) == 5 + 2 * 5 + 5 + 3 * 4 + 3 + 6 * 3
+    assert Pretended.order[5:15] == [
+        (), (), ("memory kept",), ("bfloat16",), ("denormals flushed",),
+        (), ("memory kept",), ("bfloat16",), ("denormals flushed",), (),
+    ]  # fmt: skip
+    monkeypatch.setattr(Pretended, "ends", {(): 3})
+    with pytest.raises(InputError, match="the task cannot be measured: its process ended"):
+        tune(task(), "SGD", lr=0.1, levers=names, rounds=6)
+
+
+def test_fit_applies_what_was_measured_to_help_and_changes_no_number(tmp_path, monkeypatch):
+    begun, told, asked = [], [], []
+
+    def measured(some, using, names, rounds, turn, tell):
+        asked.append(names)
+        return Tuned(USUAL, USUAL, [pretended("memory kept", times=1.3)])
+
+    lever = replace(LEVERS["memory kept"], begin=lambda: begun.append(1))
+    monkeypatch.setitem(LEVERS, "memory kept", lever)
+    monkeypatch.setattr(training, "tuned", measured)
+    options = {"lr": 0.01, "steps": 6, "seed": 3, "progress": False}
+    out = {"out": tmp_path / "run", "watch": told.append}
+    found = slalom.fit(task(), "Adam", tune=True, **out, **options)
+    assert torch.equal(found.model.weight, slalom.fit(task(), "Adam", **options).model.weight)
+    assert begun == [1]
+    assert asked == [["memory kept", "no workers"]]
+    texts = [e.text for e in told if isinstance(e, events.Told)]
+    assert texts == ["memory kept: 1.30 times as fast (1.30 to 1.30)"]
+    slalom.fit(task(), "Adam", tune=True, **out, **options)  # it is over
+    assert begun == [1]
+
+
+def test_the_command_prints_what_was_found(monkeypatch, capsys):
+    given = {}
+
+    def measured(some, optimizer, **options):
+        given.update(options, optimizer=optimizer, task=some.name)
+        return Tuned(USUAL, USUAL, [pretended("memory kept", times=1.3)])
+
+    monkeypatch.setattr("slalom.fitting.tuning.tune", measured)
+    command.tune("digits", lr=0.01, batch_size="32")
+    assert capsys.readouterr().out.endswith("slalom.keep_memory()\n")
+    assert (given["task"], given["lr"], given["batch_size"]) == ("digits", 0.01, 32)
+    command.tune("digits", as_json=True)
+    assert '"exact": ["memory kept"]' in capsys.readouterr().out
