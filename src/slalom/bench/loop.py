@@ -71,6 +71,62 @@ def contenders(made: Callable[[], Made], compiled: bool) -> dict[str, Step]:
     return found
 
 
+def matrix_contenders() -> dict[str, Step]:
+    """The same where Muon updates the hidden matrices of the GPT, alone or with AdamW beside it."""
+    found: dict[str, Step] = {}
+
+    def enter(name: str, updating: Callable[[nn.Module], Update]) -> None:
+        torch.manual_seed(0)
+        model, loss = MODELS["GPT 0.7M"]()
+        found[name] = _step(model, loss, updating(model))
+
+    def by_hand(model: nn.Module) -> Update:
+        hidden, rest = _parted(model)
+        updates = [_stepped(torch.optim.Muon(hidden, lr=0.02))]
+        updates.append(_stepped(torch.optim.AdamW(rest, lr=3e-4)))
+        return lambda: [update() for update in updates]
+
+    def alone(lib: Any) -> Callable[[nn.Module], Update]:
+        def updating(model: nn.Module) -> Update:
+            hidden, rest = _parted(model)
+            muon, clear = lib.Muon(hidden, lr=0.02), _cleared([*hidden, *rest])
+            return lambda: (muon.step(), clear())
+
+        return updating
+
+    enter("slalom, split", lambda m: _stepped(optim.split(m, {"lr": 0.02}, {"lr": 3e-4})))
+    enter("torch, by hand", by_hand)
+    enter("slalom, Muon alone", alone(optim))
+    enter("torch, Muon alone", alone(torch.optim))
+    return found
+
+
+def _parted(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that Muon updates, and all others."""
+    (hidden, rest) = (g["params"] for g in optim.split(model).param_groups)
+    return hidden, rest
+
+
+def matrices(rounds: int) -> list[str]:
+    """Print what Muon takes in the loop; the bars missed, in words."""
+    print(f"\n{MATRICES}")
+    times = timed(matrix_contenders(), rounds, turn=0.15)
+    missed = []
+    for ours, theirs in (("slalom, split", "torch, by hand"),
+                         ("slalom, Muon alone", "torch, Muon alone")):  # fmt: skip
+        gain = times[theirs].update / times[ours].update
+        for who in (ours, theirs):
+            t = times[who]
+            print(f"  {who:20}{readable(t.whole):>14}{readable(t.update):>14}")
+        print(f"  the update of {ours} is {gain:.2f} times as fast", flush=True)
+        if gain < 2:
+            missed.append(f"the update of {ours} is {gain:.2f} times as fast, below 2")
+    return missed
+
+
+MATRICES = "GPT 0.7M by Muon"
+
+
 def _step(model: nn.Module, loss: Callable[[nn.Module], Tensor], update: Update) -> Step:
     def step() -> tuple[float, float]:
         start = time.perf_counter()
@@ -178,7 +234,7 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
     print(f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam, "
           f"median of {rounds} interleaved turns")  # fmt: skip
     missed: list[str] = []
-    asked = [*MODELS, *PROBLEMS] if model is None else [model]
+    asked = [*MODELS, *PROBLEMS, MATRICES] if model is None else [model]
     for name in (n for n in asked if n in MODELS):
         torch.manual_seed(0)
         example, _ = MODELS[name]()
@@ -199,6 +255,8 @@ def main(rounds: int = 15, model: str | None = None, *, compiled: bool = True) -
         missed += [f"{name}: {m}" for m in shortfalls(name, tensors, times)]
     for name in (n for n in asked if n in PROBLEMS):
         missed += loop_data.main(rounds, name)
+    if MATRICES in asked:
+        missed += matrices(rounds)
     print(f"\nbelow the bar: {len(missed) or 'nothing'}", *missed, sep="\n  ")
 
 

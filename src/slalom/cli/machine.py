@@ -33,7 +33,10 @@ def bench(
     from slalom.errors import InputError
 
     others = {"sparse": sparse.main, "clip": clip.main, "load": load.main, "memory": memory.main}
-    models = {"loop": (*loop_models.MODELS, *loop_data.PROBLEMS), "steps": steps.MODELS}
+    models = {
+        "loop": (*loop_models.MODELS, *loop_data.PROBLEMS, loop.MATRICES),
+        "steps": steps.MODELS,
+    }
     if what not in (*models, *others):
         known = ", ".join((*models, *others))
         raise InputError(f"there is no benchmark {what!r}; there are {known}")

@@ -96,8 +96,7 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             done[node] = node.graph.spread(*args)
             continue
         if op in PRODUCTS:
-            dtype: Any = args[1]
-            done[node] = node.graph.product(op, args[0], dtype, *args[2:])
+            done[node] = _product(node, args)
             continue
         if not node.is_element:
             done[node] = make(op, *args)
@@ -120,6 +119,15 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             args = factor + rest  # a scalar factor always stands first
         done[node] = make(op, *args)
     return {name: done[symbol] for name, symbol in outputs.items()}
+
+
+def _product(node: Symbol, args: list[Any]) -> Symbol:
+    """An operation on matrices, which divides by a summary itself, since it copies its operand."""
+    operand, dtype, length, *numbers = args
+    divisor = operand.args[1] if operand.op == "div" and length.value == 1 else None
+    if divisor is not None and divisor.is_summary and not divisor.along:
+        operand, length = operand.args
+    return node.graph.product(node.op, operand, dtype, length, *numbers)
 
 
 def fuse(body: Body) -> Body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from slalom.ir.symbol import COLUMNS
 
 BLOCK = 1 << 14
 """Elements summed up one after another: fewer than torch shares out over threads."""
+
+SHARED = 1 << 15
+"""From so many elements on torch shares a sum out over threads."""
 
 
 def summed(values: Tensor, squares: bool, left: int) -> Tensor:
@@ -35,6 +39,14 @@ def summed(values: Tensor, squares: bool, left: int) -> Tensor:
         return _of_columns(matrix).reshape((1, *shape[1:])[: len(shape)])
     found = _of_rows(matrix, squares)
     return found.reshape(() if left == 0 else shape[:1] + (1,) * len(shape[1:]))
+
+
+def summed_each(tensors: list[Tensor], squares: bool, left: int) -> Sequence[Tensor]:
+    """:func:`summed` of each tensor; where torch shares out none of them, all at once."""
+    if left != 0 or not squares or any(t.numel() >= SHARED for t in tensors):
+        return [summed(t, squares, left) for t in tensors]
+    norms = torch._foreach_norm(tensors, 2, dtype=_wide(tensors[0]))  # pyright: ignore[reportPrivateImportUsage]
+    return torch._foreach_mul(norms, norms)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _wide(values: Tensor) -> torch.dtype:

@@ -2,9 +2,9 @@
 
 A sum over a tensor is known when all of it was read. So a program with sums is split: a sweep
 takes the sums that need no other, the next one may use them, and so on. An operation on a whole
-matrix ends a sweep too, which writes its operand; the next one reads what it gave as a tensor.
-A state whose new value hangs on no sum of a later sweep may be written in an earlier one, and is
-then read from there; of all choices that is taken which moves the fewest bytes.
+matrix comes between two sweeps: one before it writes its operand, those behind it read what it
+gave as a tensor. A state whose new value hangs on no sum of a later sweep may be written in an
+earlier one, and is then read from there; of all choices that is taken which moves the fewest bytes.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ class Sweep:
         rule: whose program it is a part of.
         outputs: the tensors written, and their new values.
         sums: the sums over elements that it takes, as summaries know them, and what is summed up.
-        products: name -> an operation on whole matrices that follows it, and its operand; sweeps
-            that come later read the result as the tensor of that name.
+        operands: name -> what an operation on whole matrices is done to, now or later on.
+        products: name -> the operation, after this sweep; later ones read its result as the tensor
+            of that name.
     """
 
     rule: Rule
     outputs: dict[str, Symbol]
     sums: dict[Symbol, Symbol] = field(default_factory=dict)
-    products: dict[str, tuple[Symbol, Symbol]] = field(default_factory=dict)
+    operands: dict[str, Symbol] = field(default_factory=dict)
+    products: dict[str, Symbol] = field(default_factory=dict)
 
     @cached_property
     def body(self) -> Body:
         """What runs once per element; what is summed up is an output too, named by its place."""
         summed = {f"{SUMMED}{i}": s for i, s in enumerate(self.sums.values())}
-        operands = {name: operand for name, (_, operand) in self.products.items()}
-        return Body({**self.outputs, **summed, **operands})
+        return Body({**self.outputs, **summed, **self.operands})
 
     @cached_property
     def fused(self) -> Body:
@@ -87,7 +88,10 @@ def split(
     level: dict[int, int] = {}  # of each node, how many sweeps come before it is known
     for node in order:
         own = max((level[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
-        level[id(node)] = own + _ends_a_sweep(node)
+        if node.op in PRODUCTS:  # whose lengths and numbers need not be known to a sweep before
+            level[id(node)] = max(own, level[id(node.args[0])] + 1)
+        else:
+            level[id(node)] = own + _ends_a_sweep(node)
     last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
     early = [n for n, s in outputs.items() if s.is_element and level[id(s)] < last and not apart]
     subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
@@ -101,7 +105,7 @@ def _ends_a_sweep(node: Symbol) -> bool:
 
 def moved(sweeps: Iterable[Sweep]) -> int:
     """How many arrays are read or written, beside what operations on matrices do."""
-    return sum(len(s.reads) + len(s.writes) + len(s.products) for s in sweeps)
+    return sum(len(s.reads) + len(s.writes) + len(s.operands) for s in sweeps)
 
 
 def _laid_out(
@@ -111,23 +115,25 @@ def _laid_out(
     """The sweeps where these outputs are written as early as they are known; None if that fails."""
     cut = _Cut()
     found = []
-    names = {s: f"{MULTIPLIED}{i}" for i, s in enumerate(s for s in sums if s.op in PRODUCTS)}
+    multiplied = [s for s in sums if s.op in PRODUCTS]
+    names = {f"{MULTIPLIED}{i}": s for i, s in enumerate(multiplied)}
     for number in range(last + 1):
         own = {
             n: s
             for n, s in outputs.items()
             if (level[id(s)] == number if n in early else number == last)
         }
-        taken = [s for s in sums if level[id(s)] == number + 1]
+        products = {n: s for n, s in names.items() if level[id(s)] == number + 1}
         try:
-            values = {n: cut(s) for n, s in own.items()}
-            operands = {s: cut(s.args[0]) for s in taken}
+            found.append(Sweep(
+                rule, {n: cut(s) for n, s in own.items()},
+                {s: cut(s.args[0]) for s in sums
+                 if level[id(s)] == number + 1 and s.op not in PRODUCTS},
+                {n: cut(s.args[0]) for n, s in names.items() if level[id(s.args[0])] == number},
+                products,
+            ))  # fmt: skip
         except _OverwrittenError:
             return None
-        products = {names[s]: s for s in taken if s in names}
-        summed = {s: operand for s, operand in operands.items() if s not in names}
-        multiplied = {name: (s, operands[s]) for name, s in products.items()}
-        found.append(Sweep(rule, values, summed, multiplied))
         cut.write(own | products)
     return found
 

@@ -132,13 +132,15 @@ class Graph:
             return operand * operand if op == "squares" else operand
         return self._intern(op, (operand, left), None)
 
-    def product(self, op: str, operand: Symbol, dtype: str | None, *numbers: Any) -> Symbol:
-        """One of :data:`PRODUCTS` of an operand, in a dtype, with these scalars."""
+    def product(
+        self, op: str, operand: Symbol, dtype: str | None, length: Any, *numbers: Any
+    ) -> Symbol:
+        """One of :data:`PRODUCTS` of operand / length, in a dtype, with these scalars."""
         if operand.is_known:
             raise RuleError(f"it asks {op} of a number, which is of a tensor")
         operand = operand.counted()
         operand = operand if operand.is_element else self.spread(operand)
-        args = (n if isinstance(n, Symbol) else self.constant(n) for n in numbers)
+        args = (n if isinstance(n, Symbol) else self.constant(n) for n in (length, *numbers))
         return self._intern(op, (operand, dtype, *args), None)
 
     def spread(self, summary: Symbol) -> Symbol:
@@ -360,7 +362,7 @@ class Symbol:
 
     def orthogonal(self, polynomials: Sequence[Sequence[Any]], dtype: str | None) -> Symbol:
         flat = [number for polynomial in polynomials for number in polynomial]
-        return self.graph.product("orthogonal", self, dtype, *flat)
+        return self.graph.product("orthogonal", self, dtype, 1.0, *flat)
 
     def counted(self) -> Symbol:
         """A comparison as the number 1 where it holds and 0 elsewhere; anything else as it is."""

@@ -6,7 +6,7 @@ For steps that a graph records: nothing here asks a tensor for its value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -136,15 +136,15 @@ def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Ten
 
 
 def multiplied(
-    product: Symbol, operands: Sequence[Tensor], values: Mapping[int, Any]
-) -> Sequence[Tensor]:
+    product: Symbol, operands: Sequence[Tensor], value: Callable[[Symbol], Any]
+) -> tuple[Tensor, ...]:
     """An operation on whole matrices of tensors of one shape and dtype, all of them as one batch.
 
-    ``values`` are those of its scalars, by the ids of these; constants apart.
+    Their lengths apart: of what is given divided by them. ``value`` gives that of a scalar.
     """
-    _, dtype, *numbers = product.args
-    known = [n.args[0] if n.op == "constant" else values[id(n)] for n in numbers]
-    return matrices.batched(PRODUCTS[product.op], operands, dtype, known)
+    dtype: Any = product.args[1]
+    numbers = [a.args[0] if a.op == "constant" else value(a) for a in product.args[3:]]
+    return matrices.batched(PRODUCTS[product.op], operands, dtype, numbers).unbind()
 
 
 _LOGIC = {"and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not}
@@ -176,7 +176,11 @@ def elements(
             left = node.args[1] if node.args[0].is_element else 0
             values[id(node)] = summed(value, node.op == "squares", left).to(value.dtype)
         elif node.op in PRODUCTS:
-            values[id(node)] = multiplied(node, [values[id(node.args[0])]], values)[0]
+            operand, _, length, *_ = node.args
+            own = values[id(operand)]
+            if length.op != "constant":
+                own = own / values[id(length)]
+            values[id(node)] = multiplied(node, [own], lambda s: values[id(s)])[0].to(own.dtype)
         elif node.op == "spread":
             values[id(node)] = values[id(node.args[0])].expand_as(like)
         else:

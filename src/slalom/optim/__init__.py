@@ -15,6 +15,7 @@ from slalom.optim.classes import optimizer
 from slalom.optim.registered import CLASSES
 from slalom.optim.routed import Routed
 from slalom.optim.rule_optimizer import RuleOptimizer
+from slalom.optim.splitting import split
 from slalom.rules import RuleError
 
 if TYPE_CHECKING:
@@ -30,5 +31,7 @@ globals().update(_torchs | CLASSES)
 for _module in (lr_scheduler, swa_utils):  # for from slalom.optim.lr_scheduler import ...
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
-__all__ = ["Optimizer", "Routed", "RuleOptimizer", "lr_scheduler", "optimizer", "swa_utils"]
+__all__ = [
+    "Optimizer", "Routed", "RuleOptimizer", "lr_scheduler", "optimizer", "split", "swa_utils",
+]  # fmt: skip
 __all__ += sorted(_torchs | CLASSES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -19,7 +19,7 @@ class Explanation:
     Attributes:
         rows: (name or place, shape, dtype, backend, reason) of each parameter, where backend is
             ``llvm``, ``cuda``, ``foreach``, ``autograd`` (differentiable) or ``none`` (not
-            updated).
+            updated). Of several rules in one optimizer the reason ends with the parameter's own.
     """
 
     rows: list[tuple[str, tuple[int, ...], torch.dtype, str, str]]
@@ -69,5 +69,7 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             elif why is None:
                 part = "compiled, for the part of it that this process holds"
                 why = part if is_distributed(param) else "compiled"
+            remark = optimizer.remark(group, name)
+            why = f"{why}; {remark}" if remark else why
             rows.append((name, tuple(param.shape), param.dtype, backend, why))
     return Explanation(rows)

@@ -41,6 +41,9 @@ class Routed(RuleOptimizer):
 
     several_rules = True
 
+    told: Mapping[str, str] = {}
+    """Of parameters by name why they have the rule that they have, where that was decided."""
+
     def __init__(
         self, params: Any, rule: str | type[RuleOptimizer] | None = None, **arguments: Any
     ):
@@ -95,7 +98,11 @@ class Routed(RuleOptimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"_classes": self._classes, "_rule": self._rule, "_shared": self._shared}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), **own, "told": self.told}
+
+    def remark(self, group: Mapping[str, Any], name: str) -> str:
+        why = self.told.get(name)
+        return f"{group['rule']}{f', {why}' if why else ''}"
 
     def _class(self, rule: Any) -> type[RuleOptimizer]:
         if isinstance(rule, type) and issubclass(rule, RuleOptimizer) and hasattr(rule, "rule"):

@@ -117,6 +117,10 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         """The rule that a parameter group follows."""
         return self.rule
 
+    def remark(self, group: Mapping[str, Any], name: str) -> str:
+        """What is to be said of a parameter beside which backend serves it."""
+        return ""
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:

@@ -58,26 +58,26 @@ def orthogonal(x: Value, polynomials: Sequence[Polynomial], dtype: str | None = 
     if not isinstance(x, torch.Tensor):
         return measurable(x, "orthogonal").orthogonal(polynomials, dtype)
     flat = [number for polynomial in polynomials for number in polynomial]
-    return batched(newton_schulz, [x], dtype, flat)[0]
+    return batched(newton_schulz, [x], dtype, flat)[0].to(x.dtype)
 
 
 def batched(
     operation: Callable[..., Tensor], tensors: Sequence[Tensor], dtype: str | None,
     numbers: Sequence[Any],
-) -> Sequence[Tensor]:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """An operation on the matrices of tensors that are alike: ``operation(batch, *numbers)``.
 
-    They lie on their shorter side in the batch. The results are of the tensors' shape and dtype.
+    They lie on their shorter side in the batch. The result is of the shape (tensors, *theirs), and
+    of what they were multiplied in.
     """
-    like = tensors[0]
-    shape, rows = like.shape, math.prod(like.shape[:1])
+    like, rows = tensors[0], math.prod(tensors[0].shape[:1])
     if like.numel() == 0:
-        return [t.clone() for t in tensors]
-    batch = torch.stack([t.reshape(rows, -1) for t in tensors])
-    tall = batch.shape[1] > batch.shape[2]
-    found = operation((batch.mT if tall else batch).to(working(like, dtype)), *numbers)
-    found = (found.mT if tall else found).to(like.dtype)
-    return [t.reshape(shape) for t in found.unbind()]
+        return torch.stack(list(tensors))
+    tall, made = rows * rows > like.numel(), working(like, dtype)
+    matrices = [t.reshape(rows, -1) for t in tensors]
+    batch = torch.stack([(m.mT if tall else m).to(made) for m in matrices])
+    found = operation(batch, *numbers)
+    return (found.mT if tall else found).reshape(-1, *like.shape)
 
 
 def working(like: Tensor, dtype: str | None) -> torch.dtype:

@@ -6,7 +6,6 @@ from slalom.rules.definition import rule
 from slalom.rules.example import Example
 from slalom.rules.functions import Value, columns, maximum, norm, rows, sqrt
 from slalom.rules.matrices import POLAR_EXPRESS, orthogonal, polynomials
-from slalom.rules.parts import decay
 
 WHOLE_STEPS = {
     "ns_steps must be a whole number": lambda hypers: float(hypers["ns_steps"]).is_integer()
@@ -48,7 +47,7 @@ def muon(
     torch.optim.Muon refuses, are matrices of one row for each output channel, and a vector is one
     column.
     """
-    param, grad = decay(param, grad, lr, weight_decay, maximize, True)
+    grad = -grad if maximize else grad
     momentum_buffer = momentum * momentum_buffer + (1 - momentum) * grad
     change = momentum * momentum_buffer + (1 - momentum) * grad if nesterov else momentum_buffer
     if polar_express:
@@ -57,7 +56,8 @@ def muon(
     else:
         change = change / maximum(norm(change), eps)
         change = orthogonal(change, polynomials([ns_coefficients], ns_steps), ns_dtype)
-    return param - lr * _scale(param, adjust_lr_fn) * change, momentum_buffer
+    kept = (1 - lr * weight_decay) * param
+    return kept - lr * _scale(param, adjust_lr_fn) * change, momentum_buffer
 
 
 def _scale(param: Value, adjust_lr_fn: str | None) -> Value:

@@ -16,7 +16,7 @@ from slalom.backends.foreach.write import Lists, Written, function_of, within
 from slalom.backends.general import Pick
 from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
 from slalom.backends.rounding import place_of, rounded
-from slalom.ir.sums import summed
+from slalom.ir.sums import summed_each
 from slalom.ir.sweeps import SUMMED, Sweep
 
 CHUNK = {"cpu": 1 << 19}
@@ -86,10 +86,10 @@ class Part:
 
     def sweep(
         self, sweep: Sweep, values: Sequence[Any], tensors: Lists, places: Tensor | None = None
-    ) -> list[list[Tensor]]:
+    ) -> list[Sequence[Tensor]]:
         """Do a sweep over tensors in place, lists of them by name; of each sum the value of each.
 
-        Operands of operations on matrices are put among them, under the name of the product.
+        Operands of operations on matrices are put among them, under the names of these.
 
         ``values`` are those of ``sweep.scalars``, with a list in place of what differs from tensor
         to tensor. Arithmetic is done in the widest of the dtypes, and at least in float32; what is
@@ -111,10 +111,10 @@ class Part:
         late = tuple([i for i, s in enumerate(scalars) if isinstance(s, _LATE)])
         results = self._function(sweep, late).call(wide, scalars)
         sums = [
-            [summed(v, total.op == "squares", total.args[1]) for v in results.pop(f"{SUMMED}{i}")]
+            summed_each(results.pop(f"{SUMMED}{i}"), total.op == "squares", total.args[1])
             for i, total in enumerate(sweep.sums)
         ]
-        given |= {name: results.pop(name) for name in sweep.products}
+        given |= {name: results.pop(name) for name in sweep.operands}
         for name, new in results.items():
             own = tensors[name]
             if new is own:

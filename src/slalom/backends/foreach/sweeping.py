@@ -25,19 +25,23 @@ def update_by_sweeps(part: Part, tensors: Lists) -> None:
         for sweep in part.sweeps:
             for group in groups:
                 group.sweep(sweep)
-            for name, (product, _) in sweep.products.items():
-                _multiply(part, groups, name, product)
+            for name, product in sweep.products.items():
+                _multiply(groups, name, product)
         for group in groups:
             group.end()
 
 
-def _multiply(part: Part, groups: Sequence[_Together], name: str, product: Symbol) -> None:
-    """Put the results of an operation on matrices in place of its operands, all at once."""
-    pairs = zip(part.program.scalars, part.row.values, strict=False)
+def _multiply(groups: Sequence[_Together], name: str, product: Symbol) -> None:
+    """Put the results of an operation on matrices into its operands, all at once.
+
+    These are memory of their own, which need not be asked for again.
+    """
     operands = [tensor for group in groups for tensor in group.tensors[name]]
-    results = iter(multiplied(product, operands, {id(s): value for s, value in pairs}))
-    for group in groups:
-        group.tensors[name] = [next(results) for _ in group.tensors[name]]
+    if product.args[2].op != "constant":
+        lengths = [length for group in groups for length in group.each(product.args[2])]
+        torch._foreach_div_(operands, lengths)  # pyright: ignore[reportPrivateImportUsage]
+    results = multiplied(product, operands, groups[0].summaries)
+    torch._foreach_copy_(operands, results)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _turns(part: Part, tensors: Lists) -> Iterator[Sequence[Sequence[Sequence[int]]]]:
@@ -110,13 +114,13 @@ class _Together:
         shapes = [as_reals(p).shape if part.together else p.shape for p in params]
         known = dict(zip(part.program.scalars, part.row.values, strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
-        self._summaries = Summaries(known, kept, shapes, self._device)
+        self.summaries = Summaries(known, kept, shapes, self._device)
 
     def end(self) -> None:
         """Put down what the small states become."""
         program = self._program
         for name, symbol in program.small.items():
-            for state, value in zip(self._small[name], self._each(symbol, None), strict=True):
+            for state, value in zip(self._small[name], self.each(symbol), strict=True):
                 state.copy_(value)
         for name, k, tensor in self._viewed:
             if name in program.writes:
@@ -126,12 +130,12 @@ class _Together:
         """Do one sweep over all slots; operands of products are then among the tensors."""
         widest = self._part.widest
         values = [
-            self._each(s, widest)
-            if s.is_summary and isinstance(self._summaries(s), Tensor)
-            else self._summaries(s)
+            self.each(s, widest)
+            if s.is_summary and isinstance(self.summaries(s), Tensor)
+            else self.summaries(s)
             for s in sweep.scalars
         ]
-        operands: dict[str, list[Tensor]] = {name: [] for name in sweep.products}
+        operands: dict[str, list[Tensor]] = {name: [] for name in sweep.operands}
         found: list[list[Tensor]] = [[] for _ in sweep.sums]
         for unit in self._units:
             own = [[v[k] for k in unit] if isinstance(v, list) else v for v in values]
@@ -146,9 +150,11 @@ class _Together:
                 all_of_them += tensors[name]
         self.tensors |= operands
         for symbol, own in zip(sweep.sums, found, strict=True):
-            self._summaries.tell(symbol, self._joined(own))
+            self.summaries.tell(symbol, self._joined(own))
 
-    def _alone(self, sweep: Sweep, values: Sequence[Any], tensors: Lists) -> list[list[Tensor]]:
+    def _alone(
+        self, sweep: Sweep, values: Sequence[Any], tensors: Lists
+    ) -> Sequence[Sequence[Tensor]]:
         """The sums of a sweep over one slot, in pieces; see :meth:`Part.sweep`."""
         part, slot = self._part, {n: own for n, (own,) in tensors.items()}
         found: list[list[Tensor]] = [[] for _ in sweep.sums]
@@ -163,7 +169,7 @@ class _Together:
             sums = part.sweep(sweep, own, piece, places)
             for total, more in zip(found, sums, strict=True):
                 total += more
-            tensors |= {name: piece[name] for name in sweep.products}
+            tensors |= {name: piece[name] for name in sweep.operands}
         return [[_whole(s, own)] for s, own in zip(sweep.sums, found, strict=True)]
 
     @staticmethod
@@ -180,9 +186,9 @@ class _Together:
             return own[0].to(wide)
         return torch.stack(list(own)).to(wide)
 
-    def _each(self, symbol: Symbol, dtype: torch.dtype | None) -> list[Any]:
+    def each(self, symbol: Symbol, dtype: torch.dtype | None = None) -> list[Any]:
         """The value of a summary for each slot."""
-        value, n = self._summaries(symbol), len(self.tensors["param"])
+        value, n = self.summaries(symbol), len(self.tensors["param"])
         if not isinstance(value, Tensor):
             return [torch.tensor(float(value), device=self._device, dtype=dtype)] * n
         value = value if dtype is None else value.to(dtype)
