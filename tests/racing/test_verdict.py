@@ -110,6 +110,20 @@ def test_nobody():
     )
 
 
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [("dd", "diverged"), ("ff", "failed"), ("df", "diverged or failed")],
+)
+def test_nobody_where_no_run_lasted(ends, told):
+    status = {"d": Status.DIVERGED, "f": Status.FAILED}
+    finals = {n: runs(*[400.0] * 6, arrived=False) for n in "AB"}
+    given = {
+        n: {"status": status[e], "reason": "it blew up"} for n, e in zip("AB", ends, strict=True)
+    }
+    found = verdict(facts(finals, **given))
+    assert found.text == f"Nobody reached loss 0.25: every run {told}. A: it blew up"
+
+
 def test_who_arrives_now_and_then_is_told_so():
     some = {i: Run(100.0 if i % 3 == 0 else 400.0, i % 3 == 0, 1.0) for i in range(12)}
     made = facts({"A": some}, A={"with_restarts": 900.0})

@@ -73,6 +73,39 @@ def test_faults_of_a_task(options, message):
     assert "\n" not in str(caught.value)
 
 
+class Endless(Dataset):
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, i):
+        return X[i], Y[i]
+
+
+def train_on(model, loader):
+    with torch.no_grad():
+        model.weight.add_(1)
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "meta"}, "device 'meta' cannot be used here, where there is cpu"),
+        ({"loss": nn.CrossEntropyLoss}, "loss is the class CrossEntropyLoss; give one of it"),
+        ({"valid": X}, "8 samples of valid: a batch is a Tensor of .8, 4., and a loss needs the"),
+        ({"train": Endless()}, "the length of train cannot be had: AttributeError: 'Endless'"),
+        ({"metric": train_on, "higher_is_better": True},
+         "changes the model's parameters, which is training; let the metric train_on look"),
+        ({"metric": lambda o, t: {}, "higher_is_better": True},
+         r"from outputs like \(8, 2\) and targets like \(8,\)"),
+    ],
+)  # fmt: skip
+def test_faults_of_parts_of_a_task(options, message):
+    given = {"loss": nn.CrossEntropyLoss(), "train": (X, Y), "valid": (X, Y), **options}
+    with pytest.raises(InputError, match=message):
+        Task(lambda: nn.Linear(4, 2), batch_size=8, **given).check()
+
+
 def test_a_schedule_that_follows_a_metric_is_refused():
     task = Task(
         lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y),

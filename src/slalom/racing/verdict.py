@@ -168,9 +168,11 @@ def _nobody(facts: Facts, goal: str) -> Verdict:
     values = [(s.best_metric, s) for s in facts.standings if s.best_metric is not None]
     pick = max if facts.meta["higher_is_better"] else min
     text = f"Nobody reached {goal}"
-    if facts.standings and all(s.status == Status.FAILED for s in facts.standings):
+    how = {s.status for s in facts.standings}
+    if how and how <= {Status.FAILED, Status.DIVERGED}:
         first = facts.standings[0]
-        return Verdict(f"{text}: every run failed. {first.label}: {first.reason}", None, False)
+        told = " or ".join(sorted(status.value for status in how))
+        return Verdict(f"{text}: every run {told}. {first.label}: {first.reason}", None, False)
     if values:
         value, best = pick(values, key=lambda pair: pair[0])
         text += (

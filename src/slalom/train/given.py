@@ -28,7 +28,7 @@ def usable_device(device: Any) -> torch.device:
     """The device, if it is there. Raises :class:`InputError` that names those that are."""
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
+        torch.zeros(1, device=found).item()  # not on "meta", where nothing is computed
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         there = (

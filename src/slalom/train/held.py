@@ -94,7 +94,7 @@ class Held:
             return ["random", self._taken(value.getstate())]
         if isinstance(value, type) or not hasattr(value, "__dict__"):
             return SAME
-        if callable(getattr(value, "load_state_dict", None)):
+        if callable(getattr(kind, "load_state_dict", None)):  # of its class: a stand-in has any
             return ["state", self._taken(value.state_dict())]
         if kind.__module__.partition(".")[0] in LIBRARIES:
             return SAME

@@ -192,6 +192,8 @@ def objective_of(loss: Any, step: Any, predict: Any) -> Objective:
     for name, given in (("loss", loss), ("step", step), ("predict", predict)):
         if given is not None and not callable(given):
             raise InputError(f"{name} is a {type(given).__name__}; it must be callable")
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        raise InputError(f"loss is the class {loss.__name__}; give one of it, {loss.__name__}()")
     if step is not None:
         if loss is not None:
             raise InputError("both loss and step are given; step returns the loss")

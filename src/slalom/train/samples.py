@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from slalom.errors import InputError
 from slalom.train.arrays import is_arrow, is_frame, of_arrow, of_column, of_numpy
 from slalom.train.batches import Batches
+from slalom.train.faults import where
 from slalom.train.loading import Loading
 from slalom.train.order import Order
 from slalom.train.overlap import within
@@ -64,7 +65,13 @@ class Samples:
             self.n = _length(arrays, name)
         elif hasattr(data, "__len__") and hasattr(data, "__getitem__"):
             self._dataset = data
-            self.n = len(data)
+            try:
+                self.n = len(data)
+            except Exception as error:  # anybody's code
+                raise InputError(
+                    f"the length of {name} cannot be had: {type(error).__name__}: "
+                    f"{error}{where(error, libraries=False)}"
+                ) from error
         else:
             raise InputError(
                 f"{name} is a {type(data).__name__}; it must be (inputs, targets) as tensors or "

@@ -141,7 +141,10 @@ def _tried(
     if not isinstance(objective, Supervised):
         with _told(f"the step fails on a batch {shape(batch)}, {what}"):
             return None, _untouched(model, objective, batch)
-    inputs, targets = objective.parts(batch)
+    try:
+        inputs, targets = objective.parts(batch)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
     about = shape(inputs[0]) if len(inputs) == 1 else ", ".join(map(shape, inputs))
     with _told(f"the model fails on inputs of shape {about}, {what}"):
         outputs = model(*inputs)
@@ -245,13 +248,20 @@ def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: An
                 break  # the others are like it
     about = "the validation set"
     if isinstance(objective, Supervised):
-        targets = objective.parts(task.valid.span(0, 1))[1]
+        size = min(task.batch_size // task.accumulate, len(task.valid))
+        targets = objective.parts(task.valid.span(0, size))[1]
         about = f"outputs like {shape(outputs)} and targets like {shape(targets)}"
     tried = copy.copy(task)
     about = f"the metric {task.metric.name} cannot be computed from {about}"
     tried.metric = replace(task.metric, measure=_naming(task.metric.measure, about))
+    before = [p._version for p in model.parameters()]
     with _told("the validation set cannot be evaluated", naming=True):
         _, value = tried.judge(model, objective)
+    if before != [p._version for p in model.parameters()]:
+        raise InputError(
+            "to evaluate it changes the model's parameters, which is training; let the metric "
+            f"{task.metric.name} look on alone"
+        )
     if math.isnan(value):
         raise InputError(
             f"the metric {task.metric.name} of the untrained model is not a number on the "
