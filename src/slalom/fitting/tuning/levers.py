@@ -121,12 +121,12 @@ LEVERS: dict[str, Lever] = {
         "torch.set_flush_denormal(True)", begin=lambda: torch.set_flush_denormal(True)
     ),
     "matmul in bfloat16": Lever(
-        'torch.set_float32_matmul_precision("medium")',
+        'torch.set_float32_matmul_precision("medium")', group="arithmetic",
         begin=lambda: torch.set_float32_matmul_precision("medium"),
         fits=lambda task, make: task.precision is None,
     ),
     "bfloat16": Lever(
-        'Task(..., precision="bfloat16")', vary=_in_bfloat16,
+        'Task(..., precision="bfloat16")', vary=_in_bfloat16, group="arithmetic",
         fits=lambda task, make: task.precision is None,
     ),
     "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: run.model.compile()),

@@ -13,11 +13,9 @@ from slalom.fitting.tuning.levers import LEVERS
 LEVEL = 0.95
 """Of intervals, at least."""
 
-NEAR = 1e-5
-"""Losses of the first updates that differ by no more, relatively, differ by rounding."""
-
-COMPARED = 3
-"""Updates whose losses are compared; later ones drift apart however little they differ."""
+NEAR = 1e-4
+"""What a first gradient differs by at most, relatively in norm, where it is by rounding. bfloat16
+differs by 1e-3 and more; of later ones and of weights rounding makes any difference in time."""
 
 SAME, ROUNDING, OTHER = "same to the bit", "rounding", "other arithmetic"
 
@@ -29,15 +27,16 @@ class Measured:
     Attributes:
         levers: their names.
         seconds: of an update, in each turn; in the order of everybody's turns.
-        losses: of the first updates.
-        digest: of all weights after these.
+        loss, gradient: of the first update; of the latter some numbers.
+        digest: of all weights after some.
         peak: bytes that its process has held at most.
         once: seconds of the very first update.
     """
 
     levers: tuple[str, ...]
     seconds: Sequence[float]
-    losses: Sequence[float] = ()
+    loss: float = 0.0
+    gradient: Sequence[float] = ()
     digest: str = ""
     peak: int = 0
     once: float = 0.0
@@ -105,9 +104,10 @@ def verdict(usual: Measured, again: Measured, other: Measured) -> Verdict:
 def _numbers(usual: Measured, again: Measured, other: Measured) -> str:
     if usual.digest == again.digest == other.digest:
         return SAME  # and where it differs from itself, nothing is
-    pairs = zip(usual.losses[:COMPARED], other.losses[:COMPARED], strict=True)
-    near = all(abs(a - b) <= NEAR * max(abs(a), abs(b)) for a, b in pairs)
-    return ROUNDING if near else OTHER
+    pairs = list(zip(usual.gradient, other.gradient, strict=True))
+    apart = math.sqrt(sum((a - b) ** 2 for a, b in pairs))
+    near = apart <= NEAR * math.sqrt(sum(a * a for a, _ in pairs))
+    return ROUNDING if near and math.isclose(usual.loss, other.loss, rel_tol=NEAR) else OTHER
 
 
 def chosen(verdicts: Sequence[Verdict], *, exact: bool) -> tuple[str, ...]:

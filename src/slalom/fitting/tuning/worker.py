@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Iterable
 from typing import IO, Any
 
 import cloudpickle
@@ -23,7 +24,10 @@ from slalom.plain import plain
 from slalom.train import Run
 
 SHOWN = 10
-"""Updates whose numbers are compared."""
+"""Updates after which weights are compared."""
+
+MOST = 10_000
+"""Numbers of the first gradient that are compared, about."""
 
 
 def put(message: Any, file: IO[bytes]) -> None:
@@ -65,18 +69,20 @@ class Worker:
         self._steps = 1
 
     def first(self) -> dict[str, Any]:
-        """The first updates: their losses, all weights after them by a digest, and the seconds of
-        the very first, in which things are compiled."""
+        """The first updates: the loss and the gradient of the very first, and its seconds, in
+        which things are compiled; and all weights after the last, by a digest."""
         start = time.perf_counter()
-        losses = [self.run.advance(1)]
+        loss = self.run.advance(1)
         once = time.perf_counter() - start
-        losses += [self.run.advance(1) for _ in range(SHOWN - 1)]
+        gradient = some([p.grad for p in self.run.model.parameters() if p.grad is not None])
+        self.run.advance(SHOWN - 1)
         if self.run.diverged is not None:
             return {"diverged": self.run.diverged}
         digest = hashlib.sha256()
         for tensor in self.run.model.state_dict().values():
             digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return {"losses": losses, "digest": digest.hexdigest(), "once": once}
+        found = {"loss": loss, "gradient": gradient, "digest": digest.hexdigest()}
+        return {**found, "once": once}
 
     def turn(self, seconds: float) -> float:
         """Seconds of an update, over as many as take about so long."""
@@ -100,6 +106,14 @@ class Worker:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
         return 0
+
+
+def some(gradients: Iterable[torch.Tensor]) -> list[float]:
+    """Numbers of gradients, evenly out of each, :data:`MOST` of all at most."""
+    flat = [(g.coalesce().values() if g.is_sparse else g).detach().reshape(-1) for g in gradients]
+    step = max(1, -(-sum(map(len, flat)) // MOST))
+    parts = [torch.view_as_real(f).reshape(-1) if f.is_complex() else f for f in flat]
+    return [value for part in parts for value in part[::step].double().tolist()]
 
 
 def main() -> None:
