@@ -94,9 +94,12 @@ class Augmented(Dataset):
         return torch.tensor([i + float(np.random.rand())]) + torch.rand(1), torch.zeros(1)
 
 
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set")
 def test_workers_change_no_number():
     def found(workers):
-        loader = DataLoader(Augmented(), 8, shuffle=True, num_workers=workers)
+        loader = DataLoader(
+            Augmented(), 8, shuffle=True, num_workers=workers, pin_memory=workers > 0
+        )
         task = Task(Seen, nn.MSELoss(), loader, PAIRS.tensors, "mse")
         made = Run(task, lambda p: torch.optim.SGD(p, lr=0.01), 0)
         made.advance(3), made.evaluate(), made.advance(6)
