@@ -227,7 +227,12 @@ def play(library, name, options, change) -> list[torch.Tensor]:
 @pytest.mark.parametrize(("name", "options"), RULES, ids=[r[0] for r in RULES])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda c: c.__name__)
 def test_as_in_torch(change, name, options):
-    expected = play(torch.optim, name, {**options, "foreach": False}, change)
+    try:
+        expected = play(torch.optim, name, {**options, "foreach": False}, change)
+    except KeyError:
+        assert name == "Adagrad"
+        assert torch.__version__ < "2.13"
+        pytest.skip("this torch makes Adagrad's states when it is constructed, and never again")
     got = play(slalom.optim, name, options, change)
     assert len(got) == len(expected)
     assert max(map(distance, got, expected)) <= 1e-12
