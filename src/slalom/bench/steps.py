@@ -1,5 +1,8 @@
 """One step of every rule against every implementation in torch, on models of several shapes.
 
+Of some rules that torch lacks there is one in pytorch_optimizer, which is timed where it is
+installed (its dependencies are not needed: ``pip install --no-deps pytorch_optimizer``).
+
 All contenders of a model take turns in one process. The yardstick of bandwidth is ``a.add_(b)``
 on two tensors of 25 million float32: 12 bytes an element, nothing computed.
 """
@@ -11,10 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -44,6 +49,7 @@ def _resnet18() -> Shapes:
 
 MODELS: dict[str, Shapes] = {
     LARGE: [(25_000_000,)],
+    "4M": [(2048, 2048)],
     "mlp": [(128, 64), (128,), (128, 128), (128,), (10, 128), (10,)],
     "300": [(64, 64), (64,)] * 150,
     "resnet18": _resnet18(),
@@ -53,13 +59,18 @@ MODELS: dict[str, Shapes] = {
 """Name -> the shapes of its parameters, float32."""
 
 
+ELSEWHERE = {"LARS": "LARS", "LAMB": "Lamb", "StableAdamW": "StableAdamW"}
+"""Class of slalom.optim -> that of pytorch_optimizer which makes the same updates."""
+
+
 @dataclass(frozen=True)
 class Contest:
     """What one rule's step took on one model.
 
     Attributes:
         rule: the class and arguments, as called.
-        seconds: of one step, of ``slalom`` and each of torch's implementations.
+        seconds: of one step, of ``slalom`` and each of torch's implementations, or of
+            ``pytorch_optimizer``.
         bandwidth: the bytes the rule must move, a second, as a share of what ``add_`` moves.
         backend: the one that was to run it; None for the first that can.
     """
@@ -93,7 +104,8 @@ class Contest:
             return f"{gain:.1f} times as fast as the default, below 30" if gain < 30 else None
         best = min(torchs, key=torchs.__getitem__, default=None)
         if best and (gain := self.times(best)) and gain < 1:
-            return f"slower than torch's {best}: {gain:.2f} times as fast"
+            whose = best if best == "pytorch_optimizer" else f"torch's {best}"
+            return f"slower than {whose}: {gain:.2f} times as fast"
         return None
 
 
@@ -132,6 +144,8 @@ def contest(
         for implementation in ("foreach", "fused"):
             if implementation in known:
                 enter(implementation, theirs, **{implementation: True})
+    elif (theirs := _elsewhere(name)) is not None:
+        enter("pytorch_optimizer", theirs)
     a, b = torch.zeros(25_000_000), torch.ones(25_000_000)
     if model == LARGE:
         contenders["add_"] = partial(a.add_, b)
@@ -142,6 +156,14 @@ def contest(
     share = moved / 12 * seconds.pop("add_") / seconds["slalom"] if model == LARGE else 0.0
     label = ", ".join([name, *(f"{k}={v}" for k, v in arguments.items() if k != "lr")])
     return Contest(label, model, seconds, share, backend)
+
+
+def _elsewhere(name: str) -> Any:
+    """What pytorch_optimizer has of a rule that torch lacks; None where it is not installed."""
+    with suppress(ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(import_module("pytorch_optimizer"), ELSEWHERE.get(name, ""), None)
+    return None
 
 
 def host_cost(rounds: int) -> tuple[float, float]:
@@ -200,13 +222,15 @@ def main(
     for shape in MODELS if model is None else [model]:
         n = sum(torch.Size(s).numel() for s in MODELS[shape])
         print(f"\n{shape}: {len(MODELS[shape])} tensors, {n:,} parameters")
-        print(f"  {'':28}{'slalom':>12}{'default':>10}{'foreach':>10}{'fused':>10}   of add_")
+        print(f"  {'':28}{'slalom':>12}{'default':>10}{'foreach':>10}{'fused':>10}"
+              f"{'elsewhere':>10}   of add_")  # fmt: skip
         for name, arguments in rules():
             if only is not None and name != only:
                 continue
             result = contest(name, arguments, shape, rounds=rounds, backend=backend)
             contests.append(result)
-            gains = (result.times(k) for k in ("default", "foreach", "fused"))
+            others = ("default", "foreach", "fused", "pytorch_optimizer")
+            gains = (result.times(k) for k in others)
             row = "".join(f"{'-' if g is None else f'{g:.1f}x':>10}" for g in gains)
             share = f"{result.bandwidth:9.0%}" if shape == LARGE else ""
             print(
