@@ -8,15 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.ir.program import trace
 from slalom.rules import Rule
-from slalom.rules.definition import REQUIRED
-
-
-def is_compiled(rule: Rule) -> bool:
-    """Whether there is machine code of a rule for the CPU: not where it sums rows or columns."""
-    hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()}
-    return not trace(rule, hypers, step=2, first=False).matrix
 
 
 def reference(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any) -> Tensor:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import slalom
-from reference import distance, is_compiled
+from reference import distance
 from slalom.backends import using
+from slalom.ir.program import multiplies
 from slalom.rules import RULES
 
 CLASSES = {name: slalom.optimizer(rule) for name, rule in RULES.items()}
@@ -43,9 +44,13 @@ def steps(optimizer, params, n=6, dtype=None):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_machine_code_equals_torchs_operations(rule):
     """To one unit in the last place: the two may round a float32 intermediate differently."""
-    if not is_compiled(rule):
-        pytest.skip("of rows and columns there is no machine code")
-    params = params_of(DTYPES)
+    if multiplies(rule):
+        pytest.skip("machine code multiplies no matrices")
+    of_rows = {"tensor1", "tensor2"} & set(
+        rule.shapes.values()
+    )  # of complex numbers there are none
+    dtypes = [d for d in DTYPES if not (of_rows and d.is_complex)]
+    params = params_of(dtypes)
     twins = copy.deepcopy(params)
     optimizer = CLASSES[rule.name](params, lr=0.01)
     steps(optimizer, params)
@@ -55,7 +60,7 @@ def test_machine_code_equals_torchs_operations(rule):
         steps(reference, twins)
     for p, q in zip(params, twins, strict=True):
         p, q = (torch.view_as_real(x.detach()) if x.is_complex() else x.detach() for x in (p, q))
-        assert distance(p, q) <= 2 * ULP[next(d for d in DTYPES if d.to_real() == p.dtype)]
+        assert distance(p, q) <= 2 * ULP[next(d for d in dtypes if d.to_real() == p.dtype)]
         for name, state in optimizer.state[params[0]].items():
             assert state.dtype == reference.state[twins[0]][name].dtype
 

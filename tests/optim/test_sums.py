@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import slalom
-from reference import distance, is_compiled, trajectory
+from reference import distance, trajectory
 from slalom.backends import using
 from slalom.ir.program import trace
 from slalom.ir.sums import summed
@@ -91,8 +91,7 @@ def stepped(name, starts, grads, lay=lambda t: t.clone(), **options):
 def test_it_is_the_rule_itself_in_float64(name, dtype, way):
     starts, grads = drawn(SHAPES, dtype=dtype)
     optimizer, params = stepped(name, starts, grads)
-    expected = way if is_compiled(EVERY[name]) else "foreach"
-    assert {row[3] for row in slalom.explain(optimizer).rows} == {expected}
+    assert {row[3] for row in slalom.explain(optimizer).rows} == {way}
     for i, (param, start) in enumerate(zip(params, starts, strict=True)):
         path = trajectory(EVERY[name], start, [row[i] for row in grads], lr=0.05)
         assert distance(param, path[-1], path) <= (2e-6 if dtype == torch.float32 else 1e-13)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-from slalom.backends.base import MATRIX, WHOLE, Backend
+from slalom.backends.base import MATRICES, WHOLE, Backend
 from slalom.backends.cuda import Cuda
 from slalom.backends.foreach import Foreach
 from slalom.backends.llvm import Llvm
@@ -19,8 +19,8 @@ BACKENDS: list[Backend] = [Llvm(), Cuda(), Foreach()]
 """All backends, in the order in which they are asked. The last one refuses nothing."""
 
 
-UNWRITTEN = (WHOLE, MATRIX)
-"""Why there is no machine code of a rule at all, wherever its tensors are."""
+UNWRITTEN = (WHOLE, MATRICES)
+"""Why there is no machine code of a rule, wherever its tensors lie."""
 
 
 def lacking(device: torch.device) -> str | None:

@@ -67,6 +67,7 @@ class Slot:
         name: how messages call it.
         whole: its rule looks at whole tensors, and not at one element after another.
         matrix: it looks at their rows or columns.
+        multiplies: it has operations on whole matrices.
         small: the names of the states that are smaller than the parameter.
     """
 
@@ -81,6 +82,7 @@ class Slot:
     name: str = "a parameter"
     whole: bool = False
     matrix: bool = False
+    multiplies: bool = False
     small: Collection[str] = ()
 
 
@@ -263,8 +265,8 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
 WHOLE = "its rule sums over whole tensors, of which there is no machine code"
 """Why a backend without sums does not serve a rule."""
 
-MATRIX = "its rule sums over rows or columns or multiplies matrices: there is no machine code"
-"""Why a backend that sums over whole tensors alone does not serve a rule."""
+MATRICES = "its rule multiplies matrices, of which there is no machine code"
+"""Why machine code does not serve a rule with operations on whole matrices."""
 
 BEFORE = 2
 """Numbers of a row on a device before its scalars: which program serves, the random bits."""

@@ -241,8 +241,8 @@ class _Ready:
     def _placed(self, rule: Rule, options: Mapping[str, Any]) -> list[tuple[Backend, list[Slot]]]:
         """The slots by the first backend that takes them."""
         part = self._part
-        whole = any(p.sums for p in self._programs)
-        matrix = any(p.matrix for p in self._programs)
+        flags = [(p.sums, p.by_rows, p.multiplies) for p in self._programs]
+        whole, matrix, multiplies = map(any, zip(*flags, strict=True))
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
         works: dict[int, tuple[Backend, list[Slot]]] = {}
         for i, param in enumerate(part.params):
@@ -257,8 +257,9 @@ class _Ready:
 
             state = {n: part.tensor(i, n, lambda n=n, made=made: made(n)) for n in names}
             slot = Slot(
-                param, state, [], 0.0, part.place, i, whole=whole, matrix=matrix, small=rule.shapes
-            )
+                param, state, [], 0.0, part.place, i, whole=whole, matrix=matrix,
+                multiplies=multiplies, small=rule.shapes,
+            )  # fmt: skip
             backend = next(b for b in _asked(param.device) if b.why_not(slot) is None)
             works.setdefault(id(backend), (backend, []))[1].append(slot)
         return list(works.values())

@@ -109,8 +109,8 @@ class Plan:
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
-        # 0 of elements alone, 1 of whole tensors, 2 of their rows or columns
-        self._wide = np.array([s.whole + s.matrix for s in own], np.intp)
+        # Where they look further than one element, as bits.
+        self._wide = np.array([_bits(s.whole, s.matrix, s.multiplies) for s in own], np.intp)
         self._set_of = np.array([numbers[names] for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
@@ -364,7 +364,8 @@ class Plan:
 
     def _kept(self, program: Program, places: np.ndarray) -> bool:
         """Whether these slots have the states that a program needs, and backends for its sums."""
-        if (self._wide[places] < program.sums + program.matrix).any():
+        needed = _bits(program.sums, program.by_rows, program.multiplies)
+        if (needed & ~self._wide[places]).any():
             return False
         sets = self._state_sets
         present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())
@@ -384,6 +385,10 @@ class Plan:
         if self.treatment.on_nonfinite == "raise":
             raise NonFiniteGradientError(named)
         return False
+
+
+def _bits(*flags: bool) -> int:
+    return sum(flag << i for i, flag in enumerate(flags))
 
 
 def _is_spread(param: Any) -> bool:

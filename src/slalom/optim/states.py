@@ -92,7 +92,8 @@ def make_slots(
                 param, state, kept, count, number, len(found.slots),
                 # without a state, and without decay, what a gradient leaves out stays anyway
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
-                name=name, whole=one.whole, matrix=one.matrix, small=rule.shapes,
+                name=name, whole=one.whole, matrix=one.matrix,
+                multiplies=one.multiplies, small=rule.shapes,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
@@ -137,8 +138,9 @@ class _Ready:
         key = id(group), count, *numbers
         if key not in live:
             program = program_for(rule, group, count + 1, count == 0, *numbers)
-            live[key] = program.live_state, program.sums, program.matrix
-        self.live, self.whole, self.matrix = live[key]
+            further = program.sums, program.by_rows, program.multiplies
+            live[key] = program.live_state, *further
+        self.live, self.whole, self.matrix, self.multiplies = live[key]
         self.count, self.numbers = count, numbers
         names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = any(n not in own for n in names)

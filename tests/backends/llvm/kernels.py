@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference import is_compiled
 from slalom.backends.llvm.elements import SIZES
 from slalom.backends.llvm.lower import lower
-from slalom.ir.program import Program, is_whole, trace
+from slalom.ir.program import Program, is_whole, multiplies, trace
 from slalom.rules import RULES
 
 COUNT = 1003
@@ -65,13 +64,13 @@ def kernels(kind: str, *, stochastic: bool = False) -> list[Kernel]:
 
 
 def summing(kind: str, *, stochastic: bool = False) -> dict[str, Callable[[bool], str]]:
-    """Of every rule that sums over whole tensors what writes its text, as in its second step.
+    """Of every rule that sums what writes its text, as in its second step.
 
     It is told whether the machine fuses multiply-adds.
     """
     found = {}
     for name, rule in RULES.items():
-        if is_whole(rule) and is_compiled(rule):
+        if is_whole(rule) and not multiplies(rule):
             kernel = _kernel(name, kind, stochastic)
             kinds = [(n, "float" if n in rule.shapes else kind) for n in kernel.arrays]
             found[name] = lambda fma, k=kernel, own=tuple(kinds): lower(

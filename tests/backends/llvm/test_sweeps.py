@@ -12,11 +12,16 @@ import slalom
 from reference import distance, trajectory
 from slalom.backends import using
 from slalom.backends.llvm.driver import BLOCK, LINE
-from slalom.rules import norm, rule, sqrt, total, where
+from slalom.rules import absolute, mean, norm, rule, sqrt, total, where
 
 EDGE = BLOCK * LINE
 SIZES = [0, 1, 15, 16, 17, EDGE - 1, EDGE, EDGE + 1, 16 * EDGE, 16 * EDGE + 1, 17 * EDGE + 5]
 """Vectors, blocks, and what one thread takes through all sweeps; each and one beside it."""
+
+SHAPES = [
+    *((n,) for n in SIZES), (), (5, 0), (0, 5), (1, 17 * EDGE), (32, 2048), (33, 2048), (3, 16, 1),
+    (40, 2055), (2, 3 * EDGE), (17 * EDGE, 1), (9000, 9), (5000, 15),
+]  # fmt: skip
 
 
 @rule(shapes={"pull": "one"})
@@ -31,9 +36,21 @@ def drawn_back(param, grad, pull, start, *, lr=0.1, rest=0.5):
     return param - moved, pull, start
 
 
+@rule(shapes={"height": "column", "width": "row"})
+def rows(param, grad, height, width, *, lr=0.1, beta=0.5):
+    """Sums of all three kinds in one sweep, each of which the next one reads, two of a kind."""
+    height = beta * height + norm(grad, axis=0)
+    width = beta * width + norm(grad, axis=1)
+    scaled = grad / (1 + height) + grad * (mean(param, axis=0) > mean(grad, axis=0)) / (1 + width)
+    turned = scaled - mean(scaled, axis=1) - total(scaled) / (1 + total(scaled * scaled))
+    lively = norm(width) / (1 + mean(height) + norm(turned) + mean(absolute(turned), axis=0))
+    return param - lr * lively * turned / (1 + total(height)), height, width
+
+
 CLASSES = {
     "LAMB": slalom.optim.LAMB, "StableAdamW": slalom.optim.StableAdamW,
-    "drawn_back": slalom.optimizer(drawn_back),
+    "drawn_back": slalom.optimizer(drawn_back), "AdamMini": slalom.optim.AdamMini,
+    "FactoredAdafactor": slalom.optim.FactoredAdafactor, "rows": slalom.optimizer(rows),
 }  # fmt: skip
 
 
@@ -51,14 +68,14 @@ def stepped(made, starts, grads, threads=1, **options):
 
 
 def drawn(sizes, n=3, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(sum(sizes))
+    generator = torch.Generator().manual_seed(len(sizes))
     rows = [[torch.randn(s, generator=generator, dtype=dtype) for s in sizes] for _ in range(n + 1)]
     return rows[0], rows[1:]
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_at_every_edge_it_is_the_rule_and_threads_change_no_bit(name):
-    starts, grads = drawn(SIZES)
+    starts, grads = drawn(SHAPES)
     alone, _ = stepped(CLASSES[name], starts, grads)
     for i, (param, start) in enumerate(zip(alone, starts, strict=True)):
         path = trajectory(CLASSES[name].rule, start, [row[i] for row in grads], lr=0.01)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.arithmetic import spread
+from slalom.backends.llvm.arithmetic import narrowed, spread
 from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in
-from slalom.backends.llvm.lower import narrowed
 from slalom.ir.program import Program
 
 CHUNK = 4096

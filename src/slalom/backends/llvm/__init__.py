@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import MATRIX, Backend, Counts, Launch, Slot, Unavailable, is_counter
-from slalom.backends.layout import is_dense, same_layout
+from slalom.backends.base import MATRICES, Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
 
 
@@ -28,7 +28,7 @@ class Llvm(Backend):
             driver()
         except Unavailable as error:
             return str(error)
-        return MATRIX if slot.matrix else observed() or _reason(slot)
+        return MATRICES if slot.multiplies else observed() or _reason(slot)
 
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         from slalom.backends.llvm.launch import LlvmLaunch
@@ -47,6 +47,9 @@ class Llvm(Backend):
 _DTYPES = (
     torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64, torch.complex128,
 )  # fmt: skip
+
+
+_SMALL = (torch.float32, torch.float64)
 
 
 def _reason(slot: Slot) -> str | None:
@@ -68,6 +71,8 @@ def _reason(slot: Slot) -> str | None:
         return "it is a lazily conjugated or negated view"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
+    if slot.matrix and (param.is_complex() or not param.is_contiguous()):
+        return "its rule sums over rows or columns, and its elements do not lie row by row"
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
     if grad is not None and type(grad) not in (Tensor, torch.nn.Parameter):
@@ -77,8 +82,10 @@ def _reason(slot: Slot) -> str | None:
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
         if name in slot.small:
-            if not is_counter(tensor) or tensor.is_neg() or tensor._is_zerotensor():
-                return f"{own} is not one float32 or float64 in memory of the CPU"
+            if not (plain(tensor) and tensor.is_contiguous() and tensor.dtype in _SMALL):
+                return f"{own} is not float32 or float64 that lies in order in its memory"
+            if tensor.is_neg():
+                return f"{own} is a lazily negated view"
             continue
         if not served(tensor.dtype) or tensor.is_complex() != param.is_complex():
             return f"{own} is {tensor.dtype}"

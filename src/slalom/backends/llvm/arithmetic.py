@@ -183,3 +183,10 @@ def literal(value: float, kind: str) -> str:
         except OverflowError:
             value = float("inf") if value > 0 else float("-inf")
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def narrowed(double: str, kind: str) -> str:
+    """The instruction that makes the type of arithmetic of a scalar of a row."""
+    if kind == "float":
+        return f"fptrunc double {double} to float"
+    return f"fadd double {double}, -0.0"  # a copy, to the bit

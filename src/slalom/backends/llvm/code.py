@@ -10,10 +10,14 @@ import numpy as np
 from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import lower, names
-from slalom.backends.llvm.summaries import Summaries, sweeps_over
+from slalom.backends.llvm.summaries import Layout, sweeps_over
 from slalom.ir.program import Program
+from slalom.ir.symbol import COLUMNS
 
-_STAGE = np.dtype([("before", "u8"), ("sweep", "u8"), ("sums", "i8"), ("first", "i8")])
+_STAGE = np.dtype([
+    ("before", "u8"), ("sweep", "u8"), ("sums", "i8"), ("first", "i8"), ("columns", "i8"),
+    ("first_column", "i8"),
+])  # fmt: skip
 """Stage as ``driver.c`` declares it."""
 
 
@@ -24,16 +28,17 @@ class Code:
     Attributes:
         update: the address of its loop; 0 where it sums.
         stages: what is done one after the other where it sums; else there are none.
-        numbers: how many doubles a segment needs of its own then.
-        size: where among these the number of its elements stands.
-        sums: the most sums of a sweep.
+        layout: where what a segment has of its own stands then.
+        sums, columns: the most sums of a sweep, over all elements and of each column.
+        by_rows: whether it goes over whole rows.
     """
 
     update: int
     stages: np.ndarray
-    numbers: int = 0
-    size: int = 0
+    layout: Layout | None = None
     sums: int = 0
+    columns: int = 0
+    by_rows: bool = False
 
 
 @cache
@@ -45,9 +50,11 @@ def machine_code(program: Program, arrays: Arrays, stochastic: bool = False) -> 
     if not program.sums:
         return Code(found[0], np.zeros(0, _STAGE))
     sweeps = sweeps_over(program, arrays)
-    layout = Summaries(program, sweeps, arrays, stochastic)
+    layout = Layout(sweeps)
     stages = np.zeros(len(sweeps) + 1, _STAGE)
     stages["before"], stages["sweep"][:-1] = found[::2], found[1::2]
-    stages["sums"][:-1] = [len(s.sums) for s in sweeps]
-    stages["first"][:-1] = layout.firsts
-    return Code(0, stages, layout.numbers, layout.size, int(stages["sums"].max()))
+    for which, along in (("sums", 0), ("columns", COLUMNS)):
+        stages[which][:-1] = [sum(t.along == along for t in s.sums) for s in sweeps]
+    stages["first"][:-1], stages["first_column"][:-1] = layout.firsts, layout.first_columns
+    most = int(stages["sums"].max()), int(stages["columns"].max())
+    return Code(0, stages, layout, *most, program.by_rows)

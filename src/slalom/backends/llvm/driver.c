@@ -67,14 +67,18 @@ typedef struct { /* a sweep over the elements of a segment, and what is done bef
     Between *before;     /* makes the sweep's row; before none, keeps the states that are one number */
     Update *sweep;       /* null in the last stage */
     int64_t sums, first; /* how many sums the sweep takes, and where they stand in the segment's own */
+    int64_t columns, first_column; /* how many sums of each column, and in which slots they go */
 } Stage;
 
 typedef struct { /* one parameter with its gradient and all that is kept for it */
     Update *update;      /* of all that is done to it, where nothing is summed up */
     const Stage *stages; /* else what is done, one after the other */
     int64_t n_stages;
+    int64_t block;       /* elements of which the sums are taken at once */
+    int64_t width;       /* its columns, where something is summed up of each */
+    double *slots;       /* of columns */
     double *own;         /* the row of its present sweep, and what was summed up */
-    double *partial;     /* the sums of each of its blocks */
+    double *partial;     /* the sums of each of its blocks, those of columns behind the others */
     const double *row;   /* the scalars of its update */
     const double *next;  /* what the numbers of its rule become */
     Square *square;      /* sums the squares of its gradient */
@@ -292,44 +296,64 @@ int64_t gather(Table *table) {
 
 static int64_t lines_of(const Segment *segment) { return (segment->numel + LINE - 1) / LINE; }
 
-static int64_t blocks(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
-
 static bool is_small(const Segment *segment) { return segment->numel && segment->numel <= FEW * BLOCK * LINE; }
 
-/* Make a stage of a segment ready: add up what its blocks had in the one before, in their order, and
-   compute what hangs on that. */
-static void begin_stage(Segment *segment, int64_t k) {
-    const Stage *stage = &segment->stages[k];
-    int64_t n = blocks(lines_of(segment));
-    for (int64_t i = 0; k && i < stage[-1].sums; i++) {
-        double total = 0;
-        for (int64_t b = 0; b < n; b++) total += segment->partial[b * stage[-1].sums + i];
-        segment->own[stage[-1].first + i] = total;
-    }
-    stage->before(segment->arrays, segment->row, segment->own);
+/* The blocks of a segment that begin before a line of it. */
+static int64_t blocks_before(const Segment *segment, int64_t line) {
+    int64_t end = line * LINE;
+    if (end < 0) end = 0;
+    if (end > segment->numel) end = segment->numel;
+    return (end + segment->block - 1) / segment->block;
 }
 
-/* Sweep over some blocks of a segment, each by itself: no sum depends on who takes which. */
+static int64_t sums_of(const Segment *segment, const Stage *stage) {
+    return stage->sums + stage->columns * segment->width;
+}
+
+/* Add up what each block had, in their order, so that no sum depends on who computed it. */
+static void add_up(const Segment *segment, const Stage *stage) {
+    int64_t n = blocks_before(segment, lines_of(segment)), each = sums_of(segment, stage);
+    for (int64_t i = 0; i < stage->sums; i++) {
+        double total = 0;
+        for (int64_t b = 0; b < n; b++) total += segment->partial[b * each + i];
+        segment->own[stage->first + i] = total;
+    }
+    double *columns = segment->slots + stage->first_column * segment->width;
+    for (int64_t i = 0; i < each - stage->sums; i++) columns[i] = 0;
+    for (int64_t b = 0; b < n; b++)
+        for (int64_t i = 0; i < each - stage->sums; i++)
+            columns[i] += segment->partial[b * each + stage->sums + i];
+}
+
+/* Make a stage of a segment ready: what the one before summed up, and what hangs on that. */
+static void begin_stage(Segment *segment, int64_t k) {
+    if (k) add_up(segment, &segment->stages[k - 1]);
+    segment->stages[k].before(segment->arrays, segment->row, segment->own);
+}
+
+/* Sweep over some blocks of a segment, each by itself. */
 static void sweep(const Segment *segment, int64_t k, int64_t begin, int64_t end) {
     const Stage *stage = &segment->stages[k];
+    int64_t each = sums_of(segment, stage);
     for (int64_t block = begin; block < end; block++) {
-        int64_t from = block * BLOCK * LINE, to = from + BLOCK * LINE;
+        int64_t from = block * segment->block, to = from + segment->block;
         if (to > segment->numel) to = segment->numel;
-        stage->sweep(segment->arrays, segment->own, from, to, segment->partial + block * stage->sums);
+        double *sums = segment->partial + block * each;
+        for (int64_t i = stage->sums; i < each; i++) sums[i] = 0; /* columns are added to */
+        stage->sweep(segment->arrays, segment->own, from, to, sums);
     }
 }
 
 /* Do what a stage has to do in the blocks that begin in the lines [begin, end) of a segment. */
 static void run_stage(Segment *segment, int64_t stage, int64_t begin, int64_t end) {
-    if (begin < 0) begin = 0;
-    if (end > lines_of(segment)) end = lines_of(segment);
-    int64_t first = blocks(begin), last = blocks(end);
+    int64_t first = blocks_before(segment, begin), last = blocks_before(segment, end);
     if (!is_small(segment)) {
         if (stage + 1 < segment->n_stages) sweep(segment, stage, first, last);
-    } else if (!stage && !first) {
+    } else if (!stage && begin <= 0) {
+        int64_t all = blocks_before(segment, lines_of(segment));
         for (int64_t k = 0; k < segment->n_stages; k++) {
             begin_stage(segment, k);
-            if (k + 1 < segment->n_stages) sweep(segment, k, 0, blocks(lines_of(segment)));
+            if (k + 1 < segment->n_stages) sweep(segment, k, 0, all);
         }
     }
 }
@@ -367,6 +391,8 @@ static void measure_blocks(int64_t begin, int64_t end, void *context) {
     for (int64_t block = begin; block < end; block++)
         table->sums[block] = walk(table, block * BLOCK, (block + 1) * BLOCK, true);
 }
+
+static int64_t blocks(int64_t lines) { return (lines + BLOCK - 1) / BLOCK; }
 
 /* Sum the squares of the gradients gathered, by blocks. Returns torch's error code. */
 int32_t measure(Table *table) {

@@ -1,12 +1,12 @@
 ; Made from driver.c by tools/make_driver.py: edit that, not this.
 
 %struct.Table = type { ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64, i64 }
-%struct.Segment = type { ptr, ptr, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, %struct.Seen, i64, i64, i64, i64 }
+%struct.Segment = type { ptr, ptr, i64, i64, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, %struct.Seen, i64, i64, i64, i64 }
 %struct.Seen = type { i64, i64, i64 }
 %struct.Anatomy = type { i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr }
 %struct.Look = type { ptr, ptr, %struct.Seen, i64, i64, ptr, ptr, ptr }
 %struct.Torch = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
-%struct.Stage = type { ptr, ptr, i64, i64 }
+%struct.Stage = type { ptr, ptr, i64, i64, i64, i64 }
 %struct.Watch = type { ptr, ptr, i64, ptr, ptr }
 %struct.Python = type { ptr, ptr, ptr, ptr, ptr }
 
@@ -46,20 +46,20 @@ if.end.i:
   br i1 %cmp.i, label %if.then3.i, label %if.end19.i
 
 if.then3.i:
-  %copied.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 16
+  %copied.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 19
   %4 = load i64, ptr %copied.i, align 8
   %add4.i = add nsw i64 %4, 1
-  %states.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 17
+  %states.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 20
   %5 = load i64, ptr %states.i, align 8
   %add5.i = add nsw i64 %add4.i, %5
-  %kept.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 18
+  %kept.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 21
   %6 = load i64, ptr %kept.i, align 8
   %add6.i = add nsw i64 %add5.i, %6
   %cmp7120.i = icmp sgt i64 %add6.i, 0
   br i1 %cmp7120.i, label %for.body.lr.ph.i, label %if.end19.i
 
 for.body.lr.ph.i:
-  %looks.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 8
+  %looks.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add.i, i32 11
   %7 = load ptr, ptr %looks.i, align 8
   %8 = load i64, ptr %3, align 8
   %kind.i = getelementptr inbounds %struct.Anatomy, ptr %3, i64 0, i32 5
@@ -141,17 +141,17 @@ if.end19.i:
   br i1 %cmp21.i, label %if.then22.i, label %fetch.exit
 
 if.then22.i:
-  %copied27.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 16
+  %copied27.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 19
   %19 = load i64, ptr %copied27.i, align 8
   %add28.i = add nsw i64 %19, 1
-  %states29.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 17
+  %states29.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 20
   %20 = load i64, ptr %states29.i, align 8
   %add30.i = add nsw i64 %add28.i, %20
-  %kept31.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 18
+  %kept31.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 21
   %21 = load i64, ptr %kept31.i, align 8
   %add32.i = add nsw i64 %add30.i, %21
   %cmp35122.i = icmp sgt i64 %add32.i, 0
-  %looks39.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 8
+  %looks39.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %add2.i, i32 11
   %22 = load ptr, ptr %looks39.i, align 8
   br i1 %cmp35122.i, label %for.body37.lr.ph.i, label %for.cond.cleanup36.i
 
@@ -267,7 +267,7 @@ if.then58.i:
   br label %fetch.exit
 
 fetch.exit:
-  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 8
+  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11
   %46 = load ptr, ptr %looks.i62, align 8
   %incdec.ptr.i = getelementptr inbounds %struct.Look, ptr %46, i64 1
   %holder.i.i63 = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 1
@@ -353,7 +353,7 @@ lor.lhs.false4.i:
   br i1 %tobool.not.i73, label %land.lhs.true.i93, label %if.end7.i
 
 land.lhs.true.i93:
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
   %67 = load i64, ptr %numel.i, align 8
   %tobool5.not.i = icmp eq i64 %67, 0
   br i1 %tobool5.not.i, label %if.end7.i, label %look_at.exit.thread
@@ -364,7 +364,7 @@ if.end7.i:
   %cmp.not.i = icmp eq ptr %66, %68
   %spec.select.i = select i1 %cmp.not.i, i64 0, i64 2
   store ptr %66, ptr %address8.i, align 8
-  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 9
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
   %69 = load ptr, ptr %arrays.i, align 8
   store ptr %66, ptr %69, align 8
   %70 = load ptr, ptr %table, align 8
@@ -410,7 +410,7 @@ if.end14.i.i86:
 
 gradient.exit.i:
   %retval.1.i173.i = phi ptr [ %spec.select.i.i, %if.then.i174.i ], [ %cond13.i.i, %if.then8.i.i76 ], [ %cond21.i.i, %if.end14.i.i86 ]
-  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11
+  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 14
   %80 = load ptr, ptr %present.i, align 8
   %81 = load i64, ptr %80, align 8
   %cmp13.i = icmp ne ptr %retval.1.i173.i, null
@@ -419,7 +419,7 @@ gradient.exit.i:
   %or18.i = zext i1 %cmp15.not.i to i64
   %found.1.i = or disjoint i64 %spec.select.i, %or18.i
   store i64 %conv14.i, ptr %80, align 8
-  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 16
+  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 19
   %82 = load i64, ptr %copied.i78, align 8
   %tobool24.not.i = icmp eq i64 %82, 0
   br i1 %tobool24.not.i, label %if.else.i, label %if.then25.i
@@ -437,8 +437,8 @@ if.else.i:
   br i1 %cmp13.i, label %if.then31.i, label %if.end58.i
 
 if.then31.i:
-  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
-  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 14
+  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18
+  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 17
   %85 = load i64, ptr %grad_dtype.i, align 8
   %call33.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %retval.1.i173.i, i64 noundef %85, ptr noundef nonnull %grad_seen.i, ptr noundef nonnull %46)
   br i1 %call33.i, label %if.end35.i, label %look_at.exit.thread
@@ -449,7 +449,7 @@ if.end35.i:
   br i1 %tobool.not.i106, label %memory.exit, label %land.lhs.true.i107
 
 land.lhs.true.i107:
-  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15, i32 2
+  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18, i32 2
   %87 = load i64, ptr %itemsize.i, align 8
   %tobool2.not.i108 = icmp eq i64 %87, 0
   br i1 %tobool2.not.i108, label %memory.exit, label %if.then.i109
@@ -508,7 +508,7 @@ lor.lhs.false37.i:
   br i1 %tobool38.not.i, label %land.lhs.true39.i, label %if.end43.i
 
 land.lhs.true39.i:
-  %numel40.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %numel40.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
   %102 = load i64, ptr %numel40.i, align 8
   %tobool41.not.i = icmp eq i64 %102, 0
   br i1 %tobool41.not.i, label %if.end43.i, label %look_at.exit.thread
@@ -522,7 +522,7 @@ if.end43.i:
 
 land.lhs.true48.i:
   %105 = ptrtoint ptr %101 to i64
-  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 13
+  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 16
   %106 = load i64, ptr %bytes.i, align 8
   %add.i85 = add i64 %106, %105
   %107 = load i64, ptr %n_written.i, align 8
@@ -573,14 +573,14 @@ if.else53.i:
 if.end58.i:
   %found.4.i = phi i64 [ %found.1.i, %if.then25.i ], [ %found.1.i, %if.else.i ], [ %or52.i, %if.then51.i ], [ %found.1.i, %if.else53.i ]
   %look.0.i = phi ptr [ %incdec.ptr26.i, %if.then25.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.then51.i ], [ %incdec.ptr.i, %if.else53.i ]
-  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 17
+  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 20
   %112 = load i64, ptr %states.i79, align 8
   %cmp59.not184.i = icmp sgt i64 %112, 0
   br i1 %cmp59.not184.i, label %for.body.i83, label %for.cond71.preheader.i
 
 for.cond71.preheader.i:
   %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end58.i ], [ %incdec.ptr67.i, %if.end63.i ]
-  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18
+  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 21
   %113 = load i64, ptr %kept.i80, align 8
   %cmp72.not187.i = icmp sgt i64 %113, 0
   br i1 %cmp72.not187.i, label %for.body75.lr.ph.i, label %look_at.exit.thread122
@@ -589,7 +589,7 @@ look_at.exit.thread122:
   br label %if.end
 
 for.body75.lr.ph.i:
-  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 10
+  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 13
   br label %for.body75.i
 
 for.body.i83:
@@ -668,7 +668,7 @@ look_at.exit:
 if.end:
   %retval.5.i125 = phi i64 [ %found.4.i, %look_at.exit.thread122 ], [ %found.7.i, %look_at.exit ]
   %or = or i64 %retval.5.i125, %found.0168
-  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 19
+  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 22
   store i64 %line.0167, ptr %first_line, align 8
   %127 = load ptr, ptr %present.i, align 8
   %128 = load i64, ptr %127, align 8
@@ -676,7 +676,7 @@ if.end:
   br i1 %tobool.not, label %for.inc, label %if.then2
 
 if.then2:
-  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
   %129 = load i64, ptr %numel, align 8
   %sub = add nsw i64 %129, 15
   %div = sdiv i64 %sub, 16
@@ -840,7 +840,7 @@ for.cond.preheader.i:
 
 for.body.i.preheader:
   %3 = load ptr, ptr %segments.i, align 8
-  %first_line6.i12 = getelementptr inbounds %struct.Segment, ptr %3, i64 %low.0.lcssa.i, i32 19
+  %first_line6.i12 = getelementptr inbounds %struct.Segment, ptr %3, i64 %low.0.lcssa.i, i32 22
   %4 = load i64, ptr %first_line6.i12, align 8
   %cmp7.not.i13 = icmp slt i64 %4, %mul1
   br i1 %cmp7.not.i13, label %if.end9.i, label %walk.exit
@@ -850,7 +850,7 @@ while.body.i:
   %high.090.i = phi i64 [ %1, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
   %add.i = add nsw i64 %high.090.i, %low.091.i
   %div.i = sdiv i64 %add.i, 2
-  %first_line.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %div.i, i32 19
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %div.i, i32 22
   %5 = load i64, ptr %first_line.i, align 8
   %cmp1.not.i = icmp sgt i64 %5, %mul
   %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.090.i
@@ -861,7 +861,7 @@ while.body.i:
 
 for.body.i:
   %6 = load ptr, ptr %segments.i, align 8
-  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %6, i64 %inc.i, i32 19
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %6, i64 %inc.i, i32 22
   %7 = load i64, ptr %first_line6.i, align 8
   %cmp7.not.i = icmp slt i64 %7, %mul1
   br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
@@ -872,7 +872,7 @@ if.end9.i:
   %i.093.i15 = phi i64 [ %inc.i, %for.body.i ], [ %low.0.lcssa.i, %for.body.i.preheader ]
   %total.094.i14 = phi double [ %total.3.ph.i, %for.body.i ], [ 0.000000e+00, %for.body.i.preheader ]
   %10 = phi i64 [ %16, %for.body.i ], [ %0, %for.body.i.preheader ]
-  %present.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 11
+  %present.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 14
   %11 = load ptr, ptr %present.i, align 8
   %12 = load i64, ptr %11, align 8
   %tobool.not.i = icmp eq i64 %12, 0
@@ -884,16 +884,16 @@ if.end11.i:
   %mul.i = shl nsw i64 %sub13.i, 4
   %mul16.i = shl nsw i64 %sub15.i, 4
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 12
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 15
   %13 = load i64, ptr %numel.i, align 8
   %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %13)
   %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
   br i1 %cmp24.not.i, label %if.end26.i, label %for.inc.i
 
 if.end26.i:
-  %square.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 7
+  %square.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 10
   %14 = load ptr, ptr %square.i, align 8
-  %arrays.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 9
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 12
   %15 = load ptr, ptr %arrays.i, align 8
   %call.i = tail call double %14(ptr noundef %15, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i)
   %add29.i = fadd double %total.094.i14, %call.i
@@ -948,23 +948,23 @@ for.cond.cleanup:
 
 for.body:
   %4 = load ptr, ptr %segments, align 8
-  %present = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 11
+  %present = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 14
   %5 = load ptr, ptr %present, align 8
   %6 = load i64, ptr %5, align 8
   %tobool2.not = icmp eq i64 %6, 0
   br i1 %tobool2.not, label %cleanup, label %if.end
 
 if.end:
-  %looks = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 8
+  %looks = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 11
   %7 = load ptr, ptr %looks, align 8
   tail call void %2(ptr noundef %7)
-  %states = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 17
+  %states = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 20
   %8 = load i64, ptr %states, align 8
   %cmp5147 = icmp sgt i64 %8, 0
   br i1 %cmp5147, label %for.body7.lr.ph, label %cleanup
 
 for.body7.lr.ph:
-  %copied = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 16
+  %copied = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 19
   br label %for.body7
 
 for.body7:
@@ -990,8 +990,8 @@ cleanup:
 for.body18:
   %storemerge152 = phi i64 [ 0, %for.cond.cleanup ], [ %inc33, %for.inc31 ]
   %14 = load i64, ptr %n_segments, align 8
-  %cmp29.i = icmp sgt i64 %14, 0
-  br i1 %cmp29.i, label %for.body.i, label %begin_all.exit
+  %cmp22.i = icmp sgt i64 %14, 0
+  br i1 %cmp22.i, label %for.body.i, label %begin_all.exit
 
 for.cond.cleanup.loopexit.i:
   %15 = and i8 %more.2.i, 1
@@ -999,18 +999,19 @@ for.cond.cleanup.loopexit.i:
   br label %begin_all.exit
 
 for.body.i:
-  %17 = phi i64 [ %42, %cleanup.i ], [ %14, %for.body18 ]
-  %18 = phi i64 [ %43, %cleanup.i ], [ %storemerge152, %for.body18 ]
-  %more.031.i = phi i8 [ %more.2.i, %cleanup.i ], [ 0, %for.body18 ]
-  %i.030.i = phi i64 [ %inc.i, %cleanup.i ], [ 0, %for.body18 ]
+  %17 = phi i64 [ %26, %cleanup.i ], [ %14, %for.body18 ]
+  %18 = phi i64 [ %27, %cleanup.i ], [ %storemerge152, %for.body18 ]
+  %more.024.i = phi i8 [ %more.2.i, %cleanup.i ], [ 0, %for.body18 ]
+  %i.023.i = phi i64 [ %inc.i, %cleanup.i ], [ 0, %for.body18 ]
   %19 = load ptr, ptr %segments.i, align 8
-  %n_stages.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 2
+  %arrayidx.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i
+  %n_stages.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 2
   %20 = load i64, ptr %n_stages.i, align 8
   %cmp1.not.i = icmp slt i64 %18, %20
   br i1 %cmp1.not.i, label %lor.lhs.false.i, label %cleanup.i
 
 lor.lhs.false.i:
-  %numel.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 12
+  %numel.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 15
   %21 = load i64, ptr %numel.i.i, align 8
   %tobool.not.i.i = icmp ne i64 %21, 0
   %cmp.i.i = icmp slt i64 %21, 65537
@@ -1018,152 +1019,49 @@ lor.lhs.false.i:
   br i1 %spec.select.i.i, label %cleanup.i, label %lor.lhs.false2.i
 
 lor.lhs.false2.i:
-  %present.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 11
+  %present.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 14
   %22 = load ptr, ptr %present.i, align 8
   %23 = load i64, ptr %22, align 8
   %tobool.not.i = icmp eq i64 %23, 0
   br i1 %tobool.not.i, label %cleanup.i, label %if.end.i
 
 if.end.i:
-  %stages.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 1
-  %24 = load ptr, ptr %stages.i.i, align 8
-  %arrayidx.i.i = getelementptr inbounds %struct.Stage, ptr %24, i64 %18
-  %tobool.not.i22.i = icmp eq i64 %18, 0
-  br i1 %tobool.not.i22.i, label %begin_stage.exit.i, label %land.rhs.lr.ph.i.i
-
-land.rhs.lr.ph.i.i:
-  %sub.i.i.i = add i64 %21, 15
-  %div.i.i2325.i = lshr i64 %sub.i.i.i, 4
-  %sub.i34.i.i = add nuw nsw i64 %div.i.i2325.i, 255
-  %div.i35.i2426.i = lshr i64 %sub.i34.i.i, 8
-  %sums.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i, i64 -1, i32 2
-  %25 = load i64, ptr %sums.i.i, align 8
-  %cmp436.i.not.i = icmp eq i64 %21, 0
-  %partial.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 4
-  %smax.i.i = tail call i64 @llvm.smax.i64(i64 %div.i35.i2426.i, i64 1)
-  %exitcond41.not.i27.i = icmp slt i64 %25, 1
-  br i1 %exitcond41.not.i27.i, label %begin_stage.exit.i, label %for.cond3.preheader.i.lr.ph.i
-
-for.cond3.preheader.i.lr.ph.i:
-  %first.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i, i64 -1, i32 3
-  %own.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 3
-  %26 = load ptr, ptr %own.i.i, align 8
-  %27 = load i64, ptr %first.i.i, align 8
-  %28 = getelementptr double, ptr %26, i64 %27
-  %xtraiter = and i64 %smax.i.i, 3
-  %29 = icmp ult i64 %sub.i.i.i, 12304
-  %unroll_iter = and i64 %smax.i.i, 9007199254740988
-  %lcmp.mod.not = icmp eq i64 %xtraiter, 0
-  br label %for.cond3.preheader.i.i
-
-for.cond3.preheader.i.i:
-  %i.039.i28.i = phi i64 [ 0, %for.cond3.preheader.i.lr.ph.i ], [ %inc15.i.i, %for.cond.cleanup5.i.i ]
-  br i1 %cmp436.i.not.i, label %for.cond.cleanup5.i.i, label %for.body6.lr.ph.i.i
-
-for.body6.lr.ph.i.i:
-  %30 = load ptr, ptr %partial.i.i, align 8
-  %invariant.gep.i.i = getelementptr double, ptr %30, i64 %i.039.i28.i
-  br i1 %29, label %for.cond.cleanup5.i.i.loopexit.unr-lcssa, label %for.body6.i.i
-
-for.cond.cleanup5.i.i.loopexit.unr-lcssa:
-  %add10.i.i.lcssa.ph = phi double [ undef, %for.body6.lr.ph.i.i ], [ %add10.i.i.3, %for.body6.i.i ]
-  %b.038.i.i.unr = phi i64 [ 0, %for.body6.lr.ph.i.i ], [ %inc.i.i.3, %for.body6.i.i ]
-  %total.037.i.i.unr = phi double [ 0.000000e+00, %for.body6.lr.ph.i.i ], [ %add10.i.i.3, %for.body6.i.i ]
-  br i1 %lcmp.mod.not, label %for.cond.cleanup5.i.i, label %for.body6.i.i.epil
-
-for.body6.i.i.epil:
-  %b.038.i.i.epil = phi i64 [ %inc.i.i.epil, %for.body6.i.i.epil ], [ %b.038.i.i.unr, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
-  %total.037.i.i.epil = phi double [ %add10.i.i.epil, %for.body6.i.i.epil ], [ %total.037.i.i.unr, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
-  %epil.iter = phi i64 [ %epil.iter.next, %for.body6.i.i.epil ], [ 0, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ]
-  %mul.i.i.epil = mul nsw i64 %b.038.i.i.epil, %25
-  %gep.i.i.epil = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.epil
-  %31 = load double, ptr %gep.i.i.epil, align 8
-  %add10.i.i.epil = fadd double %total.037.i.i.epil, %31
-  %inc.i.i.epil = add nuw nsw i64 %b.038.i.i.epil, 1
-  %epil.iter.next = add i64 %epil.iter, 1
-  %epil.iter.cmp.not = icmp eq i64 %epil.iter.next, %xtraiter
-  br i1 %epil.iter.cmp.not, label %for.cond.cleanup5.i.i, label %for.body6.i.i.epil
-
-for.cond.cleanup5.i.i:
-  %total.0.lcssa.i.i = phi double [ 0.000000e+00, %for.cond3.preheader.i.i ], [ %add10.i.i.lcssa.ph, %for.cond.cleanup5.i.i.loopexit.unr-lcssa ], [ %add10.i.i.epil, %for.body6.i.i.epil ]
-  %arrayidx13.i.i = getelementptr double, ptr %28, i64 %i.039.i28.i
-  store double %total.0.lcssa.i.i, ptr %arrayidx13.i.i, align 8
-  %inc15.i.i = add nuw nsw i64 %i.039.i28.i, 1
-  %exitcond41.not.i.i = icmp eq i64 %25, %inc15.i.i
-  br i1 %exitcond41.not.i.i, label %begin_stage.exit.i, label %for.cond3.preheader.i.i
-
-for.body6.i.i:
-  %b.038.i.i = phi i64 [ %inc.i.i.3, %for.body6.i.i ], [ 0, %for.body6.lr.ph.i.i ]
-  %total.037.i.i = phi double [ %add10.i.i.3, %for.body6.i.i ], [ 0.000000e+00, %for.body6.lr.ph.i.i ]
-  %niter = phi i64 [ %niter.next.3, %for.body6.i.i ], [ 0, %for.body6.lr.ph.i.i ]
-  %mul.i.i = mul nsw i64 %b.038.i.i, %25
-  %gep.i.i = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i
-  %32 = load double, ptr %gep.i.i, align 8
-  %add10.i.i = fadd double %total.037.i.i, %32
-  %inc.i.i = or disjoint i64 %b.038.i.i, 1
-  %mul.i.i.1 = mul nsw i64 %inc.i.i, %25
-  %gep.i.i.1 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.1
-  %33 = load double, ptr %gep.i.i.1, align 8
-  %add10.i.i.1 = fadd double %add10.i.i, %33
-  %inc.i.i.1 = or disjoint i64 %b.038.i.i, 2
-  %mul.i.i.2 = mul nsw i64 %inc.i.i.1, %25
-  %gep.i.i.2 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.2
-  %34 = load double, ptr %gep.i.i.2, align 8
-  %add10.i.i.2 = fadd double %add10.i.i.1, %34
-  %inc.i.i.2 = or disjoint i64 %b.038.i.i, 3
-  %mul.i.i.3 = mul nsw i64 %inc.i.i.2, %25
-  %gep.i.i.3 = getelementptr double, ptr %invariant.gep.i.i, i64 %mul.i.i.3
-  %35 = load double, ptr %gep.i.i.3, align 8
-  %add10.i.i.3 = fadd double %add10.i.i.2, %35
-  %inc.i.i.3 = add nuw nsw i64 %b.038.i.i, 4
-  %niter.next.3 = add i64 %niter, 4
-  %niter.ncmp.3 = icmp eq i64 %niter.next.3, %unroll_iter
-  br i1 %niter.ncmp.3, label %for.cond.cleanup5.i.i.loopexit.unr-lcssa, label %for.body6.i.i
-
-begin_stage.exit.i:
-  %36 = load ptr, ptr %arrayidx.i.i, align 8
-  %arrays.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 9
-  %37 = load ptr, ptr %arrays.i.i, align 8
-  %row.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 5
-  %38 = load ptr, ptr %row.i.i, align 8
-  %own17.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.030.i, i32 3
-  %39 = load ptr, ptr %own17.i.i, align 8
-  tail call void %36(ptr noundef %37, ptr noundef %38, ptr noundef %39)
-  %40 = load i64, ptr %stage, align 8
-  %add.i = add nsw i64 %40, 1
-  %41 = load i64, ptr %n_stages.i, align 8
-  %cmp6.i = icmp slt i64 %add.i, %41
-  %spec.select.i = select i1 %cmp6.i, i8 1, i8 %more.031.i
-  %.pre32.i = load i64, ptr %n_segments, align 8
+  tail call fastcc void @begin_stage(ptr noundef nonnull %arrayidx.i, i64 noundef %18)
+  %24 = load i64, ptr %stage, align 8
+  %add.i = add nsw i64 %24, 1
+  %25 = load i64, ptr %n_stages.i, align 8
+  %cmp6.i = icmp slt i64 %add.i, %25
+  %spec.select.i = select i1 %cmp6.i, i8 1, i8 %more.024.i
+  %.pre25.i = load i64, ptr %n_segments, align 8
   br label %cleanup.i
 
 cleanup.i:
-  %42 = phi i64 [ %.pre32.i, %begin_stage.exit.i ], [ %17, %lor.lhs.false2.i ], [ %17, %lor.lhs.false.i ], [ %17, %for.body.i ]
-  %43 = phi i64 [ %40, %begin_stage.exit.i ], [ %18, %lor.lhs.false2.i ], [ %18, %lor.lhs.false.i ], [ %18, %for.body.i ]
-  %more.2.i = phi i8 [ %spec.select.i, %begin_stage.exit.i ], [ %more.031.i, %lor.lhs.false2.i ], [ %more.031.i, %lor.lhs.false.i ], [ %more.031.i, %for.body.i ]
-  %inc.i = add nuw nsw i64 %i.030.i, 1
-  %cmp.i = icmp slt i64 %inc.i, %42
+  %26 = phi i64 [ %.pre25.i, %if.end.i ], [ %17, %lor.lhs.false2.i ], [ %17, %lor.lhs.false.i ], [ %17, %for.body.i ]
+  %27 = phi i64 [ %24, %if.end.i ], [ %18, %lor.lhs.false2.i ], [ %18, %lor.lhs.false.i ], [ %18, %for.body.i ]
+  %more.2.i = phi i8 [ %spec.select.i, %if.end.i ], [ %more.024.i, %lor.lhs.false2.i ], [ %more.024.i, %lor.lhs.false.i ], [ %more.024.i, %for.body.i ]
+  %inc.i = add nuw nsw i64 %i.023.i, 1
+  %cmp.i = icmp slt i64 %inc.i, %26
   br i1 %cmp.i, label %for.body.i, label %for.cond.cleanup.loopexit.i
 
 begin_all.exit:
-  %44 = phi i64 [ %14, %for.body18 ], [ %42, %for.cond.cleanup.loopexit.i ]
-  %45 = phi i64 [ %storemerge152, %for.body18 ], [ %43, %for.cond.cleanup.loopexit.i ]
+  %28 = phi i64 [ %14, %for.body18 ], [ %26, %for.cond.cleanup.loopexit.i ]
+  %29 = phi i64 [ %storemerge152, %for.body18 ], [ %27, %for.cond.cleanup.loopexit.i ]
   %more.0.lcssa.i = phi i1 [ false, %for.body18 ], [ %16, %for.cond.cleanup.loopexit.i ]
-  %tobool20.not = icmp eq i64 %45, 0
+  %tobool20.not = icmp eq i64 %29, 0
   %brmerge = select i1 %tobool20.not, i1 true, i1 %more.0.lcssa.i
   br i1 %brmerge, label %if.end23, label %for.end34
 
 if.end23:
-  %46 = load ptr, ptr %0, align 8
-  %47 = load i64, ptr %lines, align 8
-  %48 = load i64, ptr %grain, align 8
-  %call24 = tail call i32 %46(i64 noundef 0, i64 noundef %47, i64 noundef %48, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
+  %30 = load ptr, ptr %0, align 8
+  %31 = load i64, ptr %lines, align 8
+  %32 = load i64, ptr %grain, align 8
+  %call24 = tail call i32 %30(i64 noundef 0, i64 noundef %31, i64 noundef %32, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
   %tobool25.not = icmp eq i32 %call24, 0
   br i1 %tobool25.not, label %for.inc31, label %cleanup90
 
 for.inc31:
-  %49 = load i64, ptr %stage, align 8
-  %inc33 = add nsw i64 %49, 1
+  %33 = load i64, ptr %stage, align 8
+  %inc33 = add nsw i64 %33, 1
   store i64 %inc33, ptr %stage, align 8
   br i1 %more.0.lcssa.i, label %for.body18, label %for.inc31.for.end34_crit_edge
 
@@ -1172,84 +1070,84 @@ for.inc31.for.end34_crit_edge:
   br label %for.end34
 
 for.end34:
-  %50 = phi i64 [ %.pre, %for.inc31.for.end34_crit_edge ], [ %44, %begin_all.exit ]
-  %cmp38157 = icmp sgt i64 %50, 0
+  %34 = phi i64 [ %.pre, %for.inc31.for.end34_crit_edge ], [ %28, %begin_all.exit ]
+  %cmp38157 = icmp sgt i64 %34, 0
   br i1 %cmp38157, label %for.body40.lr.ph, label %cleanup90
 
 for.body40.lr.ph:
-  %51 = load ptr, ptr %segments.i, align 8
+  %35 = load ptr, ptr %segments.i, align 8
   br label %for.body40
 
 for.body40:
   %i35.0158 = phi i64 [ 0, %for.body40.lr.ph ], [ %inc87, %cleanup83 ]
-  %present44 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 11
-  %52 = load ptr, ptr %present44, align 8
-  %53 = load i64, ptr %52, align 8
-  %tobool45.not = icmp eq i64 %53, 0
+  %present44 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 14
+  %36 = load ptr, ptr %present44, align 8
+  %37 = load i64, ptr %36, align 8
+  %tobool45.not = icmp eq i64 %37, 0
   br i1 %tobool45.not, label %cleanup83, label %if.end47
 
 if.end47:
-  %kept = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 18
-  %54 = load i64, ptr %kept, align 8
-  %cmp56153 = icmp sgt i64 %54, 0
+  %kept = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 21
+  %38 = load i64, ptr %kept, align 8
+  %cmp56153 = icmp sgt i64 %38, 0
   br i1 %cmp56153, label %cond.end.peel, label %cleanup83
 
 cond.end.peel:
-  %looks48 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 8
-  %55 = load ptr, ptr %looks48, align 8
-  %add.ptr49 = getelementptr inbounds %struct.Look, ptr %55, i64 1
-  %copied50 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 16
-  %56 = load i64, ptr %copied50, align 8
-  %add.ptr51 = getelementptr inbounds %struct.Look, ptr %add.ptr49, i64 %56
-  %states52 = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 17
-  %57 = load i64, ptr %states52, align 8
-  %add.ptr53 = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57
-  %next = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 6
-  %values = getelementptr inbounds %struct.Segment, ptr %51, i64 %i35.0158, i32 10
-  %58 = load ptr, ptr %values, align 8
-  %59 = load double, ptr %58, align 8
-  %add.peel = fadd double %59, 1.000000e+00
-  %60 = load ptr, ptr %add.ptr53, align 8
-  %tobool62.not.peel = icmp eq ptr %60, null
+  %looks48 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 11
+  %39 = load ptr, ptr %looks48, align 8
+  %add.ptr49 = getelementptr inbounds %struct.Look, ptr %39, i64 1
+  %copied50 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 19
+  %40 = load i64, ptr %copied50, align 8
+  %add.ptr51 = getelementptr inbounds %struct.Look, ptr %add.ptr49, i64 %40
+  %states52 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 20
+  %41 = load i64, ptr %states52, align 8
+  %add.ptr53 = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41
+  %next = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 9
+  %values = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 13
+  %42 = load ptr, ptr %values, align 8
+  %43 = load double, ptr %42, align 8
+  %add.peel = fadd double %43, 1.000000e+00
+  %44 = load ptr, ptr %add.ptr53, align 8
+  %tobool62.not.peel = icmp eq ptr %44, null
   br i1 %tobool62.not.peel, label %if.end70.thread143.peel, label %lor.lhs.false.peel
 
 lor.lhs.false.peel:
-  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 2, i32 2
-  %61 = load i64, ptr %itemsize.i.peel, align 8
-  %cmp.i140.peel = icmp eq i64 %61, 8
+  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 2, i32 2
+  %45 = load i64, ptr %itemsize.i.peel, align 8
+  %cmp.i140.peel = icmp eq i64 %45, 8
   br i1 %cmp.i140.peel, label %if.then76.peel, label %land.lhs.true73.peel
 
 land.lhs.true73.peel:
   %conv.peel = fptrunc double %add.peel to float
-  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 7
-  %62 = load ptr, ptr %address.peel, align 8
-  store float %conv.peel, ptr %62, align 4
+  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 7
+  %46 = load ptr, ptr %address.peel, align 8
+  store float %conv.peel, ptr %46, align 4
   %conv67.peel = fpext float %conv.peel to double
-  %63 = load ptr, ptr %values, align 8
-  store double %conv67.peel, ptr %63, align 8
+  %47 = load ptr, ptr %values, align 8
+  store double %conv67.peel, ptr %47, align 8
   br label %if.end78.peel
 
 if.then76.peel:
-  %64 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %64, align 8
-  %address77.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %57, i32 7
-  %65 = load ptr, ptr %address77.peel, align 8
-  store double %add.peel, ptr %65, align 8
+  %48 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %48, align 8
+  %address77.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 7
+  %49 = load ptr, ptr %address77.peel, align 8
+  store double %add.peel, ptr %49, align 8
   br label %if.end78.peel
 
 if.end70.thread143.peel:
-  %66 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %66, align 8
+  %50 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %50, align 8
   br label %if.end78.peel
 
 if.end78.peel:
-  %67 = phi ptr [ %66, %if.end70.thread143.peel ], [ %64, %if.then76.peel ], [ %63, %land.lhs.true73.peel ]
-  %exitcond.peel.not = icmp eq i64 %54, 1
+  %51 = phi ptr [ %50, %if.end70.thread143.peel ], [ %48, %if.then76.peel ], [ %47, %land.lhs.true73.peel ]
+  %exitcond.peel.not = icmp eq i64 %38, 1
   br i1 %exitcond.peel.not, label %cleanup83, label %for.body58.peel.next
 
 for.body58.peel.next:
-  %68 = load ptr, ptr %next, align 8
-  %invariant.gep = getelementptr double, ptr %68, i64 -1
+  %52 = load ptr, ptr %next, align 8
+  %invariant.gep = getelementptr double, ptr %52, i64 -1
   br label %cond.end
 
 cond.end:
@@ -1257,48 +1155,48 @@ cond.end:
   %add.ptr53.pn = phi ptr [ %add.ptr53, %for.body58.peel.next ], [ %look.0154, %if.end78 ]
   %look.0154 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1
   %gep = getelementptr double, ptr %invariant.gep, i64 %k54.0155
-  %69 = load double, ptr %gep, align 8
-  %70 = load ptr, ptr %look.0154, align 8
-  %tobool62.not = icmp eq ptr %70, null
+  %53 = load double, ptr %gep, align 8
+  %54 = load ptr, ptr %look.0154, align 8
+  %tobool62.not = icmp eq ptr %54, null
   br i1 %tobool62.not, label %if.end70.thread143, label %lor.lhs.false
 
 if.end70.thread143:
-  %arrayidx66145 = getelementptr inbounds double, ptr %67, i64 %k54.0155
-  store double %69, ptr %arrayidx66145, align 8
+  %arrayidx66145 = getelementptr inbounds double, ptr %51, i64 %k54.0155
+  store double %53, ptr %arrayidx66145, align 8
   br label %if.end78
 
 lor.lhs.false:
   %itemsize.i = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 2, i32 2
-  %71 = load i64, ptr %itemsize.i, align 8
-  %cmp.i140 = icmp eq i64 %71, 8
+  %55 = load i64, ptr %itemsize.i, align 8
+  %cmp.i140 = icmp eq i64 %55, 8
   br i1 %cmp.i140, label %if.then76, label %land.lhs.true73
 
 land.lhs.true73:
-  %conv = fptrunc double %69 to float
+  %conv = fptrunc double %53 to float
   %address = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
-  %72 = load ptr, ptr %address, align 8
-  store float %conv, ptr %72, align 4
+  %56 = load ptr, ptr %address, align 8
+  store float %conv, ptr %56, align 4
   %conv67 = fpext float %conv to double
-  %arrayidx69 = getelementptr inbounds double, ptr %67, i64 %k54.0155
+  %arrayidx69 = getelementptr inbounds double, ptr %51, i64 %k54.0155
   store double %conv67, ptr %arrayidx69, align 8
   br label %if.end78
 
 if.then76:
-  %arrayidx66 = getelementptr inbounds double, ptr %67, i64 %k54.0155
-  store double %69, ptr %arrayidx66, align 8
+  %arrayidx66 = getelementptr inbounds double, ptr %51, i64 %k54.0155
+  store double %53, ptr %arrayidx66, align 8
   %address77 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
-  %73 = load ptr, ptr %address77, align 8
-  store double %69, ptr %73, align 8
+  %57 = load ptr, ptr %address77, align 8
+  store double %53, ptr %57, align 8
   br label %if.end78
 
 if.end78:
   %inc80 = add nuw nsw i64 %k54.0155, 1
-  %exitcond.not = icmp eq i64 %inc80, %54
+  %exitcond.not = icmp eq i64 %inc80, %38
   br i1 %exitcond.not, label %cleanup83, label %cond.end
 
 cleanup83:
   %inc87 = add nuw nsw i64 %i35.0158, 1
-  %exitcond162.not = icmp eq i64 %inc87, %50
+  %exitcond162.not = icmp eq i64 %inc87, %34
   br i1 %exitcond162.not, label %cleanup90, label %for.body40
 
 cleanup90:
@@ -1333,7 +1231,7 @@ while.body.i:
   %high.090.i = phi i64 [ %0, %while.body.lr.ph.i ], [ %div.high.0.i, %while.body.i ]
   %add.i = add nsw i64 %high.090.i, %low.091.i
   %div.i = sdiv i64 %add.i, 2
-  %first_line.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %div.i, i32 19
+  %first_line.i = getelementptr inbounds %struct.Segment, ptr %1, i64 %div.i, i32 22
   %2 = load i64, ptr %first_line.i, align 8
   %cmp1.not.i = icmp sgt i64 %2, %begin
   %div.high.0.i = select i1 %cmp1.not.i, i64 %div.i, i64 %high.090.i
@@ -1346,13 +1244,13 @@ for.body.i:
   %i.093.i = phi i64 [ %low.0.lcssa.i, %for.body.lr.ph.i ], [ %inc.i, %for.inc.i ]
   %3 = load ptr, ptr %segments4.i, align 8
   %arrayidx5.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i
-  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 19
+  %first_line6.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 22
   %4 = load i64, ptr %first_line6.i, align 8
   %cmp7.not.i = icmp slt i64 %4, %end
   br i1 %cmp7.not.i, label %if.end9.i, label %walk.exit
 
 if.end9.i:
-  %present.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 11
+  %present.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 14
   %5 = load ptr, ptr %present.i, align 8
   %6 = load i64, ptr %5, align 8
   %tobool.not.i = icmp eq i64 %6, 0
@@ -1364,7 +1262,7 @@ if.end11.i:
   %mul.i = shl nsw i64 %sub13.i, 4
   %mul16.i = shl nsw i64 %sub15.i, 4
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 12
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 15
   %7 = load i64, ptr %numel.i, align 8
   %spec.select.i = tail call i64 @llvm.smin.i64(i64 %mul16.i, i64 %7)
   %cmp24.not.i = icmp slt i64 %spec.store.select.i, %spec.select.i
@@ -1378,239 +1276,244 @@ if.end26.i:
   br i1 %tobool31.not.i, label %if.else33.i, label %if.then32.i
 
 if.then32.i:
-  %spec.store.select.i.i = tail call i64 @llvm.smax.i64(i64 %sub13.i, i64 0)
-  %sub.i.i.i = add nsw i64 %7, 15
-  %div.i.i.i = sdiv i64 %sub.i.i.i, 16
-  %spec.select.i.i = tail call i64 @llvm.smin.i64(i64 %div.i.i.i, i64 %sub15.i)
-  %sub.i46.i.i = add nuw nsw i64 %spec.store.select.i.i, 255
-  %div.i478587.i.i = lshr i64 %sub.i46.i.i, 8
-  %sub.i48.i.i = add nsw i64 %spec.select.i.i, 255
-  %div.i49.i.i = sdiv i64 %sub.i48.i.i, 256
+  %spec.select.i.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i, i64 %7)
+  %block.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 3
+  %10 = load i64, ptr %block.i.i.i, align 8
+  %add.i.i.i = add i64 %10, -1
+  %sub.i.i.i = add i64 %add.i.i.i, %spec.select.i.i.i
+  %div.i.i.i = sdiv i64 %sub.i.i.i, %10
+  %spec.store.select.i35.i.i = tail call i64 @llvm.smax.i64(i64 %mul16.i, i64 0)
+  %spec.select.i37.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i35.i.i, i64 %7)
+  %sub.i40.i.i = add i64 %add.i.i.i, %spec.select.i37.i.i
+  %div.i41.i.i = sdiv i64 %sub.i40.i.i, %10
   %tobool.not.i.i.i = icmp ne i64 %7, 0
   %cmp.i.i.i = icmp slt i64 %7, 65537
-  %spec.select.i.i.i = and i1 %tobool.not.i.i.i, %cmp.i.i.i
-  br i1 %spec.select.i.i.i, label %if.else.i.i, label %if.then8.i.i
+  %spec.select.i43.i.i = and i1 %tobool.not.i.i.i, %cmp.i.i.i
+  br i1 %spec.select.i43.i.i, label %if.else.i.i, label %if.then.i.i
 
-if.then8.i.i:
+if.then.i.i:
   %add.i.i = add nsw i64 %9, 1
-  %cmp9.i.i = icmp slt i64 %add.i.i, %8
-  %cmp16.i.i.i = icmp slt i64 %div.i478587.i.i, %div.i49.i.i
-  %or.cond86.i.i = select i1 %cmp9.i.i, i1 %cmp16.i.i.i, i1 false
-  br i1 %or.cond86.i.i, label %for.body.lr.ph.i.i.i, label %for.inc.i
+  %cmp.i.i = icmp slt i64 %add.i.i, %8
+  br i1 %cmp.i.i, label %if.then3.i.i, label %for.inc.i
+
+if.then3.i.i:
+  %stages.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
+  %11 = load ptr, ptr %stages.i.i.i, align 8
+  %sums.i.i.i.i = getelementptr inbounds %struct.Stage, ptr %11, i64 %9, i32 2
+  %12 = load i64, ptr %sums.i.i.i.i, align 8
+  %columns.i.i.i.i = getelementptr inbounds %struct.Stage, ptr %11, i64 %9, i32 4
+  %13 = load i64, ptr %columns.i.i.i.i, align 8
+  %width.i.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
+  %14 = load i64, ptr %width.i.i.i.i, align 8
+  %mul.i.i.i.i = mul i64 %14, %13
+  %add.i.i.i.i = add nsw i64 %mul.i.i.i.i, %12
+  %cmp36.i.i.i = icmp slt i64 %div.i.i.i, %div.i41.i.i
+  br i1 %cmp36.i.i.i, label %for.body.lr.ph.i.i.i, label %for.inc.i
 
 for.body.lr.ph.i.i.i:
-  %stages.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
-  %10 = load ptr, ptr %stages.i.i.i, align 8
-  %sweep.i.i.i = getelementptr inbounds %struct.Stage, ptr %10, i64 %9, i32 1
-  %arrays.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
-  %own.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 3
-  %partial.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
-  %sums.i.i.i = getelementptr inbounds %struct.Stage, ptr %10, i64 %9, i32 2
+  %partial.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 7
+  %sweep.i.i.i = getelementptr inbounds %struct.Stage, ptr %11, i64 %9, i32 1
+  %arrays.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 12
+  %own.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 6
+  %15 = add i64 %12, %mul.i.i.i.i
   br label %for.body.i.i.i
 
 for.body.i.i.i:
-  %block.017.i.i.i = phi i64 [ %div.i478587.i.i, %for.body.lr.ph.i.i.i ], [ %inc.i.i.i, %for.body.i.i.i ]
-  %mul1.i.i.i = shl nsw i64 %block.017.i.i.i, 12
-  %add.i.i.i = add nsw i64 %mul1.i.i.i, 4096
-  %11 = load i64, ptr %numel.i, align 8
-  %spec.select.i52.i.i = tail call i64 @llvm.smin.i64(i64 %add.i.i.i, i64 %11)
-  %12 = load ptr, ptr %sweep.i.i.i, align 8
-  %13 = load ptr, ptr %arrays.i.i.i, align 8
-  %14 = load ptr, ptr %own.i.i.i, align 8
-  %15 = load ptr, ptr %partial.i.i.i, align 8
-  %16 = load i64, ptr %sums.i.i.i, align 8
-  %mul4.i.i.i = mul nsw i64 %16, %block.017.i.i.i
-  %add.ptr.i.i.i = getelementptr inbounds double, ptr %15, i64 %mul4.i.i.i
-  tail call void %12(ptr noundef %13, ptr noundef %14, i64 noundef %mul1.i.i.i, i64 noundef %spec.select.i52.i.i, ptr noundef %add.ptr.i.i.i)
-  %inc.i.i.i = add i64 %block.017.i.i.i, 1
-  %exitcond.not.i.i.i = icmp eq i64 %inc.i.i.i, %div.i49.i.i
+  %block.037.i.i.i = phi i64 [ %div.i.i.i, %for.body.lr.ph.i.i.i ], [ %inc13.i.i.i, %for.cond.cleanup9.i.i.i ]
+  %16 = load i64, ptr %block.i.i.i, align 8
+  %mul.i45.i.i = mul nsw i64 %16, %block.037.i.i.i
+  %add.i46.i.i = add nsw i64 %mul.i45.i.i, %16
+  %17 = load i64, ptr %numel.i, align 8
+  %spec.select.i47.i.i = tail call i64 @llvm.smin.i64(i64 %add.i46.i.i, i64 %17)
+  %18 = load ptr, ptr %partial.i.i.i, align 8
+  %mul5.i.i.i = mul nsw i64 %block.037.i.i.i, %add.i.i.i.i
+  %add.ptr.i.i.i = getelementptr inbounds double, ptr %18, i64 %mul5.i.i.i
+  %19 = load i64, ptr %sums.i.i.i.i, align 8
+  %cmp834.i.i.i = icmp slt i64 %19, %add.i.i.i.i
+  br i1 %cmp834.i.i.i, label %for.body10.i.i.i.preheader, label %for.cond.cleanup9.i.i.i
+
+for.body10.i.i.i.preheader:
+  %20 = sub i64 %15, %19
+  %min.iters.check7 = icmp ult i64 %20, 4
+  br i1 %min.iters.check7, label %for.body10.i.i.i.preheader19, label %vector.ph8
+
+vector.ph8:
+  %n.vec10 = and i64 %20, -4
+  %ind.end11 = add i64 %19, %n.vec10
+  %21 = getelementptr double, ptr %add.ptr.i.i.i, i64 %19
+  br label %vector.body14
+
+vector.body14:
+  %index15 = phi i64 [ 0, %vector.ph8 ], [ %index.next17, %vector.body14 ]
+  %22 = getelementptr double, ptr %21, i64 %index15
+  %23 = getelementptr inbounds double, ptr %22, i64 2
+  store <2 x double> zeroinitializer, ptr %22, align 8
+  store <2 x double> zeroinitializer, ptr %23, align 8
+  %index.next17 = add nuw i64 %index15, 4
+  %24 = icmp eq i64 %index.next17, %n.vec10
+  br i1 %24, label %middle.block5, label %vector.body14
+
+middle.block5:
+  %cmp.n13 = icmp eq i64 %20, %n.vec10
+  br i1 %cmp.n13, label %for.cond.cleanup9.i.i.i, label %for.body10.i.i.i.preheader19
+
+for.body10.i.i.i.preheader19:
+  %i.035.i.i.i.ph = phi i64 [ %19, %for.body10.i.i.i.preheader ], [ %ind.end11, %middle.block5 ]
+  br label %for.body10.i.i.i
+
+for.cond.cleanup9.i.i.i:
+  %25 = load ptr, ptr %sweep.i.i.i, align 8
+  %26 = load ptr, ptr %arrays.i.i.i, align 8
+  %27 = load ptr, ptr %own.i.i.i, align 8
+  tail call void %25(ptr noundef %26, ptr noundef %27, i64 noundef %mul.i45.i.i, i64 noundef %spec.select.i47.i.i, ptr noundef %add.ptr.i.i.i)
+  %inc13.i.i.i = add i64 %block.037.i.i.i, 1
+  %exitcond.not.i.i.i = icmp eq i64 %inc13.i.i.i, %div.i41.i.i
   br i1 %exitcond.not.i.i.i, label %for.inc.i, label %for.body.i.i.i
+
+for.body10.i.i.i:
+  %i.035.i.i.i = phi i64 [ %inc.i.i.i, %for.body10.i.i.i ], [ %i.035.i.i.i.ph, %for.body10.i.i.i.preheader19 ]
+  %arrayidx11.i.i.i = getelementptr inbounds double, ptr %add.ptr.i.i.i, i64 %i.035.i.i.i
+  store double 0.000000e+00, ptr %arrayidx11.i.i.i, align 8
+  %inc.i.i.i = add nsw i64 %i.035.i.i.i, 1
+  %cmp8.i.i.i = icmp slt i64 %inc.i.i.i, %add.i.i.i.i
+  br i1 %cmp8.i.i.i, label %for.body10.i.i.i, label %for.cond.cleanup9.i.i.i
 
 if.else.i.i:
   %tobool.i.i = icmp eq i64 %9, 0
-  %tobool12.i.i = icmp slt i64 %sub13.i, 1
-  %or.cond.i.not99.i = and i1 %tobool12.i.i, %tobool.i.i
-  %cmp1591.i.i = icmp sgt i64 %8, 0
-  %or.cond.i = and i1 %cmp1591.i.i, %or.cond.i.not99.i
-  br i1 %or.cond.i, label %for.body.lr.ph.i.i, label %for.inc.i
+  %cmp4.i.i = icmp slt i64 %sub13.i, 1
+  %or.cond.i.i = and i1 %cmp4.i.i, %tobool.i.i
+  br i1 %or.cond.i.i, label %if.then5.i.i, label %for.inc.i
+
+if.then5.i.i:
+  %sub.i49.i.i = add nsw i64 %7, 15
+  %div.i50.i.i = sdiv i64 %sub.i49.i.i, 16
+  %mul.i51.i.i = shl nsw i64 %div.i50.i.i, 4
+  %spec.store.select.i52.i.i = tail call i64 @llvm.smax.i64(i64 %mul.i51.i.i, i64 0)
+  %spec.select.i54.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i52.i.i, i64 %7)
+  %sub.i57.i.i = add i64 %add.i.i.i, %spec.select.i54.i.i
+  %div.i58.i.i = sdiv i64 %sub.i57.i.i, %10
+  %cmp991.i.i = icmp sgt i64 %8, 0
+  br i1 %cmp991.i.i, label %for.body.lr.ph.i.i, label %for.inc.i
 
 for.body.lr.ph.i.i:
-  %stages.i53.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
-  %partial.i56.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
-  %own.i57.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 3
-  %arrays.i60.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
-  %row.i.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 5
+  %stages.i59.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 1
+  %width.i.i62.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 4
+  %cmp36.i65.i.i = icmp sgt i64 %div.i58.i.i, 0
+  %partial.i69.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 7
+  %arrays.i71.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 12
+  %own.i72.i.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 6
   br label %for.body.i.i
 
 for.body.i.i:
-  %k.092.i.i = phi i64 [ 0, %for.body.lr.ph.i.i ], [ %add16.i.i, %for.inc.i.i ]
-  %17 = load ptr, ptr %stages.i53.i.i, align 8
-  %arrayidx.i.i.i = getelementptr inbounds %struct.Stage, ptr %17, i64 %k.092.i.i
-  %tobool.not.i54.i.i = icmp eq i64 %k.092.i.i, 0
-  br i1 %tobool.not.i54.i.i, label %for.body.begin_stage.exit_crit_edge.i.i, label %land.rhs.lr.ph.i.i.i
+  %k.092.i.i = phi i64 [ 0, %for.body.lr.ph.i.i ], [ %add10.i.i, %for.inc.i.i ]
+  tail call fastcc void @begin_stage(ptr noundef nonnull %arrayidx5.i, i64 noundef %k.092.i.i)
+  %add10.i.i = add nuw nsw i64 %k.092.i.i, 1
+  %28 = load i64, ptr %n_stages.i, align 8
+  %cmp12.i.i = icmp slt i64 %add10.i.i, %28
+  br i1 %cmp12.i.i, label %if.then13.i.i, label %for.inc.i.i
 
-for.body.begin_stage.exit_crit_edge.i.i:
-  %.pre.i.i = load ptr, ptr %own.i57.i.i, align 8
-  br label %begin_stage.exit.i.i
+if.then13.i.i:
+  %29 = load ptr, ptr %stages.i59.i.i, align 8
+  %sums.i.i60.i.i = getelementptr inbounds %struct.Stage, ptr %29, i64 %k.092.i.i, i32 2
+  %30 = load i64, ptr %sums.i.i60.i.i, align 8
+  %columns.i.i61.i.i = getelementptr inbounds %struct.Stage, ptr %29, i64 %k.092.i.i, i32 4
+  %31 = load i64, ptr %columns.i.i61.i.i, align 8
+  %32 = load i64, ptr %width.i.i62.i.i, align 8
+  %mul.i.i63.i.i = mul i64 %32, %31
+  %add.i.i64.i.i = add nsw i64 %mul.i.i63.i.i, %30
+  br i1 %cmp36.i65.i.i, label %for.body.lr.ph.i66.i.i, label %for.inc.i.i
 
-land.rhs.lr.ph.i.i.i:
-  %18 = load i64, ptr %numel.i, align 8
-  %sub.i.i.i.i = add nsw i64 %18, 15
-  %div.i.i.i.i = sdiv i64 %sub.i.i.i.i, 16
-  %sub.i34.i.i.i = add nsw i64 %div.i.i.i.i, 255
-  %div.i35.i.i.i = sdiv i64 %sub.i34.i.i.i, 256
-  %sums.i55.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i.i, i64 -1, i32 2
-  %19 = load i64, ptr %sums.i55.i.i, align 8
-  %cmp436.i.i.i = icmp sgt i64 %18, 0
-  %smax.i.i.i = tail call i64 @llvm.smax.i64(i64 %div.i35.i.i.i, i64 1)
-  %exitcond41.not.i89.i.i = icmp slt i64 %19, 1
-  %.pre94.i.i = load ptr, ptr %own.i57.i.i, align 8
-  br i1 %exitcond41.not.i89.i.i, label %begin_stage.exit.i.i, label %for.cond3.preheader.i.lr.ph.i.i
+for.body.lr.ph.i66.i.i:
+  %sweep.i70.i.i = getelementptr inbounds %struct.Stage, ptr %29, i64 %k.092.i.i, i32 1
+  %33 = add i64 %30, %mul.i.i63.i.i
+  br label %for.body.i73.i.i
 
-for.cond3.preheader.i.lr.ph.i.i:
-  %first.i.i.i = getelementptr %struct.Stage, ptr %arrayidx.i.i.i, i64 -1, i32 3
-  %20 = load i64, ptr %first.i.i.i, align 8
-  %21 = getelementptr double, ptr %.pre94.i.i, i64 %20
-  %xtraiter = and i64 %smax.i.i.i, 3
-  %22 = icmp slt i64 %18, 12289
-  %unroll_iter = and i64 %smax.i.i.i, 9223372036854775804
-  %lcmp.mod.not = icmp eq i64 %xtraiter, 0
-  br label %for.cond3.preheader.i.i.i
+for.body.i73.i.i:
+  %block.037.i74.i.i = phi i64 [ 0, %for.body.lr.ph.i66.i.i ], [ %inc13.i82.i.i, %for.cond.cleanup9.i81.i.i ]
+  %34 = load i64, ptr %block.i.i.i, align 8
+  %mul.i75.i.i = mul nsw i64 %34, %block.037.i74.i.i
+  %add.i76.i.i = add nsw i64 %mul.i75.i.i, %34
+  %35 = load i64, ptr %numel.i, align 8
+  %spec.select.i77.i.i = tail call i64 @llvm.smin.i64(i64 %add.i76.i.i, i64 %35)
+  %36 = load ptr, ptr %partial.i69.i.i, align 8
+  %mul5.i78.i.i = mul nsw i64 %block.037.i74.i.i, %add.i.i64.i.i
+  %add.ptr.i79.i.i = getelementptr inbounds double, ptr %36, i64 %mul5.i78.i.i
+  %37 = load i64, ptr %sums.i.i60.i.i, align 8
+  %cmp834.i80.i.i = icmp slt i64 %37, %add.i.i64.i.i
+  br i1 %cmp834.i80.i.i, label %for.body10.i84.i.i.preheader, label %for.cond.cleanup9.i81.i.i
 
-for.cond3.preheader.i.i.i:
-  %i.039.i90.i.i = phi i64 [ 0, %for.cond3.preheader.i.lr.ph.i.i ], [ %inc15.i.i.i, %for.cond.cleanup5.i.i.i ]
-  br i1 %cmp436.i.i.i, label %for.body6.lr.ph.i.i.i, label %for.cond.cleanup5.i.i.i
+for.body10.i84.i.i.preheader:
+  %38 = sub i64 %33, %37
+  %min.iters.check = icmp ult i64 %38, 4
+  br i1 %min.iters.check, label %for.body10.i84.i.i.preheader18, label %vector.ph
 
-for.body6.lr.ph.i.i.i:
-  %23 = load ptr, ptr %partial.i56.i.i, align 8
-  %invariant.gep.i.i.i = getelementptr double, ptr %23, i64 %i.039.i90.i.i
-  br i1 %22, label %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa, label %for.body6.i.i.i
+vector.ph:
+  %n.vec = and i64 %38, -4
+  %ind.end = add i64 %37, %n.vec
+  %39 = getelementptr double, ptr %add.ptr.i79.i.i, i64 %37
+  br label %vector.body
 
-for.cond.cleanup5.i.i.i.loopexit.unr-lcssa:
-  %add10.i.i.i.lcssa.ph = phi double [ undef, %for.body6.lr.ph.i.i.i ], [ %add10.i.i.i.3, %for.body6.i.i.i ]
-  %b.038.i.i.i.unr = phi i64 [ 0, %for.body6.lr.ph.i.i.i ], [ %inc.i58.i.i.3, %for.body6.i.i.i ]
-  %total.037.i.i.i.unr = phi double [ 0.000000e+00, %for.body6.lr.ph.i.i.i ], [ %add10.i.i.i.3, %for.body6.i.i.i ]
-  br i1 %lcmp.mod.not, label %for.cond.cleanup5.i.i.i, label %for.body6.i.i.i.epil
+vector.body:
+  %index = phi i64 [ 0, %vector.ph ], [ %index.next, %vector.body ]
+  %40 = getelementptr double, ptr %39, i64 %index
+  %41 = getelementptr inbounds double, ptr %40, i64 2
+  store <2 x double> zeroinitializer, ptr %40, align 8
+  store <2 x double> zeroinitializer, ptr %41, align 8
+  %index.next = add nuw i64 %index, 4
+  %42 = icmp eq i64 %index.next, %n.vec
+  br i1 %42, label %middle.block, label %vector.body
 
-for.body6.i.i.i.epil:
-  %b.038.i.i.i.epil = phi i64 [ %inc.i58.i.i.epil, %for.body6.i.i.i.epil ], [ %b.038.i.i.i.unr, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
-  %total.037.i.i.i.epil = phi double [ %add10.i.i.i.epil, %for.body6.i.i.i.epil ], [ %total.037.i.i.i.unr, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
-  %epil.iter = phi i64 [ %epil.iter.next, %for.body6.i.i.i.epil ], [ 0, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ]
-  %mul.i.i.i.epil = mul nsw i64 %b.038.i.i.i.epil, %19
-  %gep.i.i.i.epil = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.epil
-  %24 = load double, ptr %gep.i.i.i.epil, align 8
-  %add10.i.i.i.epil = fadd double %total.037.i.i.i.epil, %24
-  %inc.i58.i.i.epil = add nuw nsw i64 %b.038.i.i.i.epil, 1
-  %epil.iter.next = add i64 %epil.iter, 1
-  %epil.iter.cmp.not = icmp eq i64 %epil.iter.next, %xtraiter
-  br i1 %epil.iter.cmp.not, label %for.cond.cleanup5.i.i.i, label %for.body6.i.i.i.epil
+middle.block:
+  %cmp.n = icmp eq i64 %38, %n.vec
+  br i1 %cmp.n, label %for.cond.cleanup9.i81.i.i, label %for.body10.i84.i.i.preheader18
 
-for.cond.cleanup5.i.i.i:
-  %total.0.lcssa.i.i.i = phi double [ 0.000000e+00, %for.cond3.preheader.i.i.i ], [ %add10.i.i.i.lcssa.ph, %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa ], [ %add10.i.i.i.epil, %for.body6.i.i.i.epil ]
-  %arrayidx13.i.i.i = getelementptr double, ptr %21, i64 %i.039.i90.i.i
-  store double %total.0.lcssa.i.i.i, ptr %arrayidx13.i.i.i, align 8
-  %inc15.i.i.i = add nuw nsw i64 %i.039.i90.i.i, 1
-  %exitcond41.not.i.i.i = icmp eq i64 %19, %inc15.i.i.i
-  br i1 %exitcond41.not.i.i.i, label %begin_stage.exit.i.i, label %for.cond3.preheader.i.i.i
+for.body10.i84.i.i.preheader18:
+  %i.035.i85.i.i.ph = phi i64 [ %37, %for.body10.i84.i.i.preheader ], [ %ind.end, %middle.block ]
+  br label %for.body10.i84.i.i
 
-for.body6.i.i.i:
-  %b.038.i.i.i = phi i64 [ %inc.i58.i.i.3, %for.body6.i.i.i ], [ 0, %for.body6.lr.ph.i.i.i ]
-  %total.037.i.i.i = phi double [ %add10.i.i.i.3, %for.body6.i.i.i ], [ 0.000000e+00, %for.body6.lr.ph.i.i.i ]
-  %niter = phi i64 [ %niter.next.3, %for.body6.i.i.i ], [ 0, %for.body6.lr.ph.i.i.i ]
-  %mul.i.i.i = mul nsw i64 %b.038.i.i.i, %19
-  %gep.i.i.i = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i
-  %25 = load double, ptr %gep.i.i.i, align 8
-  %add10.i.i.i = fadd double %total.037.i.i.i, %25
-  %inc.i58.i.i = or disjoint i64 %b.038.i.i.i, 1
-  %mul.i.i.i.1 = mul nsw i64 %inc.i58.i.i, %19
-  %gep.i.i.i.1 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.1
-  %26 = load double, ptr %gep.i.i.i.1, align 8
-  %add10.i.i.i.1 = fadd double %add10.i.i.i, %26
-  %inc.i58.i.i.1 = or disjoint i64 %b.038.i.i.i, 2
-  %mul.i.i.i.2 = mul nsw i64 %inc.i58.i.i.1, %19
-  %gep.i.i.i.2 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.2
-  %27 = load double, ptr %gep.i.i.i.2, align 8
-  %add10.i.i.i.2 = fadd double %add10.i.i.i.1, %27
-  %inc.i58.i.i.2 = or disjoint i64 %b.038.i.i.i, 3
-  %mul.i.i.i.3 = mul nsw i64 %inc.i58.i.i.2, %19
-  %gep.i.i.i.3 = getelementptr double, ptr %invariant.gep.i.i.i, i64 %mul.i.i.i.3
-  %28 = load double, ptr %gep.i.i.i.3, align 8
-  %add10.i.i.i.3 = fadd double %add10.i.i.i.2, %28
-  %inc.i58.i.i.3 = add nuw nsw i64 %b.038.i.i.i, 4
-  %niter.next.3 = add i64 %niter, 4
-  %niter.ncmp.3 = icmp eq i64 %niter.next.3, %unroll_iter
-  br i1 %niter.ncmp.3, label %for.cond.cleanup5.i.i.i.loopexit.unr-lcssa, label %for.body6.i.i.i
+for.cond.cleanup9.i81.i.i:
+  %43 = load ptr, ptr %sweep.i70.i.i, align 8
+  %44 = load ptr, ptr %arrays.i71.i.i, align 8
+  %45 = load ptr, ptr %own.i72.i.i, align 8
+  tail call void %43(ptr noundef %44, ptr noundef %45, i64 noundef %mul.i75.i.i, i64 noundef %spec.select.i77.i.i, ptr noundef %add.ptr.i79.i.i)
+  %inc13.i82.i.i = add nuw nsw i64 %block.037.i74.i.i, 1
+  %exitcond.not.i83.i.i = icmp eq i64 %inc13.i82.i.i, %div.i58.i.i
+  br i1 %exitcond.not.i83.i.i, label %for.inc.loopexit.i.i, label %for.body.i73.i.i
 
-begin_stage.exit.i.i:
-  %29 = phi ptr [ %.pre.i.i, %for.body.begin_stage.exit_crit_edge.i.i ], [ %.pre94.i.i, %land.rhs.lr.ph.i.i.i ], [ %.pre94.i.i, %for.cond.cleanup5.i.i.i ]
-  %30 = load ptr, ptr %arrayidx.i.i.i, align 8
-  %31 = load ptr, ptr %arrays.i60.i.i, align 8
-  %32 = load ptr, ptr %row.i.i.i, align 8
-  tail call void %30(ptr noundef %31, ptr noundef %32, ptr noundef %29)
-  %add16.i.i = add nuw nsw i64 %k.092.i.i, 1
-  %33 = load i64, ptr %n_stages.i, align 8
-  %cmp18.i.i = icmp slt i64 %add16.i.i, %33
-  br i1 %cmp18.i.i, label %if.then19.i.i, label %for.inc.i.i
-
-if.then19.i.i:
-  %34 = load i64, ptr %numel.i, align 8
-  %sub.i62.i.i = add nsw i64 %34, 15
-  %div.i63.i.i = sdiv i64 %sub.i62.i.i, 16
-  %sub.i64.i.i = add nsw i64 %div.i63.i.i, 255
-  %div.i65.i.i = sdiv i64 %sub.i64.i.i, 256
-  %cmp16.i66.i.i = icmp sgt i64 %34, 0
-  br i1 %cmp16.i66.i.i, label %for.body.lr.ph.i67.i.i, label %for.inc.i.i
-
-for.body.lr.ph.i67.i.i:
-  %35 = load ptr, ptr %stages.i53.i.i, align 8
-  %sweep.i70.i.i = getelementptr inbounds %struct.Stage, ptr %35, i64 %k.092.i.i, i32 1
-  %sums.i74.i.i = getelementptr inbounds %struct.Stage, ptr %35, i64 %k.092.i.i, i32 2
-  br label %for.body.i75.i.i
-
-for.body.i75.i.i:
-  %block.017.i76.i.i = phi i64 [ 0, %for.body.lr.ph.i67.i.i ], [ %inc.i82.i.i, %for.body.i75.i.i ]
-  %mul1.i77.i.i = shl nsw i64 %block.017.i76.i.i, 12
-  %add.i78.i.i = add nsw i64 %mul1.i77.i.i, 4096
-  %36 = load i64, ptr %numel.i, align 8
-  %spec.select.i79.i.i = tail call i64 @llvm.smin.i64(i64 %add.i78.i.i, i64 %36)
-  %37 = load ptr, ptr %sweep.i70.i.i, align 8
-  %38 = load ptr, ptr %arrays.i60.i.i, align 8
-  %39 = load ptr, ptr %own.i57.i.i, align 8
-  %40 = load ptr, ptr %partial.i56.i.i, align 8
-  %41 = load i64, ptr %sums.i74.i.i, align 8
-  %mul4.i80.i.i = mul nsw i64 %41, %block.017.i76.i.i
-  %add.ptr.i81.i.i = getelementptr inbounds double, ptr %40, i64 %mul4.i80.i.i
-  tail call void %37(ptr noundef %38, ptr noundef %39, i64 noundef %mul1.i77.i.i, i64 noundef %spec.select.i79.i.i, ptr noundef %add.ptr.i81.i.i)
-  %inc.i82.i.i = add i64 %block.017.i76.i.i, 1
-  %exitcond.not.i83.i.i = icmp eq i64 %inc.i82.i.i, %div.i65.i.i
-  br i1 %exitcond.not.i83.i.i, label %for.inc.loopexit.i.i, label %for.body.i75.i.i
+for.body10.i84.i.i:
+  %i.035.i85.i.i = phi i64 [ %inc.i87.i.i, %for.body10.i84.i.i ], [ %i.035.i85.i.i.ph, %for.body10.i84.i.i.preheader18 ]
+  %arrayidx11.i86.i.i = getelementptr inbounds double, ptr %add.ptr.i79.i.i, i64 %i.035.i85.i.i
+  store double 0.000000e+00, ptr %arrayidx11.i86.i.i, align 8
+  %inc.i87.i.i = add nsw i64 %i.035.i85.i.i, 1
+  %cmp8.i88.i.i = icmp slt i64 %inc.i87.i.i, %add.i.i64.i.i
+  br i1 %cmp8.i88.i.i, label %for.body10.i84.i.i, label %for.cond.cleanup9.i81.i.i
 
 for.inc.loopexit.i.i:
-  %.pre95.i.i = load i64, ptr %n_stages.i, align 8
+  %.pre.i.i = load i64, ptr %n_stages.i, align 8
   br label %for.inc.i.i
 
 for.inc.i.i:
-  %42 = phi i64 [ %.pre95.i.i, %for.inc.loopexit.i.i ], [ %33, %if.then19.i.i ], [ %33, %begin_stage.exit.i.i ]
-  %cmp15.i.i = icmp slt i64 %add16.i.i, %42
-  br i1 %cmp15.i.i, label %for.body.i.i, label %for.inc.i
+  %46 = phi i64 [ %.pre.i.i, %for.inc.loopexit.i.i ], [ %28, %if.then13.i.i ], [ %28, %for.body.i.i ]
+  %cmp9.i.i = icmp slt i64 %add10.i.i, %46
+  br i1 %cmp9.i.i, label %for.body.i.i, label %for.inc.i
 
 if.else33.i:
   %tobool35.not.i = icmp eq i64 %9, 0
   br i1 %tobool35.not.i, label %if.then36.i, label %for.inc.i
 
 if.then36.i:
-  %43 = load ptr, ptr %arrayidx5.i, align 8
-  %arrays37.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 9
-  %44 = load ptr, ptr %arrays37.i, align 8
-  %row.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 5
-  %45 = load ptr, ptr %row.i, align 8
-  tail call void %43(ptr noundef %44, ptr noundef %45, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i, ptr noundef null)
+  %47 = load ptr, ptr %arrayidx5.i, align 8
+  %arrays37.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 12
+  %48 = load ptr, ptr %arrays37.i, align 8
+  %row.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 8
+  %49 = load ptr, ptr %row.i, align 8
+  tail call void %47(ptr noundef %48, ptr noundef %49, i64 noundef %spec.store.select.i, i64 noundef %spec.select.i, ptr noundef null)
   br label %for.inc.i
 
 for.inc.i:
   %inc.i = add nsw i64 %i.093.i, 1
-  %46 = load i64, ptr %n_segments.i, align 8
-  %cmp3.i = icmp slt i64 %inc.i, %46
+  %50 = load i64, ptr %n_segments.i, align 8
+  %cmp3.i = icmp slt i64 %inc.i, %50
   br i1 %cmp3.i, label %for.body.i, label %walk.exit
 
 walk.exit:
@@ -2155,6 +2058,297 @@ land.rhs:
 land.end:
   %21 = phi i1 [ false, %memory.exit ], [ false, %land.lhs.true ], [ false, %held.exit ], [ %cmp, %land.rhs ]
   ret i1 %21
+}
+
+define internal fastcc void @begin_stage(ptr noundef readonly %segment, i64 noundef %k) nounwind "no-builtins" {
+entry:
+  %tobool.not = icmp eq i64 %k, 0
+  %stages1.phi.trans.insert = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 1
+  %.pre = load ptr, ptr %stages1.phi.trans.insert, align 8
+  br i1 %tobool.not, label %if.end, label %if.then
+
+if.then:
+  %0 = getelementptr %struct.Stage, ptr %.pre, i64 %k
+  %numel.i.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 15
+  %1 = load i64, ptr %numel.i.i, align 8
+  %sub.i.i = add nsw i64 %1, 15
+  %div.i.i = sdiv i64 %sub.i.i, 16
+  %mul.i.i = shl nsw i64 %div.i.i, 4
+  %spec.store.select.i.i = tail call i64 @llvm.smax.i64(i64 %mul.i.i, i64 0)
+  %spec.select.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i.i, i64 %1)
+  %block.i.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 3
+  %2 = load i64, ptr %block.i.i, align 8
+  %add.i.i = add i64 %2, -1
+  %sub.i82.i = add i64 %add.i.i, %spec.select.i.i
+  %div.i83.i = sdiv i64 %sub.i82.i, %2
+  %sums.i.i = getelementptr %struct.Stage, ptr %0, i64 -1, i32 2
+  %3 = load i64, ptr %sums.i.i, align 8
+  %columns.i.i = getelementptr %struct.Stage, ptr %0, i64 -1, i32 4
+  %4 = load i64, ptr %columns.i.i, align 8
+  %width.i.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 4
+  %5 = load i64, ptr %width.i.i, align 8
+  %mul.i84.i = mul i64 %5, %4
+  %add.i85.i = add i64 %mul.i84.i, %3
+  %cmp89.i = icmp sgt i64 %3, 0
+  br i1 %cmp89.i, label %for.cond3.preheader.lr.ph.i, label %for.cond.cleanup.i
+
+for.cond3.preheader.lr.ph.i:
+  %cmp486.i = icmp sgt i64 %div.i83.i, 0
+  %partial.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 7
+  %own.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 6
+  %6 = load ptr, ptr %own.i, align 8
+  %first.i = getelementptr %struct.Stage, ptr %0, i64 -1, i32 3
+  %7 = load i64, ptr %first.i, align 8
+  %8 = getelementptr double, ptr %6, i64 %7
+  %xtraiter = and i64 %div.i83.i, 3
+  %9 = icmp ult i64 %div.i83.i, 4
+  %unroll_iter = and i64 %div.i83.i, 9223372036854775804
+  %lcmp.mod.not = icmp eq i64 %xtraiter, 0
+  br label %for.cond3.preheader.i
+
+for.cond3.preheader.i:
+  %i.090.i = phi i64 [ 0, %for.cond3.preheader.lr.ph.i ], [ %inc11.i, %for.cond.cleanup5.i ]
+  br i1 %cmp486.i, label %for.body6.lr.ph.i, label %for.cond.cleanup5.i
+
+for.body6.lr.ph.i:
+  %10 = load ptr, ptr %partial.i, align 8
+  %invariant.gep.i = getelementptr double, ptr %10, i64 %i.090.i
+  br i1 %9, label %for.cond.cleanup5.i.loopexit.unr-lcssa, label %for.body6.i
+
+for.cond.cleanup.i:
+  %slots.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 5
+  %11 = load ptr, ptr %slots.i, align 8
+  %first_column.i = getelementptr %struct.Stage, ptr %0, i64 -1, i32 5
+  %12 = load i64, ptr %first_column.i, align 8
+  %mul13.i = mul i64 %12, %5
+  %add.ptr.i = getelementptr double, ptr %11, i64 %mul13.i
+  %cmp1791.i = icmp sgt i64 %mul.i84.i, 0
+  br i1 %cmp1791.i, label %for.body19.i.preheader, label %for.cond25.preheader.i
+
+for.body19.i.preheader:
+  %min.iters.check = icmp ult i64 %mul.i84.i, 4
+  br i1 %min.iters.check, label %for.body19.i.preheader25, label %vector.ph
+
+vector.ph:
+  %n.vec = and i64 %mul.i84.i, 9223372036854775804
+  br label %vector.body
+
+vector.body:
+  %index = phi i64 [ 0, %vector.ph ], [ %index.next, %vector.body ]
+  %13 = getelementptr inbounds double, ptr %add.ptr.i, i64 %index
+  %14 = getelementptr inbounds double, ptr %13, i64 2
+  store <2 x double> zeroinitializer, ptr %13, align 8
+  store <2 x double> zeroinitializer, ptr %14, align 8
+  %index.next = add nuw i64 %index, 4
+  %15 = icmp eq i64 %index.next, %n.vec
+  br i1 %15, label %middle.block, label %vector.body
+
+middle.block:
+  %cmp.n = icmp eq i64 %mul.i84.i, %n.vec
+  br i1 %cmp.n, label %for.cond25.preheader.i, label %for.body19.i.preheader25
+
+for.body19.i.preheader25:
+  %i14.092.i.ph = phi i64 [ 0, %for.body19.i.preheader ], [ %n.vec, %middle.block ]
+  br label %for.body19.i
+
+for.cond.cleanup5.i.loopexit.unr-lcssa:
+  %add7.i.lcssa.ph = phi double [ undef, %for.body6.lr.ph.i ], [ %add7.i.3, %for.body6.i ]
+  %b.088.i.unr = phi i64 [ 0, %for.body6.lr.ph.i ], [ %inc.i.3, %for.body6.i ]
+  %total.087.i.unr = phi double [ 0.000000e+00, %for.body6.lr.ph.i ], [ %add7.i.3, %for.body6.i ]
+  br i1 %lcmp.mod.not, label %for.cond.cleanup5.i, label %for.body6.i.epil
+
+for.body6.i.epil:
+  %b.088.i.epil = phi i64 [ %inc.i.epil, %for.body6.i.epil ], [ %b.088.i.unr, %for.cond.cleanup5.i.loopexit.unr-lcssa ]
+  %total.087.i.epil = phi double [ %add7.i.epil, %for.body6.i.epil ], [ %total.087.i.unr, %for.cond.cleanup5.i.loopexit.unr-lcssa ]
+  %epil.iter = phi i64 [ %epil.iter.next, %for.body6.i.epil ], [ 0, %for.cond.cleanup5.i.loopexit.unr-lcssa ]
+  %mul.i.epil = mul nsw i64 %b.088.i.epil, %add.i85.i
+  %gep.i.epil = getelementptr double, ptr %invariant.gep.i, i64 %mul.i.epil
+  %16 = load double, ptr %gep.i.epil, align 8
+  %add7.i.epil = fadd double %total.087.i.epil, %16
+  %inc.i.epil = add nuw nsw i64 %b.088.i.epil, 1
+  %epil.iter.next = add i64 %epil.iter, 1
+  %epil.iter.cmp.not = icmp eq i64 %epil.iter.next, %xtraiter
+  br i1 %epil.iter.cmp.not, label %for.cond.cleanup5.i, label %for.body6.i.epil
+
+for.cond.cleanup5.i:
+  %total.0.lcssa.i = phi double [ 0.000000e+00, %for.cond3.preheader.i ], [ %add7.i.lcssa.ph, %for.cond.cleanup5.i.loopexit.unr-lcssa ], [ %add7.i.epil, %for.body6.i.epil ]
+  %arrayidx9.i = getelementptr double, ptr %8, i64 %i.090.i
+  store double %total.0.lcssa.i, ptr %arrayidx9.i, align 8
+  %inc11.i = add nuw nsw i64 %i.090.i, 1
+  %exitcond97.not.i = icmp eq i64 %inc11.i, %3
+  br i1 %exitcond97.not.i, label %for.cond.cleanup.i, label %for.cond3.preheader.i
+
+for.body6.i:
+  %b.088.i = phi i64 [ %inc.i.3, %for.body6.i ], [ 0, %for.body6.lr.ph.i ]
+  %total.087.i = phi double [ %add7.i.3, %for.body6.i ], [ 0.000000e+00, %for.body6.lr.ph.i ]
+  %niter = phi i64 [ %niter.next.3, %for.body6.i ], [ 0, %for.body6.lr.ph.i ]
+  %mul.i = mul nsw i64 %b.088.i, %add.i85.i
+  %gep.i = getelementptr double, ptr %invariant.gep.i, i64 %mul.i
+  %17 = load double, ptr %gep.i, align 8
+  %add7.i = fadd double %total.087.i, %17
+  %inc.i = or disjoint i64 %b.088.i, 1
+  %mul.i.1 = mul nsw i64 %inc.i, %add.i85.i
+  %gep.i.1 = getelementptr double, ptr %invariant.gep.i, i64 %mul.i.1
+  %18 = load double, ptr %gep.i.1, align 8
+  %add7.i.1 = fadd double %add7.i, %18
+  %inc.i.1 = or disjoint i64 %b.088.i, 2
+  %mul.i.2 = mul nsw i64 %inc.i.1, %add.i85.i
+  %gep.i.2 = getelementptr double, ptr %invariant.gep.i, i64 %mul.i.2
+  %19 = load double, ptr %gep.i.2, align 8
+  %add7.i.2 = fadd double %add7.i.1, %19
+  %inc.i.2 = or disjoint i64 %b.088.i, 3
+  %mul.i.3 = mul nsw i64 %inc.i.2, %add.i85.i
+  %gep.i.3 = getelementptr double, ptr %invariant.gep.i, i64 %mul.i.3
+  %20 = load double, ptr %gep.i.3, align 8
+  %add7.i.3 = fadd double %add7.i.2, %20
+  %inc.i.3 = add nuw nsw i64 %b.088.i, 4
+  %niter.next.3 = add i64 %niter, 4
+  %niter.ncmp.3 = icmp eq i64 %niter.next.3, %unroll_iter
+  br i1 %niter.ncmp.3, label %for.cond.cleanup5.i.loopexit.unr-lcssa, label %for.body6.i
+
+for.cond25.preheader.i:
+  %cmp2695.i = icmp sgt i64 %div.i83.i, 0
+  br i1 %cmp2695.i, label %for.cond30.preheader.lr.ph.i, label %if.end
+
+for.cond30.preheader.lr.ph.i:
+  %partial36.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 7
+  %21 = add i64 %12, %4
+  %22 = shl i64 %21, 3
+  %23 = mul i64 %5, %22
+  %scevgep = getelementptr i8, ptr %11, i64 %23
+  %24 = mul i64 %5, %4
+  %25 = add i64 %24, %3
+  %26 = shl i64 %25, 3
+  %27 = shl i64 %add.i85.i, 3
+  %min.iters.check13 = icmp ult i64 %mul.i84.i, 4
+  %n.vec16 = and i64 %mul.i84.i, 9223372036854775804
+  %cmp.n18 = icmp eq i64 %mul.i84.i, %n.vec16
+  %xtraiter27 = and i64 %mul.i84.i, 3
+  %lcmp.mod28.not = icmp eq i64 %xtraiter27, 0
+  br label %for.cond30.preheader.i
+
+for.body19.i:
+  %i14.092.i = phi i64 [ %inc22.i, %for.body19.i ], [ %i14.092.i.ph, %for.body19.i.preheader25 ]
+  %arrayidx20.i = getelementptr inbounds double, ptr %add.ptr.i, i64 %i14.092.i
+  store double 0.000000e+00, ptr %arrayidx20.i, align 8
+  %inc22.i = add nuw nsw i64 %i14.092.i, 1
+  %exitcond98.not.i = icmp eq i64 %inc22.i, %mul.i84.i
+  br i1 %exitcond98.not.i, label %for.cond25.preheader.i, label %for.body19.i
+
+for.cond30.preheader.i:
+  %b24.096.i = phi i64 [ 0, %for.cond30.preheader.lr.ph.i ], [ %inc48.i, %for.cond.cleanup34.i ]
+  %28 = mul i64 %27, %b24.096.i
+  br i1 %cmp1791.i, label %for.body35.lr.ph.i, label %for.cond.cleanup34.i
+
+for.body35.lr.ph.i:
+  %29 = load ptr, ptr %partial36.i, align 8
+  %mul37.i = mul nsw i64 %b24.096.i, %add.i85.i
+  %30 = getelementptr double, ptr %29, i64 %mul37.i
+  %31 = getelementptr double, ptr %30, i64 %3
+  br i1 %min.iters.check13, label %for.body35.i.preheader, label %vector.memcheck
+
+vector.memcheck:
+  %32 = getelementptr i8, ptr %29, i64 %26
+  %scevgep10 = getelementptr i8, ptr %32, i64 %28
+  %bound0 = icmp ult ptr %add.ptr.i, %scevgep10
+  %bound1 = icmp ult ptr %31, %scevgep
+  %found.conflict = and i1 %bound0, %bound1
+  br i1 %found.conflict, label %for.body35.i.preheader, label %vector.body19
+
+vector.body19:
+  %index20 = phi i64 [ %index.next24, %vector.body19 ], [ 0, %vector.memcheck ]
+  %33 = getelementptr double, ptr %31, i64 %index20
+  %34 = getelementptr double, ptr %33, i64 2
+  %wide.load = load <2 x double>, ptr %33, align 8
+  %wide.load21 = load <2 x double>, ptr %34, align 8
+  %35 = getelementptr inbounds double, ptr %add.ptr.i, i64 %index20
+  %36 = getelementptr inbounds double, ptr %35, i64 2
+  %wide.load22 = load <2 x double>, ptr %35, align 8
+  %wide.load23 = load <2 x double>, ptr %36, align 8
+  %37 = fadd <2 x double> %wide.load, %wide.load22
+  %38 = fadd <2 x double> %wide.load21, %wide.load23
+  store <2 x double> %37, ptr %35, align 8
+  store <2 x double> %38, ptr %36, align 8
+  %index.next24 = add nuw i64 %index20, 4
+  %39 = icmp eq i64 %index.next24, %n.vec16
+  br i1 %39, label %middle.block11, label %vector.body19
+
+middle.block11:
+  br i1 %cmp.n18, label %for.cond.cleanup34.i, label %for.body35.i.preheader
+
+for.body35.i.preheader:
+  %i29.094.i.ph = phi i64 [ 0, %vector.memcheck ], [ 0, %for.body35.lr.ph.i ], [ %n.vec16, %middle.block11 ]
+  br i1 %lcmp.mod28.not, label %for.body35.i.prol.loopexit, label %for.body35.i.prol
+
+for.body35.i.prol:
+  %i29.094.i.prol = phi i64 [ %inc45.i.prol, %for.body35.i.prol ], [ %i29.094.i.ph, %for.body35.i.preheader ]
+  %prol.iter = phi i64 [ %prol.iter.next, %for.body35.i.prol ], [ 0, %for.body35.i.preheader ]
+  %arrayidx41.i.prol = getelementptr double, ptr %31, i64 %i29.094.i.prol
+  %40 = load double, ptr %arrayidx41.i.prol, align 8
+  %arrayidx42.i.prol = getelementptr inbounds double, ptr %add.ptr.i, i64 %i29.094.i.prol
+  %41 = load double, ptr %arrayidx42.i.prol, align 8
+  %add43.i.prol = fadd double %40, %41
+  store double %add43.i.prol, ptr %arrayidx42.i.prol, align 8
+  %inc45.i.prol = add nuw nsw i64 %i29.094.i.prol, 1
+  %prol.iter.next = add i64 %prol.iter, 1
+  %prol.iter.cmp.not = icmp eq i64 %prol.iter.next, %xtraiter27
+  br i1 %prol.iter.cmp.not, label %for.body35.i.prol.loopexit, label %for.body35.i.prol
+
+for.body35.i.prol.loopexit:
+  %i29.094.i.unr = phi i64 [ %i29.094.i.ph, %for.body35.i.preheader ], [ %inc45.i.prol, %for.body35.i.prol ]
+  %42 = sub nsw i64 %i29.094.i.ph, %mul.i84.i
+  %43 = icmp ugt i64 %42, -4
+  br i1 %43, label %for.cond.cleanup34.i, label %for.body35.i
+
+for.cond.cleanup34.i:
+  %inc48.i = add nuw nsw i64 %b24.096.i, 1
+  %exitcond100.not.i = icmp eq i64 %inc48.i, %div.i83.i
+  br i1 %exitcond100.not.i, label %if.end, label %for.cond30.preheader.i
+
+for.body35.i:
+  %i29.094.i = phi i64 [ %inc45.i.3, %for.body35.i ], [ %i29.094.i.unr, %for.body35.i.prol.loopexit ]
+  %arrayidx41.i = getelementptr double, ptr %31, i64 %i29.094.i
+  %44 = load double, ptr %arrayidx41.i, align 8
+  %arrayidx42.i = getelementptr inbounds double, ptr %add.ptr.i, i64 %i29.094.i
+  %45 = load double, ptr %arrayidx42.i, align 8
+  %add43.i = fadd double %44, %45
+  store double %add43.i, ptr %arrayidx42.i, align 8
+  %inc45.i = add nuw nsw i64 %i29.094.i, 1
+  %arrayidx41.i.1 = getelementptr double, ptr %31, i64 %inc45.i
+  %46 = load double, ptr %arrayidx41.i.1, align 8
+  %arrayidx42.i.1 = getelementptr inbounds double, ptr %add.ptr.i, i64 %inc45.i
+  %47 = load double, ptr %arrayidx42.i.1, align 8
+  %add43.i.1 = fadd double %46, %47
+  store double %add43.i.1, ptr %arrayidx42.i.1, align 8
+  %inc45.i.1 = add nuw nsw i64 %i29.094.i, 2
+  %arrayidx41.i.2 = getelementptr double, ptr %31, i64 %inc45.i.1
+  %48 = load double, ptr %arrayidx41.i.2, align 8
+  %arrayidx42.i.2 = getelementptr inbounds double, ptr %add.ptr.i, i64 %inc45.i.1
+  %49 = load double, ptr %arrayidx42.i.2, align 8
+  %add43.i.2 = fadd double %48, %49
+  store double %add43.i.2, ptr %arrayidx42.i.2, align 8
+  %inc45.i.2 = add nuw nsw i64 %i29.094.i, 3
+  %arrayidx41.i.3 = getelementptr double, ptr %31, i64 %inc45.i.2
+  %50 = load double, ptr %arrayidx41.i.3, align 8
+  %arrayidx42.i.3 = getelementptr inbounds double, ptr %add.ptr.i, i64 %inc45.i.2
+  %51 = load double, ptr %arrayidx42.i.3, align 8
+  %add43.i.3 = fadd double %50, %51
+  store double %add43.i.3, ptr %arrayidx42.i.3, align 8
+  %inc45.i.3 = add nuw nsw i64 %i29.094.i, 4
+  %exitcond99.not.i.3 = icmp eq i64 %inc45.i.3, %mul.i84.i
+  br i1 %exitcond99.not.i.3, label %for.cond.cleanup34.i, label %for.body35.i
+
+if.end:
+  %arrayidx2 = getelementptr inbounds %struct.Stage, ptr %.pre, i64 %k
+  %52 = load ptr, ptr %arrayidx2, align 8
+  %arrays = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 12
+  %53 = load ptr, ptr %arrays, align 8
+  %row = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 8
+  %54 = load ptr, ptr %row, align 8
+  %own = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 6
+  %55 = load ptr, ptr %own, align 8
+  tail call void %52(ptr noundef %53, ptr noundef %54, ptr noundef %55)
+  ret void
 }
 
 declare i64 @llvm.smax.i64(i64, i64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from operator import attrgetter
 from struct import Struct
 from typing import Any
@@ -24,6 +25,7 @@ from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.observers import observed
+from slalom.backends.llvm.room import give
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.ir.program import Program
@@ -46,7 +48,8 @@ _LOOK = np.dtype([
     ("strides", "u8"), ("address", "u8"),
 ])  # fmt: skip
 _SEGMENT = np.dtype([
-    ("update", "u8"), ("stages", "u8"), ("n_stages", "i8"), ("own", "u8"), ("partial", "u8"),
+    ("update", "u8"), ("stages", "u8"), ("n_stages", "i8"), ("block", "i8"), ("width", "i8"),
+    ("slots", "u8"), ("own", "u8"), ("partial", "u8"),
     ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
     ("arrays", "u8"), ("values", "u8"), ("present", "u8"), ("numel", "i8"), ("bytes", "i8"),
     ("grad_dtype", "i8"), *_SEEN, ("copied", "i8"), ("states", "i8"), ("kept", "i8"),
@@ -132,6 +135,8 @@ class LlvmLaunch(Launch):
         own["present"] = counts.present.ctypes.data + 8 * places
         own["square"] = [square(dict(t)["grad"]) for t in types]
         own["numel"] = [_numbers(s.param) for s in slots]
+        shapes = [(*s.param.shape, 1)[: max(1, s.param.dim())] for s in slots]
+        self._matrices = np.array([[n for n, *_ in shapes], [prod(more) for _, *more in shapes]])
         own["bytes"] = [s.param.numel() * d.itemsize for s, d in zip(slots, dtypes, strict=True)]
         own["grad_dtype"] = [dtype_code(d) for d in dtypes]
         own["itemsize"] = [
@@ -216,21 +221,10 @@ class LlvmLaunch(Launch):
     def _give(self, code: Code, members: np.ndarray) -> None:
         """Have these segments updated by a program, with room for what it sums up."""
         table = self._segments
-        table["update"][members] = code.update
-        table["stages"][members], table["n_stages"][members] = (
-            code.stages.ctypes.data,
-            len(code.stages),
-        )
-        numel = table["numel"][members]
-        blocks = -(-numel // (BLOCK * LINE))
-        own = np.zeros((len(members), code.numbers + 1))
-        own[:, code.size] = np.maximum(numel, 1)  # as means divide by it
-        partial = np.zeros(int(blocks.sum()) * code.sums + 1)
-        table["own"][members] = own.ctypes.data + own.strides[0] * np.arange(len(members))
-        table["partial"][members] = partial.ctypes.data + 8 * code.sums * (
-            np.cumsum(blocks) - blocks
-        )
-        self._scratch += [own, partial]
+        table["update"][members], table["n_stages"][members] = code.update, len(code.stages)
+        if code.layout is not None:
+            table["stages"][members] = code.stages.ctypes.data
+            self._scratch += give(table, members, code, *self._matrices[:, members])
 
     def square_sum(self) -> float:
         grads = self._keep_gradients()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slalom.backends.llvm.arithmetic import spread
+from slalom.backends.llvm.arithmetic import narrowed
 from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in, touched
+from slalom.backends.llvm.rows import by_rows
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
+from slalom.backends.llvm.summing import abreast
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
-
-LANES = 16
-"""Elements that go abreast where something is summed up: as many sums run side by side."""
 
 
 def names(program: Program, arrays: Arrays) -> list[str]:
@@ -50,13 +49,16 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
     sweeps = sweeps_over(program, arrays)
     summaries = Summaries(program, sweeps, arrays, stochastic)
     for k, sweep in enumerate(sweeps):
-        for more, text in (
-            summaries.before(k), _function(f"sweep.{k}", sweep, arrays, **options)
-        ):  # fmt: skip
+        name = f"sweep.{k}"
+        if program.by_rows:
+            text = by_rows(name, k, sweep, arrays, summaries.layout, **options)
+        else:
+            text = _function(name, sweep, arrays, **options)
+        for more, own in (summaries.before(k), text):
             declares += more
-            lines += text
-    more, text = summaries.after()
-    return _module([*declares, *more], [*lines, *text])
+            lines += own
+    more, own = summaries.after()
+    return _module([*declares, *more], [*lines, *own])
 
 
 def _module(declares: Sequence[str], lines: Sequence[str]) -> str:
@@ -72,7 +74,7 @@ def _function(
     given = [f"ptr noalias {array(p)}" for p in places]
     given += [f"{kind} %s{i}" for i in range(len(sweep.scalars))]
     given += ["i32 %noise", "i64 %begin", "i64 %end", "ptr noalias %sums"]
-    loop = _abreast if sweep.sums else _singly
+    loop = abreast if sweep.sums else _singly
     declares, lines = loop(sweep, arrays, fma=fma, stochastic=stochastic)
     return declares, [
         f"define internal void @loop.{name}({', '.join(given)}) noinline nounwind {{",
@@ -102,99 +104,6 @@ def _singly(
     ]
 
 
-def _abreast(
-    sweep: Sweep, arrays: Arrays, *, fma: bool, stochastic: bool
-) -> tuple[list[str], list[str]]:
-    """:data:`LANES` elements at once, each lane with sums of its own, and then what is left.
-
-    LLVM may not change the order of a sum, so it would go one by one.
-    """
-    options = {"fma": fma, "stochastic": stochastic, "aligned": False}
-    wide = Elements(sweep, arrays, lanes=LANES, prefix="w", place="%i", **options)
-    one = Elements(sweep, arrays, prefix="v", place="%j", **options)
-    kind = computed_in(arrays, sweep.rule.shapes)
-    doubles = f"<{LANES} x double>"
-    spreads = [
-        line
-        for i in range(len(sweep.scalars))
-        for line in spread(kind, f"%s{i}", LANES, f"%s{i}")[0]
-    ]
-    squares = [total.op == "squares" for total in sweep.sums]
-    which = range(len(squares))
-    added_wide, added_one, folded, stored = [], [], [], []
-    for k in which:
-        added_wide += _added(f"%sum{k}", wide.summed[k], squares[k], f"<{LANES} x {kind}>", doubles)
-        added_one += _added(f"%one{k}", one.summed[k], squares[k], kind, "double")
-        folded += _folded(f"%sum{k}")
-        stored += [
-            f"  %sum{k}.at = getelementptr double, ptr %sums, i64 {k}",
-            f"  store double %one{k}, ptr %sum{k}.at",
-        ]
-    return [*wide.declares, *one.declares], [
-        "entry:",
-        *spreads,
-        "  br label %wide",
-        "wide:",
-        "  %i = phi i64 [ %begin, %entry ], [ %i.next, %wide.body ]",
-        *(
-            f"  %sum{k} = phi {doubles} [ zeroinitializer, %entry ], [ %sum{k}.next, %wide.body ]"
-            for k in which
-        ),
-        f"  %i.next = add nuw nsw i64 %i, {LANES}",
-        "  %full = icmp sle i64 %i.next, %end",
-        "  br i1 %full, label %wide.body, label %rest",
-        "wide.body:",
-        *wide.lines,
-        *added_wide,
-        "  br label %wide",
-        "rest:",
-        *folded,
-        "  br label %each",
-        "each:",
-        "  %j = phi i64 [ %i, %rest ], [ %j.next, %each.body ]",
-        *(
-            f"  %one{k} = phi double [ %sum{k}.all, %rest ], [ %one{k}.next, %each.body ]"
-            for k in which
-        ),
-        "  %j.next = add nuw nsw i64 %j, 1",
-        "  %some = icmp slt i64 %j, %end",
-        "  br i1 %some, label %each.body, label %done",
-        "each.body:",
-        *one.lines,
-        *added_one,
-        "  br label %each",
-        "done:",
-        *stored,
-    ]
-
-
-def _added(own: str, value: str, square: bool, kind: str, double: str) -> list[str]:
-    """A sum with one more value, or its square."""
-    lines = []
-    if kind != double:
-        lines, value = [f"  {own}.value = fpext {kind} {value} to {double}"], f"{own}.value"
-    if square:
-        lines.append(f"  {own}.square = fmul {double} {value}, {value}")
-        value = f"{own}.square"
-    return [*lines, f"  {own}.next = fadd {double} {own}, {value}"]
-
-
-def _folded(own: str) -> list[str]:
-    """The sum of all lanes, by halves."""
-    lines, last, width = [], own, LANES
-    while width > 1:
-        half, vector = width // 2, f"<{width} x double>"
-        for name, begin in (("low", 0), ("high", half)):
-            picked = ", ".join(f"i32 {begin + i}" for i in range(half))
-            lines.append(
-                f"  {own}.{name}{half} = shufflevector {vector} {last}, {vector} poison, "
-                f"<{half} x i32> <{picked}>"
-            )
-        lines.append(f"  {own}.by{half} = fadd <{half} x double> {own}.low{half}, {own}.high{half}")
-        last, width = f"{own}.by{half}", half
-    return [*lines, f"  {own}.all = extractelement <1 x double> {last}, i32 0"]
-
-
 def _entry(name: str, places: list[int], kind: str, scalars: int, stochastic: bool) -> list[str]:
     lines = [
         f"define void @{name}(ptr %addresses, ptr %row, i64 %begin, i64 %end, ptr %sums) "
@@ -222,10 +131,3 @@ def _entry(name: str, places: list[int], kind: str, scalars: int, stochastic: bo
         noise = "%noise"
     arguments += [f"i32 {noise}", "i64 %begin", "i64 %end", "ptr %sums"]
     return [*lines, f"  call void @loop.{name}({', '.join(arguments)})", "  ret void", "}"]
-
-
-def narrowed(double: str, kind: str) -> str:
-    """The instruction that makes the type of arithmetic of a scalar of a row."""
-    if kind == "float":
-        return f"fptrunc double {double} to float"
-    return f"fadd double {double}, -0.0"  # a copy, to the bit

@@ -1,0 +1,266 @@
+"""A sweep over a matrix, where something is summed up, or known, of each row or column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slalom.backends.llvm.arithmetic import narrowed, spread
+from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in, touched
+from slalom.backends.llvm.summaries import LENGTH, SLOTS, Layout, Place, word
+from slalom.backends.llvm.summing import LANES, added, folded
+from slalom.ir.sweeps import Sweep
+from slalom.ir.symbol import COLUMNS, ROWS
+
+
+def by_rows(
+    name: str, k: int, sweep: Sweep, arrays: Arrays, layout: Layout, *, fma: bool, stochastic: bool
+) -> tuple[list[str], list[str]]:
+    """The sweep ``k`` of a program as a function of this name: what it declares, and its lines.
+
+    It goes over the whole rows from element ``begin`` to ``end``. Sums of rows go into their slots;
+    to ``sums`` go those over all elements and then, added to what stands there, those of columns.
+    A matrix of one column, as a vector is, is gone along as if it were one row.
+    """
+    order = [n for n, _ in arrays]
+    places = [order.index(n) for n in touched(sweep, arrays)]
+    writer = _Loop(sweep, arrays, layout, COLUMNS)
+    declares, rows = writer.function(f"rows.{name}", k, fma=fma, stochastic=stochastic)
+    writer = _Loop(sweep, arrays, layout, ROWS)
+    _, column = writer.function(f"column.{name}", k, fma=fma, stochastic=stochastic)
+    handed = [f"ptr {array(p)}" for p in places]
+    handed += ["i64 %begin", "i64 %end", "ptr %sums", "ptr %own"]
+    return declares, [
+        *rows,
+        *column,
+        f"define void @{name}(ptr %addresses, ptr %own, i64 %begin, i64 %end, ptr %sums) "
+        "nounwind {",
+        *(
+            line for p in places
+            for line in (
+                f"  {array(p)}.at = getelementptr ptr, ptr %addresses, i64 {p}",
+                f"  {array(p)} = load ptr, ptr {array(p)}.at",
+            )
+        ),
+        *word("%width", "i64", layout.base + Place.WIDTH),
+        "  %single = icmp eq i64 %width, 1",
+        "  br i1 %single, label %column, label %rows",
+        "column:",
+        f"  call void @column.{name}({', '.join(handed)})",
+        "  ret void",
+        "rows:",
+        f"  call void @rows.{name}({', '.join(handed)})",
+        "  ret void",
+        "}",
+    ]  # fmt: skip
+
+
+class _Loop:
+    """Writes one of the loops: rows of many columns, or the one column of many rows.
+
+    ``inner`` says what neighbours differ in, the other axis is the outer one. ``%wide0`` is the
+    address of sixteen sums side by side, ``%one0`` of the sum of what is left over, of a row (or
+    the column) or of all of them; ``%inner0`` that of sums of which each element has its own.
+    """
+
+    def __init__(self, sweep: Sweep, arrays: Arrays, layout: Layout, inner: int):
+        self._sweep, self._arrays, self._layout, self._inner = sweep, arrays, layout, inner
+        self._outer = ROWS + COLUMNS - inner
+        self._range = ("%first", "%last") if inner == COLUMNS else ("0", "1")
+        self._along = ("0", "%width") if inner == COLUMNS else ("%begin", "%end")
+        self._kind = computed_in(arrays, sweep.rule.shapes)
+        self._sums = list(enumerate(sweep.sums))
+        order = sorted(self._sums, key=lambda own: own[1].along == COLUMNS)
+        kept = [n for n, total in order if total.along != ROWS]
+        self._of_block = {n: i for i, n in enumerate(kept)}  # places in ``sums``, columns last
+        self._single = sum(not total.along for total in sweep.sums)
+
+    def function(
+        self, name: str, k: int, *, fma: bool, stochastic: bool
+    ) -> tuple[list[str], list[str]]:
+        options = {"fma": fma, "stochastic": stochastic, "aligned": False, "inner": self._inner}
+        own = self._sweep, self._arrays
+        wide = Elements(*own, lanes=LANES, prefix="w", place="%i", number="%c", **options)
+        one = Elements(*own, prefix="v", place="%j", number="%d", **options)
+        order = [n for n, _ in self._arrays]
+        given = [f"ptr noalias {array(order.index(n))}" for n in touched(self._sweep, self._arrays)]
+        given += ["i64 %begin", "i64 %end", "ptr noalias %sums", "ptr noalias %own"]
+        noise = len(self._sweep.scalars)
+        (first, last), (begin, end) = self._range, self._along
+        return [*wide.declares, *one.declares], [
+            f"define internal void @{name}({', '.join(given)}) noinline nounwind {{",
+            "entry:",
+            *self._entry(k),
+            f"  %noise.at = getelementptr double, ptr %own, i64 {noise}",
+            *(("  %noise.double = load double, ptr %noise.at",
+               "  %noise = fptoui double %noise.double to i32") if stochastic else ()),
+            "  br label %outer",
+            "outer:",
+            f"  %r = phi i64 [ {first}, %entry ], [ %r.next, %row.end ]",
+            f"  %r.some = icmp slt i64 %r, {last}",
+            "  br i1 %r.some, label %row, label %done",
+            "row:",
+            *self._begin(),
+            "  %base = mul i64 %r, %width",
+            "  br label %wide",
+            "wide:",
+            f"  %c = phi i64 [ {begin}, %row ], [ %c.next, %wide.body ]",
+            f"  %c.next = add nuw nsw i64 %c, {LANES}",
+            f"  %full = icmp sle i64 %c.next, {end}",
+            "  br i1 %full, label %wide.body, label %rest",
+            "wide.body:",
+            "  %i = add i64 %base, %c",
+            *wide.lines,
+            *self._add("wide", wide.summed, "%c"),
+            "  br label %wide",
+            "rest:",
+            *self._fold(self._outer),
+            "  br label %each",
+            "each:",
+            "  %d = phi i64 [ %c, %rest ], [ %d.next, %each.body ]",
+            f"  %some = icmp slt i64 %d, {end}",
+            "  br i1 %some, label %each.body, label %row.end",
+            "each.body:",
+            "  %j = add i64 %base, %d",
+            *one.lines,
+            *self._add("one", one.summed, "%d"),
+            "  %d.next = add nuw nsw i64 %d, 1",
+            "  br label %each",
+            "row.end:",
+            *self._end(),
+            "  %r.next = add nuw nsw i64 %r, 1",
+            "  br label %outer",
+            "done:",
+            *self._done(),
+            "  ret void",
+            "}",
+        ]  # fmt: skip
+
+    def _entry(self, k: int) -> list[str]:
+        base = self._layout.base
+        lines = [
+            *word(LENGTH[COLUMNS], "i64", base + Place.WIDTH),
+            *word(LENGTH[ROWS], "i64", base + Place.HEIGHT),
+            *word(SLOTS[ROWS], "ptr", base + Place.ROW_SLOTS),
+            *word(SLOTS[COLUMNS], "ptr", base + Place.COLUMN_SLOTS),
+        ]
+        if self._inner == COLUMNS:
+            lines += ["  %first = udiv i64 %begin, %width", "  %last = udiv i64 %end, %width"]
+        for n, total in self._sums:
+            if total.along:
+                lines += self._where(n, total.along)
+            if total.along != self._inner:
+                lines += [
+                    f"  %wide{n} = alloca <{LANES} x double>",
+                    f"  %one{n} = alloca double",
+                    *self._nothing(n),
+                ]
+        for i, symbol in enumerate(self._sweep.scalars):
+            if symbol.along:
+                slot = self._layout.slot(k, i)
+                lines += self._slot(f"%s{i}", slot, symbol.along)
+                continue
+            lines += [
+                f"  %s{i}.own = getelementptr double, ptr %own, i64 {i}",
+                f"  %s{i}.double = load double, ptr %s{i}.own",
+                f"  %s{i} = {narrowed(f'%s{i}.double', self._kind)}",
+                *spread(self._kind, f"%s{i}", LANES, f"%s{i}")[0],
+            ]
+        return lines
+
+    def _where(self, n: int, along: int) -> list[str]:
+        """The address of the sums of rows or columns."""
+        if along == ROWS:
+            slot = self._layout.slot_of_sum(list(self._sweep.sums)[n])
+            assert slot is not None
+            return self._slot(f"%sums{n}", slot, ROWS)
+        before = self._of_block[n] - self._single
+        return [
+            f"  %sums{n}.ahead = mul i64 %width, {before}",
+            f"  %sums{n}.place = add i64 %sums{n}.ahead, {self._single}",
+            f"  %sums{n}.at = getelementptr double, ptr %sums, i64 %sums{n}.place",
+        ]
+
+    def _begin(self) -> list[str]:
+        """At the beginning of a row."""
+        lines = []
+        for i, symbol in enumerate(self._sweep.scalars):
+            if symbol.along == self._outer:
+                lines += [
+                    f"  %s{i}.here = getelementptr {self._kind}, ptr %s{i}.at, i64 %r",
+                    f"  %s{i} = load {self._kind}, ptr %s{i}.here",
+                    *spread(self._kind, f"%s{i}", LANES, f"%s{i}")[0],
+                ]
+        own = (n for n, total in self._sums if total.along == self._outer)
+        return lines + [line for n in own for line in self._nothing(n)]
+
+    def _add(self, which: str, values: Sequence[str], number: str) -> list[str]:
+        """Add these to the sums; ``which`` is ``wide`` of many and ``one`` of one."""
+        many = which == "wide"
+        double = f"<{LANES} x double>" if many else "double"
+        kind = f"<{LANES} x {self._kind}>" if many else self._kind
+        lines = []
+        for n, total in self._sums:
+            own, at = f"%{which}{n}.sum", f"%{which}{n}"
+            if total.along == self._inner:
+                at = f"%{which}{n}.at"
+                lines.append(f"  {at} = getelementptr double, ptr %sums{n}.at, i64 {number}")
+            before = None
+            if total.along == ROWS == self._inner:  # of one number, and what stands there is old
+                before = "zeroinitializer" if many else "0.0"
+            else:
+                lines.append(f"  {own} = load {double}, ptr {at}, align 8")
+            lines += [
+                *added(own, values[n], total.op == "squares", kind, double, before),
+                f"  store {double} {own}.next, ptr {at}, align 8",
+            ]
+        return lines
+
+    def _fold(self, along: int) -> list[str]:
+        """Make one sum of sixteen, of a row or of all, and of what was left over."""
+        lines = []
+        for n, total in self._sums:
+            if total.along == along:
+                own = f"%all{n}"
+                lines += [
+                    f"  {own} = load <{LANES} x double>, ptr %wide{n}, align 8",
+                    *folded(own),
+                    f"  {own}.rest = load double, ptr %one{n}",
+                    f"  {own}.sum = fadd double {own}.all, {own}.rest",
+                    f"  store double {own}.sum, ptr %one{n}",
+                ]
+        return lines
+
+    def _end(self) -> list[str]:
+        """At the end of a row."""
+        lines = []
+        for n, total in self._sums:
+            if total.along == self._outer:
+                lines += [
+                    f"  %sums{n}.here = getelementptr double, ptr %sums{n}.at, i64 %r",
+                    f"  %sums{n}.own = load double, ptr %one{n}",
+                    f"  store double %sums{n}.own, ptr %sums{n}.here",
+                ]
+        return lines
+
+    def _done(self) -> list[str]:
+        """At the end of all rows."""
+        lines = self._fold(0)
+        for n, total in self._sums:
+            if not total.along:
+                lines += [
+                    f"  %sum{n}.at = getelementptr double, ptr %sums, i64 {self._of_block[n]}",
+                    f"  store double %all{n}.sum, ptr %sum{n}.at",
+                ]
+        return lines
+
+    def _nothing(self, n: int) -> list[str]:
+        return [
+            f"  store <{LANES} x double> zeroinitializer, ptr %wide{n}, align 8",
+            f"  store double 0.0, ptr %one{n}",
+        ]
+
+    def _slot(self, name: str, slot: int, along: int) -> list[str]:
+        return [
+            f"  {name}.ahead = mul i64 {LENGTH[along]}, {slot}",
+            f"  {name}.at = getelementptr double, ptr {SLOTS[along]}, i64 {name}.ahead",
+        ]
