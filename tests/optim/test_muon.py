@@ -12,7 +12,7 @@ from torch import nn
 
 import slalom
 from reference import distance, trajectory
-from slalom.optim import Muon
+from slalom.optim import Muon, NorMuon
 from slalom.rules import RULES
 from slalom.rules.matrices import POLAR_EXPRESS, newton_schulz, orthogonal, working
 
@@ -250,3 +250,47 @@ def test_coefficients_may_be_tensors():
     numbers = [1.5, -0.6, 0.1] * 2
     expected = newton_schulz(x, *numbers)
     assert distance(newton_schulz(x, *map(torch.tensor, numbers)), expected) <= 1e-7
+
+
+def normalised(start, grads, adjust=None, mu=0.95, beta2=0.9, lr=0.02):
+    """NorMuon as its authors' code and paper have it, in NumPy, with singular values by an SVD."""
+    param, kept, square = flattened(start).copy(), 0.0, 0.0
+    rows, columns = param.shape
+    for grad in map(flattened, grads):
+        kept = mu * kept + (1 - mu) * grad
+        u, s, vt = np.linalg.svd(mu * kept + (1 - mu) * grad, full_matrices=False)
+        s = s / np.sqrt((s**2).sum())
+        for a, b, c in JORDAN * 5:
+            s = a * s + b * s**3 + c * s**5
+        change = (u * s) @ vt
+        square = beta2 * square + (1 - beta2) * (change**2).mean(1, keepdims=True)
+        even = change / (np.sqrt(square) + 1e-10)
+        length = np.sqrt((change**2).sum()) * max(1, rows / columns) ** 0.5
+        if adjust:
+            length = 0.2 * np.sqrt(rows * columns)
+        param = param - lr * length / np.sqrt((even**2).sum()) * even
+    return param.reshape(start.shape)
+
+
+@pytest.mark.parametrize("adjust", [None, "match_rms_adamw"])
+def test_normuon_divides_rows_by_what_they_were(adjust):
+    params = starts()
+    before = [p.detach().clone().numpy() for p in params]
+    trained(NorMuon(params, lr=0.02, beta2=0.9, adjust_lr_fn=adjust), params)
+    for i, (param, start) in enumerate(zip(params, before, strict=True)):
+        expected = normalised(start, [row[i].numpy() for row in gradients()], adjust)
+        assert distance(param, torch.from_numpy(np.asarray(expected))) <= 1e-9, i
+
+
+@pytest.mark.parametrize("scale", ["preserve_norm", "match_rms"])
+def test_normuon_is_that_of_another_library(scale):
+    """To what bfloat16 leaves of it, in which that one multiplies."""
+    theirs = pytest.importorskip("pytorch_optimizer").NorMuon
+    shapes = [(40, 40), (90, 30), (30, 90)]
+    params, others = starts(torch.float32, shapes), starts(torch.float32, shapes)
+    adjust = None if scale == "preserve_norm" else "match_rms_adamw"
+    trained(NorMuon(params, lr=0.02, weight_decay=0.1, adjust_lr_fn=adjust), params)
+    group = {"params": others, "use_muon": True}
+    trained(theirs([group], lr=0.02, weight_decay=0.1, beta2=0.95, update_scale=scale), others)
+    for p, q, start in zip(params, others, starts(torch.float32, shapes), strict=True):
+        assert (p - q).norm() <= 0.03 * (p - start).norm()

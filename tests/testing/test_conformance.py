@@ -16,6 +16,7 @@ from slalom.testing.suite import CHECKS
 OPTIONS: dict[str, dict[str, Any]] = {
     "Momentum": {"lr": 1e-2},
     "Muon": {"ns_dtype": "float32"},  # bfloat16 would round coarsely
+    "NorMuon": {"ns_dtype": "float32"},
     "AdaBound": {"base_lr": 1e-3},  # by which its bounds follow a schedule
 }  # fmt: skip
 TORCHS = (

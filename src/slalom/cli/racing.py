@@ -30,7 +30,8 @@ def race(
         ),
     ],
     entrants: Annotated[
-        str | None, typer.Option(help="Who races, separated by commas: adam,lion,momentum.")
+        str | None,
+        typer.Option(help="Who races, separated by commas: adam,lion,momentum; or modern."),
     ] = None,
     points: Annotated[
         int | None,

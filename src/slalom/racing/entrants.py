@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slalom import optim
 from slalom.errors import InputError, did_you_mean
@@ -116,9 +116,17 @@ class Entrant:
         return found
 
     def optimizer(self, params: Params) -> torch.optim.Optimizer:
-        """The entrant's optimizer for these parameters."""
+        """The entrant's optimizer for these parameters; of :func:`slalom.optim.split` those of a
+        task, which know their model, or the model itself."""
         arguments = self.arguments
+        if self.splits:
+            return optim.split(_model_of(self.family.label, params), **arguments)
         return self.family.make(scaled(params, arguments), **arguments)
+
+    @property
+    def splits(self) -> bool:
+        """Whether its optimizer is made of the model, and not of parameters."""
+        return self.family.make is optim.split
 
     @property
     def recipe(self) -> Recipe:
@@ -133,7 +141,18 @@ class Entrant:
         notes = [*([] if size is None else [said]), *([under] if under else [])]
         notes += [f"with {name}={written(value)}" for name, value in self.training.items()]
         note = f"  # {', '.join(notes)}" if notes else ""
+        parameters = "model" if self.splits else parameters
         return snippet(self.label, self.family.make, self.arguments, parameters, note)
+
+
+def _model_of(label: str, params: Any) -> nn.Module:
+    model = params if isinstance(params, nn.Module) else getattr(params, "model", None)
+    if model is None:
+        raise InputError(
+            f"{label} is made of a model, whose parameters it sorts by itself; it cannot be had "
+            "where a task has parameter_groups, or a loss with parameters of its own"
+        )
+    return model
 
 
 def _shown(value: Any) -> str:
@@ -154,6 +173,21 @@ FIELD: dict[str, Family] = {
 """The classic methods, which race where nobody else is named."""
 
 
+def _split(name: str) -> Family:
+    """A rule for the hidden matrices of a model, AdamW for the rest, under one learning rate."""
+    matrix = {"rule": name, "adjust_lr_fn": "match_rms_adamw"}
+    return Family(name, optim.split, {"lr": (3e-4, 1e-1)}, {"matrix": matrix})
+
+
+MODERN: dict[str, Family] = {
+    **{name: _ours(name, name) for name in (
+        "AdamW", "CautiousAdamW", "ScheduleFreeAdamW", "AdEMAMix", "MARS", "AdamMini",
+    )},
+    **{name: _split(name) for name in ("Muon", "NorMuon")},
+}  # fmt: skip
+"""What is raced as ``"modern"``: AdamW and what has been proposed in its place since 2023."""
+
+
 def families(
     entrants: Any = None,
     search: Collection[str] = ("lr",),
@@ -162,14 +196,16 @@ def families(
 ) -> list[Family]:
     """The families named by ``entrants``.
 
-    None for :data:`FIELD`; else a list of names (of FIELD, or of a class of ``slalom.optim``) and
-    families, or a mapping of labels to any of: a family, a ``torch.optim`` or ``slalom.optim``
-    class, a callable ``params -> optimizer``, or a pair of a class and its search space. Of what a
-    rule declares, ``search`` is searched (``"all"`` for all of it); of a pair, all that it names.
+    None for :data:`FIELD`; else a list of names (of FIELD, of :data:`MODERN`, of a class of
+    ``slalom.optim``, or ``"modern"`` for all of MODERN) and families, or a mapping of labels to any
+    of: a family, a ``torch.optim`` or ``slalom.optim`` class, a callable ``params -> optimizer``,
+    or a pair of a class and its search space. Of what a rule declares, ``search`` is searched
+    (``"all"`` for all of it); of a pair, all that it names.
     ``batch_sizes`` are the smallest and the largest that may be tried. ``space`` names ranges and
     values in place of these: for all that take them, and under an entrant's label its own. Raises
     :class:`InputError` for anything else, and where two have one label.
     """
+    entrants = _told_apart(entrants)
     found = _named(FIELD.values() if entrants is None else entrants)
     if isinstance(search, str) and search != "all":
         search = (search,)
@@ -244,6 +280,17 @@ def _searched(
     return replace(family, space=kept)
 
 
+def _told_apart(entrants: Any) -> Any:
+    """Entrants as they were given, with all of :data:`MODERN` in place of ``"modern"``."""
+    if entrants is None or isinstance(entrants, Mapping):
+        return entrants
+    return [
+        one
+        for given in entrants
+        for one in (MODERN if isinstance(given, str) and given.lower() == "modern" else [given])
+    ]
+
+
 def _named(entrants: Any) -> list[Family]:
     named = entrants.items() if isinstance(entrants, Mapping) else ((None, e) for e in entrants)
     found = [_checked(_family(label, given)) for label, given in named]
@@ -258,17 +305,17 @@ def _named(entrants: Any) -> list[Family]:
 
 def _family(label: str | None, given: Any) -> Family:
     if isinstance(given, str):
-        for name, family in FIELD.items():
+        for name, family in {**FIELD, **MODERN}.items():
             if name.lower() == given.lower():
                 return family if label is None else replace(family, label=label)
         classes = {n.lower(): n for n in optim.__all__ if hasattr(getattr(optim, n), "rule")}
         if given.lower() in classes:
             name = classes[given.lower()]
             return _ours(label or name, name)
-        hint = did_you_mean(given, (*classes.values(), *FIELD))
+        hint = did_you_mean(given, (*classes.values(), *FIELD, "modern"))
         raise InputError(
-            f"there is no entrant {given!r}; there are {', '.join(FIELD)} and the classes of "
-            f"slalom.optim{hint}"
+            f"there is no entrant {given!r}; there are {', '.join(FIELD)}, modern (for "
+            f"{', '.join(MODERN)}) and the classes of slalom.optim{hint}"
         )
     if isinstance(given, Family):
         return given if label is None else replace(given, label=label)

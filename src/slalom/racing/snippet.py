@@ -36,20 +36,22 @@ class Recipe:
     arguments: Mapping[str, Any]
 
     def optimizer(self, params: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The optimizer for these parameters.
+        """The optimizer for these parameters; of :func:`slalom.optim.split` for a model.
 
         Raises :class:`InputError` if it is not of :data:`PUBLIC`: a record is data, and what else
         it names is not run.
         """
         module, _, name = (self.name or "").rpartition(".")
-        made = getattr(PUBLIC.get(module), name, None)
-        if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
+        made: Any = getattr(PUBLIC.get(module), name, None)
+        splits = made is optim.split
+        if not (splits or (isinstance(made, type) and issubclass(made, torch.optim.Optimizer))):
             raise InputError(
                 f"a ledger alone cannot make {self.name or 'what has no name of its own'}; write "
                 "what snippet() says, where it can be imported"
             )
         try:
-            return made(scaled(params, self.arguments), **self.arguments)
+            given: Any = params if splits else scaled(params, self.arguments)
+            return made(given, **self.arguments)
         except Exception as error:
             raise InputError(f"{self.name} takes no {dict(self.arguments)}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slalom.rules.definition import rule
 from slalom.rules.example import Example
-from slalom.rules.functions import Value, columns, maximum, norm, rows, sqrt
+from slalom.rules.functions import Value, columns, maximum, mean, norm, rows, sqrt
 from slalom.rules.matrices import POLAR_EXPRESS, orthogonal, polynomials
 
 WHOLE_STEPS = {
@@ -50,14 +50,56 @@ def muon(
     grad = -grad if maximize else grad
     momentum_buffer = momentum * momentum_buffer + (1 - momentum) * grad
     change = momentum * momentum_buffer + (1 - momentum) * grad if nesterov else momentum_buffer
-    if polar_express:
-        change = change / (1.01 * norm(change) + eps)
-        change = orthogonal(change, polynomials(POLAR_EXPRESS, ns_steps), ns_dtype)
-    else:
-        change = change / maximum(norm(change), eps)
-        change = orthogonal(change, polynomials([ns_coefficients], ns_steps), ns_dtype)
+    each = POLAR_EXPRESS if polar_express else [ns_coefficients]
+    length = 1.01 * norm(change) + eps if polar_express else maximum(norm(change), eps)
+    change = orthogonal(change / length, polynomials(each, ns_steps), ns_dtype)
     kept = (1 - lr * weight_decay) * param
     return kept - lr * _scale(param, adjust_lr_fn) * change, momentum_buffer
+
+
+@rule(
+    class_name="NorMuon", shapes={"second_momentum_buffer": "row"},
+    search={"lr": (1e-3, 3e-1), "momentum": (0.8, 0.98)},
+    bounds={
+        "beta2": "[0, 1)", "ns_steps": "[0, 99]", "ns_dtype": ("bfloat16", "float32"),
+        "adjust_lr_fn": ("original", "match_rms_adamw"),
+    },
+    requires=WHOLE_STEPS,
+    examples=[
+        Example((0.5, 0.9203563591), (-1.0, 0.9807964364), (0.25, 0.9013448311), lr=0.1,
+                weight_decay=0.1),
+        Example((0.5, 0.98), (-1.0, 1.0), (0.25, 0.98), lr=0.1, adjust_lr_fn="match_rms_adamw"),
+    ],
+)  # fmt: skip
+def normuon(
+    param, grad, momentum_buffer, second_momentum_buffer, *, lr=0.02, weight_decay=0, momentum=0.95,
+    beta2=0.95, nesterov=True, ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5,
+    adjust_lr_fn=None, polar_express=False, ns_dtype=None, maximize=False,
+):  # fmt: skip
+    """NorMuon (Li et al. 2025, algorithm 1): Muon whose rows, the neurons, move alike.
+
+    Rows are divided by the root of an average of their mean squares. The rate is that of the
+    authors' code (``"original"``, also None), which leaves the norm of the matrix as it was and
+    scales as Muon does, or that of the paper (``"match_rms_adamw"``): steps whose root mean square
+    is 0.2. All else is as in Muon.
+    """
+    grad = -grad if maximize else grad
+    momentum_buffer = momentum * momentum_buffer + (1 - momentum) * grad
+    change = momentum * momentum_buffer + (1 - momentum) * grad if nesterov else momentum_buffer
+    each = POLAR_EXPRESS if polar_express else [ns_coefficients]
+    length = 1.01 * norm(change) + eps if polar_express else maximum(norm(change), eps)
+    change = orthogonal(change / length, polynomials(each, ns_steps), ns_dtype)
+    before = norm(change)
+    square = mean(change * change, axis=1)
+    second_momentum_buffer = beta2 * second_momentum_buffer + (1 - beta2) * square
+    change = change / (sqrt(second_momentum_buffer) + 1e-10)
+    if adjust_lr_fn == "match_rms_adamw":
+        before = 0.2 * sqrt(rows(param) * columns(param))
+    else:
+        before = before * _scale(param, None)
+    kept = (1 - lr * weight_decay) * param
+    change = before / (norm(change) + 1e-10) * change
+    return kept - lr * change, momentum_buffer, second_momentum_buffer
 
 
 def _scale(param: Value, adjust_lr_fn: str | None) -> Value:

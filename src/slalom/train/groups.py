@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import nn
+
 SCALED = ("lr", "weight_decay")
 """Options of a group that are told relative to those of the whole optimizer."""
+
+
+class Parameters(list[Any]):
+    """What an optimizer is given; ``model`` is the one that these are all the parameters of."""
+
+    def __init__(self, given: Iterable[Any], model: nn.Module | None = None):
+        super().__init__(given)
+        self.model = model
 
 
 def scaled(params: Iterable[Any], arguments: Mapping[str, Any]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,7 @@ from slalom.train.budget import Budget, Lasting
 from slalom.train.evaluation import numbers_on_the_way
 from slalom.train.given import above_zero, dtype_of, finite, usable_device, whole_number
 from slalom.train.gradient import refuse_what_chunks_change
-from slalom.train.groups import scaled
+from slalom.train.groups import Parameters, scaled
 from slalom.train.models import judging, made_anew, refuse_lazy, to_train
 from slalom.train.objective import Objective, Supervised, objective_of
 from slalom.train.own_metric import metric_of
@@ -284,7 +285,8 @@ class Task(FromElsewhere, Lasting):
         if self.parameter_groups is not None:
             return scaled(self.parameter_groups(model), base)
         modules = (model, *(objective or self.objective).modules())
-        return [p for module in modules for p in module.parameters() if p.requires_grad]
+        found = [[p for p in module.parameters() if p.requires_grad] for module in modules]
+        return Parameters(chain.from_iterable(found), None if any(found[1:]) else model)
 
     @cached_property
     def reduction(self) -> Reduction:

@@ -17,7 +17,7 @@ from slalom.backends.general import Pick
 from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
 from slalom.backends.rounding import place_of, rounded
 from slalom.ir.sums import summed_each
-from slalom.ir.sweeps import SUMMED, Sweep
+from slalom.ir.sweeps import MULTIPLIED, SUMMED, Sweep
 
 CHUNK = {"cpu": 1 << 19}
 """Elements that are in work at once on a device, each temporary value of them 4 or 8 bytes."""
@@ -76,6 +76,8 @@ class Part:
         if (known := self._functions.get((sweep, late))) is None:
             # What stays as it is, and is no memory to work in.
             kept = frozenset(self._real.keys() - set(sweep.writes) - self._narrow)
+            later = self.sweeps[self.sweeps.index(sweep) + 1 :] if sweep in self.sweeps else []
+            kept |= {n for s in later for n in s.reads if n.startswith(MULTIPLIED)}
             known = function_of(sweep, self.widest, late, kept, self.together)
             self._functions[sweep, late] = known
         return known
