@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import signal
 from dataclasses import replace
 
 import cloudpickle
@@ -287,9 +288,22 @@ def test_fit_applies_what_was_measured_to_help_and_changes_no_number(tmp_path, m
     assert begun == [1]
     assert asked == [["memory kept", "no workers"]]
     texts = [e.text for e in told if isinstance(e, events.Told)]
-    assert texts == ["memory kept: 1.30 times as fast (1.30 to 1.30)"]
+    assert texts[0].startswith("measuring")
+    assert texts[1:] == ["memory kept: 1.30 times as fast (1.30 to 1.30)"]
     slalom.fit(task(), "Adam", tune=True, **out, **options)  # it is over
     assert begun == [1]
+
+
+def test_sigterm_ends_what_is_measured_too(monkeypatch):
+    def measured(some, using, names, rounds, turn, tell):
+        tell("turn 1 of 9")
+        signal.raise_signal(signal.SIGTERM)
+        tell("turn 2 of 9")
+
+    monkeypatch.setattr(training, "tuned", measured)
+    with pytest.raises(SystemExit) as ended:
+        slalom.fit(task(), "Adam", steps=3, progress=False, tune=True)
+    assert ended.value.code == 143
 
 
 def test_the_command_prints_what_was_found(monkeypatch, capsys):

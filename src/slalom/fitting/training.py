@@ -17,7 +17,7 @@ from slalom.fitting.length import length_of
 from slalom.fitting.logging import Log
 from slalom.fitting.progress import Progress
 from slalom.fitting.result import ENDS, Fit
-from slalom.fitting.stopping import asked
+from slalom.fitting.stopping import Stop, asked
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
 from slalom.tasks import load
@@ -152,7 +152,7 @@ def fit(
                 one(event)
 
         if tune and (folder is None or folder.status == "begun"):
-            task = _tuned(task, using, tell)
+            task = _tuned(task, using, tell, s)
         kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
         if compile:
@@ -178,10 +178,16 @@ def fit(
     return result
 
 
-def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None]) -> Task:
+def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop: Stop) -> Task:
     """The task, and this process, with what was measured to help and changes no number."""
     names = [name for name, lever in LEVERS.items() if lever.neutral]
-    found = tuned(task, using, names, ROUNDS, TURN, lambda text: None)
+
+    def look(text: str) -> None:
+        if stop.signal is not None:
+            stop.end()
+
+    tell(events.Told("measuring what makes an update cheaper, in processes of their own"))
+    found = tuned(task, using, names, ROUNDS, TURN, look)
     for name in found.applied:
         LEVERS[name].begin()
         task = LEVERS[name].vary(task)

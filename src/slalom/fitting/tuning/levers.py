@@ -120,7 +120,7 @@ LEVERS: dict[str, Lever] = {
     "denormals flushed": Lever(
         "torch.set_flush_denormal(True)", begin=lambda: torch.set_flush_denormal(True)
     ),
-    "matmul in bfloat16": Lever(
+    "matmul precision medium": Lever(
         'torch.set_float32_matmul_precision("medium")', group="arithmetic",
         begin=lambda: torch.set_float32_matmul_precision("medium"),
         fits=lambda task, make: task.precision is None,

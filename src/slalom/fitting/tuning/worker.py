@@ -11,6 +11,7 @@ import copy
 import hashlib
 import os
 import pickle
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -120,6 +121,7 @@ def main() -> None:
     """Answer until the questions end."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the task's own code prints is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, and ends this one
     questions = sys.stdin.buffer
     try:
         worker = Worker(*got(questions))
