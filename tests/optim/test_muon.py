@@ -12,9 +12,11 @@ from torch import nn
 
 import slalom
 from reference import distance, trajectory
+from slalom.backends.foreach.part import CHUNK
 from slalom.optim import Muon, NorMuon
 from slalom.rules import RULES
-from slalom.rules.matrices import POLAR_EXPRESS, newton_schulz, orthogonal, working
+from slalom.rules.functions import norm
+from slalom.rules.matrices import POLAR_EXPRESS, batched, newton_schulz, orthogonal, working
 
 SHAPES = [(6, 6), (6, 6), (9, 4), (4, 9), (6, 6), (5, 3, 2, 2), (7,), (1, 8), ()]
 """Several of one shape, tall and wide, a convolution's, a vector, a row, a number."""
@@ -294,3 +296,39 @@ def test_normuon_is_that_of_another_library(scale):
     trained(theirs([group], lr=0.02, weight_decay=0.1, beta2=0.95, update_scale=scale), others)
     for p, q, start in zip(params, others, starts(torch.float32, shapes), strict=True):
         assert (p - q).norm() <= 0.03 * (p - start).norm()
+
+
+@slalom.rule
+def evened(param, grad, *, lr=0.1):
+    """Two products of one operand, whose rows have one length."""
+    even = grad / norm(grad, axis=1)
+    return param - lr * orthogonal(even / norm(even), JORDAN) + lr * orthogonal(even, SCHULZ)
+
+
+def test_two_products_of_one_operand_divided_by_rows():
+    params = starts(shapes=[(4, 6), (4, 6), (6, 4)])
+    grads = gradients(1, shapes=[(4, 6), (4, 6), (6, 4)])[0]
+    expected = [evened(p.detach(), g, lr=0.1) for p, g in zip(params, grads, strict=True)]
+    trained(slalom.optimizer(evened)(params), params, steps=1)
+    for param, end in zip(params, expected, strict=True):
+        assert distance(param, end) <= 1e-12
+
+
+@pytest.mark.parametrize("made", [Muon, NorMuon])
+def test_no_matrix_is_taken_in_pieces(made, monkeypatch):
+    """Though it is larger than what is in work at once; smaller ones go in several turns."""
+    ends = []
+    for chunk in (1 << 19, 40):
+        monkeypatch.setitem(CHUNK, "cpu", chunk)
+        params = starts()
+        ends.append(trained(made(params, lr=0.02), params))
+    for a, b in zip(*ends, strict=True):
+        assert distance(a, b) <= 1e-12
+
+
+def test_a_batch_lies_on_the_shorter_side():
+    for shape in ((3, 7), (7, 3), (5, 3, 2, 2), (4,)):
+        seen = []
+        batched(lambda x, seen=seen: seen.append(x.shape) or x, [torch.ones(shape)] * 2, None, [])
+        rows, columns = shape[0], torch.Size(shape[1:]).numel()
+        assert seen == [(2, min(rows, columns), max(rows, columns))]

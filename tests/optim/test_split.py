@@ -62,6 +62,18 @@ def test_without_such_a_name_the_last_matrix_is_the_output_layer():
     assert found["last.weight"] == "of the output layer, the last one"
 
 
+def test_a_matrix_shared_with_an_embedding_goes_with_it():
+    model = nn.ModuleDict({"first": nn.Linear(8, 11), "words": nn.Embedding(11, 8)})
+    model["words"].weight = model["first"].weight
+    assert reasons(model)["first.weight"] == "shared with the embedding words"
+
+
+def test_a_head_is_known_inside_of_a_wrapper():
+    found = reasons(nn.ModuleDict({"net": Tiny(), "after": nn.Linear(3, 3)}))
+    assert found["net.lm_head.weight"] == "of the output layer"
+    assert found["after.weight"] == HIDDEN
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [

@@ -61,6 +61,28 @@ def test_it_cannot_be_had_without_the_model():
         entrant("muon").optimizer(task.parameters(model))
 
 
+class Tempered(nn.Module):
+    """A loss that learns a temperature."""
+
+    def __init__(self):
+        super().__init__()
+        self.heat = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs, targets):
+        return nn.functional.cross_entropy(outputs * self.heat, targets)
+
+
+def test_nor_where_the_loss_learns():
+    task = small_task()
+    task = slalom.Task(
+        task.model, Tempered(), (torch.randn(20, 6), torch.zeros(20, dtype=torch.long)),
+        (torch.randn(20, 6), torch.zeros(20, dtype=torch.long)), target=0.9,
+    )  # fmt: skip
+    model = task.make_model(0)
+    with pytest.raises(slalom.InputError, match="a loss with parameters of its own"):
+        entrant("muon").optimizer(task.parameters(model, task.make_objective()))
+
+
 def test_a_record_makes_it_again():
     """From what the ledger keeps, and by the lines that it shows."""
     recipe = entrant("muon").recipe

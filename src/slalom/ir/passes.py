@@ -125,7 +125,7 @@ def _product(node: Symbol, args: list[Any]) -> Symbol:
     """An operation on matrices, which divides by a summary itself, since it copies its operand."""
     operand, dtype, length, *numbers = args
     divisor = operand.args[1] if operand.op == "div" and length.value == 1 else None
-    if divisor is not None and divisor.is_summary and not divisor.along:
+    if divisor is not None and divisor.is_summary:
         operand, length = operand.args
     return node.graph.product(node.op, operand, dtype, length, *numbers)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.foreach.select import Operation, select
-from slalom.ir.sweeps import SUMMED, Sweep
+from slalom.ir.sweeps import MULTIPLIED, SUMMED, Sweep
 from slalom.ir.symbol import Symbol
 
 Lists = dict[str, list[Tensor]]
@@ -84,6 +84,7 @@ class _Writer:
         self.scalars = {id(s): f"s{i}" for i, s in enumerate(sweep.scalars)}
         self.late = {id(sweep.scalars[i]) for i in late}
         self.in_place = True
+        self.worked_in: set[int] = set()  # values that a product has for itself
         self.names: dict[int, str] = {}  # of the values that are still needed
         self.home: dict[int, str | None] = {}  # whose memory a value lies in, None: its own
         self.lines = [f"{', '.join(['_', *self.scalars.values()])}, = (None, *scalars)"]
@@ -219,7 +220,10 @@ class _Writer:
         if not symbol.is_element:
             return f"fill({self.text(symbol)}, tensors[{name!r}])"
         own = self.names[id(symbol)]
-        if self.home[id(symbol)] in (None, name) or name.startswith(SUMMED):
+        shared = name.startswith(MULTIPLIED) and id(symbol) in self.worked_in
+        if name.startswith(MULTIPLIED):  # a product works in its operand's memory
+            self.worked_in.add(id(symbol))
+        if not shared and (self.home[id(symbol)] in (None, name) or name.startswith(SUMMED)):
             return own
         # it lies where another output is about to be written, or in a gradient
         return self.each(Tensor.clone, own, [])
