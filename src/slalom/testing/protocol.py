@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -65,13 +66,18 @@ def parameters_without_gradient_stand_still(subject: Subject) -> None:
         for j in range(len(row)):
             if (i + j) % 3 == 0 or (j == 1 and i < 6):
                 row[j] = None
-    params = parameters(values)
-    optimizer = subject.make(params)
-    for row in grads:
-        before = parameters(params)
-        walk(optimizer, params, [row])
-        for j, (a, b) in enumerate(zip(before, params, strict=True)):
-            assert row[j] is not None or torch.equal(a, b), f"parameter {j} moves without gradient"
+    for decay in (0.1, None):
+        params = parameters(values)
+        optimizer = subject.make(params)
+        for group in optimizer.param_groups:
+            if decay and "weight_decay" in group:
+                group["weight_decay"] = decay
+        for row in grads:
+            before = parameters(params)
+            walk(optimizer, params, [row])
+            for j, (a, b) in enumerate(zip(before, params, strict=True)):
+                still = row[j] is not None or torch.equal(a, b)
+                assert still, f"parameter {j} moves without gradient"
     for j, value in enumerate(values):
         own = [[row[j]] for row in grads if row[j] is not None]
         subject.same(params[j : j + 1], run(subject.plain, [value], own), f"parameter {j}")
@@ -209,6 +215,13 @@ def closures(subject: Subject) -> None:
         assert len(losses) == 4, f"4 steps called the closure {len(losses)} times"
         ends.append(params)
     subject.same(ends[0], ends[1], "with a closure")
+
+    def fails() -> float:
+        raise ZeroDivisionError
+
+    with contextlib.suppress(ZeroDivisionError):
+        subject.make(parameters(values)).step(fails)
+        raise AssertionError("step(closure) does not let an exception of the closure through")
 
 
 def hooks_are_called(subject: Subject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import torch
@@ -37,6 +38,13 @@ class CountsClosuresTwice(CountsStepsForAll):
     def step(self, closure=None):
         self.count += closure is not None
         return super().step(closure)
+
+
+@caught_by("closures")
+class KeepsExceptions(HeavyBall):
+    def step(self, closure=None):
+        with contextlib.suppress(Exception):
+            return super().step(closure)
 
 
 @caught_by("hooks are called")

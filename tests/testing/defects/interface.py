@@ -52,6 +52,19 @@ class Coasts(HeavyBall):
         return super().step(closure)
 
 
+@caught_by("parameters without gradient stand still")
+class DecaysAll(HeavyBall):
+    """Decays what has no gradient too."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+        return super().step(closure)
+
+
 @caught_by("parameters without gradient stand still", "parameters added and frozen")
 class CountsStepsForAll(HeavyBall):
     """One count for all parameters, also those without a gradient."""
