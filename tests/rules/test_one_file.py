@@ -1,4 +1,4 @@
-"""A rule is one file: the diff that CONTRIBUTING.md shows is all there is to do."""
+"""A rule is one file, and so is a metric, a task, a chart: the diffs of CONTRIBUTING.md are all."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ def files(diff: str) -> dict[str, str]:
     return found
 
 
+def changed(folder: Path, diff: str) -> Path:
+    """Apply a diff to the one file that it names: its path. What has no context goes to its end."""
+    name, *lines = diff.splitlines()
+    path = folder / name.strip()
+    text = path.read_text().splitlines() if path.exists() else []
+    at = 0
+    if text and all(line.startswith("+") for line in lines):
+        text += ["", ""]
+        at = len(text)
+    for line in lines:
+        if line[0] == "+":
+            text.insert(at, line[2:])
+        else:
+            at = text.index(line[2:], at)
+            if line[0] == "-":
+                del text[at]
+                continue
+        at += 1
+    path.write_text("\n".join(text) + "\n")
+    return path
+
+
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
     """The environment of a copy of the package with the diff applied."""
@@ -65,8 +87,12 @@ def extended(tmp_path_factory):
     target = source.parent / path
     assert target.parent.is_dir()
     target.write_text(text)
+    (others,) = re.findall(r"(?ms)^## A metric, a task, a chart\n(.*?)^## ", DOCUMENT.read_text())
+    diffs = re.findall(r"(?ms)^```diff\n(.*?)^```", others)
+    assert len(diffs) == 3
+    targets = [target, *(changed(source.parent, diff) for diff in diffs)]
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), target],
+        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", *targets],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -84,6 +110,28 @@ def test_it_is_in_slalom_optim_the_rules_the_race_and_the_docs(extended):
     assert "\n### Yogi\n" in page
     assert "\nyogi\n" in page
     assert page.count("param' = param - lr·exp_avg' / (√(exp_avg_sq') + eps)") >= 1
+
+
+ASK_OTHERS = """
+import torch, slalom
+from slalom.report.charts import charts
+from slalom.tasks import load
+from slalom.train.metrics import METRICS
+print(METRICS["median_error"].measure(torch.tensor([[1.0], [2.0], [9.0]]), torch.zeros(3, 1)))
+result = slalom.race("wine", entrants=["sgd", "signsgd"], points_each=2, seeds=3, progress=False)
+print(result.meta["task"], result.standings[0].reached)
+(chart,) = [c for c in charts(result) if c.name == "needed"]
+print(type(result.plot.needed_updates(backend="matplotlib")).__name__, len(chart.traces))
+"""
+
+
+def test_a_metric_a_task_and_a_chart_are_there_too(extended, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_OTHERS],
+        env=extended, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["2.0", "wine 3", "Figure 2"]
 
 
 def over(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from slalom.errors import InputError
@@ -62,6 +62,13 @@ class Plots:
     def heats(self, **how: Any) -> go.Figure | Any:
         """How far each setting was trained in the heats."""
         return self._drawn(needed.heats(self._result), **how)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Any other chart of the page, by the function that makes it."""
+        for make in charts.CHARTS:
+            if make.__name__ == name:
+                return lambda **how: self._drawn(make(self._result), **how)
+        raise AttributeError(f"there is no chart {name!r}")
 
     def _drawn(
         self, chart: Chart | None, keys: Sequence[Key] | None = None, *, unit: str = UNITS[0],
