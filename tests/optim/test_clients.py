@@ -561,6 +561,22 @@ def test_an_explanation_of_parameters_of_several_backends():
     assert torch.equal(gapped.detach(), dense.detach())
 
 
+def test_an_explanation_of_a_parameter_listed_twice():
+    twice = parameter()
+    optimizer = slalom.optim.SGD([twice])
+    optimizer.param_groups[0]["params"].append(twice)
+    assert [row[3] for row in slalom.explain(optimizer).rows] == ["foreach"] * 2
+
+
+def test_an_explanation_after_gradients_were_spent():
+    model = nn.Linear(2, 3)
+    optimizer = slalom.optim.SGD(model.parameters())
+    slalom.release(model, optimizer)
+    model(torch.ones(1, 2)).sum().backward()
+    rows = slalom.explain(optimizer).rows
+    assert {row[3:] for row in rows} == {("none", "its gradient was used inside backward")}
+
+
 def test_an_explanation_of_a_lazy_module():
     lazy = nn.LazyLinear(2)
     optimizer = slalom.optim.Adam(lazy.parameters())

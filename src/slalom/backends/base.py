@@ -198,7 +198,8 @@ def _wide(slot: Slot) -> int:
 class Row:
     """The scalars of the parameters of one group with one step count and equal numbers.
 
-    Raises ValueError for a count below 0.
+    ``lacks`` are the options that the group never had, which have their defaults. Raises ValueError
+    for a count below 0.
 
     Attributes:
         rule: the group's rule, behind the treatment of its gradients.
@@ -213,11 +214,13 @@ class Row:
     values: Sequence[Any]
     noise: int | None = None
 
-    def __init__(self, rule: Rule, group: int, count: float, numbers: Sequence[float]):
+    def __init__(
+        self, rule: Rule, group: int, count: float, numbers: Sequence[float], lacks: Collection[str]
+    ):
         if count < 0:
             raise ValueError(f"a step count of {rule.name} is {count:g}; it must be 0 or more")
         self.rule, self.group = rule, group
-        self.count, self.numbers = count, numbers
+        self.count, self.numbers, self._lacks = count, numbers, lacks
         self._defaults, self._own = _taken(rule)
         self.program: Program | None = None
 
@@ -233,8 +236,8 @@ class Row:
         assert self.program is not None
         try:
             own = self._own(options)
-        except KeyError:  # what a group leaves out has its default
-            own = [options.get(n, default) for n, default in self._defaults.items()]
+        except KeyError:
+            own = [self._option(n, options) for n in self._defaults]
         if late:
             own = [*own, *(late[name] for name in self.rule.late)]
         values = self.program.row(self.count + 1, self.count == 0, *own, *self.numbers)
@@ -242,6 +245,12 @@ class Row:
             return False
         self.values = values
         return True
+
+    def _option(self, name: str, options: Mapping[str, Any]) -> Any:
+        """What a group says of an option, or that of which it was silent from the beginning."""
+        if name not in options and name not in self._lacks:
+            raise RuntimeError(f"parameter group {self.group} has no {name!r} any more")
+        return options.get(name, self._defaults[name])
 
     def draw(self, seed: int, place: int) -> None:
         """Take the random bits of the next step of the one parameter that has this row."""

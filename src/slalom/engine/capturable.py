@@ -21,7 +21,7 @@ from slalom.backends.base import BEFORE, Backend, Slot, Unavailable, refuse_no_m
 from slalom.backends.general import elements
 from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check
-from slalom.engine.starting import begun
+from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.branches import branches
 from slalom.ir.program import Program, is_flag
@@ -248,6 +248,7 @@ class _Ready:
         for i, param in enumerate(part.params):
             for program in self._programs:
                 refuse_no_matrix(program, param)
+            check_whole(part.rule, names, part.own[i], f"a parameter of group {part.place}")
 
             def made(name: str, param: Tensor = param) -> Tensor:
                 started = begun(rule, name, param.detach(), 0.0)

@@ -91,6 +91,7 @@ class Plan:
             if s.param.grad is not None and s.param.grad.layout != torch.strided
         }
         self._relied = {id(s.param): (*s.state, *names_of_kept(s, rules[s.group])) for s in slots}
+        self._ids = [id(s.param) for s in slots]
         self._uncounted = {id(s.param): s.place for s in slots if s.kept[0] is None and s.state}
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
@@ -119,6 +120,7 @@ class Plan:
         grads = (s.param.grad for s in slots)
         self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
         self._rows: list[Row] = []
+        self._lacks: list[set[str]] = []  # of each group the options that it never had
         self._firsts: list[int] = []  # of each row the place of one of its slots
         # Of each slot that of its row, and who was present; None while they are being sorted.
         self._sorted: tuple[np.ndarray, np.ndarray] | None = None
@@ -171,7 +173,7 @@ class Plan:
 
     def served_by_parameter(self) -> dict[int, tuple[str, str | None]]:
         """Id of each parameter that has a slot -> what ``served`` says of it."""
-        return dict(zip(self._relied, self.served, strict=True))
+        return dict(zip(self._ids, self.served, strict=True))
 
     @property
     def reasons(self) -> list[str | None]:
@@ -318,6 +320,8 @@ class Plan:
     def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
         """Sort the present slots into rows, by group, step count and numbers."""
         self._sorted = None
+        if not self._lacks:
+            self._lacks = [r.hypers.keys() - g for r, g in zip(self._rules, groups, strict=True)]
         present = np.flatnonzero(self._counts.present)
         keys = np.column_stack(
             [
@@ -333,7 +337,8 @@ class Plan:
         for key, places in sorted_out(keys, present):
             group, _, _, count, *numbers = key
             rule = self._rules[int(group)]
-            row = Row(rule, int(group), count, numbers[: len(rule.numbers)])
+            own = numbers[: len(rule.numbers)]
+            row = Row(rule, int(group), count, own, self._lacks[int(group)])
             row.program = known.get(row.group)
             options = groups[row.group], late[row.group]
             if row.program is None or not row.fill(*options):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from slalom.optim.checks import may_lack
+from slalom.rules import RULES
+from slalom.rules.definition import Rule
 
 Group = dict[str, Any]
 
@@ -28,12 +32,16 @@ def copied(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(
-    optimizer: Optimizer, saved: dict[str, Any], rule_of: Callable[[Group], Any], strict: bool
-) -> None:
+    optimizer: Optimizer, saved: dict[str, Any], rule_of: Callable[[Group], Any],
+    beyond: Collection[str], strict: bool,
+) -> None:  # fmt: skip
     """What ``load_state_dict`` of Slalom's optimizers does.
 
-    ``rule_of`` raises ValueError for a group that the optimizer cannot follow.
+    ``rule_of`` raises ValueError for a group that the optimizer cannot follow. ``beyond`` are
+    options that a group lacks where they have their defaults.
     """
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"a state dict is due, not {type(saved).__name__}")
     saved = dict(saved)
     for hook in optimizer._optimizer_load_state_dict_pre_hooks.values():
         saved = hook(optimizer, saved) or saved
@@ -43,8 +51,8 @@ def load(
         owners, groups = _by_name(now, then, ours, theirs, strict)
     else:
         owners, groups = _by_order(now, then)
-    for group in groups:
-        rule_of(group)
+    for number, (group, present) in enumerate(zip(groups, now, strict=True)):
+        _complete(number, group, present, rule_of(group), beyond)
     state: defaultdict[Any, Any] = defaultdict(dict)
     if ours and theirs:  # what the checkpoint does not know stays; strict leaves nothing such
         known = set(map(id, owners.values()))
@@ -122,6 +130,27 @@ def _merged(group: Group, saved: Mapping[str, Any]) -> Group:
     """The saved options for the parameters of ``group``."""
     taken = {k: copy.deepcopy(v) for k, v in saved.items() if k != "params"}
     return {**taken, **{k: group[k] for k in OWN if k in group and (k != "rule" or k not in taken)}}
+
+
+def _complete(
+    number: int, group: Group, present: Group, rule: Rule, beyond: Collection[str]
+) -> None:
+    """Leave options that the checkpoint lacks as they are; ValueError if they make another class.
+
+    A version with fewer options lacks what is off by default, and has no other rule's.
+    """
+    lacks = [n for n in rule.hypers if n not in group and n not in beyond]
+    needs = [n for n in lacks if not may_lack(rule.hypers[n])]
+    others = [n for n in group if n in _OPTIONS and n not in rule.hypers]
+    if needs and (others or any(rule.hypers[n] for n in needs)):
+        raise ValueError(
+            f"group {number} of the checkpoint has {', '.join(n for n in group if n not in OWN)}, "
+            f"and no {needs[0]}; load a checkpoint of {rule.class_name}"
+        )
+    group |= {n: present[n] for n in lacks if n in present}
+
+
+_OPTIONS = {option for rule in RULES.values() for option in rule.hypers}
 
 
 def _copy(value: Any, param: Tensor | None = None) -> Any:

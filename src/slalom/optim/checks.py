@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -73,6 +73,35 @@ def _check_one(
         said = words.format(value=value, i=i, all=hypers[name])
         known = bound is COMMON.get(name) or name == "etas"  # torch has no more to say of these
         raise ValueError(said if known else f"{said}; {shown} must be {bound}")
+
+
+def sequences(rule: Rule) -> list[str]:
+    """Names of the hyper-parameters that are several numbers."""
+    return [name for name, default in rule.hypers.items() if isinstance(default, tuple)]
+
+
+def as_tuple(value: Any) -> Any:
+    """Any sequence of numbers (an array, a ListConfig) as a tuple, as torch's classes keep it."""
+    if isinstance(value, tuple):
+        return value
+    return tuple(v if isinstance(v, Tensor | int | float) else float(v) for v in value)
+
+
+def check_options(
+    rule: Rule, group: Mapping[str, Any], number: int, beyond: Collection[str]
+) -> None:
+    """Raise RuntimeError if the ``number``-th group lacks an option that is not ``beyond``."""
+    for name in rule.hypers:
+        if name not in group and name not in beyond:
+            raise RuntimeError(
+                f"parameter group {number} has no {name!r}; add_param_group() gives a group what "
+                "it lacks"
+            )
+
+
+def may_lack(default: Any) -> bool:
+    """Whether a group may lack an option of this default: a switch, as older versions had fewer."""
+    return default is False or default is None
 
 
 def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from slalom.backends.base import is_counter, read, refuse_no_matrix, write
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
-from slalom.engine.starting import begun
+from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
@@ -111,6 +111,8 @@ class _Update:
         # says which rule and option it is where a scalar is no real number
         program = program_for(self.rule, values, self.count + 1, self.first, *numbers)
         refuse_no_matrix(program, param)
+        self.live = program.live_state
+        check_whole(rule, self.live, own, name)
         self.counted = rule.takes_step or first_is_lost(self.rule, values, *numbers)
 
     def make(self, state: dict[str, Any]) -> None:
@@ -139,7 +141,7 @@ class _Update:
         for (name, before), now, after in zip(own.items(), given, results, strict=True):
             if name in rule.numbers:
                 state[name] = torch.as_tensor(after, dtype=before.dtype, device=before.device)
-            elif after is not now:
+            elif after is not now or (name in self.live and state.get(name) is None):
                 state[name] = _like(after, before, touched)
         param.copy_(_like(moved, param, touched))
         if self.counted:

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from slalom.engine.distributed import is_distributed
 from slalom.engine.naming import name_of
 from slalom.optim.rule_optimizer import RuleOptimizer
+from slalom.optim.spent import Spent
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +64,8 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             backend, why = served.get(id(param), ("none", None))
             if param.grad is None:
                 backend, why = "none", "it has no gradient"
+            elif type(param.grad) is Spent:
+                backend, why = "none", "its gradient was used inside backward"
             elif recorded:
                 whose = "its" if group.get("differentiable") else "another"
                 backend, why = "autograd", f"{whose} group is differentiable"

@@ -47,7 +47,8 @@ class _Part:
             return False
         if not all(map(is_, there, params)):
             return False
-        self.options |= {**group, "params": params}
+        self.options.clear()
+        self.options.update(group, params=params)
         return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ class Routed(RuleOptimizer):
         """As in torch; what the group leaves open is as the optimizer's arguments say."""
         made = self._class(param_group.get("rule", self._rule))
         param_group["rule"] = made.__name__
-        self._complete(param_group)
+        self._complete([param_group])
         self.defaults = {}  # or torch would give the group what others have in common
         super().add_param_group(param_group)
         self._tell_defaults()
@@ -76,13 +76,14 @@ class Routed(RuleOptimizer):
         super().__setstate__(state)
         self._tell_defaults()
 
-    def _complete(self, group: dict[str, Any]) -> None:
-        """Give a group what it lacks of the hyper-parameters of its rule."""
-        for name, default in self.rule_of(group).hypers.items():
-            value = group.get(name, self._shared.get(name, default))
-            if value is REQUIRED:
-                raise ValueError(f"{group['rule']} needs a value for {name}: it has no default")
-            group[name] = value
+    def _complete(self, groups: Iterable[dict[str, Any]]) -> None:
+        """Give groups what they lack of their rules' options: a rule may be changed by hand."""
+        for group in groups:
+            for name, default in self.rule_of(group).hypers.items():
+                value = group.get(name, self._shared.get(name, default))
+                if value is REQUIRED:
+                    raise ValueError(f"{group['rule']} needs a value for {name}: it has no default")
+                group[name] = value
 
     def _tell_defaults(self) -> None:
         """What every group has, since schedulers ask the defaults whether there is a momentum."""
@@ -90,11 +91,6 @@ class Routed(RuleOptimizer):
         hypers = [self.rule_of(group).hypers for group in (first, *others)]
         shared = [n for n in hypers[0] if all(n in own for own in hypers)]
         self.defaults = {name: first[name] for name in shared}
-
-    def _step_anew(self, scale: Any) -> None:
-        for group in self.param_groups:
-            self._complete(group)  # its rule may have been changed since it was added
-        super()._step_anew(scale)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"_classes": self._classes, "_rule": self._rule, "_shared": self._shared}

@@ -23,11 +23,11 @@ from slalom.engine.capturable import is_capturable, refuse_capture, update_captu
 from slalom.engine.naming import turns
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
-from slalom.optim import checkpoint
-from slalom.optim.checks import check_fused, check_hypers, check_treatment
+from slalom.optim import checkpoint, checks
 from slalom.optim.clearing import drop, watched, zeroed
 from slalom.optim.differentiable import update_differentiably
 from slalom.optim.exclusive import Exclusive
+from slalom.optim.spent import Spent
 from slalom.optim.states import Slots, make_slots
 from slalom.rules.definition import REQUIRED, Rule
 from slalom.rules.treated import treated
@@ -97,8 +97,8 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if choices.get("fused") and choices.get("differentiable"):
             raise RuntimeError("`fused` does not support `differentiable`")
-        check_hypers(self.rule, hypers | choices)
-        hypers = {n: _as_tuple(v) if n in _sequences(self.rule) else v for n, v in hypers.items()}
+        checks.check_hypers(self.rule, hypers | choices)
+        hypers |= {n: checks.as_tuple(hypers[n]) for n in checks.sequences(self.rule)}
         default = self.rule.hypers
         shown = {n: v for n, v in hypers.items() if n not in self.beyond or v != default[n]}
         choices = {n: v for n, v in choices.items() if n not in self.offered or v}
@@ -125,7 +125,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         super().__setstate__(state)
         for group in self.param_groups:
             for name, default in self.rule_of(group).hypers.items():
-                if name not in self.beyond:
+                if name not in self.beyond and checks.may_lack(default):
                     group.setdefault(name, default)
             for name in self.choices:
                 if name not in self.offered:
@@ -154,27 +154,29 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         and keep their dtype, which need not be the parameter's.
 
         Raises ValueError, and changes nothing, if the groups differ in number or size (matched by
-        order), or if a name is missing or unexpected (matched by name). ``strict=False`` passes
-        over such names: parameters that the checkpoint does not know keep what they have.
+        order), if a name is missing or unexpected (matched by name), or if it is of another class,
+        by its options. ``strict=False`` passes over such names: parameters that the checkpoint does
+        not know keep what they have.
         """
         with self.alone:
-            checkpoint.load(self, state_dict, self.rule_of, strict)
+            checkpoint.load(self, state_dict, self.rule_of, self.beyond, strict)
 
     @_disable_dynamo
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As in torch; the group's hyper-parameters are checked as the class's own are.
 
-        Raises ValueError if the group says otherwise than the optimizer what is of all of it, such
-        as ``clip_norm``.
+        Raises ValueError for a group's own opinion of what is of all, such as ``clip_norm``.
         """
-        check_treatment(param_group, self._treatment)
+        if not isinstance(param_group, dict):
+            raise TypeError(f"a group is a dict, not {type(param_group).__name__}")
+        checks.check_treatment(param_group, self._treatment)
         rule = self.rule_of(param_group)
         names = {**rule.hypers, **{n: CHOICES[n] for n in self.choices}}
         given = {n: param_group.get(n, self.defaults.get(n, d)) for n, d in names.items()}
-        check_hypers(rule, given)
-        for name in _sequences(rule):
+        checks.check_hypers(rule, given)
+        for name in checks.sequences(rule):
             if name in param_group:
-                param_group[name] = _as_tuple(param_group[name])
+                param_group[name] = checks.as_tuple(param_group[name])
         if self._treatment.independent_weight_decay is not None and "lr" in given:
             param_group.setdefault(FULL_RATE, float(given["lr"]))
         super().add_param_group(param_group)
@@ -185,13 +187,10 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         with self.alone:
             if self._released is not None:
                 self._released.clear()
-            if not watched():
-                if set_to_none:
-                    drop(self.param_groups)
-                    return
-                if zeroed(self.param_groups):
-                    return
-            super().zero_grad(set_to_none)
+            if set_to_none and not watched():
+                drop(self.param_groups)
+            elif set_to_none or watched() or not zeroed(self.param_groups):
+                super().zero_grad(set_to_none)
 
     def clip(self, norm: float | None = None, value: float | None = None) -> bool:
         """Clip gradients in the pass of every step to come, as by the arguments ``clip_norm`` and
@@ -265,6 +264,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         found = getattr(self, "found_inf", None)
         if is_capturable(self.param_groups):
             self._plan = None
+            self._complete(self.param_groups)
             given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
             update_capturably(*given)
             return
@@ -278,6 +278,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         plan, groups = self._plan, self.param_groups
         if any(map(_is_differentiable, groups)):
             self._plan = None
+            self._complete(groups)
             update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
             return
         if self.several_rules and plan is not None and plan.origin != self._rules(groups):
@@ -290,6 +291,11 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         ):
             return
         self._step_anew(scale)
+
+    def _complete(self, groups: Iterable[dict[str, Any]]) -> None:
+        """Raise RuntimeError if a group lacks an option of its rule."""
+        for number, group in enumerate(groups):
+            checks.check_options(self.rule_of(group), group, number, self.beyond)
 
     def refuse_step(self) -> None:
         """Raise RuntimeError if no step can be made now."""
@@ -311,7 +317,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
                 first |= {p: place[p] for p in plan.first_updated}
 
     def step_by_new_plan(
-        self, groups: Sequence[Mapping[str, Any]], scale: Any = None, fresh: set[int] | None = None,
+        self, groups: Sequence[dict[str, Any]], scale: Any = None, fresh: set[int] | None = None,
         norm: float | None = None,
     ) -> Plan:  # fmt: skip
         """Make a plan for ``groups`` and a step by it; the plan.
@@ -335,16 +341,18 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         """A plan for the parameters and gradients as they are now, which changes nothing."""
         scaled = self._treatment.clip_norm is not None
         groups = [
-            {**g, "params": [p for p in g["params"] if not is_lazy(p)]} for g in self.param_groups
+            {**g, "params": [p for p in g["params"] if not (is_lazy(p) or type(p.grad) is Spent)]}
+            for g in self.param_groups
         ]
         with torch.inference_mode(False):
             return self._plan_of(self._slots(groups), groups, scaled)
 
     def _slots(
-        self, groups: Sequence[Mapping[str, Any]], fresh: set[int] | None = None,
+        self, groups: Sequence[dict[str, Any]], fresh: set[int] | None = None,
         *, all_of_them: bool = False,
     ) -> Slots:  # fmt: skip
-        check_fused(groups)
+        checks.check_fused(groups)
+        self._complete(groups)
         params = chain.from_iterable(g["params"] for g in self.param_groups)
         indices = {id(p): i for i, p in enumerate(params)}
         last = self._plan
@@ -379,17 +387,6 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         """The states of the parameters of ``groups``, as far as they have been made."""
         params = chain.from_iterable(g["params"] for g in groups)
         return {p: self.state[p] for p in params if p in self.state}
-
-
-def _sequences(rule: Rule) -> list[str]:
-    return [name for name, default in rule.hypers.items() if isinstance(default, tuple)]
-
-
-def _as_tuple(value: Any) -> Any:
-    """Any sequence of numbers (an array, a ListConfig) as a tuple, as torch's classes keep it."""
-    if isinstance(value, tuple):
-        return value
-    return tuple(v if isinstance(v, Tensor | int | float) else float(v) for v in value)
 
 
 _observed_step = torch.optim.Optimizer.profile_hook_step(RuleOptimizer._step)

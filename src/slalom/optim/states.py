@@ -14,7 +14,7 @@ from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_freed, is_lazy_view, like, plain, same_layout
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
-from slalom.engine.starting import begun
+from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
@@ -86,6 +86,8 @@ def make_slots(
             if grad is None and (one.missing or is_freed(param)) and not all_of_them:
                 found.absent.append(param)
                 continue
+            if one.missing:
+                check_whole(rule, one.live, own, name)
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
             slot = Slot(

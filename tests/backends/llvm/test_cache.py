@@ -121,7 +121,9 @@ def test_what_is_no_file_is_not_waited_for(folder, what):
             place.read(f"{KEY}.o", 0)
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut", "empty", "unsigned", "renamed", "new secret"])
+@pytest.mark.parametrize(
+    "how", ["flipped", "cut", "empty", "huge", "unsigned", "renamed", "new secret"]
+)
 def test_what_is_not_as_it_was_signed_is_not_read(folder, how):
     Cache(folder).write(KEY, CODE)
     file = folder / f"{KEY}.o"
@@ -132,6 +134,8 @@ def test_what_is_not_as_it_was_signed_is_not_read(folder, how):
         file.write_bytes(whole[:-1])
     elif how == "empty":
         file.write_bytes(b"")
+    elif how == "huge":
+        os.truncate(file, 3 << 30)
     elif how == "unsigned":
         file.write_bytes(hashlib.sha256(CODE).digest() + CODE)
     elif how == "renamed":

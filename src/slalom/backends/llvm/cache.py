@@ -22,6 +22,9 @@ _SECRET = "secret"
 _STALE = 3600.0
 """Seconds after which a half-written file belongs to a process that was killed."""
 
+_MOST = 1 << 24
+"""Bytes that are read of a file: more than any code has, and of a larger one nothing verifies."""
+
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ_FILE = _READ | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe waits
@@ -107,7 +110,7 @@ class _Place:
         with open(descriptor, "rb") as file:
             if _OWNED:
                 _demand(os.fstat(descriptor), stat.S_ISREG, forbidden)
-            return file.read()
+            return file.read(_MOST)
 
     def write(self, name: str, content: bytes) -> None:
         """Whole or not at all, whoever else writes or reads, and whatever happens meanwhile."""
