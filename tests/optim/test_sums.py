@@ -306,7 +306,7 @@ def test_as_few_readings_as_the_algebra_allows():
 @pytest.mark.parametrize("n", [0, 5, (1 << 15) + 3])
 def test_squares_are_summed_up_and_followed_twice(n):
     x = torch.randn(n, generator=torch.Generator().manual_seed(0))
-    assert summed(x, True, 0).item() == pytest.approx(x.double().square().sum().item(), rel=1e-14)
+    assert summed(x, True, 0).item() == pytest.approx(x.double().square().sum().item(), rel=1e-13)
     at_zero = torch.zeros(n, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(summed(at_zero, True, 0), at_zero, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.sum(), at_zero)
