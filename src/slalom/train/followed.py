@@ -36,7 +36,8 @@ class Followed:
     def decisive(self) -> Any:
         """The schedule itself, and what makes it for runs of other lengths."""
         optimizer, scheduler = self._pair(1000)
-        return self.__name__, self.ends, _numbers(optimizer), scheduler.state_dict()
+        own = {n: v for n, v in vars(scheduler).items() if n != "optimizer"}  # functions too
+        return self.__name__, self.ends, _numbers(optimizer), own
 
     def __call__(self, optimizer: torch.optim.Optimizer, total: int) -> Following:
         return Following(optimizer, *copy.deepcopy(self._pair(total)))

@@ -92,3 +92,13 @@ def test_a_step_of_its_own_is_refused():
 def test_a_race_of_it_can_be_gone_on_with():
     one, two = (Task.from_skorch(net(module=Net()), X, Y) for _ in range(2))
     assert Options().record(one) == Options().record(two)
+
+
+def test_another_schedule_is_another_race():
+    def record(rate):
+        schedule = LRScheduler("LambdaLR", lr_lambda=rate)
+        return Options().record(Task.from_skorch(net(callbacks=[("s", schedule)]), X, Y))
+
+    one, other = record(lambda epoch: 0.5**epoch), record(lambda epoch: 0.9**epoch)
+    assert one == record(lambda epoch: 0.5**epoch)
+    assert one != other

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from slalom.errors import InputError
-from slalom.train.followed import Followed, full_rates
+from slalom.train.followed import Followed, full_rates, without_parameters
 from slalom.train.rng import RandomStream
 
 INSTEAD = "give schedule=, as in functools.partial(torch.optim.lr_scheduler.StepLR, step_size=30)"
@@ -38,7 +38,7 @@ def configured(made: Any, make: Callable[[], nn.Module], options: Mapping[str, A
             raise InputError(f"configure_optimizers makes {len(schedules)} schedules; {INSTEAD}")
         _refuse(schedules[0])
         scheduler, found["schedule_every"] = _parts(schedules[0])
-        pair = optimizers[0], scheduler
+        pair = without_parameters(optimizers[0], scheduler)  # which would be kept alive
         of = functools.partial(_pair, make) if asks else lambda total: pair
         found["schedule"] = Followed(of, asks, type(scheduler).__name__)
     return found
