@@ -100,17 +100,21 @@ class Unlike(Ranks):
     ("other", "message"),
     [
         ({"seed": 6}, "number 1 has 6 and not 5 as its seed; give all of them the same"),
-        ({"fingerprints": {"model": "b"}}, "number 1 has another one as its model"),
+        ({"fingerprints": {"training data": "b"}}, "number 1 has another one as its training data"),
         ({}, ""),
     ],
 )
 def test_all_must_be_given_the_same(other, message):
-    record = {"seed": 5, "fingerprints": {"model": "a"}}
+    prints = {"training data": "a", "validation data": "a", "loss": "a"}
+    record, weights = {"seed": 5, "fingerprints": prints}, {"f": torch.zeros(2)}
     if not other:
-        agree(record, Unlike())
+        agree(record, weights, Unlike())
+        agree(
+            {**record, "fingerprints": {**prints, "loss": "asks for the rank"}}, weights, Unlike()
+        )
         return
     with pytest.raises(InputError, match=message):
-        agree(record, Unlike(**other))
+        agree(record, weights, Unlike(**other))
 
 
 def test_one_that_is_gone_is_told_of_in_one_sentence(monkeypatch):

@@ -56,10 +56,15 @@ def record_of(
     }  # fmt: skip
 
 
-def agree(record: dict[str, Any], ranks: Ranks) -> None:
+COMMON = ("training data", "validation data", "initial weights")
+"""What processes that train together must have in common, beside words: their code may differ, as
+where it asks for the rank."""
+
+
+def agree(record: dict[str, Any], weights: dict[str, torch.Tensor], ranks: Ranks) -> None:
     """Raise :class:`InputError` where processes that train together are given different runs."""
-    if ranks.size == 1:
-        return
+    found = {**record["fingerprints"], "initial weights": fingerprint(weights)}
+    record = {**record, "fingerprints": {name: found[name] for name in COMMON}}
     for rank, other in enumerate(ranks.all(record)):
         for name, values in _differences(other, record):
             told = f"{values[0]} and not {values[1]}" if values else "another one"

@@ -138,7 +138,8 @@ def fit(
     record = {}
     if out is not None or ranks.size > 1:
         record = record_of(task, using, length, seed, more)
-    agree(record, ranks)
+    if ranks.size > 1:
+        agree(record, dict(task.make_model(seed).state_dict()), ranks)
     path = None if out is None else Path(out)
     with contextlib.ExitStack() as left:
         folder = left.enter_context(opened(path, record, keep))
