@@ -104,6 +104,20 @@ def test_several_numbers_are_one_value_of_what_takes_several() -> None:
     assert found.space["lr"] == Choice((0.1, 0.2))
 
 
+def test_a_label_tells_what_is_set_for_the_race_and_no_object() -> None:
+    nesterov, adam, own = families(
+        {
+            "Nesterov": "Nesterov",
+            "Adam": "Adam",
+            "own": (torch.optim.SGD, {"lr": 0.5}),
+        },
+        space={"lr": 0.01, "Adam": {"betas": (0.8, 0.9)}, "own": {"lr": (0.1, 1.0), "fused": dict}},
+    )
+    assert Entrant(0, nesterov, {"momentum": 0.9}).label == "Nesterov(lr=0.01, momentum=0.9)"
+    assert Entrant(0, adam, {}).label == "Adam(lr=0.01, betas=(0.8, 0.9))"
+    assert Entrant(0, own, {"lr": 0.2}).label == "own(lr=0.2)"
+
+
 def test_what_has_a_range_though_no_rule_declares_it() -> None:
     sgd, adam, bgd = families(["SGD", "Adam", "BGD"], ("lr", "weight_decay", "warmup", "clip_norm"))
     for family in (sgd, adam, bgd):

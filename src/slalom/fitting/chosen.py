@@ -96,7 +96,8 @@ def _entrant(given: Any, settings: Mapping[str, Any]) -> Entrant:
             raise InputError(f"{name} is {value}; a run has one value of each, and a race several")
     own = {n: v for n, v in family.fixed.items() if n not in settings}
     hypers = {n: family.fixed[n] for n in settings}
-    return Entrant(0, replace(family, space={}, fixed=own), hypers)
+    said = tuple(n for n in family.said if n in own)
+    return Entrant(0, replace(family, space={}, fixed=own, said=said), hypers)
 
 
 def _of_entrant(entrant: Entrant) -> Chosen:

@@ -35,6 +35,7 @@ class Family:
         fixed: further hyper-parameters, the same for every entrant.
         batch_size: ``"all"`` for the gradient over all samples; None for the task's batches.
         updates: of a whole run, where a budget in time makes them its own; None for the task's.
+        said: those of ``fixed`` that were set for the whole race, and that a label tells.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Family:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     batch_size: Literal["all"] | int | None = None
     updates: int | None = None
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Entrant:
 
     @property
     def label(self) -> str:
-        """The family's label and the hyper-parameters that were searched."""
-        values = ", ".join(f"{n}={_shown(v)}" for n, v in self.hypers.items())
+        """The family's label and the hyper-parameters that were searched, or set for the race."""
+        own = {n: self.family.fixed[n] for n in self.family.said} | {**self.hypers}
+        values = ", ".join(f"{n}={_shown(v)}" for n, v in own.items())
         return f"{self.family.label}({values})" if values else self.family.label
 
     @property
@@ -252,6 +255,9 @@ def _spaced(found: list[Family], space: Any) -> list[Family]:
             family,
             space={n: d for n, d in family.space.items() if n not in fixed} | searched,
             fixed={n: v for n, v in family.fixed.items() if n not in searched} | fixed,
+            said=tuple(
+                n for n in dict.fromkeys((*family.said, *_told(fixed))) if n not in searched
+            ),
         ))  # fmt: skip
     if missing := sorted(common.keys() - taken):
         every = sorted({n for f in found for n in options_of(f.make) or ()} | set(OF_THE_RUN))
@@ -342,3 +348,12 @@ def _checked(family: Family) -> Family:
         raise InputError(f"an entrant is called {family.label!r}; a name must be text that shows")
     space, fixed = sorted_out(family.label, family.make, family.space)
     return replace(family, space=space, fixed={**family.fixed, **fixed})
+
+
+def _told(fixed: Mapping[str, Any]) -> list[str]:
+    """Those that a label can tell: numbers and words, and not any object that is passed on."""
+    return [
+        n for n, value in fixed.items()
+        if all(isinstance(v, bool | int | float | str | None) and not unprintable(str(v))
+               for v in (value if isinstance(value, tuple) else (value,)))
+    ]  # fmt: skip
