@@ -42,8 +42,9 @@ def summed(values: Tensor, squares: bool, left: int) -> Tensor:
 
 
 def summed_each(tensors: list[Tensor], squares: bool, left: int) -> Sequence[Tensor]:
-    """:func:`summed` of each tensor; where torch shares out none of them, all at once."""
-    if left != 0 or not squares or any(t.numel() >= SHARED for t in tensors):
+    """:func:`summed` of each tensor; where all are plain and torch shares out none, all at once."""
+    alone = any(t.numel() >= SHARED or hasattr(t, "full_tensor") for t in tensors)
+    if left != 0 or not squares or alone:
         return [summed(t, squares, left) for t in tensors]
     norms = torch._foreach_norm(tensors, 2, dtype=_wide(tensors[0]))  # pyright: ignore[reportPrivateImportUsage]
     return torch._foreach_mul(norms, norms)  # pyright: ignore[reportPrivateImportUsage]
