@@ -15,6 +15,7 @@ from slalom.cli import app
 from slalom.errors import InputError
 from slalom.racing.needs import Run
 from slalom.racing.result import Result
+from slalom.report.drawings import drawing
 from slalom.report.profiles import profile_of_tasks
 from small import small_task
 
@@ -51,6 +52,18 @@ def test_nothing_is_told_of_where_somebody_was_stopped():
     assert [found.share("B", r) for r in (1, 1.59, 1.6, 5)] == [0.5, 0.5, None, None]
     assert {trace.x[-1] for trace in chart.traces} == {1.6}
     assert "Nothing is known beyond 1.6, where B was stopped" in chart.said
+
+
+def test_a_short_axis_is_told_in_plain_numbers():
+    """Of less than a power of ten, whose ticks matplotlib would write as 1.1 times 10 to the 0."""
+    pytest.importorskip("matplotlib")
+    stopped = raced("one", A=[100, 100], B=[Run(160, arrived=False), Run(180, arrived=False)])
+    _, chart, keys = profile_of_tasks([stopped, raced("two", A=[300, 300], B=[100, 100])])
+    figure = drawing(chart, keys)
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    told = [t.get_text() for t in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))]
+    assert [float(text) for text in told if text]
 
 
 @pytest.mark.parametrize("how", [{"ended": True}, {"full": True}])

@@ -55,6 +55,12 @@ def drawing(chart: Chart, keys: Sequence[Key], unit: str = UNITS[0]) -> Figure:
         axes.axhline(chart.target, color="black", linestyle=":", linewidth=1)
     if chart.span is not None:
         axes.set_ylim(*chart.span)
+    for axis in chart.log:
+        own = getattr(axes, f"{axis}axis")
+        low, high = own.get_view_interval()
+        if high < 10 * low:  # where powers of ten would say 1.1 as 1.1 x 10^0
+            own.set_major_formatter("{x:g}")
+            own.set_minor_formatter("{x:g}")
     axes.set_title(chart.caption, loc="left", fontsize="medium", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)
