@@ -271,7 +271,7 @@ def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Se
     return defaults, itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
 
-WHOLE = "its rule sums over whole tensors, of which there is no machine code"
+WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 """Why a backend without sums does not serve a rule."""
 
 MATRICES = "its rule multiplies matrices, of which there is no machine code"
