@@ -91,6 +91,10 @@ def test_past_races_are_listed(done):
     assert "accuracy 0.9" in result.stdout
 
 
+def test_where_there_are_no_races_it_is_said(tmp_path):
+    assert slalom("races", str(tmp_path)).stdout == f"there are no races in {tmp_path}\n"
+
+
 def test_a_report_goes_where_it_is_sent_or_says_why_not(done, tmp_path):
     folder, _ = done
     (race,) = (folder / "races").iterdir()

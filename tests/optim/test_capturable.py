@@ -13,6 +13,7 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
+from slalom.backends.base import Backend
 from slalom.backends.foreach import Foreach
 from slalom.ir.program import is_whole
 
@@ -217,3 +218,13 @@ def test_checkpoints_go_both_ways_and_groups_are_torchs():
     assert again.param_groups[0]["capturable"]
     assert "capturable" not in slalom.optim.SGD([param]).param_groups[0]
     assert slalom.optim.SGD([param], capturable=True).param_groups[0]["capturable"]
+
+
+def test_a_backend_that_knows_of_no_recorded_steps_hands_them_over():
+    class Silent(Recordable):
+        run_rows = Backend.run_rows
+
+    with pytest.warns(UserWarning, match="makes no steps whose scalars lie on the device"):
+        got, _ = trained(Silent(), "Adam", capturable=True)
+    expected, _ = trained(Recordable(), "Adam", capturable=True)
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))

@@ -359,5 +359,16 @@ def test_a_lesson_takes_nothing_that_a_surface_does(tmp_path, monkeypatch, capsy
         paths(None, **{**given, "steps": 5}, lesson=True)
     with pytest.raises(InputError, match=r"end a.png in .html"):
         paths(None, **{**given, "out": Path("a.png")}, lesson=True)
+    for more in ({"race": Path("race")}, {"directions": "random"}):
+        with pytest.raises(InputError, match="does nothing for a lesson"):
+            paths(None, **{**given, **more}, lesson=True)
     paths(None, **given, lesson=True)
     assert capsys.readouterr().out.strip() == "lesson.html"
+
+
+@pytest.mark.parametrize("option", ["rules", "start", "steps", "knob"])
+def test_what_a_race_has_of_its_own_is_refused(option):
+    with pytest.raises(InputError, match=f"--{option} does nothing for the plane of a race"):
+        paths("digits", race=Path("none"), **{option: "5"})
+    with pytest.raises(InputError, match="--directions does nothing for a surface"):
+        paths("ravine", directions="random")

@@ -370,9 +370,10 @@ class Backend(ABC):
         None of the slots is refused, each has a gradient, and ``rows`` (float64 of shape (slots,
         :data:`BEFORE` + most scalars)) has a row for each: which of the programs serves it (below
         0: none, and it stays as it is), random bits, and the scalars of that program. Raises
-        :class:`Unavailable`, and nothing was changed, where no code can be made.
+        :class:`Unavailable`, and nothing was changed, where no code can be made, as of a backend
+        that knows of no such steps.
         """
-        raise NotImplementedError
+        raise Unavailable(f"{self.name} makes no steps whose scalars lie on the device")
 
     def watch(self, groups: Any, states: Any, tensors: Any) -> Any:
         """See :class:`slalom.engine.watch.Watch`: the same, faster; None if there is no such."""

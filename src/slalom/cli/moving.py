@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,8 +51,11 @@ def paths(
         ),
     ] = None,
     directions: Annotated[
-        str, typer.Option(help="Of that plane: principal, of the ways; or random.")
-    ] = "principal",
+        str | None,
+        typer.Option(
+            help="Of that plane: principal, of the ways; or random.", show_default="principal"
+        ),
+    ] = None,
     lesson: Annotated[
         bool, typer.Option("--lesson", help="One page in chapters, as the textbooks go.")
     ] = False,
@@ -69,18 +72,20 @@ def paths(
     from slalom.paths.lesson import LESSON
     from slalom.paths.scene import USUAL, scene
 
+    moved = {"--rules": rules, "--start": start, "--steps": steps, "--knob": knob}
     if lesson:
-        given = {"a surface": surface, "--rules": rules, "--start": start, "--steps": steps,
-                 "--knob": knob}  # fmt: skip
-        _refuse(name for name, value in given.items() if value is not None)
+        given = {"a surface": surface, **moved, "--race": race, "--directions": directions}
+        _refuse(given, "a lesson, whose chapters have their own")
         path = out or Path("lesson.html")
         if path.suffix.lower() != ".html":
             raise InputError(f"a lesson is a page; end {path} in .html")
         print(page.write(LESSON, path, "a lesson"))
         return
     if race is not None:
-        _own(surface, race, directions, out or Path("plane.html"))
+        _refuse(moved, "the plane of a race, whose runs are what moves")
+        _own(surface, race, directions or "principal", out or Path("plane.html"))
         return
+    _refuse({"--directions": directions}, "a surface; it is of the plane of a race")
     name = surface or "ravine"
     who = rules.split(",") if rules else USUAL
     shown = scene(name, who, start=start, steps=steps, knobs=knob or ())
@@ -91,9 +96,11 @@ def paths(
         print(picture.write(shown, path))
 
 
-def _refuse(names: Iterable[str]) -> None:
-    for name in names:
-        raise InputError(f"{name} does nothing for a lesson, whose chapters have their own")
+def _refuse(given: Mapping[str, Any], what: str) -> None:
+    """Raise :class:`InputError` for the first of these options that was given."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} does nothing for {what}")
 
 
 def _own(task: str | None, race: Path, directions: str, out: Path) -> None:

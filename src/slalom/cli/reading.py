@@ -20,7 +20,10 @@ def races(
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; races are written to races/ unless --out")
-    for ledger in sorted(folder.glob("*/ledger.sqlite")):
+    ledgers = sorted(folder.glob("*/ledger.sqlite"))
+    if not ledgers:
+        print(plain(f"there are no races in {folder}"))
+    for ledger in ledgers:
         try:
             result = Result(ledger.parent)
             meta = result.meta
