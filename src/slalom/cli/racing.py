@@ -21,14 +21,17 @@ def tasks() -> list[str]:
     return list(TASKS)
 
 
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].", autocompletion=tasks
+    ),
+]
+"""What every command trains that trains."""
+
+
 def race(
-    task: Annotated[
-        str,
-        typer.Argument(
-            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].",
-            autocompletion=tasks,
-        ),
-    ],
+    task: TaskName,
     entrants: Annotated[
         str | None,
         typer.Option(help="Who races, separated by commas: adam,lion,momentum; or modern."),

@@ -12,28 +12,30 @@ from typing import Annotated, Any
 
 import typer
 
-from slalom.cli.racing import tasks
+from slalom.cli.racing import TaskName
+
+OptimizerName = Annotated[
+    str,
+    typer.Option(help="By its name, as Adam or Momentum; or a race's folder, for its winner."),
+]
+Rate = Annotated[float | None, typer.Option(help="The learning rate.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another setting: momentum=0.9, betas=0.9,0.99, warmup=0.1."),
+]
+BatchSize = Annotated[
+    str | None, typer.Option(help="Samples in an update, or all; the task's otherwise.")
+]
 
 WRONG = 3
 """The exit code where training itself goes wrong."""
 
 
 def train(
-    task: Annotated[
-        str,
-        typer.Argument(
-            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].", autocompletion=tasks
-        ),
-    ],
-    optimizer: Annotated[
-        str,
-        typer.Option(help="By its name, as Adam or Momentum; or a race's folder, for its winner."),
-    ],
-    lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Another setting: momentum=0.9, betas=0.9,0.99, warmup=0.1."),
-    ] = None,
+    task: TaskName,
+    optimizer: OptimizerName,
+    lr: Rate = None,
+    settings: Settings = None,
     epochs: Annotated[
         float | None, typer.Option(help="How long.", show_default="as the task says")
     ] = None,
@@ -42,9 +44,7 @@ def train(
     until_target: Annotated[
         bool, typer.Option(help="End as soon as the task's target is reached and held.")
     ] = False,
-    batch_size: Annotated[
-        str | None, typer.Option(help="Samples in an update, or all; the task's otherwise.")
-    ] = None,
+    batch_size: BatchSize = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
     device: Annotated[
         str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")

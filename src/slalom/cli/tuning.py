@@ -8,28 +8,23 @@ from typing import Annotated
 
 import typer
 
-from slalom.cli.racing import tasks
-from slalom.cli.training import batch_size_of, settings_of
+from slalom.cli.racing import TaskName
+from slalom.cli.training import (
+    BatchSize,
+    OptimizerName,
+    Rate,
+    Settings,
+    batch_size_of,
+    settings_of,
+)
 
 
 def tune(
-    task: Annotated[
-        str,
-        typer.Argument(
-            help=f"A built-in task ({', '.join(tasks())}) or FILE.py[:NAME].", autocompletion=tasks
-        ),
-    ],
-    optimizer: Annotated[
-        str,
-        typer.Option(help="By its name, as Adam or Momentum; or a race's folder, for its winner."),
-    ] = "Adam",
-    lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting: momentum=0.9.")
-    ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option(help="Samples in an update, or all; the task's otherwise.")
-    ] = None,
+    task: TaskName,
+    optimizer: OptimizerName = "Adam",
+    lr: Rate = None,
+    settings: Settings = None,
+    batch_size: BatchSize = None,
     lever: Annotated[
         list[str] | None, typer.Option(help="One to try, and others not; may be given often.")
     ] = None,

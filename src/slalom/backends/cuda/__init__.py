@@ -56,7 +56,7 @@ class Cuda(Backend):
 
 
 def _reason(slot: Slot) -> str | None:
-    from slalom.backends.cuda.launch import NAMES
+    from slalom.backends.llvm.elements import NAMES
 
     param, grad = slot.param, slot.param.grad
     if type(param) not in _PLAIN:

@@ -26,6 +26,11 @@ FORMAT = "1"
 CAPABILITIES = (80, 90, 100)
 """The compute capabilities that code is made for; later GPUs run the code of earlier ones."""
 
+UNPREPARED = (
+    "a graph is recorded of a step that was not made before: make a few steps with the same "
+    "parameters first, on a side stream, as torch's guide to CUDA graphs has it"
+)
+
 
 @cache
 def gpu(index: int) -> Gpu:
@@ -134,10 +139,7 @@ class Gpu:
         """
         spare = self._spares.pop(key, None)
         if spare is None or spare.size < len(content):
-            raise RuntimeError(
-                "a graph is recorded of a step that was not made before: make a few steps with the "
-                "same parameters first, on a side stream, as torch's guide to CUDA graphs has it"
-            )
+            raise RuntimeError(UNPREPARED)
         self._retired.append(spare)
         ctypes.memmove(spare.address, content, len(content))
         self.driver.copy(to, spare.address, len(content), stream)

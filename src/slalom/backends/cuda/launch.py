@@ -20,15 +20,9 @@ from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.general import GeneralLaunch, elements
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.backends.llvm.observers import observed
 from slalom.ir.program import Program
-
-NAMES = {
-    torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat",
-    torch.float16: "half", torch.complex64: "float", torch.complex128: "double",
-}  # fmt: skip
-"""The dtypes that kernels serve, as LLVM calls them; complex numbers are pairs of reals."""
 
 _address = attrgetter("data_ptr")
 

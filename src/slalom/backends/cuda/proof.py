@@ -13,17 +13,14 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import Unavailable
-from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.gpu import UNPREPARED, Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
 from slalom.backends.cuda.members import launch
 from slalom.backends.foreach.rows import serve
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.ir.program import Program
 
-DTYPES = {
-    "float": torch.float32, "double": torch.float64, "bfloat": torch.bfloat16,
-    "half": torch.float16,
-}  # fmt: skip
+DTYPES = {name: dtype for dtype, name in NAMES.items() if not dtype.is_complex}
 
 TOLERANCE = {"float": 2**-14, "double": 2**-36, "bfloat": 2**-5, "half": 2**-8}
 """Of what two ways of rounding may differ by, as a part of the number and of the average beside it.
@@ -49,10 +46,7 @@ def proven(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> 
     known = gpu.judged.get(text)
     if known is None:
         if gpu.capturing():
-            raise RuntimeError(
-                "a graph is recorded of a step that was not made before: make a few steps with the "
-                "same parameters first, on a side stream, as torch's guide to CUDA graphs has it"
-            )
+            raise RuntimeError(UNPREPARED)
         known = gpu.judged[text] = _judged(gpu, text, programs, arrays)
     if isinstance(known, str):
         raise Unavailable(known)

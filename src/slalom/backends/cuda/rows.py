@@ -12,12 +12,11 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Slot
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import kernel
-from slalom.backends.cuda.launch import NAMES
 from slalom.backends.cuda.members import launch
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.ir.program import Program
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import torch
+
 from slalom.backends.llvm.arithmetic import Arithmetic, literal, spread
 from slalom.backends.rounding import place_of
 from slalom.ir.sweeps import SUMMED, Sweep
@@ -13,6 +15,12 @@ from slalom.rules.definition import Rule
 
 Arrays = tuple[tuple[str, str], ...]
 """Name (``param``, ``grad``, a state) and LLVM's name of the element type of each array."""
+
+NAMES = {
+    torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat",
+    torch.float16: "half", torch.complex64: "float", torch.complex128: "double",
+}  # fmt: skip
+"""The dtypes served, as LLVM calls them; complex numbers are pairs of reals."""
 
 SIZES = {"bfloat": 2, "half": 2, "float": 4, "double": 8}
 """The element types served, and their bytes. Arithmetic is in float at least."""

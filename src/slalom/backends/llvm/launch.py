@@ -22,19 +22,13 @@ from slalom.backends.base import Alive, Counts, Launch, Look, Row, Rows, Slot, h
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.room import give
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.ir.program import Program
-
-NAMES = {
-    torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat",
-    torch.float16: "half", torch.complex64: "float", torch.complex128: "double",
-}  # fmt: skip
-"""The dtypes that machine code serves, as LLVM calls them; complex numbers are pairs of reals."""
 
 GRAIN = 65536
 """Elements below which a step stays on the calling thread: a fork costs more than they do."""
