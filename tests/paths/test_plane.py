@@ -11,12 +11,14 @@ from torch.nn.utils import parameters_to_vector
 
 import browser
 import node
+import slalom
 from slalom.cli.moving import paths
 from slalom.errors import InputError
 from slalom.paths import page as pages
 from slalom.paths import plane
 from slalom.paths.plane import COLUMNS, ROWS, Plane, Way, chapter, landscape, principal, view_of
 from slalom.racing.entrants import FIELD, Entrant
+from slalom.racing.result import Result
 from slalom.train.loop import begun
 from small import small_task
 
@@ -92,6 +94,10 @@ def test_the_ground_is_the_loss_of_the_weights_there(shown):
 def test_what_cannot_be_shown_is_a_sentence(raced, tmp_path):
     with pytest.raises(InputError, match="the race is of small, and the task is other"):
         landscape(small_task(name="other"), raced)
+    other = small_task()
+    other.train.arrays[0].add_(1)
+    with pytest.raises(InputError, match="the training data of small is not that of the race"):
+        landscape(other, raced)
     still = [Way("a", torch.zeros(2, 5), [1.0, 1.0])]
     with pytest.raises(InputError, match="show no plane"):
         principal(still)
@@ -147,3 +153,22 @@ def test_the_page_shows_the_ways_in_a_browser(shown, tmp_path):
     assert told["now"] == f"look 1 of {max(len(w.losses) for w in shown.ways) - 1}"
     assert shown.ways[0].label in told["card"]
     assert "Where it is on the plane" in told["card"]
+
+
+def test_what_is_set_for_the_race_is_set_on_the_plane(tmp_path):
+    fixed = slalom.race(
+        small_task(), entrants=["Momentum"], space={"momentum": 0.5}, points_each=2, seeds=3,
+        out=tmp_path / "fixed",
+    )  # fmt: skip
+    (way,), every = plane.ways(small_task(), Result(fixed.path))
+    (first,) = fixed.standings
+    run = begun(small_task(), lambda p: torch.optim.SGD(p, momentum=0.5, **first.hypers), 0, None)
+    run.advance(every * (len(way.losses) - 1))
+    theirs = parameters_to_vector(run.model.parameters())
+    assert torch.allclose(way.weights[-1], theirs, atol=1e-4)
+    warmed = slalom.race(
+        small_task(), entrants=["SGD"], space={"warmup": 0.1}, points_each=2, seeds=3,
+        out=tmp_path / "warmed",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="raced with warmup, which is of the run"):
+        plane.ways(small_task(), warmed)

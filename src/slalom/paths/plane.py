@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from slalom.errors import InputError
 from slalom.paths.scene import MOST
-from slalom.racing.entrants import Entrant, families
+from slalom.racing.findings import Standing
+from slalom.racing.fingerprint import fingerprint_of
 from slalom.racing.result import Result
 from slalom.racing.trainer import one_thread
 from slalom.train import Task
@@ -73,28 +75,39 @@ def ways(task: Task, race: Result, seed: int = 0) -> tuple[list[Way], int]:
     """The settings of a race's standings trained again on one seed, as far as the slowest of those
     that arrived went; (ways, updates from one look to the next).
 
-    Raises :class:`InputError` where the task is not that of the race, or none of its entrants is
-    known by its name.
+    Raises :class:`InputError` where the task or its data are not those of the race, or an entrant
+    had settings of the run, or is of a class that a ledger cannot name.
     """
     if isinstance(task, Loop):
         raise InputError("a loop of your own cannot be looked into; give a slalom.Task")
     if task.name != race.meta["task"]:
         raise InputError(f"the race is of {race.meta['task']}, and the task is {task.name}")
-    known = [s for s in race.standings if s.hypers and not s.settings]
+    there = {f"{part} data": fingerprint_of(own) for part, own in
+             (("training", task.train), ("validation", task.valid))}  # fmt: skip
+    for what, found in there.items():
+        if race.meta["fingerprints"].get(what) != found:
+            raise InputError(
+                f"the {what} of {task.name} is not that of the race: the plane is of the very task "
+                "that was raced (data drawn at random needs a seed)"
+            )
+    known = [s for s in race.standings if not s.settings]
     if not known:
         raise InputError("the race has no setting that could be trained again")
+    for standing in known[:MOST]:
+        if of_the_run := re.findall(r"\bwith (\w+)=", standing.snippet.rpartition("#")[2]):
+            raise InputError(
+                f"{standing.label} raced with {', '.join(of_the_run)}, which is of the run and not "
+                "of the optimizer; a plane shows none of these"
+            )
     lengths = [math.ceil(s.steps_to_target or s.longest) for s in known[:MOST]]
     every = max(1, math.ceil(max(lengths) / LOOKS))
-    found = []
-    for standing in known[:MOST]:
-        (family,) = families([standing.rule])
-        found.append(_way(task, Entrant(0, family, standing.hypers), seed, every, max(lengths)))
-    return found, every
+    return [_way(task, race, s, seed, every, max(lengths)) for s in known[:MOST]], every
 
 
-def _way(task: Task, entrant: Entrant, seed: int, every: int, steps: int) -> Way:
+def _way(task: Task, race: Result, of: Standing, seed: int, every: int, steps: int) -> Way:
+    whole = of.batch == task.n_train != task.batch_size
     with one_thread():
-        run = begun(task, entrant.optimizer, seed, entrant.batch_size)
+        run = begun(task, race.recipe(of.label).optimizer, seed, "all" if whole else of.batch)
         weights, losses = [_flat(run.model)], [run.evaluate().valid_loss]
         for _ in range(math.ceil(steps / every)):
             run.advance(every)
@@ -102,7 +115,7 @@ def _way(task: Task, entrant: Entrant, seed: int, every: int, steps: int) -> Way
                 break
             weights.append(_flat(run.model))
             losses.append(run.evaluate().valid_loss)
-    return Way(entrant.label, torch.stack(weights), losses)
+    return Way(of.label, torch.stack(weights), losses)
 
 
 def _flat(model: nn.Module) -> Tensor:

@@ -25,6 +25,7 @@ from slalom.racing.ledger import Ledger
 from slalom.racing.needs import Run, chance_to_arrive, typical, with_restarts
 from slalom.racing.scores import Score
 from slalom.racing.sequential import Judgement, judge
+from slalom.racing.snippet import Recipe
 from slalom.racing.status import Stage, Status
 from slalom.racing.verdict import Facts, broken, remarks, told, verdict
 
@@ -229,15 +230,17 @@ class Result:
         won = self._won
         return None if won is None or won >= len(self._raced) else self._raced[won]
 
+    def recipe(self, label: str) -> Recipe:
+        """How the optimizer of the entrant of this label is made."""
+        return next(r for n, r in self._recipes.items() if self._entrants[n]["label"] == label)
+
     @cached_property
     def winner(self) -> Winner | None:
         """The entrant that won or leads a tie; None where nobody reached the target."""
         if (won := self._won) is None:
             return None
-        e, made_by = self._entrants[won], self.entrant or self._recipes[won]
-        return Winner(
-            e["label"], e["family"], e["hypers"], e["batch"], e["snippet"], made_by.optimizer
-        )
+        own = (self._entrants[won][n] for n in ("label", "family", "hypers", "batch", "snippet"))
+        return Winner(*own, make=(self.entrant or self._recipes[won]).optimizer)
 
     @cached_property
     def curves(self) -> list[Curve]:
