@@ -53,6 +53,13 @@ for (const frame of frames) {
   if (!ran.passes.length) { found.push('axe did not run'); }
   const root = inner.document.documentElement;
   if (root.scrollWidth > Number(frame.width)) { found.push([frame.width, 'sideways']); }
+  for (const one of inner.document.querySelectorAll('*')) { // what scrolls shows that it does
+    const style = inner.getComputedStyle(one);
+    if (/auto|scroll/.test(style.overflowX) && one.scrollWidth > one.clientWidth
+      && !style.backgroundAttachment.includes('local')) {
+      found.push([frame.width, 'no sign', one.outerHTML.slice(0, 80)]);
+    }
+  }
   if (inner.document.querySelectorAll('SELECTOR').length < LEAST) { found.push('no charts'); }
   if (inner.matchMedia('(prefers-color-scheme: dark)').matches !== DARK) { found.push('light'); }
 }

@@ -168,6 +168,20 @@ def test_quiet_prints_the_verdict_and_the_page(file):
         (["bench", "steps", "--rule", "Atom"], "slalom.optim has no 'Atom'"),
         (["bench", "steps", "--rounds", "0"], "--rounds is 0; it must be a whole number from 1"),
         (["bench", "clip", "--rule", "Adam"], "--rule is of the benchmark steps, and does nothing"),
+        (["bench", "--rounds", "0"], "--rounds is 0; it must be a whole number from 1"),
+        (["bench"], "name a benchmark; there are loop, steps, sparse, clip, load, memory"),
+        (
+            ["report", "none", "--svg", "--out", "metric.svg"],
+            "--out is metric.svg, and --svg writes a file for each chart: name a folder for them",
+        ),
+        (
+            ["report", "none", "--out", "metric.PNG"],
+            "--out is metric.PNG, and what is written is html: end the name in .html, or ask for",
+        ),
+        (
+            ["report", "none", "--csv", "--out", "all.html"],
+            "--out is all.html, and what is written is csv: end the name in .csv, or ask for html",
+        ),
         (["report", "none", "--csv", "--png"], "--csv and --png are given; a report is written in"),
         (["race", "digits", "--json", "--quiet"], "--quiet does nothing beside --json"),
         (["rules", "adamm"], "there is no rule 'adamm'; did you mean adam?"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from slalom import optim, rules
@@ -14,6 +14,9 @@ from slalom.rules.definition import rule
 from slalom.version import __version__
 
 if TYPE_CHECKING:
+    from slalom import backends as backends
+    from slalom import testing as testing
+    from slalom import train as train
     from slalom.api import race
     from slalom.fitting import fit
     from slalom.fitting.tuning import tune
@@ -29,14 +32,21 @@ _LAZY = {
 """Public names whose modules cost time to import and are loaded where first used."""
 
 
+_MODULES = ("backends", "testing", "train")
+"""Parts that are called by their own names, as ``slalom.testing.conformance``."""
+
+
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"slalom.{name}")
     raise AttributeError(f"module 'slalom' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """What is meant to be used, and not what it is made with."""
+    return sorted([*__all__, *_MODULES])
 
 
 __all__ = [

@@ -48,6 +48,19 @@ def test_eight_alike_are_the_first_to_have_an_interval_of_the_test():
     assert seven.level == 1 - 2**-6
 
 
+def test_one_look_at_all_seeds_leaves_the_whole_error_for_it():
+    """Ten pairs, one look at 0.04: what Wilcoxon's test does not reject, by its tables (8th and
+    48th of the 55 means), and so narrower than after ten looks of fifty."""
+    logs = np.random.default_rng(0).normal(0.2, 0.3, 10)
+    means = np.sort([(x + y) / 2 for i, x in enumerate(logs) for y in logs[i:]])
+    slow, fast = of(*10 * np.exp(logs)), of(*[10] * 10)
+    found = estimate(slow, fast, 0.04, 10, 10)
+    assert np.log([found.low, found.high]) == pytest.approx([means[7], means[47]])
+    assert found.method == "signed rank over 10 seeds, paired"
+    sooner = told(slow, fast)
+    assert sooner.low < found.low < found.high < sooner.high
+
+
 def test_more_pairs_make_it_narrower():
     generator = np.random.default_rng(0)
     ratios = 1.3 * np.exp(generator.normal(0, 0.3, 40))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slalom.bench.characteristics import Noise, cell
 from slalom.errors import InputError
-from slalom.racing.design import OUT, STANDARD, Call, Design
+from slalom.racing.design import OUT, STANDARD, Call, Design, judged_by
 from slalom.racing.needs import Run, runs
 from slalom.racing.sequential import Judgement, judge
 
@@ -137,6 +137,20 @@ def test_the_plainly_faster_wins_after_eight_seeds():
     finding = found.findings["a"]
     assert (finding.call, finding.against, finding.seeds) == (Call.SLOWER, "b", 8)
     assert finding.level == pytest.approx(0.04)
+
+
+def test_finals_that_run_on_all_seeds_are_judged_once_by_all_of_them():
+    """What would have rested after six seeds is judged by ten, and six alone decide nothing."""
+    a, b = of(*[20, 30] * 5), of(*[30, 20] * 5)
+    assert judge({"a": a, "b": b}).findings["b"].seeds == 6
+    design = judged_by(10, None, full=True)
+    found = judge({"a": a, "b": b}, design)
+    assert (found.findings["b"].seeds, found.findings["b"].call) == (10, Call.FUTILE)
+    slow = {"a": of(*range(100, 110)), "b": of(*range(20, 30))}
+    early = judge({name: dict(list(own.items())[:9]) for name, own in slow.items()}, design)
+    assert (early.findings["a"].call, early.running) == (Call.UNDECIDED, ("a", "b"))
+    assert judge(slow, design).findings["a"].call == Call.SLOWER
+    assert judge(slow, replace(design, error=1e-6)).findings["a"].call == Call.BEHIND
 
 
 def test_the_error_is_shared_out_among_those_who_are_left():

@@ -120,6 +120,22 @@ def test_the_p_value_is_where_the_test_decides():
     assert chance(np.array([1.0, -1.0, 1.0]), 50) > 0.5
 
 
+@pytest.mark.parametrize("level", [0.01, 0.04, 0.2])
+def test_a_look_at_the_end_alone_is_the_test_of_wilcoxon(level):
+    """All of the error is left for it: it decides where the p-value of a single look does."""
+    generator = np.random.default_rng(3)
+    outcomes = set()
+    for n in (6, 10, 12) * 20:
+        values = generator.standard_normal(n) + generator.choice([0.0, 0.5, 1.0])
+        p = stats.wilcoxon(values, method="exact").pvalue
+        found = decided(values, level, n, n)
+        assert (found[0] > 0) == (p <= level + 1e-9)
+        assert found[0] in (0, n)
+        assert not found[0] or chance(values, n, n) == pytest.approx(max(p, 1e-4), rel=0.03)
+        outcomes.add(found)
+    assert len(outcomes) > 2
+
+
 def test_as_many_pairs_as_can_be_counted_are():
     """All alike for as many pairs as are counted: the chance of that is known, 2^(1 - EXACT)."""
     alike = np.ones(EXACT)

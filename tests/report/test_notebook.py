@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
+import subprocess
+import sys
 
 import pytest
 from test_page import EVIL, evil  # noqa: F401
@@ -111,4 +114,13 @@ def test_what_there_is_reads_as_a_sentence(raced):
         assert standing.label in repr(standing)
         assert "\n" not in repr(standing)
     assert max(len(repr(curve)) for curve in raced.curves) < 120
-    assert {"race", "Task", "InputError", "explain", "optim"} <= set(dir(slalom))
+
+
+def test_what_slalom_has_is_listed_and_there():
+    code = "import slalom; print([(n, type(getattr(slalom, n)).__name__) for n in dir(slalom)])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = dict(ast.literal_eval(done.stdout))
+    assert {"race", "Task", "InputError", "explain", "optim", "testing", "train"} <= set(found)
+    assert not {"Any", "TYPE_CHECKING", "annotations", "importlib", "_LAZY", "ir"} & set(found)
+    assert found["testing"] == "module"
+    assert set(slalom.__all__) <= set(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ import torch
 import browser
 import slalom
 from browser import asked, chromium, contrast
+from slalom.api import RaceResult
 from slalom.racing.events import Moved, Told
 from slalom.racing.status import Stage
 from slalom.report import page as pages
 from slalom.report.chart import rounded, thinned
 from slalom.report.charts import charts
 from slalom.report.figures import figure
+from slalom.report.needed import _valleys
 from slalom.report.page import asset, page
 from slalom.report.profiles import profile
 from slalom.report.style import COLOURS, GREY, legend, style
@@ -106,6 +109,33 @@ def test_points_of_the_finals_are_the_ledgers(raced):
                      for x in t.x["samples"]]  # fmt: skip
             runs = raced.finals[s.rule].values()
             assert sorted(drawn) == sorted(r.work * 16 for r in runs if r.arrived == arrived)
+
+
+def test_a_metric_that_is_the_loss_is_drawn_once(raced):
+    names = [chart.name for chart in charts(raced)]
+    by_loss = RaceResult(raced.path)
+    by_loss.__dict__["curves"] = [replace(c, metric=c.valid_loss) for c in raced.curves]
+    assert [chart.name for chart in charts(by_loss)] == [n for n in names if n != "valid_loss"]
+
+
+def test_learning_rates_that_were_stopped_are_not_told_as_fast(raced):
+    """Each ends in a line upward, none stands where the rule arrived, no valley has no width."""
+    (chart,) = [c for c in charts(raced) if c.name == "learning_rates"]
+    most = max(v for t in chart.traces if t.mark == "own" for v in t.y["samples"])
+    for rule in {t.rule for t in chart.traces}:
+        by = {m: [t for t in chart.traces if (t.rule, t.mark) == (rule, m)]
+              for m in ("own", "stopped", "ray")}  # fmt: skip
+        arrived, stopped = ({x for t in by[m] for x in t.x} for m in ("own", "stopped"))
+        assert not arrived & stopped
+        lines = [x for t in by["ray"] for x in zip(t.x, t.y["samples"], strict=True)]
+        assert {x for x, _ in lines[1::3]} == stopped
+        assert all(high > most for _, high in lines[1::3])
+    rates = re.findall(r"at ([\d.e-]+) to ([\d.e-]+)", chart.said)
+    assert all(low != high for low, high in rates)
+    one = [c for c in raced.curves if c.samples_to_target][:1]
+    assert _valleys({"Adam": one}) == (
+        " Of Adam one rate alone was run to the target: how wide its valley is was not seen."
+    )
 
 
 def test_charts_say_what_they_leave_out(raced):

@@ -9,13 +9,14 @@ import typer
 
 def bench(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="loop: whole training steps; steps: every rule against torch's, warm; sparse: "
             "embeddings; clip: clipping by norm; load: beside busy processes; memory: kept between "
-            "steps."
+            "steps.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="steps: one class of slalom.optim.")] = None,
     model: Annotated[str | None, typer.Option(help="loop, steps: one of the models.")] = None,
     backend: Annotated[
@@ -37,11 +38,12 @@ def bench(
         "loop": (*loop_models.MODELS, *loop_data.PROBLEMS, loop.MATRICES),
         "steps": steps.MODELS,
     }
-    if what not in (*models, *others):
-        known = ", ".join((*models, *others))
-        raise InputError(f"there is no benchmark {what!r}; there are {known}")
     if rounds < 1:
         raise InputError(f"--rounds is {rounds}; it must be a whole number from 1 on")
+    if what not in (*models, *others):
+        known = ", ".join((*models, *others))
+        asked = "name a benchmark" if what is None else f"there is no benchmark {what!r}"
+        raise InputError(f"{asked}; there are {known}")
     given = {"rule": rule, "model": model, "backend": backend}
     taken = {"steps": given.keys(), "loop": {"model"}}.get(what, ())
     for name, value in given.items():

@@ -68,9 +68,12 @@ def report(
     asked = [name for name, on in forms.items() if on]
     if len(asked) > 1:
         raise InputError(f"{' and '.join(asked)} are given; a report is written in one form")
+    form = asked[0][2:] if asked else "html"
+    if out is not None:
+        _refuse_another_ending(out, form, folder=as_svg or as_png)
     result = RaceResult(ledger)
     if as_svg or as_png:
-        for path in export.drawn(result, out or result.path, asked[0][2:]):
+        for path in export.drawn(result, out or result.path, form):
             print(path)
     elif as_json or as_csv:
         text = (
@@ -84,6 +87,24 @@ def report(
             print(atomic.write(text.encode(), out))
     else:
         print(result.report(out))
+
+
+def _refuse_another_ending(out: Path, form: str, *, folder: bool) -> None:
+    """Raise :class:`InputError` where the name of ``out`` says another form than is written."""
+    from slalom.errors import InputError
+
+    ending = out.suffix.lower()
+    if ending not in (".html", ".svg", ".png", ".csv", ".json"):
+        return
+    if folder:
+        raise InputError(
+            f"--out is {out}, and --{form} writes a file for each chart: name a folder for them"
+        )
+    if ending != f".{form}":
+        raise InputError(
+            f"--out is {out}, and what is written is {form}: end the name in .{form}, or ask for "
+            f"{ending[1:]}"
+        )
 
 
 def profile(

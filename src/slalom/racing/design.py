@@ -43,6 +43,8 @@ class Design:
         error: the chance that anybody who is among the fastest is called slower, over all
             finalists and all looks.
         seeds: that are run at most.
+        first: the look before which nothing is decided; ``seeds`` where all are run in any case, so
+            that the whole error is left for one look at the end.
         equal: a ratio so near 1 that it does not matter which is taken.
         doubt: of one-sided limits, by which ratios beyond ``equal`` are given up.
         hope: the least chance of a decision by the last seed, if things go on as they went, for
@@ -59,6 +61,7 @@ class Design:
 
     error: float = 0.04
     seeds: int = 50
+    first: int = 1
     equal: float = 1.15
     doubt: float = 0.1
     hope: float = 0.02
@@ -69,6 +72,16 @@ class Design:
 
     lost: ClassVar[Call] = Call.SLOWER
     """What the test says of who is not equal."""
+
+    @property
+    def looks(self) -> tuple[int, int]:
+        """(looks over which the error is spent, the first of them)."""
+        return self.seeds, self.first
+
+    @property
+    def settled(self) -> int:
+        """Seeds before a pair may be called equal, or given up."""
+        return max(self.patience, self.first)
 
     @property
     def margin(self) -> float:
@@ -85,7 +98,7 @@ class Design:
         for name in ("error", "doubt", "hope", "luck"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
-        for name in ("seeds", "patience", "evidence"):
+        for name in ("seeds", "first", "patience", "evidence"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is at least 1")
         for name in ("equal", "far"):
@@ -115,6 +128,6 @@ STANDARD = Design()
 """What a race's finals are judged by."""
 
 
-def judged_by(seeds: int, budget: object | None) -> Design:
-    """How the finals of a race are judged, of so many seeds at most."""
-    return Design(seeds=seeds) if budget is None else AtTheEnd(seeds=seeds)
+def judged_by(seeds: int, budget: object | None, full: bool) -> Design:
+    """How finals are judged, of so many seeds: at most, or all where the race is ``full``."""
+    return (Design if budget is None else AtTheEnd)(seeds=seeds, first=seeds if full else 1)

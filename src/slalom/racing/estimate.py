@@ -86,11 +86,13 @@ def estimates(
         judged = sorted(slow.keys() & fast.keys())[: finding.seeds]
         slow = {seed: slow[seed] for seed in judged}
         slower = finding.call == design.lost and finding.against == judgement.leader
-        found[name] = make(slow, fast, finding.level, design.seeds, slower=slower)
+        found[name] = make(slow, fast, finding.level, *design.looks, slower=slower)
     return found
 
 
-def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool = False) -> Estimate:
+def estimate(
+    slow: Runs, fast: Runs, level: float, looks: int, first: int = 1, *, slower: bool = False
+) -> Estimate:
     """``slow`` over ``fast``, on the seeds that both have.
 
     The value is the median of the means of all two logarithms (Hodges & Lehmann 1963), which
@@ -108,7 +110,7 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
     Args:
         slow, fast: seed -> run.
         level: the chance that the interval misses: a finding's ``level``.
-        looks: over which that is spent: the design's ``seeds``.
+        looks, first: over which that is spent: the design's ``looks``.
         slower: whether the test found ``slow`` to be so; the interval then ends at 1.
 
     Raises :class:`ValueError` if the two share no seed.
@@ -118,7 +120,7 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
     # as if stopped runs had arrived when they were stopped
     seen = np.array([math.log(s.work / f.work) for s, f in pairs])
     seen = np.where(np.isinf(logs), np.copysign(np.maximum(seen * np.sign(logs), 0), logs), seen)
-    found = _paired(logs, seen, level, looks, slower)
+    found = _paired(logs, seen, level, (looks, first), slower)
     if found is None:
         return Estimate(1.0, 0.0, math.inf, 0, 0, "", 1.0, "no pair of which a run arrived")
     (value, low, high), n, stopped, bound, level, method = found
@@ -128,8 +130,8 @@ def estimate(slow: Runs, fast: Runs, level: float, looks: int, *, slower: bool =
 
 
 def difference(
-    worse: Mapping[int, Score], better: Mapping[int, Score], level: float, looks: int, *,
-    slower: bool = False,
+    worse: Mapping[int, Score], better: Mapping[int, Score], level: float, looks: int,
+    first: int = 1, *, slower: bool = False,
 ) -> Difference:  # fmt: skip
     """How much worse ``worse`` ends than ``better``, on the seeds that both have; told as
     :func:`estimate` tells ratios. A run that came to no end counts as one that is at least as bad.
@@ -137,7 +139,7 @@ def difference(
     Raises :class:`ValueError` if the two share no seed.
     """
     gaps = np.array([apart(*pair) for pair in _pairs(worse, better)])
-    found = _paired(gaps, np.zeros(len(gaps)), level, looks, slower)
+    found = _paired(gaps, np.zeros(len(gaps)), level, (looks, first), slower)
     if found is None:
         return Difference(0.0, -math.inf, math.inf, 0, 0, "", 1.0, "no pair that came to its end")
     (value, low, high), n, stopped, bound, level, method = found
@@ -152,7 +154,7 @@ def _pairs(slow: Mapping[int, Any], fast: Mapping[int, Any]) -> list[tuple[Any, 
 
 
 def _paired(
-    logs: Array, seen: Array, level: float, looks: int, slower: bool
+    logs: Array, seen: Array, level: float, looks: tuple[int, int], slower: bool
 ) -> tuple[tuple[float, float, float], int, int, str, float, str] | None:
     """((value, low, high), pairs, those where one never arrived, bound, level, method).
 
@@ -166,7 +168,8 @@ def _paired(
     below, above = np.where(logs == -np.inf, logs, seen), np.where(logs == np.inf, logs, seen)
     value = _median(seen[told])
     bound = _BOUNDS[_median(above[told]) > value, _median(below[told]) < value]
-    method = f"signed rank over {n} seeds, paired, all looks together"
+    all_looks = ", all looks together" if looks[1] < looks[0] else ""
+    method = f"signed rank over {n} seeds, paired{all_looks}"
     if slower and value and not bound:
         error = float(seen[told].std()) / math.sqrt(n - 1)
         value *= max(0.0, 1 - (error / value) ** 2)
@@ -191,13 +194,13 @@ _BOUNDS = {
 
 
 def _interval(
-    logs: Array, below: Array, above: Array, level: float, looks: int
+    logs: Array, below: Array, above: Array, level: float, looks: tuple[int, int]
 ) -> tuple[float, float] | None:
     """The shifts that are not rejected, at the last look that could have; None if none could."""
     told = ~np.isnan(logs)
     # a tie is none once it is shifted, so it has a rank here: the least
     sizes = np.where(told, np.maximum(np.abs(logs), np.finfo(float).tiny), np.nan)
-    needed = np.array(list(limits(sizes, level, looks)))
+    needed = np.array(list(limits(sizes, level, *looks)))
     pairs = np.cumsum(told)
     could = np.flatnonzero(needed <= pairs * (pairs + 1))
     if not len(could):

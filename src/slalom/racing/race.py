@@ -263,7 +263,7 @@ class Race:
             runs = [(s, seeds.final(self.seed, place), work) for s, place, work in legs]
             return self._train(runs, Stage.FINAL)
 
-        design = judged_by(self.options.most_seeds, self.task.budget)
+        design = judged_by(self.options.most_seeds, self.task.budget, self.options.full)
         finals = Finals(labels, self._setting, train, float(self.task.max_steps), design)
         self._tell("finals: " + ", ".join(self._called(chosen, n) for n in labels))
         if self.options.full:

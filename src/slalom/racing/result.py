@@ -75,7 +75,7 @@ class Result:
     @cached_property
     def design(self) -> Design:
         """How the finals were judged."""
-        return judged_by(self.meta["seeds"], self.meta["budget"])
+        return judged_by(self.meta["seeds"], self.meta["budget"], self.meta["full"])
 
     @cached_property
     def _finals(self) -> dict[str, dict[int, dict[str, Any]]]:

@@ -37,7 +37,7 @@ class Finding:
     level: float
     score: float
     logs: tuple[float, ...] = field(repr=False, compare=False)
-    _looks: int = field(repr=False)
+    _looks: tuple[int, int] = field(repr=False)
 
     @cached_property
     def p(self) -> float:
@@ -45,7 +45,7 @@ class Finding:
 
         It is to be compared with ``level``, not with 0.05. 1 where nothing speaks for a difference.
         """
-        return chance(np.array(self.logs), self._looks)
+        return chance(np.array(self.logs), *self._looks)
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ class _Pair:
     def decided(self, seeds: int, level: float) -> int:
         """Who is slower, by the first so many seeds: 1 the second, -1 the first, 0 not known."""
         if level not in self._decided:
-            self._decided[level] = decided(self.logs, level, self._design.seeds)
+            self._decided[level] = decided(self.logs, level, *self._design.looks)
         when, sign = self._decided[level]
         return sign if 0 < when <= seeds else 0
 
     def call(self, seeds: int, level: float) -> Call:
         """What is to be said of the two, undecided by the first so many seeds."""
-        if seeds < self._design.patience:
+        if seeds < self._design.settled:
             return Call.UNDECIDED
         if self._near[seeds - 1]:
             return Call.EQUAL
@@ -207,7 +207,7 @@ class _Finals:
     def _look(self, look: int) -> tuple[str, ...]:
         """Judge by the first so many seeds; who is to run on."""
         self.leader = leader = max(self.racing, key=self._standing)
-        while out := self._out(leader):
+        while look >= self.design.first and (out := self._out(leader)):
             for name, call in out.items():
                 self._find(name, call)
             self.racing = [n for n in self.racing if n not in out]
@@ -218,7 +218,7 @@ class _Finals:
         self.findings.pop(leader, None)
         open_ones = [n for n in self.racing if n != leader]
         open_ones = [n for n in open_ones if self.findings[n].call == Call.UNDECIDED]
-        patient = look < self.design.patience
+        patient = look < self.design.settled
         alone = len(self.runs) == 1
         if look == self.design.seeds or not (open_ones or alone):
             return ()
@@ -260,7 +260,11 @@ class _Finals:
     def _behind(self, leader: str, name: str) -> bool:
         """Whether it is far behind on so many seeds as an equal would hardly ever be."""
         differences = self._told_apart(leader, name)
-        look = len(differences) - self.design.evidence + 1
+        looks = (
+            len(differences) - self.design.evidence,
+            self._shared(leader, name) - self.design.first,
+        )
+        look = min(looks) + 1
         if look < 1:
             return False
         spent = 6 * self.design.luck / (math.pi * look) ** 2  # which sum up to all of it
@@ -312,7 +316,7 @@ class _Finals:
         (pair, sign), shared = self._pair(self.leader, name), self._shared(self.leader, name)
         logs, score = tuple(sign * pair.logs[:shared]), self._score(self.leader, name)
         self.findings[name] = Finding(
-            call, self.leader, shared, self._level, score, logs, self.design.seeds
+            call, self.leader, shared, self._level, score, logs, self.design.looks
         )
 
     def _arrived(self, look: int) -> bool:

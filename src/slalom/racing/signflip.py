@@ -69,7 +69,7 @@ def scores(differences: Array) -> Array:
     return r @ np.nan_to_num(np.sign(differences)) / np.where(spread > 0, spread, 1)
 
 
-def limits(differences: Array, level: float, looks: int) -> Iterator[float]:
+def limits(differences: Array, level: float, looks: int, first: int = 1) -> Iterator[float]:
     """How large twice the signed rank must be at each look to be told from chance.
 
     Args:
@@ -77,6 +77,7 @@ def limits(differences: Array, level: float, looks: int) -> Iterator[float]:
         level: the chance that the size of the signed rank ever comes to its limit, under fair
             signs, both directions and all looks together.
         looks: over how many the level is spent.
+        first: the look before which nothing is spent; ``looks`` for a test at the end alone.
 
     Yields:
         for each look, infinite where no signed rank would do yet.
@@ -91,7 +92,8 @@ def limits(differences: Array, level: float, looks: int) -> Iterator[float]:
             reached = np.abs(np.einsum("lp,pf->lf", columns[look : look + AHEAD], signs))
         here = reached[look % AHEAD]
         here[crossed] = 0
-        may = int(level * min(1.0, (look + 1) / looks) ** EARLY * FLIPS + 1e-9) - spent
+        share = min(1.0, (look + 1) / looks) ** EARLY if look + 1 >= first else 0.0
+        may = int(level * share * FLIPS + 1e-9) - spent
         if may < 1:
             yield math.inf
             continue
@@ -103,7 +105,7 @@ def limits(differences: Array, level: float, looks: int) -> Iterator[float]:
         yield limit
 
 
-def decided(differences: Array, level: float, looks: int) -> tuple[int, int]:
+def decided(differences: Array, level: float, looks: int, first: int = 1) -> tuple[int, int]:
     """(pairs, sign): how many pairs had been seen when the test decided, and for which sign.
 
     (0, 0) while it has not decided.
@@ -113,13 +115,13 @@ def decided(differences: Array, level: float, looks: int) -> tuple[int, int]:
     if not large.any():
         return 0, 0
     signed = ranks(np.abs(differences)) @ np.nan_to_num(np.sign(differences))
-    for look, limit in enumerate(limits(differences, level, looks)):
+    for look, limit in enumerate(limits(differences, level, looks, first)):
         if abs(signed[look]) >= limit and large[look]:
             return look + 1, int(np.sign(signed[look]))
     return 0, 0
 
 
-def chance(differences: Array, looks: int, *, finest: float = 1e-4) -> float:
+def chance(differences: Array, looks: int, first: int = 1, *, finest: float = 1e-4) -> float:
     """The p-value after all looks: the lowest level at which the test would have decided by now.
 
     At least ``finest``; 1 where no level would do. Valid whenever one stops: under fair signs it
@@ -128,7 +130,7 @@ def chance(differences: Array, looks: int, *, finest: float = 1e-4) -> float:
     low, high = math.log(finest), 0.0
     for _ in range(10):  # to 1%
         middle = (low + high) / 2
-        if decided(differences, math.exp(middle), looks)[0]:
+        if decided(differences, math.exp(middle), looks, first)[0]:
             high = middle
         else:
             low = middle

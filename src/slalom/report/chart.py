@@ -16,9 +16,10 @@ Numbers = Sequence[float | None]
 Counts = Mapping[str, Numbers]
 """How far training had come, in each of :data:`UNITS`."""
 
-Mark = Literal["none", "sparse", "own", "stopped", "lost", "middle"]
+Mark = Literal["none", "sparse", "own", "stopped", "lost", "middle", "ray"]
 """How points are marked: by the marker of the rule, all or a few of them; as stopped before the
-target (an open arrow), as lost (a cross), as a middle (a bar)."""
+target (an open arrow), as lost (a cross), as a middle (a bar). A ray is a dotted line without
+points, which says nothing where it is pointed at."""
 
 
 @dataclass(frozen=True)

@@ -27,5 +27,11 @@ CHARTS: tuple[Callable[[Result], Chart | None], ...] = (
 
 
 def charts(result: Result) -> list[Chart]:
-    """The charts of a race that have something to show."""
-    return [made for make in CHARTS if (made := make(result)) is not None]
+    """The charts of a race that have something to show, each once: where the metric is the loss,
+    that of the validation loss is the same."""
+    found: list[Chart] = []
+    for make in CHARTS:
+        made = make(result)
+        if made is not None and all(made.traces != other.traces for other in found):
+            found.append(made)
+    return found

@@ -105,6 +105,7 @@ def _draw(
         "stopped": {"marker": ">" if sideways else "^", "markerfacecolor": "none"},
         "lost": {"marker": "x"},
         "middle": {"marker": "|" if sideways else "_", "markersize": 16, "markeredgewidth": 2},
+        "ray": {"marker": "", "linestyle": ":"},
     }[trace.mark]
     look |= own
     if not trace.joined:

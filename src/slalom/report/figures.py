@@ -101,8 +101,9 @@ def _line(trace: Trace, chart: Chart, unit: str) -> dict[str, Any]:
         "stopped": {"symbol": f"arrow-{'right' if sideways else 'up'}-open", "size": 10},
         "lost": {"symbol": "x-thin-open", "size": 8},
         "middle": {"symbol": f"line-{'ns' if sideways else 'ew'}-open", "size": 24},
+        "ray": {},
     }[trace.mark]
-    marked = trace.mark != "none" or len(x) == 1  # a run of one point is a point
+    marked = trace.mark not in ("none", "ray") or len(x) == 1  # a run of one point is a point
     mode = "+".join([*(["lines"] if trace.joined else []), *(["markers"] if marked else [])])
     wide = {"middle": 3.0, "stopped": 1.5, "lost": 2.0}.get(trace.mark, 0.0)
     return {
@@ -110,7 +111,7 @@ def _line(trace: Trace, chart: Chart, unit: str) -> dict[str, Any]:
         "legendgroup": trace.rule,
         "line": {
             "color": trace.style.colour, "width": 1 if trace.faint else 2.25,
-            "dash": trace.style.dash,
+            "dash": "dot" if trace.mark == "ray" else trace.style.dash,
         },
         "marker": {**look, "color": trace.style.colour, "line": {"width": wide}},
         "text": [escape(told) for told in trace.told] or None,
@@ -121,7 +122,7 @@ def _line(trace: Trace, chart: Chart, unit: str) -> dict[str, Any]:
 
 def _hover(trace: Trace, chart: Chart) -> dict[str, Any]:
     """What a point says when it is pointed at: names, and numbers with their units."""
-    if not trace.rule:
+    if not trace.rule or trace.mark == "ray":
         return {"hoverinfo": "skip"}
     numbers = "%{x:,.4~g} %{meta[0]}"
     if not chart.words:

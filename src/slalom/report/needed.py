@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from slalom.racing.findings import Curve, Standing
 from slalom.racing.result import Result
 from slalom.racing.status import Stage, Status
-from slalom.report.chart import UNITS, Chart, Counts, Mark, Trace, counted
+from slalom.report.chart import UNITS, Chart, Counts, Mark, Numbers, Trace, counted
 from slalom.report.style import PLAIN, Style, styles
 
 VALLEY = 1.5
 """Rates at which a rule needs at most so many times its least are the floor of its valley."""
+
+ROOM = 1.6
+"""How far above the largest number the lines of stopped runs end, as a ratio."""
 
 LOST = (Status.DIVERGED, Status.FAILED)
 
@@ -22,11 +26,15 @@ def learning_rates(result: Result) -> Chart | None:
     runs = [c for c in result.curves if c.stage == Stage.HEAT and _real(c.hypers.get("lr"))]
     runs += [c for s in result.standings if (c := _middle_of_finals(result, s)) is not None]
     traces: list[Trace] = []
-    valleys, absent = [], 0
+    there: dict[str, list[Curve]] = {}
+    absent = 0
     for rule, look in styles(result).items():
         own = sorted((c for c in runs if c.rule == rule), key=lambda c: c.hypers["lr"])
         alone = all(set(c.hypers) == {"lr"} for c in own)
         fates = _by_fate(own)
+        if alone:  # what was stopped at a rate at which another arrived tells nothing more
+            arrived = {c.hypers["lr"] for c in fates["own"]}
+            fates["stopped"] = [c for c in fates["stopped"] if c.hypers["lr"] not in arrived]
         if alone and (line := _middle_line(rule, look, fates["own"])) is not None:
             traces.append(line)
         for mark, some in fates.items():
@@ -37,24 +45,21 @@ def learning_rates(result: Result) -> Chart | None:
                     rule, rule, look, [c.hypers["lr"] for c in shown], _needs(shown), mark=mark,
                     joined=False, told=[_told(c) for c in shown],
                 ))  # fmt: skip
-        there = fates["own"]
-        if there and alone:
-            valleys.append((rule, _valley(there)))
+        if fates["own"] and alone:
+            there[rule] = fates["own"]
     if not traces:
         return None
+    traces = [*_rays(traces), *traces]
     said = (
         "Filled: the target was reached, and held; at the rates that were chosen this is the "
-        "middle run of the finals. Open arrows: the run was stopped before, so that "
-        "it needs more than this. Crosses: it diverged or failed."
+        "middle run of the finals. Open arrows: no run of this rate arrived; it was stopped here, "
+        "and what it needs lies somewhere on the dotted line above. Crosses: it diverged or failed."
     )
     if absent:
         said += f" {counted(absent, 'run')} ended before a first evaluation, and cannot be drawn."
-    if valleys:
-        floors = "; ".join(f"{rule} {low:.3g} to {high:.3g}" for rule, (low, high) in valleys)
-        said += f" Within {VALLEY:g} times its own least each rule was at these rates: {floors}."
     return Chart(
         "learning_rates", "Learning rates: what each needed to the target", traces,
-        "learning rate", "steps", "y", said, frozenset("xy"),
+        "learning rate", "steps", "y", said + _valleys(there), frozenset("xy"),
     )  # fmt: skip
 
 
@@ -205,6 +210,49 @@ def _middle_line(rule: str, look: Style, there: Sequence[Curve]) -> Trace | None
         for unit in UNITS
     }
     return Trace(rule, rule, look, rates, counts, mark="none") if len(rates) > 1 else None
+
+
+def _rays(traces: Sequence[Trace]) -> list[Trace]:
+    """From each run that was stopped upward, to above all that is drawn: it needs more."""
+    top = {
+        unit: ROOM * max((v for t in traces for v in _numbers(t, unit) if v), default=1.0)
+        for unit in UNITS
+    }
+    found = []
+    for t in traces:
+        if t.mark == "stopped":
+            rates = cast(Sequence[float], t.x)
+            x: list[float | None] = [v for rate in rates for v in (rate, rate, None)]
+            y = {u: [v for low in _numbers(t, u) for v in (low, top[u], None)] for u in UNITS}
+            found.append(Trace(t.rule, t.label, t.style, x, y, mark="ray", faint=True))
+    return found
+
+
+def _numbers(trace: Trace, unit: str) -> Numbers:
+    assert isinstance(trace.y, Mapping)
+    return trace.y[unit]
+
+
+def _valleys(there: Mapping[str, Sequence[Curve]]) -> str:
+    """How wide each rule's valley was seen to be, as the end of a text; ``there``: who arrived."""
+    alone = [rule for rule, own in there.items() if len({c.hypers["lr"] for c in own}) == 1]
+    seen = [
+        f"{rule} at {low:.3g}" + ("" if low == high else f" to {high:.3g}")
+        for rule, own in there.items() if rule not in alone
+        for low, high in (_valley(own),)
+    ]  # fmt: skip
+    said = ""
+    if seen:
+        said += (
+            f" Within {VALLEY:g} times its own least: {'; '.join(seen)}; and perhaps at rates that "
+            "were stopped."
+        )
+    if alone:
+        said += (
+            f" Of {', '.join(alone)} one rate alone was run to the target: how wide "
+            f"{'its valley is' if len(alone) == 1 else 'their valleys are'} was not seen."
+        )
+    return said
 
 
 def _valley(there: Sequence[Curve]) -> tuple[float, float]:
