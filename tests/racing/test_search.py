@@ -17,6 +17,7 @@ from slalom.cli import main
 from slalom.errors import InputError
 from slalom.racing import stopwatch, tpe
 from slalom.racing.entrants import Entrant, families
+from slalom.racing.options import Options
 from slalom.racing.result import Result
 from slalom.racing.space import COMMON, Choice, Linear, at, points, share_of
 from slalom.racing.spoken import space_of, words_of
@@ -159,6 +160,20 @@ def test_what_cannot_be_is_said_before_the_race(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sampler is 'random'; it is 'tpe'"):
         race(tmp_path / "it", sampler="random")
     assert not (tmp_path / "it").exists()
+
+
+def test_a_momentum_that_the_schedule_sets_is_not_raced(tmp_path: Path) -> None:
+    def cycle(optimizer: torch.optim.Optimizer) -> Any:
+        top = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=600)
+
+    task = small_task(schedule=cycle)
+    for entrants, hyper in ((["Momentum"], "momentum"), (["Adam"], "betas")):
+        with pytest.raises(InputError, match=f"cycle schedule sets the momentum, so that {hyper}"):
+            slalom.race(task, entrants=entrants, search=("lr", hyper), out=tmp_path / "it")
+    with pytest.raises(InputError, match="momentum of Momentum, which is raced, would count for"):
+        slalom.race(task, entrants=["Momentum"], space={"momentum": 0.5}, out=tmp_path / "it")
+    Options(["Momentum", "Adam", "AdaGrad"]).check(task)
 
 
 def test_a_bound_of_none_is_none() -> None:

@@ -106,15 +106,6 @@ def test_faults_of_parts_of_a_task(options, message):
         Task(lambda: nn.Linear(4, 2), batch_size=8, **given).check()
 
 
-def test_a_schedule_that_follows_a_metric_is_refused():
-    task = Task(
-        lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y),
-        schedule=torch.optim.lr_scheduler.ReduceLROnPlateau,
-    )  # fmt: skip
-    with pytest.raises(InputError, match="a ReduceLROnPlateau follows a metric, which a race can"):
-        task.check()
-
-
 schedulers = torch.optim.lr_scheduler
 
 
@@ -124,6 +115,7 @@ schedulers = torch.optim.lr_scheduler
         (functools.partial(schedulers.OneCycleLR, max_lr=0.1, total_steps=9),
          "the OneCycleLR sets learning rates of its own, so that those which are raced would"),
         (functools.partial(schedulers.CyclicLR, base_lr=0.1, max_lr=1.0), "the CyclicLR sets"),
+        (schedulers.ReduceLROnPlateau, "after every update; give schedule_every='epoch'"),
         (lambda epoch: 0.9**epoch, r"as it takes one argument, .* function of \(step, total\)"),
         (lambda step, total: 0.5 - step, "schedule gives -0.5 for update 1 of 500; it must give"),
         (lambda step, total: float("nan"), "schedule gives nan for update 0 of 500; it must give"),
@@ -138,6 +130,14 @@ def test_a_schedule_that_makes_nothing_of_the_rate_is_refused(schedule, message)
 
     with pytest.raises(InputError, match=message):
         begun()
+
+
+def test_a_plateau_of_a_metric_of_which_less_is_better_is_refused():
+    most = functools.partial(schedulers.ReduceLROnPlateau, mode="max")
+    task = Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), "loss",
+                schedule=most, schedule_every="epoch")  # fmt: skip
+    with pytest.raises(InputError, match="looks for the most of loss, of which less is better"):
+        task.check()
 
 
 def test_a_schedule_that_takes_its_rates_from_the_optimizer_is_raced():

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+import slalom
 from slalom.errors import InputError
 from slalom.train import Run, Task
+from slalom.train.followed import Followed
 
 X = torch.randn(64, 4)
 Y = (X[:, 0] > 0).long()
@@ -107,6 +109,78 @@ def test_schedules_end_where_the_run_does(tmp_path):
     again.load(tmp_path / "it.pt")
     again.advance(3)
     assert again.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("make", [
+    slalom.optim.Adagrad, slalom.optim.Adam, slalom.optim.Momentum, torch.optim.SGD,
+    lambda p, lr: slalom.optim.split(p.model, lr=lr),
+])  # fmt: skip
+def test_a_cycle_of_the_momentum_is_for_all_that_have_one(make):
+    def cycle(optimizer):
+        top = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, top, 21)
+
+    plain = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = cycle(plain)
+    made = run(0, make, schedule=cycle, max_steps=20)
+    for _ in range(20):
+        for group in made.optimizer.param_groups:
+            own, (first, *_) = plain.param_groups[0], group.get("betas", (None,))
+            assert group["lr"] == own["lr"]
+            assert group.get("momentum", first) in (None, own["momentum"])
+        made.advance(1)
+        plain.step()
+        schedule.step()
+
+
+class Decaying(torch.optim.lr_scheduler.LRScheduler):
+    """Of the weight decay alone, and of epsilon later."""
+
+    def __init__(self, optimizer, begin):
+        self.begin = begin
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.begin * (1 + self.last_epoch)
+            if self.last_epoch > 2:
+                group["eps"] = 0.5
+        return self.base_lrs
+
+
+def test_what_else_a_schedule_of_another_optimizer_changes():
+    def followed(begin):
+        def made(total):
+            theirs = torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=3.0)
+            return theirs, Decaying(theirs, begin)
+
+        return Followed(made, False, "Decaying")
+
+    def make(parameters, lr):
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.2)
+
+    one, other = (run(0, make, schedule=followed(0.04)) for _ in range(2))
+    (group,) = one.optimizer.param_groups
+    for step in range(4):
+        assert group["weight_decay"] == pytest.approx(0.2 * (1 + step))
+        one.advance(1)
+    assert (group["lr"], group["eps"], group["betas"]) == (0.1, 0.5, (0.9, 0.999))
+    other.load_state_dict(one.state_dict())
+    for made in (one, other):
+        made.advance(3)
+    (again,) = other.optimizer.param_groups
+    assert {n: again[n] for n in ("weight_decay", "eps")} == {
+        n: one.optimizer.param_groups[0][n] for n in ("weight_decay", "eps")
+    }
+    with pytest.raises(InputError, match="makes a weight_decay of 0 one of"):
+        run(3, make, schedule=Followed(lambda n: _from_nothing(), False, "Rising"))
+
+
+def _from_nothing():
+    theirs = torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=3.0)
+    schedule = Decaying(theirs, 0.0)
+    schedule.begin = 0.1
+    return theirs, schedule
 
 
 @pytest.mark.parametrize(

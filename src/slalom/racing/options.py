@@ -35,6 +35,9 @@ FULL_SEEDS = 10
 USUAL = "Adam(lr=1e-3)"
 """What a race is compared with where the user says nothing."""
 
+MOMENTUM = ("momentum", "betas", "betas[0]")
+"""What of an entrant's settings a schedule may set."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -160,6 +163,13 @@ class Options:
                 raise InputError(
                     f"the entrant {family.label} makes a {type(made).__name__}; it must make an "
                     "optimizer of the parameters"
+                )
+            raced = [n for n in (*family.space, *family.said) if n in MOMENTUM]
+            if raced and task.schedule.cycles(made):
+                raise InputError(
+                    f"the {task.schedule.told} sets the momentum, so that {raced[0]} of "
+                    f"{family.label}, which is raced, would count for nothing; leave it out, or "
+                    "give the scheduler cycle_momentum=False"
                 )
 
     def refuse_memory(self, task: Task, before: str) -> None:

@@ -72,6 +72,10 @@ class Objective(ABC):
     def end(self) -> None:  # noqa: B027
         """It was judged on all of them."""
 
+    def logged(self, name: str) -> float:
+        """A value beside loss and metric, of the validation that was last ended."""
+        raise InputError(f"nothing is known of {name}, which the schedule follows")
+
     def modules(self) -> Iterator[nn.Module]:
         """Modules of the objective itself, which have a state and may learn."""
         yield from ()

@@ -18,6 +18,7 @@ from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.train import atomic
 from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
+from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
 from slalom.train.gradient import summed_gradient
 from slalom.train.held import Held, saved_buffers
 from slalom.train.models import judging
@@ -94,6 +95,10 @@ class Run:
             updates = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
         self._total = self.objective.length = updates
         self._scheduler = task.schedule.scheduler(self.optimizer, updates)
+        self._monitor = task.schedule.monitor(self._scheduler)
+        self._lost: tuple[float, int] = (0.0, 0)  # what a schedule that follows it is told of
+        self._judged: tuple[int, float, float] | None = None
+        self._per_epoch: int | None = None
         self._scaler = None
         if task.precision == torch.float16:
             self._scaler = torch.amp.GradScaler(task.device.type)
@@ -147,8 +152,10 @@ class Run:
             value = sum(self._turn(turn, batches) for turn in self.objective.turns)
         self.step += 1
         self.samples += n
+        if self._monitor == TRAIN_LOSS:
+            self._lost = self._lost[0] + value * n, self._lost[1] + n
         if self._scheduler is not None and self._due():
-            self._scheduler.step()
+            self._scheduler.step(*([] if self._monitor is None else [self._monitored()]))
         if self._average is not None:
             self._average.update_parameters(self.model)
         return value
@@ -244,9 +251,24 @@ class Run:
         """Whether the learning rates change now; they stay what they are beyond their end."""
         if self.step > self._total:
             return False
-        if self._whole or self.task.schedule.every == "step":
-            return True
-        return self.step % self.task.updates_per_epoch(self._size) == 0
+        if self._per_epoch is None:
+            self._per_epoch = 1 if self._whole else self.task.updates_per_epoch(self._size)
+        return self.task.schedule.due(self.step, self._per_epoch)
+
+    def _monitored(self) -> float:
+        """What the schedule is told."""
+        start = time.perf_counter()
+        if self._monitor == TRAIN_LOSS:
+            total, n = self._lost
+            self._lost = 0.0, 0
+            return total / n
+        loss, metric = self._judge()
+        self._judged = self.step, loss, metric  # if it is asked for here, too
+        name = self._monitor or ""
+        told = {VALID_LOSS: loss, METRIC: metric}
+        found = told[name] if name in told else self.objective.logged(name)
+        self.seconds -= time.perf_counter() - start  # which count updates alone
+        return found
 
     def _sound(self, loss: float) -> bool:
         if self._first_loss is None:
@@ -259,16 +281,22 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
-        model = self.model if self._average is None else self._average.module
-        judged = (model, *self.objective.modules())
-        self._judging.seed(self.seed)
-        with self._at_their_best(), judging(judged), self._judging:
-            loss, metric = self.task.judge(model, self.objective)
+        step, *known = self._judged or (-1,)
+        self._judged = None
+        loss, metric = known if step == self.step else self._judge()
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
             self.step, self.samples, self.seconds, total / done if done else math.nan, loss, metric
         )
+
+    def _judge(self) -> tuple[float, float]:
+        """(mean loss, metric) on the validation set."""
+        model = self.model if self._average is None else self._average.module
+        judged = (model, *self.objective.modules())
+        self._judging.seed(self.seed)
+        with self._at_their_best(), judging(judged), self._judging:
+            return self.task.judge(model, self.objective)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Copies of the weights that are evaluated, as the model's ``state_dict`` names them."""
@@ -302,6 +330,7 @@ class Run:
             "others": {n: o.state_dict() for n, o in self._others().items()},
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
+            "lost": self._lost,
         }  # fmt: skip
 
     def _held(self) -> Held:
@@ -343,7 +372,7 @@ class Run:
         self._random.set_state(state["noise"])
         self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
         self.diverged, self._first_loss = state["diverged"], state["first_loss"]
-        self._recent = state["recent"]
+        self._recent, self._lost, self._judged = state["recent"], state["lost"], None
 
     def _kind(self) -> dict[str, Any]:
         """What must be equal for one run to go on where another stopped."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from slalom.errors import InputError
 from slalom.train.faults import where
+from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
 from slalom.train.models import judging, shared_part
 from slalom.train.objective import Objective, Supervised
 from slalom.train.reduction import CLASSIFYING
@@ -42,7 +43,7 @@ def sanity_check(task: Any) -> None:
         _check_value(value)
         with _told("the gradient of the loss cannot be computed", naming=True):
             value.backward()
-        _check_groups(task, model, objective)
+        schedule = _check_groups(task, model, objective)
         if sized and n % m and not task.train.order.drop_last:
             _tried(task, model, objective, task.train, n - n % m, n)
         with judging((model, *objective.modules())):
@@ -50,6 +51,14 @@ def sanity_check(task: Any) -> None:
             outputs, value = _tried(task, model, objective, task.valid, 0, size)
             _check_shape(value)
             _check_metric(task, model, objective, outputs)
+    monitor = task.schedule.monitor(schedule)
+    if monitor not in (None, VALID_LOSS, TRAIN_LOSS, METRIC):
+        objective.logged(monitor)
+    if monitor == METRIC and not task.higher_is_better:
+        raise InputError(
+            f"the schedule looks for the most of {task.metric.name}, of which less is better; let "
+            "it look for the least (mode='min'), and it follows the loss of validation"
+        )
 
 
 def _check_samples(samples: Samples) -> None:
@@ -105,10 +114,11 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
         )
 
 
-def _check_groups(task: Any, model: nn.Module, objective: Objective) -> None:
+def _check_groups(task: Any, model: nn.Module, objective: Objective) -> Any:
     """That groups and schedule can be made, and follow the rate that is raced; that the parameters
-    of the loss are trained too, where the groups are the user's own."""
-    rates = []
+    of the loss are trained too, where the groups are the user's own. The schedule."""
+    rates: list[list[float]] = []
+    made: Any = None
     for rate in (0.1, 0.2):
         with _told("parameter_groups fails", naming=True):
             optimizer = torch.optim.SGD(task.parameters(model, objective, lr=rate), lr=rate)
@@ -122,13 +132,12 @@ def _check_groups(task: Any, model: nn.Module, objective: Objective) -> None:
             "OneCycleLR(o, [g['lr'] for g in o.param_groups], total_steps=...), or give "
             "schedule='one_cycle'"
         )
-    if task.parameter_groups is None:
-        return
-    if any(objective.modules_that_learn()):
+    if task.parameter_groups is not None and any(objective.modules_that_learn()):
         raise InputError(
             "the loss has parameters of its own, and parameter_groups names the model's alone; "
             "make the loss a part of the model, or leave parameter_groups out"
         )
+    return made
 
 
 def _tried(

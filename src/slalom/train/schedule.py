@@ -13,7 +13,16 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from slalom.errors import InputError, did_you_mean
-from slalom.train.followed import Followed
+from slalom.train.followed import (
+    METRIC,
+    MOMENTUM,
+    VALID_LOSS,
+    Followed,
+    Following,
+    changed,
+    stands_in,
+    takes_a_momentum,
+)
 
 Factor = Callable[[int, int], float]
 """(update, updates of the whole run) -> the share of the learning rate that it is made with."""
@@ -169,18 +178,7 @@ class Schedule:
         if isinstance(self.of, Followed):
             return self.of(optimizer, total)
         if self._makes:
-            made = self._of_optimizer(optimizer)
-            if isinstance(made, ReduceLROnPlateau):
-                raise InputError(
-                    "a ReduceLROnPlateau follows a metric, which a race cannot know beforehand; "
-                    "give a schedule of steps or epochs"
-                )
-            if not hasattr(made, "step") or not hasattr(made, "state_dict"):
-                raise InputError(
-                    f"schedule made a {type(made).__name__} of an optimizer; it must make a "
-                    "scheduler of torch.optim.lr_scheduler"
-                )
-            return made
+            return self._of_optimizer(optimizer)
         factor: Any = self.of if callable(self.of) else FACTORS[self.of or "constant"]
         warm = self.warmup * total if self.warmup < 1 else self.warmup
 
@@ -195,9 +193,51 @@ class Schedule:
 
         return LambdaLR(optimizer, at)
 
+    def monitor(self, scheduler: Any) -> str | None:
+        """What the scheduler of a run is told at each step, as :class:`Followed` has it.
+
+        A plateau follows the loss of validation where it looks for the least, and the metric where
+        it looks for the most.
+        """
+        if isinstance(self.of, Followed):
+            return self.of.monitor
+        scheduler = getattr(scheduler, "scheduler", scheduler)  # that which is followed
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            return None
+        return METRIC if scheduler.mode == "max" else VALID_LOSS
+
+    def cycles(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether it changes the momentum of an optimizer, too."""
+        if isinstance(self.of, Followed):
+            found = self.of.sets
+        elif not self._makes:
+            return False
+        else:
+            theirs = stands_in(optimizer)
+            found = changed(theirs, self._made_of(theirs))
+        return not found.isdisjoint(MOMENTUM)
+
+    def due(self, step: int, per_epoch: int) -> bool:
+        """Whether the rates change after so many updates, of so many in an epoch."""
+        frequency = self.of.frequency if isinstance(self.of, Followed) else 1
+        if self.every == "epoch":
+            epochs, more = divmod(step, per_epoch)
+            return not more and epochs % frequency == 0
+        if isinstance(self.of, Followed) and self.of.anew:
+            step = (step - 1) % per_epoch + 1
+        return step % frequency == 0
+
     def _of_optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
+        """What the user's function makes of it; where the optimizer has not one momentum that such
+        a scheduler could change, of one that has."""
+        if takes_a_momentum(optimizer):
+            return self._made_of(optimizer)
+        theirs = stands_in(optimizer)
+        return Following(optimizer, theirs, self._made_of(theirs))
+
+    def _made_of(self, optimizer: torch.optim.Optimizer) -> Any:
         try:
-            return self.of(optimizer)
+            made = self.of(optimizer)
         except TypeError as error:
             if inspect.isfunction(self.of):
                 raise InputError(
@@ -205,3 +245,14 @@ class Schedule:
                     f"{error}; a factor of the learning rate is a function of (step, total)"
                 ) from error
             raise
+        if not hasattr(made, "step") or not hasattr(made, "state_dict"):
+            raise InputError(
+                f"schedule made a {type(made).__name__} of an optimizer; it must make a "
+                "scheduler of torch.optim.lr_scheduler"
+            )
+        if isinstance(made, ReduceLROnPlateau) and self.every == "step":
+            raise InputError(
+                "a ReduceLROnPlateau asks how good the model is on the validation set, which "
+                "takes long after every update; give schedule_every='epoch'"
+            )
+        return made

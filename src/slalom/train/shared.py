@@ -75,6 +75,9 @@ class SharedRun(GuardedRun):
             self.ranks.spread(buffers)
         return value
 
+    def _monitored(self) -> float:
+        return self.ranks.first(super()._monitored())
+
     def state_dict(self) -> dict[str, Any]:
         """As of a :class:`GuardedRun`, with the random numbers of all: all have to ask for it."""
         return {**super().state_dict(), "noises": self.ranks.all(self._random.state())}

@@ -33,6 +33,12 @@ TEXTS = [
 ]
 
 
+HASTY = {
+    "lr_scheduler_kwargs": {"patience": 0, "mode": "max", "factor": 0.5},
+    "metric_for_best_model": "accuracy",
+}
+
+
 def bert(**options):
     torch.manual_seed(1)
     config = BertConfig(
@@ -83,6 +89,8 @@ def trainer(tmp_path, model=bert, rows=ROWS, kind=InOrder, given=None, **options
         {"lr_scheduler_type": "polynomial", "warmup_steps": 0.2, "label_smoothing_factor": 0.1},
         {"gradient_accumulation_steps": 2, "weight_decay": 0.3},
         {"model": gpt, "rows": TEXTS, "gradient_accumulation_steps": 3, "max_steps": 8},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch", **HASTY},
+        {"lr_scheduler_type": "greedy", "eval_strategy": "steps", "eval_steps": 3, **HASTY},
     ],
 )
 def test_it_trains_as_the_trainer_does(tmp_path, options):
@@ -141,8 +149,8 @@ class Changing(TrainerCallback):
     [
         ({"kind": Own}, "Own has a training_step of its own"),
         ({"given": {"callbacks": [Changing()]}}, "the callback Changing may change the training"),
-        ({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps"},
-         "follows a metric"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_delay": 3},
+         "the schedule begins after eval_delay"),
         ({"given": {"compute_metrics": None}, "metric_for_best_model": "accuracy"},
          "no compute_metrics that would give accuracy"),
         ({"given": {"compute_metrics": lambda p: {"f": 1.0}}, "metric_for_best_model": "accuracy"},

@@ -32,9 +32,9 @@ class Data(lightning.LightningDataModule):
 
 
 class Net(lightning.LightningModule):
-    def __init__(self, schedule=None, interval="epoch", slow=1.0):
+    def __init__(self, schedule=None, interval="epoch", slow=1.0, **config):
         super().__init__()
-        self.schedule, self.interval, self.slow = schedule, interval, slow
+        self.schedule, self.slow, self.config = schedule, slow, {"interval": interval, **config}
         self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 2)
         self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=2)
         self.seen = []
@@ -65,7 +65,7 @@ class Net(lightning.LightningModule):
         optimizer = torch.optim.SGD(groups, lr=0.1)
         if self.schedule is None:
             return optimizer
-        config = {"scheduler": self.schedule(optimizer, self.trainer), "interval": self.interval}
+        config = {"scheduler": self.schedule(optimizer, self.trainer), **self.config}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
 
@@ -83,13 +83,15 @@ def scheduled(kind, **options):
 
 def one_cycle(optimizer, trainer):
     top = [group["lr"] for group in optimizer.param_groups]
-    return schedulers.OneCycleLR(
-        optimizer, top, trainer.estimated_stepping_batches, cycle_momentum=False
-    )
+    return schedulers.OneCycleLR(optimizer, top, trainer.estimated_stepping_batches)
 
 
 def cyclic(optimizer, trainer):
     return schedulers.CyclicLR(optimizer, 0.02, 0.1, step_size_up=5, cycle_momentum=False)
+
+
+def plateau(optimizer, trainer):
+    return schedulers.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=0)
 
 
 def cosine(optimizer, trainer):
@@ -124,19 +126,23 @@ class OwnSchedule(schedulers.LRScheduler):
         {"schedule": one_cycle, "interval": "step", "slow": 0.5}, {"schedule": cosine},
         {"schedule": warmed, "interval": "step"}, {"schedule": at_once, "interval": "step"},
         {"schedule": lambda optimizer, trainer: OwnSchedule(optimizer), "interval": "step"},
+        {"schedule": scheduled("StepLR", step_size=1, gamma=0.5), "frequency": 2},
+        {"schedule": at_once, "interval": "step", "frequency": 5},
+        {"schedule": plateau, "monitor": "val_loss", "slow": 0.5},
+        {"schedule": plateau, "monitor": "val_twice", "frequency": 2},
     ],
 )  # fmt: skip
 def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
-    task = Task.from_lightning(Net(**options), Data(), metric="val_acc", max_steps=26)
+    task = Task.from_lightning(Net(**options), Data(), metric="val_acc", max_steps=65)
     task.check()
     run = Run(task, lambda g: torch.optim.SGD(scaled(g, {"lr": 0.1}), lr=0.1), 2)
-    found = [run.advance(1) for _ in range(26)]
+    found = [run.advance(1) for _ in range(65)]
     with torch.random.fork_rng():
         torch.manual_seed(2)
         theirs, losses = Net(**options), Losses()
         theirs.load_state_dict(task.make_model(2).state_dict())
         trainer = lightning.Trainer(
-            max_epochs=2, logger=False, enable_progress_bar=False, enable_checkpointing=False,
+            max_epochs=5, logger=False, enable_progress_bar=False, enable_checkpointing=False,
             callbacks=[losses], accelerator="cpu", num_sanity_val_steps=0,
             enable_model_summary=False, default_root_dir=tmp_path,
         )  # fmt: skip
@@ -150,7 +156,7 @@ def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
     assert evaluated.valid_loss == pytest.approx(logged["val_loss"].item(), rel=1e-5)
     for name in ("val_share", "val_twice"):
         other = Task.from_lightning(
-            Net(**options), Data(), metric=name, higher_is_better=True, max_steps=26
+            Net(**options), Data(), metric=name, higher_is_better=True, max_steps=65
         )
         assert other.judge(run.model.eval())[1] == pytest.approx(logged[name].item())
 
@@ -183,18 +189,27 @@ def test_a_run_goes_on_in_the_midst_of_a_schedule():
     assert [one.advance(1) for _ in range(9)] == [other.advance(1) for _ in range(9)]
 
 
-def test_momentum_stays_what_the_race_makes_it():
-    class Cycled(Net):
-        def configure_optimizers(self):
-            optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
-            return [optimizer], [schedulers.OneCycleLR(optimizer, 0.1, 26)]
+class Cycled(Net):
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
+        return [optimizer], [schedulers.OneCycleLR(optimizer, 0.1, 26)]
 
-    with pytest.warns(UserWarning, match="OneCycleLR changes the momentum too; in a race that"):
-        task = Task.from_lightning(Cycled(), Data())
-    run = Run(task, lambda g: torch.optim.Adam(scaled(g, {"lr": 0.1}), lr=0.1), 2)
-    run.advance(3)
-    assert run.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.NAdam, torch.optim.Adagrad])
+def test_momentum_follows_the_schedule_where_there_is_one(make):
+    task = Task.from_lightning(Cycled(), Data())
     assert task.parameter_groups is None
+    run = Run(task, lambda g: make(scaled(g, {"lr": 0.3}), lr=0.3), 2)
+    theirs = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    schedule = schedulers.OneCycleLR(theirs, 0.3, 26)
+    for _ in range(3):
+        (own,), (group,) = theirs.param_groups, run.optimizer.param_groups
+        assert group["lr"] == pytest.approx(own["lr"])
+        assert group.get("momentum", own["momentum"]) == own["momentum"]
+        assert group.get("betas", (own["momentum"], 0.999)) == (own["momentum"], 0.999)
+        run.advance(13)  # an epoch
+        theirs.step()
+        schedule.step()
 
 
 def test_a_module_is_told_how_long_its_run_is():
@@ -272,7 +287,11 @@ class Bare(Net):
         (Asking(), {}, "asks for trainer.num_sanity_val_steps, and a race has no Trainer"),
         (Two(), {}, "configure_optimizers makes 2 optimizers"),
         (Long(), {}, "asks how long it is trained; give max_steps="),
-        (Net(scheduled("ReduceLROnPlateau")), {}, "ReduceLROnPlateau follows a metric"),
+        (Net(plateau), {}, "the ReduceLROnPlateau has no monitor; configure_optimizers names one"),
+        (Net(plateau, "step", monitor="val_loss"), {}, "told val_loss after every update, and a"),
+        (Net(plateau, monitor="train_loss"), {}, "the schedule follows train_loss: the module logs "
+         "val_acc, val_share, val_loss, val_twice in its validation, and no train_loss"),
+        (Net(at_once, "step", frequency=2), {"accumulate": 2}, "counts every 2 batches, of which"),
         (Bare(), {}, "configure_optimizers gives a LinearLR and no optimizer for it"),
         (Net(), {"metric": "val_bccuracy", "higher_is_better": True},
          "logs val_acc, val_share, val_loss, val_twice in its validation"),
@@ -292,6 +311,8 @@ def test_data_must_be_somewhere():
 
 
 def test_a_race_of_it_can_be_gone_on_with():
-    for made in (Net, lambda: Net(warmed, "step"), lambda: Net(one_cycle, "step")):
+    often = {"monitor": "val_loss"}
+    for made in (Net, lambda: Net(warmed, "step"), lambda: Net(one_cycle, "step"),
+                 lambda: Net(plateau, **often)):  # fmt: skip
         one, two = (Task.from_lightning(made(), Data(), max_steps=26) for _ in range(2))
         assert Options().record(one) == Options().record(two)

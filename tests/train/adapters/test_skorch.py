@@ -18,8 +18,13 @@ X = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
 Y = (X[:, 0] + X[:, 1] > 0).astype(np.int64)
 SCHEDULE = ("schedule", LRScheduler("StepLR", step_every="batch", step_size=4, gamma=0.5))
 
-RISING = {"max_lr": 0.1, "total_steps": 40, "cycle_momentum": False}
+RISING = {"max_lr": 0.1, "total_steps": 40}
 ONE_CYCLE = ("schedule", LRScheduler(OneCycleLR, step_every="batch", **RISING))
+
+
+def plateau(monitor):
+    options = {"mode": "max" if monitor == "train_loss" else "min", "patience": 0, "factor": 0.5}
+    return "schedule", LRScheduler("ReduceLROnPlateau", monitor=monitor, **options)
 
 
 class Net(nn.Module):
@@ -32,7 +37,7 @@ class Net(nn.Module):
 
 
 def net(kind=skorch.NeuralNetClassifier, module=Net, **options):
-    return kind(module, lr=0.1, batch_size=16, max_epochs=2, verbose=0, **options)
+    return kind(module, lr=0.1, batch_size=16, max_epochs=4, verbose=0, **options)
 
 
 REGRESSOR = {"module__in_features": 6, "module__out_features": 1}
@@ -45,6 +50,8 @@ REGRESSOR = {"module__in_features": 6, "module__out_features": 1}
         (lambda: net(callbacks=[SCHEDULE, ("clip", GradientNormClipping(0.05))]), Y),
         (lambda: net(optimizer__param_groups=[("layers.0.*", {"lr": 0.02})]), Y),
         (lambda: net(callbacks=[ONE_CYCLE]), Y),
+        (lambda: net(callbacks=[plateau("train_loss")]), Y),
+        (lambda: net(callbacks=[plateau("valid_acc")]), Y),
         (lambda: net(criterion=nn.CrossEntropyLoss, train_split=skorch.dataset.ValidSplit(4)), Y),
         (lambda: net(skorch.NeuralNetRegressor, nn.Linear, **REGRESSOR), 2 * X[:, :1]),
     ],
@@ -72,7 +79,7 @@ def test_the_losses_are_skorchs(made, y):
         (lambda: 3, "from_skorch takes a skorch.NeuralNet, not a int"),
         (lambda: net(train_split=None), "train_split=None; give the data to judge by as valid="),
         (lambda: net(callbacks=[Freezer("layers.0.*")]), "the callback Freezer may change"),
-        (lambda: net(callbacks=[("s", LRScheduler("ReduceLROnPlateau"))]), "follows a metric"),
+        (lambda: net(callbacks=[plateau("mine")]), "follows mine every epoch; a race can tell it"),
     ],
 )
 def test_what_would_be_missed_is_refused(made, message):

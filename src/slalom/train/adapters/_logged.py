@@ -156,8 +156,8 @@ class Validation:
             if known in self._values:
                 return self._together(name, self._values[known])
         raise InputError(
-            f"the module logs {', '.join(self._values) or 'nothing'} in its validation, and the "
-            f"metric is {name}"
+            f"the module logs {', '.join(self._values) or 'nothing'} in its validation, and no "
+            f"{name}"
         )
 
     def _together(self, name: str, logged: list[tuple[Any, float, Any]]) -> float:

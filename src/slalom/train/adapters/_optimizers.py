@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from slalom.errors import InputError
-from slalom.train.followed import Followed, full_rates, without_parameters
+from slalom.train.followed import Followed, changed, full_rates, without_parameters
 from slalom.train.rng import RandomStream
 
 INSTEAD = "give schedule=, as in functools.partial(torch.optim.lr_scheduler.StepLR, step_size=30)"
@@ -36,11 +37,14 @@ def configured(made: Any, make: Callable[[], nn.Module], options: Mapping[str, A
     if schedules and "schedule" not in options:
         if len(schedules) > 1:
             raise InputError(f"configure_optimizers makes {len(schedules)} schedules; {INSTEAD}")
-        _refuse(schedules[0])
-        scheduler, found["schedule_every"] = _parts(schedules[0])
-        pair = without_parameters(optimizers[0], scheduler)  # which would be kept alive
+        told = _told(schedules[0], options)
+        found["schedule_every"] = told.interval
+        pair = without_parameters(optimizers[0], told.scheduler)  # which would be kept alive
         of = functools.partial(_pair, make) if asks else lambda total: pair
-        found["schedule"] = Followed(of, asks, type(scheduler).__name__)
+        found["schedule"] = Followed(
+            of, asks, type(told.scheduler).__name__, monitor=told.monitor,
+            frequency=told.frequency, anew=True,
+        )  # fmt: skip
     return found
 
 
@@ -59,7 +63,7 @@ def _pair(make: Callable[[], nn.Module], total: int) -> tuple[Any, Any]:
     """The optimizer and the schedule that the module makes for a run of so many updates."""
     with RandomStream(0):
         optimizers, schedules, _ = _made_for(total, make())
-    return optimizers[0], _parts(schedules[0])[0]
+    return optimizers[0], _scheduler(schedules[0])
 
 
 def _sorted_out(given: Any) -> tuple[list[Any], list[Any]]:
@@ -68,6 +72,9 @@ def _sorted_out(given: Any) -> tuple[list[Any], list[Any]]:
         return [], []
     if isinstance(given, Mapping):
         schedule = given.get("lr_scheduler")
+        if schedule is not None and "monitor" in given:
+            config = schedule if isinstance(schedule, Mapping) else {"scheduler": schedule}
+            schedule = {"monitor": given["monitor"], **config}
         return [given["optimizer"]], [] if schedule is None else [schedule]
     if not isinstance(given, list | tuple):
         if not hasattr(given, "param_groups"):
@@ -85,13 +92,15 @@ def _groups(optimizer: Any, schedules: list[Any]) -> list[dict[str, Any]]:
     """The groups with what they have of their own; rates as factors on the optimizer's."""
     base = optimizer.defaults
     found = []
-    rates = full_rates(optimizer, *(_parts(s)[0] for s in schedules[:1]))
+    scheduler = _scheduler(schedules[0]) if schedules else None
+    rates = full_rates(optimizer, scheduler)
+    changes = {n for n, _ in changed(optimizer, scheduler)} if schedules else set[str]()
+    changes -= {"weight_decay"}  # of which each group has a share of its own
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group = {**group, "lr": rate}
-        cycled = ("momentum", "betas") if "max_momentum" in group else ()
         own = {
             n: v for n, v in group.items()
-            if n in base and n not in ("params", *cycled) and v != base[n]
+            if n in base and n not in {"params", *changes} and v != base[n]
         }  # fmt: skip
         if "lr" in own and base["lr"]:
             own["lr"] = own["lr"] / base["lr"]
@@ -107,21 +116,41 @@ def _groups_of(model: Any) -> list[dict[str, Any]]:
     return _groups(optimizers[0], schedules)
 
 
-def _parts(given: Any) -> tuple[Any, str]:
-    """(the scheduler, what it counts) in either of the forms that Lightning takes."""
+@dataclass(frozen=True)
+class _Told:
+    """What Lightning is told of a schedule."""
+
+    scheduler: Any
+    interval: str
+    frequency: int
+    monitor: str | None
+
+
+def _scheduler(given: Any) -> Any:
+    return given["scheduler"] if isinstance(given, Mapping) else given
+
+
+def _told(given: Any, options: Mapping[str, Any]) -> _Told:
+    """It in either of the forms that Lightning takes. :class:`InputError` for what would act
+    otherwise here."""
     config = given if isinstance(given, Mapping) else {"scheduler": given}
-    return config["scheduler"], config.get("interval", "epoch")
-
-
-def _refuse(given: Any) -> None:
-    """Raise :class:`InputError` for a schedule that cannot be followed; warn of what is not."""
-    scheduler, _ = _parts(given)
-    name = type(scheduler).__name__
-    often = given.get("frequency", 1) if isinstance(given, Mapping) else 1
-    if often != 1 or name == "ReduceLROnPlateau":
-        raise InputError(f"the {name} follows a metric, or not every step or epoch; {INSTEAD}")
-    if getattr(scheduler, "cycle_momentum", False):
-        warnings.warn(
-            f"the {name} changes the momentum too; in a race that stays what it is of each entrant",
-            stacklevel=5,
+    scheduler, interval = config["scheduler"], config.get("interval", "epoch")
+    name, frequency = type(scheduler).__name__, config.get("frequency", 1)
+    monitor = None
+    if config.get("reduce_on_plateau", isinstance(scheduler, ReduceLROnPlateau)):
+        monitor = config.get("monitor")
+        if not isinstance(monitor, str):
+            raise InputError(
+                f"the {name} has no monitor; configure_optimizers names one, as in "
+                "{'optimizer': ..., 'lr_scheduler': ..., 'monitor': 'val_loss'}"
+            )
+        if interval != "epoch":
+            raise InputError(
+                f"the {name} is told {monitor} after every update, and a race validates at the end "
+                "of an epoch; give it the interval 'epoch'"
+            )
+    if interval == "step" and frequency > 1 and options.get("accumulate", 1) > 1:
+        raise InputError(
+            f"the {name} counts every {frequency} batches, of which some make no update; {INSTEAD}"
         )
+    return _Told(scheduler, interval, frequency, monitor)

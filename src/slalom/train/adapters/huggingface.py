@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.followed import METRIC, VALID_LOSS, Followed
 from slalom.train.metrics import Metric
 from slalom.train.objective import Objective
 from slalom.train.own_metric import direction
@@ -21,6 +22,9 @@ from slalom.train.rng import RandomStream
 
 FOLLOWED = ("training_step", "evaluation_loop", "create_optimizer", "create_scheduler")
 """Methods of a Trainer that a task does not call, each of which does what an option says."""
+
+PLATEAUS = ("reduce_lr_on_plateau", "greedy")
+"""Schedules that a Trainer tells of its evaluations."""
 
 HELD = (
     "model", "model_wrapped", "train_dataset", "eval_dataset", "optimizer", "lr_scheduler",
@@ -222,11 +226,39 @@ def arguments(trainer: Any, options: dict[str, Any]) -> dict[str, Any]:
         with RandomStream(0):
             model = found["model"]().to(args.device).eval()
             _warn_of_sums(trainer, model, next(iter(train)))
-    if args.lr_scheduler_type.value != "constant":
-        found["schedule"] = _Schedule(args)
-    found |= options
     found["metric"] = _metric(trainer, options)
-    return found
+    if args.lr_scheduler_type.value in PLATEAUS:
+        found |= _plateau(args, steps, found["metric"])
+    elif args.lr_scheduler_type.value != "constant":
+        found["schedule"] = _Schedule(args)
+    return {**found, **options, "metric": found["metric"]}
+
+
+def _plateau(args: Any, steps: int, metric: Any) -> dict[str, Any]:
+    """The schedule that is told of each evaluation of the Trainer's, and when these are."""
+    from transformers import get_scheduler
+
+    name = str(args.metric_for_best_model).removeprefix("eval_")
+    judged = metric if isinstance(metric, str) else metric.name
+    if name not in ("loss", judged):
+        raise InputError(
+            f"the {args.lr_scheduler_type.value} follows {name}, and the metric is {judged}; give "
+            f"metric='{name}', or schedule="
+        )
+    if args.eval_delay:
+        raise InputError("the schedule begins after eval_delay; leave it out, or give schedule=")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=args.learning_rate)
+    scheduler = get_scheduler(
+        args.lr_scheduler_type, optimizer, scheduler_specific_kwargs=args.lr_scheduler_kwargs
+    )
+    by_steps = args.eval_strategy.value == "steps"
+    every = args.eval_steps if by_steps else 1
+    followed = Followed(
+        lambda total: (optimizer, scheduler), False, type(scheduler).__name__,
+        monitor=VALID_LOSS if name == "loss" else METRIC,
+        frequency=int(every if every >= 1 else math.ceil(steps * every)),
+    )  # fmt: skip
+    return {"schedule": followed, "schedule_every": "step" if by_steps else "epoch"}
 
 
 def _metric(trainer: Any, options: dict[str, Any]) -> Any:
@@ -263,8 +295,6 @@ def _refuse(trainer: Any, args: Any, options: dict[str, Any]) -> None:
             raise InputError(
                 f"{_kind(trainer)} has a {name} of its own, which a race would not call; {what}"
             )
-    if args.lr_scheduler_type.value in ("reduce_lr_on_plateau", "greedy"):
-        raise InputError("a schedule that follows a metric cannot be raced; give schedule=")
     if trainer.lr_scheduler is not None and "schedule" not in options:
         raise InputError("the Trainer was given a scheduler of one optimizer; give schedule=")
     for name in ("deepspeed", "fsdp", "neftune_noise_alpha", "batch_eval_metrics"):

@@ -93,6 +93,14 @@ class ModuleObjective(Objective):
             loss = named[0] if named else self.loss(module, batch)
         return torch.as_tensor(loss), validation, None
 
+    def logged(self, name: str) -> float:
+        if self._validation is None:
+            return super().logged(name)
+        try:
+            return self._validation.found(name)
+        except InputError as error:
+            raise InputError(f"the schedule follows {name}: {error}") from error
+
     def _index(self, module: Any) -> int:
         """The place of a batch in its epoch; tells the module where the run is."""
         step, part = self._place

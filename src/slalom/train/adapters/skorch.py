@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from slalom.errors import InputError
-from slalom.train.followed import Followed, without_parameters
+from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS, Followed, without_parameters
 from slalom.train.models import made_anew
 from slalom.train.objective import Objective
 from slalom.train.reading import Reading, reading_of
@@ -139,11 +139,11 @@ def arguments(net: Any, inputs: Any, targets: Any, options: dict[str, Any]) -> d
     if valid is not None:
         found["valid"] = made.get_iterator(valid, training=False)
     for _, callback in made.callbacks_:
-        found |= _of_callback(callback, made.optimizer_)
+        found |= _of_callback(callback, made.optimizer_, {**found, **options}["metric"])
     return found | options
 
 
-def _of_callback(callback: Any, optimizer: Any) -> dict[str, Any]:
+def _of_callback(callback: Any, optimizer: Any, metric: Any) -> dict[str, Any]:
     """The options of a task that do what a callback does."""
     name = type(callback).__name__
     if type(callback) is callbacks.GradientNormClipping:
@@ -152,11 +152,19 @@ def _of_callback(callback: Any, optimizer: Any) -> dict[str, Any]:
         raise InputError("GradientNormClipping clips by a norm that is not 2; a task's is")
     if type(callback) is callbacks.LRScheduler:
         policy = callback._get_policy_cls()
-        if policy is ReduceLROnPlateau:
-            raise InputError("a schedule that follows a metric cannot be raced; give schedule=")
         every = {"epoch": "epoch", "batch": "step"}[callback.step_every]
+        monitor = None
+        if policy is ReduceLROnPlateau:
+            known = {"train_loss": TRAIN_LOSS, "valid_loss": VALID_LOSS}
+            known |= {"valid_acc": METRIC} if metric == "accuracy" else {}
+            monitor = known.get(callback.monitor)
+            if monitor is None or every == "step":
+                raise InputError(
+                    f"the ReduceLROnPlateau follows {callback.monitor} every {callback.step_every};"
+                    f" a race can tell it {', '.join(known)} every epoch"
+                )
         pair = without_parameters(optimizer, policy(optimizer, **callback.kwargs))
-        followed = Followed(lambda total: pair, False, policy.__name__)
+        followed = Followed(lambda total: pair, False, policy.__name__, monitor=monitor)
         return {"schedule": followed, "schedule_every": every}
     if not isinstance(callback, WATCHING):
         raise InputError(
