@@ -16,13 +16,12 @@ import node
 from slalom.cli.moving import paths
 from slalom.errors import InputError
 from slalom.ir.formula import input_name
-from slalom.ir.program import is_whole
 from slalom.paths import page as pages
 from slalom.paths.descent import descend
 from slalom.paths.lesson import LESSON
 from slalom.paths.picture import COLOURS, SHADES
 from slalom.paths.scene import Mover, Scene, movers, scene
-from slalom.paths.sliders import controls
+from slalom.paths.sliders import controls, fixed
 from slalom.paths.surfaces import NAMES, surface
 from slalom.rules import REQUIRED, RULES
 from slalom.rules import rule as made_rule
@@ -71,13 +70,21 @@ def test_the_page_goes_down_every_surface_as_python_does(name, tmp_path):
 
 @node.needed
 def test_the_page_moves_every_rule_as_python_does(tmp_path):
-    given = [Mover(name, rule, {"lr": 0.1}) for name, rule in RULES.items() if not is_whole(rule)]
+    given = [Mover(name, rule, {"lr": 0.1}) for name, rule in RULES.items()]
     compare(Scene("beale", given, start=(1.5, 1.0), steps=30), tmp_path)
 
 
-def test_a_rule_that_looks_at_both_coordinates_is_for_pictures():
-    with pytest.raises(InputError, match="LAMB looks at both coordinates together"):
-        pages.data([Scene("ravine", movers(["LAMB"]), steps=2)])
+@node.needed
+def test_what_is_of_both_coordinates_is_filled_in_with_both(tmp_path):
+    named = [replace(m, hypers={"lr": 0.5}) for m in movers(["AdaGradNorm", "Muon"])]
+    on = Scene("ravine", named, steps=3)
+    ask = "const {updates} = descend(SURFACE, SCENE, SCENE.movers[q]);"
+    ask += "return workings(RULES[SCENE.movers[q].rule], updates[0], 1);"
+    with asking(on, ask, tmp_path) as page:
+        (summed, *_), turned = page.ask(0), page.ask(1)[-1]
+    slopes = [f"{g:.4g}" for g in on.surface.slope(on.turned, None)(*on.begin, 1)]
+    assert summed[1:3] == ["sum + total(grad²)", f"0.01 + total([{', '.join(slopes)}]²)"]
+    assert "√(max(2 / 1, 1))·orthogonal([" in turned[2]
 
 
 @node.needed
@@ -88,7 +95,7 @@ def test_what_diverges_ends_in_the_same_step(tmp_path):
 @node.needed
 def test_the_numbers_of_a_formula(tmp_path):
     on = Scene("ravine", [Mover("Adam", RULES["adam"], {"lr": 0.5})], steps=3)
-    ask = "return workings(RULES.adam, descend(SURFACE, SCENE, SCENE.movers[0]).updates[q][1])"
+    ask = "return workings(RULES.adam, descend(SURFACE, SCENE, SCENE.movers[0]).updates[q], 1)"
     with asking(on, ask, tmp_path) as page:
         told = page.ask(1)
     points = descend(on, on.movers[0]).points
@@ -153,7 +160,7 @@ def test_every_hyper_parameter_has_its_control():
         "log", "share",
     }  # fmt: skip
     for rule in RULES.values():
-        missing = {n for n, d in rule.hypers.items() if d is None} | {"maximize"}
+        missing = fixed(rule)
         flat = set(chain.from_iterable(
             [input_name(f"{n}[{i}]") for i in range(len(d))] if isinstance(d, tuple) else [n]
             for n, d in rule.hypers.items() if n not in missing
@@ -285,7 +292,7 @@ def test_where_time_is_counted_in_samples_who_sees_many_waits(tmp_path):
         assert np.allclose(there["points"], [here[t // each] for t in range(141)]), mover.label
         assert len(there["losses"]) == 141
     assert whole["updates"][62] is None  # JSON has no undefined
-    assert [u[0]["inputs"]["step"] for u in whole["updates"][63::64]] == [1, 2]
+    assert [u["inputs"]["step"] for u in whole["updates"][63::64]] == [1, 2]
 
 
 def test_the_lesson_shows_what_it_says():

@@ -10,7 +10,10 @@ from typing import Any
 from slalom.ir.program import Program, trace
 from slalom.ir.symbol import Graph, NotRealError, Symbol
 from slalom.rules.bounds import Choice
-from slalom.rules.definition import REQUIRED, Rule
+from slalom.rules.definition import REQUIRED, Rule, RuleError
+
+MOST = 64
+"""Conditions on one way through a rule, at most: a loop that one of them ends may have no end."""
 
 
 def branches(
@@ -77,6 +80,10 @@ class _Told(Graph):
         known = {id(guard): outcome for guard, outcome in self.guards}
         if id(condition) not in known:
             place = len(self.guards)
+            if place == MOST:
+                raise RuleError(
+                    f"it branches more than {MOST} times: what says how often must be fixed"
+                )
             outcome = self._told[place] if place < len(self._told) else True
             self.guards.append((condition, outcome))
             return outcome

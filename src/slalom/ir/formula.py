@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections import Counter
 from collections.abc import Mapping
 
@@ -48,7 +49,8 @@ def lines(
     order = list(ordered(source.values()))
     uses = Counter(a for n in order for a in set(n.args) if isinstance(a, Symbol))
     uses.update(source.values())
-    letters = iter("abcdefghijklm")
+    taken = {input_name(n.args[0]) for n in order if n.op in ("tensor", "number", *KEPT)}
+    letters = (letter for letter in string.ascii_lowercase if letter not in taken)
     known: dict[Symbol, str] = {}
     found: list[tuple[str, str, Symbol]] = []
     last: list[tuple[str, str, Symbol]] = []

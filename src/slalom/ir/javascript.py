@@ -1,9 +1,10 @@
 """Write a rule in JavaScript, for pages that compute its updates themselves.
 
-Of each rule one object, in double precision and for one element:
+Of each rule one object, in double precision and for a vector of so many elements:
 
     {
-      title, states, numbers, averaged,
+      title, states, averaged,
+      single: [state, ...],              // those of one number, not of one for each element
       hypers: {beta1: 0.9, ...},         // those that may vary, and their defaults; null if none
       init: {sum: "initial_accumulator_value"},  // what states start from, where it is not 0
       ways: [way, ...],                  // functions of one object of inputs, one of which serves
@@ -11,8 +12,12 @@ Of each rule one object, in double precision and for one element:
     }
 
 A way takes ``{param, grad, step, first, <states>, <hypers>}`` and returns null where one of its
-conditions does not hold, else ``{param, <states that change>, lines: [value of each line]}``. A
-hyper-parameter of several numbers is several inputs, ``beta1`` and ``beta2``.
+conditions does not hold, else ``{param, <states that change>, lines: [value of each line]}``. What
+varies along the vector is an array. A hyper-parameter of several numbers is several inputs,
+``beta1`` and ``beta2``.
+
+A vector is a matrix of one column, as everywhere: so a rule that sums or multiplies needs no more
+here than sums over a few elements, which are written out.
 """
 
 from __future__ import annotations
@@ -26,8 +31,8 @@ from slalom.ir.branches import branches
 from slalom.ir.formula import input_name, lines
 from slalom.ir.passes import ordered
 from slalom.ir.program import Program
-from slalom.ir.symbol import Symbol
-from slalom.rules.definition import REQUIRED, Rule, RuleError
+from slalom.ir.symbol import ELEMENTS, KEPT, ROWS, SUMS, Symbol
+from slalom.rules.definition import REQUIRED, Rule
 
 _TEMPLATES = {
     "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}",
@@ -45,20 +50,19 @@ _HAT = "_hat"
 """Ends the name of an average that was corrected for its start at zero."""
 
 
-def javascript(rule: Rule, fixed: Mapping[str, Any] | None = None) -> str:
-    """The object of a rule, as the module's text says it; see :func:`slalom.ir.branches.branches`.
+def javascript(rule: Rule, size: int, fixed: Mapping[str, Any] | None = None) -> str:
+    """The object of a rule for a vector of ``size`` elements, as the module's text says it.
 
-    Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced, or looks
-    further than one element.
+    Hyper-parameters in ``fixed`` have that value; see :func:`slalom.ir.branches.branches`. Raises
+    :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
     """
-    programs = branches(rule, fixed)
-    if any(program.sums for program in programs):
-        raise RuleError(f"rule {rule.name} looks at whole tensors, and not at each element alone")
-    written = [_way(program) for program in programs]
+    open_ones = None if not fixed else {"step", *rule.numbers, *(rule.hypers.keys() - fixed.keys())}
+    programs = branches(rule, fixed, open_ones)
+    written = [_way(program, size) for program in programs]
     about = {
         "title": rule.title,
         "states": rule.arguments,
-        "numbers": rule.numbers,
+        "single": [n for n in rule.arguments if _is_single(rule, n)],
         "averaged": rule.averaged,
         "hypers": dict(_hypers(rule, fixed or {})),
         "init": {n: input_name(v) if isinstance(v, str) else v for n, v in rule.init.items()},
@@ -67,6 +71,12 @@ def javascript(rule: Rule, fixed: Mapping[str, Any] | None = None) -> str:
     fields = [f"{json.dumps(name)}: {_value(value)}" for name, value in about.items()]
     ways = '"ways": [\n' + ",\n".join(written) + "\n]"
     return "{\n" + ",\n".join([*fields, ways]) + "\n}"
+
+
+def _is_single(rule: Rule, state: str) -> bool:
+    """Whether a state of a vector is one number."""
+    kept = KEPT.get(rule.shapes.get(state, ""), ELEMENTS)
+    return state in rule.numbers or not kept & ROWS
 
 
 def _hypers(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -80,7 +90,7 @@ def _hypers(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, None if default is REQUIRED else default
 
 
-def _way(program: Program) -> str:
+def _way(program: Program, size: int) -> str:
     """One function: its conditions first, then the update."""
     body = [f"if (v.{n} !== {_value(f)}) return null;" for n, f in program.flags.items()]
     body += [
@@ -88,27 +98,71 @@ def _way(program: Program) -> str:
         for name, length in program.shapes.items()
         if length is None and program.rule.hypers[name] is None
     ]
-    known: dict[Symbol, str] = {}
-
-    def write(symbol: Symbol) -> str:
-        for node in ordered([symbol]):
-            if node not in known:
-                if node.op in ("tensor", "number"):
-                    known[node] = f"v.{input_name(node.args[0])}"
-                elif node.op == "constant":
-                    known[node] = _value(node.value)
-                else:
-                    text = _TEMPLATES[node.op].format(*(known[a] for a in node.args))
-                    known[node] = f"t{len(known)}"
-                    body.append(f"const {known[node]} = {text};")
-        return known[symbol]
-
+    write = _Writer(size, body)
     for condition, outcome in program.guards:
         body.append(f"if ({'!' if outcome else ''}({write(condition)})) return null;")
     results = [f"{name}: {write(symbol)}" for name, symbol in program.source.items()]
     values = ", ".join(write(line[2]) for line in _lines(program))
     body.append(f"return {{{', '.join(results)}, lines: [{values}]}};")
     return "(v) => {\n  " + "\n  ".join(body) + "\n}"
+
+
+class _Writer:
+    """Writes symbols as JavaScript's names, and what they stand for into a function's body."""
+
+    def __init__(self, size: int, body: list[str]):
+        self._size, self._body = size, body
+        self._known: dict[Symbol, list[str]] = {}
+
+    def __call__(self, symbol: Symbol) -> str:
+        for node in ordered([symbol]):
+            if node not in self._known:
+                self._known[node] = self._written(node)
+        found = self._known[symbol]
+        return f"[{', '.join(found)}]" if symbol.along & ROWS else found[0]
+
+    def _written(self, node: Symbol) -> list[str]:
+        """A name for each element, or one where it does not vary along the vector."""
+        if node.op == "orthogonal":
+            return self._orthogonal(node)
+        places = range(self._size if node.along & ROWS else 1)
+        if node.op in ("tensor", "number", *KEPT):
+            name = f"v.{input_name(node.args[0])}"
+            return [f"{name}[{i}]" if node.along & ROWS else name for i in places]
+        if node.op == "constant":
+            return [_value(node.value)]
+        if node.op == "size":
+            return [str(self._size if node.args[0] & ROWS else 1)]
+        if node.op in SUMS:
+            operand, left = node.args
+            each = self._known[operand]
+            each = [f"{x} * {x}" for x in each] if node.op == "squares" else each
+            return [self._const(text) for text in (each if left & ROWS else [" + ".join(each)])]
+        if node.op == "spread":
+            return [self._at(node.args[0], i) for i in places]
+        template = _TEMPLATES[node.op]
+        return [self._const(template.format(*(self._at(a, i) for a in node.args))) for i in places]
+
+    def _orthogonal(self, node: Symbol) -> list[str]:
+        """Of a column the one singular value is its length: no product of matrices is left."""
+        operand, _, length, *numbers = node.args
+        by = self._at(length, 0)
+        x = [self._const(f"{each} / {by}") for each in self._known[operand]]
+        for own in zip(*[iter(numbers)] * 3, strict=True):
+            a, b, c = (self._at(n, 0) for n in own)
+            square = self._const(" + ".join(f"{each} * {each}" for each in x))
+            factor = self._const(f"{a} + ({b} * {square} + {c} * {square} * {square})")
+            x = [self._const(f"{factor} * {each}") for each in x]
+        return x
+
+    def _at(self, symbol: Symbol, i: int) -> str:
+        found = self._known[symbol]
+        return found[i if symbol.along & ROWS else 0]
+
+    def _const(self, text: str) -> str:
+        name = f"t{len(self._body)}"
+        self._body.append(f"const {name} = {text};")
+        return name
 
 
 def _lines(program: Program) -> list[tuple[str, str, Symbol]]:

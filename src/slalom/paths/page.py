@@ -10,16 +10,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from slalom.errors import InputError
 from slalom.ir.formula import input_name
 from slalom.ir.javascript import javascript
-from slalom.ir.program import is_whole
 from slalom.paths import plane
 from slalom.paths.descent import FAR, descend
 from slalom.paths.picture import COLOURS, SHADES
 from slalom.paths.plane import Landscape
 from slalom.paths.scene import Mover, Scene
-from slalom.paths.sliders import controls
+from slalom.paths.sliders import controls, fixed
 from slalom.paths.surface import Surface
 from slalom.rules import Rule
 from slalom.train import atomic
@@ -81,12 +79,6 @@ def data(scenes: Sequence[Scene]) -> str:
     """What the page's script is given, as JavaScript: the rules, the surfaces and the scenes."""
     movers = [[descend(scene, mover).mover for mover in scene.movers] for scene in scenes]
     rules = {mover.rule.name: mover.rule for own in movers for mover in own}
-    for rule in rules.values():
-        if is_whole(rule):
-            raise InputError(
-                f"{rule.class_name} looks at both coordinates together, and the page moves each "
-                "alone; draw a picture instead, --out paths.png"
-            )
     chapters = [_chapter(scene, own) for scene, own in zip(scenes, movers, strict=True)]
     surfaces = {scene.name: scene.surface for scene in scenes}
     return _constants(
@@ -126,9 +118,8 @@ def _chapter(scene: Scene, movers: Sequence[Mover]) -> dict[str, Any]:
 
 
 def _rule(rule: Rule) -> str:
-    fixed = {n: d for n, d in rule.hypers.items() if d is None or n == "maximize"}
-    more = {"controls": controls(rule), "fixed": fixed}
-    return f"Object.assign({javascript(rule, fixed)}, {_json(more)})"
+    more = {"controls": controls(rule), "fixed": fixed(rule)}
+    return f"Object.assign({javascript(rule, 2, fixed(rule))}, {_json(more)})"
 
 
 def _surface(surface: Surface) -> str:

@@ -20,16 +20,33 @@ SHARES = ("momentum", "dampening", "alpha")
 """These weigh the past where their default is below 1, though they are bounded from below alone."""
 
 
+def fixed(rule: Rule) -> dict[str, Any]:
+    """Hyper-parameter -> its default, of those that are not turned: ``maximize``, those that are
+    None, and those that count something, so that half a step more is refused."""
+    return {
+        name: default for name, default in rule.hypers.items()
+        if default is None or name == "maximize" or _counts(rule, name, default)
+    }  # fmt: skip
+
+
+def _counts(rule: Rule, name: str, default: Any) -> bool:
+    if default is REQUIRED or isinstance(default, bool) or not isinstance(default, int | float):
+        return False
+    between = {**rule.hypers, name: default + 0.5}
+    return not all(holds(between) for holds in rule.requires.values())
+
+
 def controls(rule: Rule) -> dict[str, dict[str, Any]]:
-    """Input -> its control, of every hyper-parameter but ``maximize`` and those without a default.
+    """Input -> its control, of every hyper-parameter that is not :func:`fixed`.
 
     A control is ``{kind: "check"}``, ``{kind: "words", words}``, ``{kind: "share", zero}``, for
     numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero, sign}``, of
     numbers between ``low`` and ``high`` with that sign, where ``zero`` says that 0 is a value too.
     """
     found: dict[str, dict[str, Any]] = {}
+    still = fixed(rule)
     for name, default in rule.hypers.items():
-        if name == "maximize" or default is None:
+        if name in still:
             continue
         if isinstance(default, tuple):
             for i, one in enumerate(default):

@@ -102,13 +102,12 @@ class Card {
     if (!this.root.open) return;
     const last = updates[now - 1];
     const rows = [["param", ...points[now]]];
-    if (last) rows.push(["grad before it", ...last.map((one) => one.inputs.grad)]);
-    for (const name of this.rule.states) {
-      rows.push([name, ...(last ? last.map((one) => one.held[name]) : [states[name], states[name]])]);
-    }
+    if (last) rows.push(["grad before it", ...last.inputs.grad]);
+    for (const name of this.rule.states) rows.push([name, ...[(last ? last.held : states)[name]].flat()]);
     this.held.replaceChildren(...rows.map(([name, ...values]) => element("tr", {},
       element("th", {scope: "row", textContent: name}),
-      ...values.map((v) => element("td", {className: "number", textContent: short(v)})))));
+      ...values.map((v) => element("td", { // one number of both stands under both
+        className: "number", textContent: short(v), colSpan: 3 - values.length})))));
     const at = last ?? updates.find((update) => update);
     if (!at) {
       this.when.textContent = this.mover.recorded ? "Where it is on the plane, nearest to its weights."
@@ -116,8 +115,8 @@ class Card {
       this.lines.replaceChildren();
       return;
     }
-    this.when.textContent = `${last ? `Update ${at[0].inputs.step}` : "The first update, which is next"}, of ${"xy"[this.axis]}; a prime is the value after it:`;
-    this.lines.replaceChildren(...workings(this.rule, at[this.axis]).map(
+    this.when.textContent = `${last ? `Update ${at.inputs.step}` : "The first update, which is next"}, of ${"xy"[this.axis]}; a prime is the value after it:`;
+    this.lines.replaceChildren(...workings(this.rule, at, this.axis).map(
       ([name, text, numbers, result]) => element("p", {className: "line"},
         element("code", {textContent: `${name} = ${text}`}),
         element("code", {className: "with", textContent: `= ${numbers} = ${result}`}))));

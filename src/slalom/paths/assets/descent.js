@@ -1,26 +1,25 @@
 // A mover's way down a surface, as slalom/paths/descent.py has it.
 
-// {points, losses, updates, diverged}: updates[i] led to points[i + 1] and has, of x and of y,
-// its way (which of the rule's formulas served), inputs, lines and states after it.
+// {points, losses, updates, diverged}: updates[i] led to points[i + 1] and has its way (which of the
+// rule's formulas served), inputs, lines and states after it; of what varies, [of x, of y].
 function descend(surface, scene, mover) {
   const rule = RULES[mover.rule];
   const hypers = {...rule.fixed, ...rule.hypers, ...mover.hypers};
   const states = startOf(rule, hypers);
-  let held = [{...states}, {...states}];
+  let held = {...states};
   let at = scene.start;
   const points = [at], updates = [];
   let diverged = null;
   for (let step = 1; step <= scene.steps; step++) {
-    const grads = slope(surface, scene, mover, at, step);
-    const both = [0, 1].map((i) =>
-      update(rule, {...hypers, ...held[i], param: at[i], grad: grads[i], step, first: step === 1}));
-    const next = both.map((one) => one.param);
+    const grad = slope(surface, scene, mover, at, step);
+    const done = update(rule, {...hypers, ...held, param: at, grad, step, first: step === 1});
+    const next = done.param;
     if (!next.every((p) => Math.abs(p) <= scene.far)) {
       diverged = step;
       break;
     }
-    updates.push(both);
-    held = both.map((one) => one.held);
+    updates.push(done);
+    held = done.held;
     at = next;
     points.push(at);
   }
@@ -61,8 +60,8 @@ function over(surface) {
 
 function startOf(rule, hypers) {
   const begin = (name) => {
-    const init = rule.init[name] ?? 0;
-    return typeof init === "string" ? hypers[init] : init;
+    const init = rule.init[name] ?? 0, value = typeof init === "string" ? hypers[init] : init;
+    return rule.single.includes(name) ? value : [value, value];
   };
   return Object.fromEntries(rule.states.map((name) => [name, begin(name)]));
 }

@@ -33,20 +33,31 @@ function placeOf(control, value) {
   return Math.min(Math.max(at, 0), 1) || 0;
 }
 
-// A formula's text with the numbers of an update in the places of its names.
-function filled(text, known) {
-  return text.replace(/[A-Za-z_][A-Za-z_0-9]*'?/g, (name) => {
-    if (typeof known[name] !== "number") return name;
-    const number = short(known[name]);
+const WHOLE = ["total", "mean", "norm", "orthogonal"]; // of all elements together
+
+// A formula's text with the numbers of an update in the places of its names, those of x (0) or y (1).
+function filled(text, known, axis) {
+  const open = []; // of each bracket, whether all elements are meant in it
+  let whole = false;
+  return text.replace(/[A-Za-z_][A-Za-z_0-9]*'?|[()]/g, (word) => {
+    if (word === "(") open.push(whole || open.at(-1));
+    if (word === ")") open.pop();
+    whole = WHOLE.includes(word);
+    const value = known[word];
+    if (Array.isArray(value) && open.at(-1)) return `[${value.map(short).join(", ")}]`;
+    if (typeof of(value, axis) !== "number") return word;
+    const number = short(of(value, axis));
     return /^-|e/.test(number) ? `(${number})` : number;
   });
 }
 
-// [name, formula, formula with numbers, result] of each line of an update.
-function workings(rule, update) {
-  const known = {...update.inputs};
+const of = (value, axis) => (Array.isArray(value) ? value[axis] : value);
+
+// [name, formula, formula with numbers, result] of each line of an update, of x (0) or of y (1).
+function workings(rule, update, axis) {
+  const known = {...update.inputs, rows: update.param.length, columns: 1};
   return rule.formulas[update.way].map(([name, text], i) => {
-    const row = [name, text, filled(text, known), short(update.lines[i])];
+    const row = [name, text, filled(text, known, axis), short(of(update.lines[i], axis))];
     known[name] = update.lines[i];
     return row;
   });
