@@ -133,7 +133,7 @@ def close(task: Task, bank: Bank, within: float = 1.15) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRaces:
     """Searches and whole races of one task.
 
     ``by_schedule``: the searches of each of :data:`SCHEDULES`.
@@ -177,19 +177,19 @@ SCHEDULES: dict[str, Schedule] = {
 """Schedules that were thought of; what one is worth is seen on tasks that did not choose it."""
 
 
-def measured(task: Task, bank: Bank, seeds: int, races: int, names: Iterable[str]) -> Row:
+def measured(task: Task, bank: Bank, seeds: int, races: int, names: Iterable[str]) -> TaskRaces:
     """The row of one task, from so many searches and races."""
     found = {n: [search(task, bank, s, SCHEDULES[n]) for s in range(seeds)] for n in names}
-    return Row(task.name, close(task, bank), found, [replay(task, bank, s) for s in range(races)])
+    return TaskRaces(task.name, close(task, bank), found, [replay(task, bank, s) for s in range(races)])
 
 
-def left_out(rows: Sequence[Row]) -> dict[str, str]:
+def left_out(rows: Sequence[TaskRaces]) -> dict[str, str]:
     """Task -> the schedule that is best on all other tasks: least regret, then cost.
 
     By the mean of the logarithm of the regret, at most of 4, and a tenth of that of the cost.
     """
 
-    def worth(row: Row, schedule: str) -> float:
+    def worth(row: TaskRaces, schedule: str) -> float:
         return math.log(min(4.0, row.regret(schedule))) + math.log(row.cost(schedule)) / 10
 
     return {
@@ -203,7 +203,7 @@ def ninth(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.9 * len(values)) - 1]
 
 
-def summary(rows: Sequence[Row], schedules: Mapping[str, str]) -> str:
+def summary(rows: Sequence[TaskRaces], schedules: Mapping[str, str]) -> str:
     """Over tasks, each searched by the schedule that is named for it: cost and regret."""
     regrets = [row.regret(schedules[row.name]) for row in rows]
     cost = statistics.median(row.cost(schedules[row.name]) for row in rows)
@@ -218,7 +218,7 @@ def summary(rows: Sequence[Row], schedules: Mapping[str, str]) -> str:
 def rows_of(
     folder: Path, seeds: int = 10, races: int = 3, names: Iterable[str] = (),
     schedules: Iterable[str] = ("standard",), show: Callable[[str], None] = print,
-) -> list[Row]:  # fmt: skip
+) -> list[TaskRaces]:  # fmt: skip
     """Measure every task in the bank, or those named; shows each."""
     found = []
     for task, bank in banked(folder, names):

@@ -156,7 +156,7 @@ class _Staging:
         self.address, self.size, self.event = address, size, event
 
 
-class Table:
+class Mirror:
     """An array of the host's that the GPU has a copy of.
 
     Attributes:

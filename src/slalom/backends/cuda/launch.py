@@ -14,7 +14,7 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends.base import BEFORE, Counts, Look, Row, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
-from slalom.backends.cuda.gpu import Gpu, Table
+from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import THREADS, Target
@@ -133,15 +133,15 @@ class _Work:
             np.int64(place << 32) + np.arange(-(-count // CHUNK), dtype=np.int64)
             for place, count in enumerate(counts)
         ]
-        self._blocks = Table(gpu, np.concatenate(chunks))
-        self._segments = Table(gpu, np.zeros((len(counts), AHEAD + len(arrays)), np.int64))
+        self._blocks = Mirror(gpu, np.concatenate(chunks))
+        self._segments = Mirror(gpu, np.zeros((len(counts), AHEAD + len(arrays)), np.int64))
         self._segments.host[:, 0] = counts
         self._segments.host[:, 1] = [k for k, (_, slots) in enumerate(rows) for _ in slots]
         for column, (name, _) in enumerate(arrays, AHEAD):
             if name != "grad":
                 own = np.array([lies(name, i) for i in self.slots], np.uint64)
                 self._segments.host[:, column] = own.view(np.int64)
-        self._table = Table(gpu, np.zeros((len(rows), width([program]))))
+        self._table = Mirror(gpu, np.zeros((len(rows), width([program]))))
 
     def run(self, grads: Sequence[int]) -> None:
         """Bring the tables up to date and start the kernel, on the current stream.

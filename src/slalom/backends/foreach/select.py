@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +17,9 @@ class Operation:
 
     Attributes:
         name: of the operation; ``addcmul`` and ``addcdiv`` are first + scale * second (* or /)
-            third, ``add`` is first + scale * second, ``either`` is first where the second holds and
-        else the third, ``or_else`` the other way round.
+            third, ``add`` is first + scale * second, ``lerp`` is third * first + scale * second
+            where the two factors sum to 1, ``either`` is first where the second holds and else
+            the third, ``or_else`` the other way round.
         result: the expression that it computes.
         operands: expressions, of which the first may be overwritten if ``dead``.
         scale: a scalar factor, None for 1.
@@ -43,22 +45,22 @@ def select(body: Body) -> list[Operation]:
 
 def _operations(body: Body) -> list[Operation]:
     chosen: list[Operation] = []
-    absorbed: set[int] = set()
-    for node in reversed(body.nodes):  # users first: they decide what is a part of them
-        if node.op != "tensor" and id(node) not in absorbed:
+    absorbed: Counter[Symbol] = Counter()  # how many of its users have a value as a part of them
+    for node in reversed(body.nodes):  # users first: they decide
+        if node.op != "tensor" and absorbed[node] < body.uses[node]:
             chosen += reversed(_choose(node, body, absorbed))
     return chosen[::-1]
 
 
-def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
+def _choose(node: Symbol, body: Body, absorbed: Counter[Symbol]) -> list[Operation]:
     def own(symbol: Symbol, op: str) -> bool:
         """Whether it is such an operation between elements that only this node needs."""
         return symbol.op == op and symbol.is_element and body.uses[symbol] == 1
 
     def scaled(symbol: Symbol) -> tuple[Symbol | None, Symbol]:
-        """A product with a scalar as both, if it may be taken apart."""
-        if own(symbol, "mul") and not symbol.args[0].is_element:
-            absorbed.add(id(symbol))
+        """A product with a scalar as both."""
+        if symbol.op == "mul" and not symbol.args[0].is_element:
+            absorbed[symbol] += 1
             return symbol.args
         return None, symbol
 
@@ -74,8 +76,12 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
         negative = op == "fnma"
         if not a.is_element:
             if own(b, "div") and all(x.is_element for x in b.args):
-                absorbed.add(id(b))
+                absorbed[b] += 1
                 return [Operation("addcdiv", node, (c, *b.args), a, negative)]
+            if not negative and c.op == "mul" and _sum_to_one(c.args[0], a):
+                absorbed[c] += 1
+                start, end = (c.args, (a, b)) if a.op == "sub" else ((a, b), c.args)
+                return [Operation("lerp", node, (start[1], end[1], start[0]), end[0])]
             return [Operation("add", node, (c, b), a, negative)]
         scale, a = scaled(a)
         if scale is None:
@@ -88,7 +94,7 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
         if not x.is_element:
             return [Operation("rsub", node, (y, x))]
         if own(y, "div") and all(z.is_element for z in y.args):
-            absorbed.add(id(y))
+            absorbed[y] += 1
             scale, numerator = scaled(y.args[0])
             return [Operation("addcdiv", node, (x, numerator, y.args[1]), scale, op == "sub")]
         return [Operation("add", node, (x, y), negative=op == "sub")]
@@ -104,6 +110,14 @@ def _choose(node: Symbol, body: Body, absorbed: set[int]) -> list[Operation]:
     if op in _TURNED and not args[0].is_element:
         op, args = _TURNED[op], args[::-1]
     return [Operation(op, node, tuple(args))]
+
+
+def _sum_to_one(a: Symbol, b: Symbol) -> bool:
+    """Whether one of two scalars is written as 1 minus the other."""
+    return any(
+        y.op == "sub" and y.args[1] is x and y.args[0].op == "constant" and y.args[0].args[0] == 1
+        for x, y in ((a, b), (b, a))
+    )
 
 
 _TURNED = {
