@@ -180,7 +180,9 @@ SCHEDULES: dict[str, Schedule] = {
 def measured(task: Task, bank: Bank, seeds: int, races: int, names: Iterable[str]) -> TaskRaces:
     """The row of one task, from so many searches and races."""
     found = {n: [search(task, bank, s, SCHEDULES[n]) for s in range(seeds)] for n in names}
-    return TaskRaces(task.name, close(task, bank), found, [replay(task, bank, s) for s in range(races)])
+    return TaskRaces(
+        task.name, close(task, bank), found, [replay(task, bank, s) for s in range(races)]
+    )
 
 
 def left_out(rows: Sequence[TaskRaces]) -> dict[str, str]:

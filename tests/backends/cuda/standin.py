@@ -1,4 +1,4 @@
-"""A stand-in for CUDA's driver: memory is the host's, kernels run here, all calls are put down."""
+"""Stand-ins for GPUs' drivers: memory is the host's, kernels run here, all calls are put down."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch
 from simulated import HOST
 
 from slalom.backends.cuda import Cuda
-from slalom.backends.cuda.driver import Driver
+from slalom.backends.cuda.driver import CudaDriver
 from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.hip import HipDriver
 
 DEFAULT = 0
 
 
 class Library:
-    """The functions that a launch calls, with a queue of work for each stream.
+    """CUDA's functions that a launch calls, with a queue of work for each stream.
 
     Attributes:
         calls: what was called, in order: name and what matters of it.
@@ -129,6 +130,55 @@ class Library:
         return 1 if code in self.unknown else 0
 
 
+class HipLibrary(Library):
+    """The same by HIP's names, with a current GPU in place of contexts.
+
+    Attributes:
+        device: the number of the current one.
+    """
+
+    def __init__(self, eager: bool = True):
+        super().__init__(eager)
+        self.device = OTHER
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CUDAS:
+            return getattr(self, _CUDAS[name])
+        raise AttributeError(name)
+
+    @property
+    def context(self) -> bool:
+        return self.device != OTHER
+
+    @context.setter
+    def context(self, _: Any) -> None:
+        pass
+
+    def _called(self, name: str, *what: Any) -> int:
+        return super()._called(_HIPS.get(name, name), *what)
+
+    def hipGetDevice(self, out):  # noqa: N802
+        out._obj.value = self.device
+        return self.fails.get("hipGetDevice", 0)
+
+    def hipSetDevice(self, index):  # noqa: N802
+        if not (code := self.fails.get("hipSetDevice", 0)):
+            self.device = index
+        return code
+
+    def hipGetErrorName(self, code):  # noqa: N802
+        return None if code in self.unknown else b"HIP_ERROR_%d" % code
+
+    def hipGetErrorString(self, code):  # noqa: N802
+        return None if code in self.unknown else b"what error %d means" % code
+
+
+OTHER = 5
+"""The number of a GPU that torch works on besides."""
+_CUDAS = dict(zip(HipDriver.calls, CudaDriver.calls, strict=True))
+_HIPS = {cuda: hip for hip, cuda in _CUDAS.items()}
+
+
 class SimulatedGpu(Gpu):
     """A GPU whose memory is the host's.
 
@@ -141,7 +191,8 @@ class SimulatedGpu(Gpu):
     target = HOST
 
     def __init__(self, library: Any, index: int = 0):
-        super().__init__(Driver(library, index), torch.device("cpu"), "this machine")
+        driver = (HipDriver if isinstance(library, HipLibrary) else CudaDriver)(library, index)
+        super().__init__(driver, torch.device("cpu"), "this machine")
         self.current, self.captured = DEFAULT, False
         self.told: list[tuple[int, int]] = []
         self._kept: list[torch.Tensor] = []
@@ -174,8 +225,8 @@ class Simulated(Cuda):
     name = "simulated"
     device = "cpu"
 
-    def __init__(self, eager: bool = True):
-        self.library = Library(eager)
+    def __init__(self, eager: bool = True, library: type[Library] = Library):
+        self.library = library(eager)
         self.gpu = SimulatedGpu(self.library)
 
     def gpu_of(self, device: torch.device) -> Gpu:

@@ -27,7 +27,7 @@ class Cuda(Backend):
 
     def gpu_of(self, device: torch.device) -> Gpu:
         """The GPU that a tensor is on. Raises :class:`Unavailable` where it cannot be served."""
-        from slalom.backends.cuda.gpu import gpu
+        from slalom.backends.cuda.devices import gpu
 
         return gpu(device.index or 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Hashable
-from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import Unavailable
-from slalom.backends.cuda.driver import CudaError, Driver, library
+from slalom.backends.cuda.driver import CudaError, Driver
 from slalom.backends.cuda.target import NVIDIA, Target
 from slalom.backends.llvm.cache import Cache, chosen
 from slalom.backends.llvm.compile import assembly_for
@@ -23,29 +22,10 @@ from slalom.backends.llvm.load import llvm
 FORMAT = "1"
 """Of the kept code: to be raised when this package compiles the same text in another way."""
 
-CAPABILITIES = (80, 90, 100)
-"""The compute capabilities that code is made for; later GPUs run the code of earlier ones."""
-
 UNPREPARED = (
     "a graph is recorded of a step that was not made before: make a few steps with the same "
     "parameters first, on a side stream, as torch's guide to CUDA graphs has it"
 )
-
-
-@cache
-def gpu(index: int) -> Gpu:
-    """The GPU of this number. Raises :class:`Unavailable` where kernels cannot be had for it."""
-    if torch.version.hip is not None:
-        raise Unavailable("this torch is made for ROCm, and kernels are launched through CUDA")
-    torch.cuda.init()
-    major, minor = torch.cuda.get_device_capability(index)
-    served = [c for c in CAPABILITIES if c <= 10 * major + minor]
-    if not served:
-        raise Unavailable(
-            f"its compute capability is {major}.{minor}, and kernels are made from "
-            f"{CAPABILITIES[0] // 10}.0 on"
-        )
-    return Gpu(Driver(library(), index), torch.device("cuda", index), f"sm_{served[-1]}")
 
 
 class Gpu:
@@ -55,6 +35,7 @@ class Gpu:
         driver: of its context.
         target: what its kernels are written for.
         device: what torch calls it.
+        architecture: what LLVM calls it.
         judged: of each kernel's text what :mod:`slalom.backends.cuda.proof` found: the kernel, or
             why it is not to be used.
     """
@@ -64,7 +45,7 @@ class Gpu:
 
     def __init__(self, driver: Driver, device: torch.device, architecture: str):
         self.driver, self.judged = driver, {}
-        self.device, self._architecture = device, architecture
+        self.device, self.architecture = device, architecture
         self._functions: dict[str, int] = {}
         self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
@@ -104,15 +85,19 @@ class Gpu:
         return self._functions[text]
 
     def image(self, text: str) -> bytes:
-        """The code of this text: PTX, from disk where it was made before."""
+        """The code of this text, from disk where it was made before."""
         version = llvm().llvm_version_info
-        recipe = f"{FORMAT} {version} {self.target.triple} {self._architecture}\n{text}"
+        recipe = f"{FORMAT} {version} {self.target.triple} {self.architecture}\n{text}"
         key = hashlib.sha256(recipe.encode()).hexdigest()[:32]
         code = self._cache.read(key)
         if code is None:
-            code = assembly_for(text, self.target.triple, self._architecture).encode()
+            code = self.compiled(text)
             self._cache.write(key, code)
         return code
+
+    def compiled(self, text: str) -> bytes:
+        """What its driver loads: PTX of this text."""
+        return assembly_for(text, self.target.triple, self.architecture).encode()
 
     def upload(self, to: int, content: bytes, stream: int) -> None:
         """Copy bytes to an address in its memory when the stream comes to it; nobody waits."""

@@ -112,7 +112,7 @@ def kernel(
     declares = dict.fromkeys(d for _, of_part in parts for d in of_part)
     own = [] if target.own else [f"declare i32 @{n}()" for n in (target.block, target.thread)]
     texts = ["\n".join(text) for text, _ in parts]
-    return "\n".join([*declares, *own, target.own, *texts, *lines, "!0 = !{}", ""])
+    return "\n".join([*declares, *own, target.own, *texts, *lines, "!0 = !{}", target.flags, ""])
 
 
 def _word(name: str, base: str, kind: str, place: str) -> list[str]:

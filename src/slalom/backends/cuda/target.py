@@ -17,7 +17,8 @@ class Target:
         kernel: what stands before a function that the host starts.
         attributes: what stands behind it; a block has :data:`THREADS` threads.
         block, thread: the functions that give the number of the block, and of the thread in it.
-        own: more text that a module needs.
+        own: text that a module begins with, in place of declarations of the two.
+        flags: text that a module ends with.
     """
 
     triple: str
@@ -26,6 +27,7 @@ class Target:
     block: str
     thread: str
     own: str = ""
+    flags: str = ""
 
 
 NVIDIA = Target(
@@ -36,4 +38,6 @@ AMD = Target(
     "amdgcn-amd-amdhsa", "amdgpu_kernel",
     f'"amdgpu-flat-work-group-size"="{THREADS},{THREADS}"',
     "llvm.amdgcn.workgroup.id.x", "llvm.amdgcn.workitem.id.x",
+    # Version 5 of code objects, which every ROCm 6 loads; newer LLVMs would write version 6.
+    flags='!llvm.module.flags = !{!1}\n!1 = !{i32 1, !"amdhsa_code_object_version", i32 500}',
 )  # fmt: skip
