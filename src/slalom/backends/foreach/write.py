@@ -288,7 +288,8 @@ def _where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """
     dtype = x.dtype
     if (
-        condition.numel() < 8192 or dtype != y.dtype or (bits := _BITS.get(dtype)) is None
+        condition.numel() < 8192 or condition.dtype != torch.bool
+        or dtype != y.dtype or (bits := _BITS.get(dtype)) is None
         or any(type(t) not in _PLAIN or t.device.type != "cpu" for t in (condition, x, y))
     ):  # fmt: skip
         return torch.where(condition, x, y)
