@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Counts, Row, Slot
+from slalom.backends.base import Backend, Counts, Slot
 from slalom.backends.general import Batch, RowsLaunch
+from slalom.backends.row import Row
 
 DTYPES = {torch.float32, torch.float64}
 

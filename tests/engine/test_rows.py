@@ -13,6 +13,8 @@ from torch import nn
 import slalom
 from slalom import optim
 from slalom.backends import using
+from slalom.backends.row import Row
+from slalom.engine import sorting
 from slalom.engine.plan import Plan
 
 N = 12
@@ -59,8 +61,12 @@ def _dtypes(params: list[nn.Parameter], optimizer: Any, step: int) -> None:
 
 @pytest.mark.parametrize("edit", [_numbers, _numbers_of_some, _counts, _absent, _dtypes])
 @pytest.mark.parametrize("backend", ["llvm", "foreach"])
-def test_each_parameter_goes_as_it_would_alone(edit: Edit, backend: str) -> None:
+@pytest.mark.parametrize("many", [2, 4, sorting.MANY])
+def test_each_parameter_goes_as_it_would_alone(
+    edit: Edit, backend: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One optimizer of all, against one for each, which never has more than one row."""
+    monkeypatch.setattr(sorting, "MANY", many)
     torch.manual_seed(0)
     kind = slalom.optimizer(paced)
     together = [nn.Parameter(torch.randn(5)) for _ in range(N)]
@@ -111,6 +117,47 @@ def test_rows_are_kept_where_only_their_numbers_change(monkeypatch: pytest.Monke
         p.grad = torch.ones(5)
     optimizer.step()
     assert regroups
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_many_rows_are_computed_at_once(monkeypatch: pytest.MonkeyPatch, grouped: bool) -> None:
+    """No row by itself, whatever their numbers, counts and rates become."""
+    n = 3 * sorting.MANY
+    params = [nn.Parameter(torch.randn(5)) for _ in range(n)]
+    groups = [{"params": [p], "lr": 0.1 + 0.01 * i} for i, p in enumerate(params)]
+    optimizer = slalom.optimizer(paced)(groups if grouped else params)
+    alone, own = [], Row.fill
+    monkeypatch.setattr(Row, "fill", lambda *a: alone.append(1) or own(*a))
+    for step in range(1, 6):
+        for i, p in enumerate(params):
+            p.grad = torch.ones(5)
+            if step > 1 and not grouped:
+                optimizer.state[p]["pace"].fill_(0.3 + 0.001 * (i + step))
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.9
+        optimizer.step()
+    assert len(alone) < 4  # in the first step, of a row or two
+
+
+def test_rows_that_need_another_program_go_on_by_themselves() -> None:
+    """One of many numbers comes below the rule's border, where it goes on otherwise."""
+    n = 3 * sorting.MANY
+    torch.manual_seed(0)
+    kind = slalom.optimizer(paced)
+    params = [nn.Parameter(torch.randn(5)) for _ in range(n)]
+    other = copy.deepcopy(params)
+    whole, own = kind(params), [kind([p]) for p in other]
+    for step in range(1, 8):
+        for i, (p, q, o) in enumerate(zip(params, other, own, strict=True)):
+            p.grad = torch.randn(5)
+            q.grad = p.grad.clone()
+            if step > 1:
+                pace = 0.6 + 0.001 * i - 0.2 * (i < step - 3)
+                whole.state[p]["pace"].fill_(pace)
+                o.state[q]["pace"].fill_(pace)
+            o.step()
+        whole.step()
+        assert all(map(torch.equal, params, other)), step
 
 
 def test_many_groups_have_their_own_rates() -> None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import ctypes
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from operator import call, itemgetter
+from operator import call
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.rounding import noise_of
-from slalom.ir.program import Program, program_for
-from slalom.rules.definition import Rule
+from slalom.backends.row import Row
+from slalom.ir.program import Program
 
 
 class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mistake
@@ -193,82 +191,6 @@ class Counts:
 def _wide(slot: Slot) -> int:
     wide = [t is None or t.dtype == torch.float64 for t in slot.kept]
     return sum(w << i for i, w in enumerate(wide))
-
-
-class Row:
-    """The scalars of the parameters of one group with one step count and equal numbers.
-
-    ``lacks`` are the options that the group never had, which have their defaults. Raises ValueError
-    for a count below 0.
-
-    Attributes:
-        rule: the group's rule, behind the treatment of its gradients.
-        group: the group's place.
-        program: the trace that serves the next step.
-        count: how often these parameters were updated before.
-        numbers: the present values of the rule's numbers.
-        values: the scalars of the step in the order of ``program.scalars``, then the new numbers.
-        noise: random bits of the step, where something is rounded by chance; else None.
-    """
-
-    values: Sequence[Any]
-    noise: int | None = None
-
-    def __init__(
-        self, rule: Rule, group: int, count: float, numbers: Sequence[float], lacks: Collection[str]
-    ):
-        if count < 0:
-            raise ValueError(f"a step count of {rule.name} is {count:g}; it must be 0 or more")
-        self.rule, self.group = rule, group
-        self.count, self.numbers, self._lacks = count, numbers, lacks
-        self._defaults, self._own = _taken(rule)
-        self.program: Program | None = None
-
-    def choose(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> Program:
-        """Find the program for the options as they are now."""
-        self.program = program_for(
-            self.rule, {**options, **late}, self.count + 1, self.count == 0, *self.numbers
-        )
-        return self.program
-
-    def fill(self, options: Mapping[str, Any], late: Mapping[str, Any]) -> bool:
-        """Compute the scalars of the next step; False if the program does not serve it."""
-        assert self.program is not None
-        try:
-            own = self._own(options)
-        except KeyError:
-            own = [self._option(n, options) for n in self._defaults]
-        if late:
-            own = [*own, *(late[name] for name in self.rule.late)]
-        values = self.program.row(self.count + 1, self.count == 0, *own, *self.numbers)
-        if values is None:
-            return False
-        self.values = values
-        return True
-
-    def _option(self, name: str, options: Mapping[str, Any]) -> Any:
-        """What a group says of an option, or that of which it was silent from the beginning."""
-        if name not in options and name not in self._lacks:
-            raise RuntimeError(f"parameter group {self.group} has no {name!r} any more")
-        return options.get(name, self._defaults[name])
-
-    def draw(self, seed: int, place: int) -> None:
-        """Take the random bits of the next step of the one parameter that has this row."""
-        self.noise = noise_of(seed, int(self.count), place)
-
-    @property
-    def next_numbers(self) -> Sequence[Any]:
-        """What the rule's numbers become in this step."""
-        assert self.program is not None
-        return self.values[len(self.program.scalars) :]
-
-
-@cache
-def _taken(rule: Rule) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Sequence[Any]]]:
-    """The options that a rule takes from its group with their defaults, and what takes them."""
-    defaults = {n: d for n, d in rule.hypers.items() if n not in rule.late}
-    names = list(defaults)
-    return defaults, itemgetter(*names) if len(names) > 1 else lambda o: [o[n] for n in names]
 
 
 WHOLE = "its rule sums over whole tensors, of which there are no kernels"

@@ -24,7 +24,6 @@ from slalom.backends.base import (
     Counts,
     Launch,
     Look,
-    Row,
     Rows,
     Slot,
     handles,
@@ -33,6 +32,7 @@ from slalom.backends.base import (
 )
 from slalom.backends.layout import is_freed, meet, merged
 from slalom.backends.looks import addresses, alike_to, facts, forms, ordinary, reach, spans
+from slalom.backends.row import Row
 
 
 @dataclass

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS, UNWRITTEN, lacking
-from slalom.backends.base import Backend, Counts, Launch, Look, Row, Slot, Unavailable, handles
+from slalom.backends.base import Backend, Counts, Launch, Look, Slot, Unavailable, handles
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
 from slalom.engine.naming import name_among, params_of
-from slalom.engine.sorting import alone, names_of_kept, sorted_out
+from slalom.engine.sorting import Sorting, alone, names_of_kept
 from slalom.engine.treatment import NonFiniteGradientError, Treatment, all_finite, square_sum
 from slalom.engine.watch import Watch
 from slalom.ir.program import Program
@@ -80,9 +80,7 @@ class Plan:
         excluded: Mapping[str, str] | None = None,
     ):
         self.treatment, self.excluded = treatment, dict(excluded or {})
-        self._rules = rules
         self._counts = Counts(slots)
-        self._group_of = np.array([s.group for s in slots], np.intp)
         self._indices = indices
         # Groups with sparse gradients, which were let in since nothing decays there.
         self._undecayed = {
@@ -104,9 +102,10 @@ class Plan:
         finally:
             if self._parts is not None:
                 self._parts.take_back()
-        self._chance = np.array([treatment.rounds(s) for s in own], bool)
+        group_of = np.array([s.group for s in slots], np.intp)
+        chance = np.array([treatment.rounds(s) for s in own], bool)
         # What is rounded by chance, or has to wait for another, has a row of its own.
-        self._single = self._chance | np.array([s.alone for s in own], bool)
+        single = chance | np.array([s.alone for s in own], bool)
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         numbers = {names: i for i, names in enumerate(self._state_sets)}
@@ -119,12 +118,7 @@ class Plan:
         )
         grads = (s.param.grad for s in slots)
         self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
-        self._rows: list[Row] = []
-        self._lacks: list[set[str]] = []  # of each group the options that it never had
-        self._firsts: list[int] = []  # of each row the place of one of its slots
-        # Of each slot that of its row, and who was present; None while they are being sorted.
-        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
-        self._draws = False
+        self._sorting = Sorting(rules, self._counts, group_of, single, chance)
         self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
         self._watch: Any = None
@@ -286,74 +280,28 @@ class Plan:
 
         ``grouped`` if the slots are in the rows that they were sorted into last.
         """
-        again = not (grouped or self._in_rows())
-        if not again:
-            values = self._counts.values
-            for row, first in zip(self._rows, self._firsts, strict=True):
-                if row.numbers:
-                    row.count, *numbers = values[first].tolist()
-                    row.numbers = numbers[: len(row.numbers)]
-                else:
-                    row.count = values.item(first, 0)
-                if not row.fill(groups[row.group], late[row.group]):
-                    if self._sparse:  # other options: whether they allow that is not for here
-                        return False
-                    again = True
-                    break
-        if again and not self._regroup(groups, late):
-            return False
-        if self._draws:
-            for row, first in zip(self._rows, self._firsts, strict=True):
-                if row.noise is not None:
-                    row.draw(self.treatment.rounding_seed, self._indices[first])
-        return True
-
-    def _in_rows(self) -> bool:
-        """Whether those present are still the ones sorted last, and all of a row still alike."""
-        if self._sorted is None:
-            return False
-        first, present = self._sorted
-        values = self._counts.values
-        alike = (values == values[first]) & (values[:, :1] >= 0)  # of others a row raises
-        return np.array_equal(present, self._counts.present) and bool(alike[present != 0].all())
+        sorting = self._sorting
+        if not (grouped or sorting.holds()):
+            filled = self._regroup(groups, late)
+        elif not (filled := sorting.fill(groups, late)) and not self._sparse:
+            # Of sparse gradients whether other options allow them is not for here.
+            filled = self._regroup(groups, late)
+        if filled:
+            sorting.draw(self.treatment.rounding_seed, self._indices)
+        return filled
 
     def _regroup(self, groups: Groups, late: Sequence[Mapping[str, Any]]) -> bool:
-        """Sort the present slots into rows, by group, step count and numbers."""
-        self._sorted = None
-        if not self._lacks:
-            self._lacks = [r.hypers.keys() - g for r, g in zip(self._rules, groups, strict=True)]
-        present = np.flatnonzero(self._counts.present)
-        keys = np.column_stack(
-            [
-                self._group_of[present],
-                np.where(self._single[present], present, -1),
-                self._counts.wide[present],
-                self._counts.values[present],
-            ]
-        )
-        rows: list[Row] = []
-        members: list[np.ndarray] = []
-        known = {row.group: row.program for row in self._rows}
-        for key, places in sorted_out(keys, present):
-            group, _, _, count, *numbers = key
-            rule = self._rules[int(group)]
-            own = numbers[: len(rule.numbers)]
-            row = Row(rule, int(group), count, own, self._lacks[int(group)])
-            row.program = known.get(row.group)
-            options = groups[row.group], late[row.group]
-            if row.program is None or not row.fill(*options):
-                known[row.group] = row.choose(*options)
-                row.fill(*options)
+        """Sort the present slots into rows, and tell the launches."""
+        sorting = self._sorting
+        sorting.sort(groups, late)
+        members: dict[Program, list[np.ndarray]] = {}
+        for row, places in sorting.rows:
             assert row.program is not None
-            if not self._kept(row.program, places):
-                return False
-            row.noise = 0 if self._chance[places[0]] else None
-            rows.append(row)
-            members.append(places)
-        self._rows, self._firsts = rows, [int(places[0]) for places in members]
-        self._draws = any(row.noise is not None for row in rows)
+            members.setdefault(row.program, []).append(places)
+        if not all(self._kept(p, np.concatenate(places)) for p, places in members.items()):
+            return False
         for backend, launch in self._launches:
-            of_launch = list(zip(rows, members, strict=True))
+            of_launch = sorting.rows
             if len(self._launches) > 1:
                 of_launch = [(r, m[np.isin(m, launch.places)]) for r, m in of_launch]
             try:
@@ -361,10 +309,7 @@ class Plan:
             except Unavailable as error:
                 self.excluded[backend.name] = str(error)
                 return False
-        first = np.zeros(len(self._group_of), np.intp)
-        for places in members:
-            first[places] = places[0]
-        self._sorted = first, self._counts.present.copy()
+        sorting.settle()
         return True
 
     def _kept(self, program: Program, places: np.ndarray) -> bool:

@@ -1,13 +1,148 @@
-"""Slots and the rows that they are sorted into, by what decides about their scalars."""
+"""The present slots of a plan in rows: each of one group, one step count and equal numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from slalom.backends.base import Slot
+from slalom.backends.base import Counts, Slot
+from slalom.backends.row import Row, Together
+from slalom.ir.program import Program
 from slalom.rules.definition import Rule
+
+Options = Sequence[Mapping[str, Any]]
+
+MANY = 16
+"""Rows from which on they are computed as columns; as many by themselves take as long."""
+
+
+class Sorting:
+    """The rows of the present slots, and the scalars of every row.
+
+    Args:
+        rules: of each group its rule, behind the treatment of its gradients.
+        counts: of all slots.
+        group_of: of each slot its group.
+        single: of each slot whether it has a row of its own.
+        chance: of each slot whether something of it is rounded by chance.
+
+    Attributes:
+        rows: each with the places of its slots.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], counts: Counts, group_of: np.ndarray, single: np.ndarray,
+        chance: np.ndarray,
+    ):  # fmt: skip
+        self._rules, self._counts, self._group_of = rules, counts, group_of
+        self._single, self._chance = single, chance
+        self._lacks: list[set[str]] = []  # of each group the options that it never had
+        self.rows: list[tuple[Row, np.ndarray]] = []
+        self._apart: list[tuple[Row, int]] = []  # computed by themselves, and a slot of each
+        self._together: list[Together] = []
+        self._drawing: list[tuple[Row, int]] = []
+        # Of each slot the first of its row, and who was present; None while they are being sorted.
+        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
+
+    def holds(self) -> bool:
+        """Whether those present are still the ones sorted last, and all of a row still alike."""
+        if self._sorted is None:
+            return False
+        first, present = self._sorted
+        values = self._counts.values
+        alike = (values == values[first]) & (values[:, :1] >= 0)  # of others a row raises
+        return np.array_equal(present, self._counts.present) and bool(alike[present != 0].all())
+
+    def fill(self, options: Options, late: Options) -> bool:
+        """Compute the scalars of every row; False where one is served by another program."""
+        values = self._counts.values
+        for row, first in self._apart:
+            row.know(values[first])
+            if not row.fill(options[row.group], late[row.group]):
+                return False
+        return all(together.fill(values, options, late) for together in self._together)
+
+    def draw(self, seed: int, indices: Sequence[int]) -> None:
+        """Take the random bits of the step, where something is rounded by chance."""
+        for row, first in self._drawing:
+            row.draw(seed, indices[first])
+
+    def sort(self, options: Options, late: Options) -> None:
+        """Sort the present slots into rows, by group, step count and numbers, and fill these.
+
+        They hold from :meth:`settle` on.
+        """
+        self._sorted = None
+        if not self._lacks:
+            self._lacks = [r.hypers.keys() - g for r, g in zip(self._rules, options, strict=True)]
+        present = np.flatnonzero(self._counts.present)
+        keys = np.column_stack(
+            [
+                self._group_of[present],
+                np.where(self._single[present], present, -1),
+                self._counts.wide[present],
+                self._counts.values[present],
+            ]
+        )
+        known = {row.group: row.program for row, _ in self.rows}
+        self.rows, self._apart, self._together = [], [], []
+        of_rule: dict[Rule, list[tuple[Row, int]]] = {}
+        for key, places in sorted_out(keys, present):
+            group, _, _, count, *numbers = key
+            rule = self._rules[int(group)]
+            own = numbers[: len(rule.numbers)]
+            row = Row(rule, int(group), count, own, self._lacks[int(group)])
+            row.program = known.get(row.group)
+            row.noise = 0 if self._chance[places[0]] else None
+            self.rows.append((row, places))
+            of_rule.setdefault(rule, []).append((row, int(places[0])))
+        for rows in of_rule.values():
+            self._fill_anew(rows, options, late)
+        self._drawing = [(r, int(places[0])) for r, places in self.rows if r.noise is not None]
+
+    def settle(self) -> None:
+        """Rely on the rows as they were sorted."""
+        first = np.zeros(len(self._group_of), np.intp)
+        for _, places in self.rows:
+            first[places] = places[0]
+        self._sorted = first, self._counts.present.copy()
+
+    def _fill_anew(self, rows: Sequence[tuple[Row, int]], options: Options, late: Options) -> None:
+        """Find the programs of the rows of one rule, and fill them, as columns where many share."""
+        last: Program | None = None
+        of_program: dict[Program, list[tuple[Row, int]]] = {}
+        for row, first in rows:
+            own = options[row.group], late[row.group]
+            row.program = row.program or last
+            if row.program is None or not row.fill(*own):
+                row.choose(*own)
+                row.fill(*own)
+            if last is None and len(rows) >= MANY:
+                assert row.program is not None
+                if self._joined(rows, row.program, options, late):
+                    return
+            last = row.program
+            assert last is not None
+            of_program.setdefault(last, []).append((row, first))
+        for program, alike in of_program.items():
+            if len(alike) < MANY or not self._joined(alike, program, options, late):
+                self._apart += alike
+
+    def _joined(
+        self, rows: Sequence[tuple[Row, int]], program: Program, options: Options, late: Options
+    ) -> bool:
+        """Have rows computed together from now on; False where a program does not serve all."""
+        together = Together([row for row, _ in rows], [first for _, first in rows], program)
+        if not together.fill(self._counts.values, options, late):
+            return False
+        for place, (row, _) in enumerate(rows):
+            row.program = program
+            row.join(together, place)
+        self._together.append(together)
+        return True
 
 
 def sorted_out(keys: np.ndarray, places: np.ndarray) -> list[tuple[list[float], np.ndarray]]:

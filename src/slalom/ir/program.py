@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
 
+from slalom.ir.columns import Columns
 from slalom.ir.formula import formula, input_name
 from slalom.ir.passes import Body, fuse, hoist, ordered
 from slalom.ir.scalars import Scalars, compile_scalars
@@ -153,11 +154,17 @@ class Program:
         hold, so that another program has to serve. Raises :class:`RuleValueError` where one of
         them is no real number.
         """
-        rule = self.rule
-        return compile_scalars(
-            list(rule.hypers), rule.late, rule.numbers, self.flags, self.shapes, self.guards,
-            [*self.scalars, *self.numbers], partial(RuleValueError, rule),
-        )  # fmt: skip
+        return compile_scalars(*self._scalars_of(), refuse=partial(RuleValueError, self.rule))
+
+    @cached_property
+    def rows(self) -> Columns:
+        """The same of many rows at once."""
+        return Columns(*self._scalars_of())
+
+    def _scalars_of(self) -> tuple[Any, ...]:
+        rule, results = self.rule, [*self.scalars, *self.numbers]
+        given = list(rule.hypers), rule.late, rule.numbers
+        return *given, self.flags, self.shapes, self.guards, results
 
 
 class RuleValueError(ValueError):

@@ -66,30 +66,12 @@ def compile_scalars(
             if parts:
                 lines.append(f"    {', '.join(parts)}, = map({convert}, {own})")
             inputs |= {f"{name}[{i}]": part for i, part in enumerate(parts)}
-    written: dict[Symbol, str] = {}
-
-    def write(roots: Sequence[Symbol]) -> list[str]:
-        for node in ordered(roots):
-            if node in written:
-                continue
-            if node.op == "number":
-                written[node] = inputs[node.args[0]]
-            elif node.op == "constant":
-                written[node] = f"({node.value!r})"
-            else:
-                args = [written[a] for a in node.args]
-                template = TEMPLATES.get(node.op, f"{node.op}({', '.join(['{}'] * len(args))})")
-                own = written[node] = f"t{len(written)}"
-                lines.append(f"    {own} = {template.format(*args)}")
-                if node.op == "pow":  # of a negative number, Python makes a complex one
-                    lines.append(f"    if {own}.__class__ is complex: raise ValueError")
-        return [written[r] for r in roots]
-
+    write = Statements(inputs, TEMPLATES)
     for condition, outcome in guards:
-        (value,) = write([condition])
-        lines.append(f"    if {'not ' if outcome else ''}{value}: return None")
-    values = write(results)
-    lines.append(f"    return ({''.join(v + ', ' for v in values)})")
+        value = write(condition)
+        write.lines.append(f"    if {'not ' if outcome else ''}{value}: return None")
+    values = [write(r) for r in results]
+    lines += [*write.lines, f"    return ({''.join(v + ', ' for v in values)})"]
     calls = {name: value for name, value in SCALAR_OPS.items() if name not in TEMPLATES}
     space |= calls | {"inf": math.inf, "nan": math.nan}
     code = compile("\n".join(lines), "<the scalars of a rule>", "exec")
@@ -122,6 +104,43 @@ def compile_scalars(
             raise
 
     return row
+
+
+class Statements:
+    """Python statements that compute symbols, each of them once.
+
+    ``inputs`` says how numbers are called, ``templates`` how operations are written; those that it
+    lacks are calls.
+
+    Attributes:
+        lines: the statements so far, as lines of a function.
+    """
+
+    def __init__(self, inputs: Mapping[str, str], templates: Mapping[str, str]):
+        self._inputs, self._templates = inputs, templates
+        self._names: dict[Symbol, str] = {}
+        self.lines: list[str] = []
+
+    def __call__(self, symbol: Symbol) -> str:
+        """The name of a value, which the statements compute."""
+        names = self._names
+        for node in ordered([symbol], lambda n: n not in names):
+            if node in names:
+                continue
+            if node.op == "number":
+                names[node] = self._inputs[node.args[0]]
+            elif node.op == "constant":
+                names[node] = f"({node.value!r})"
+            else:
+                args = [names[a] for a in node.args]
+                call = f"{node.op}({', '.join(['{}'] * len(args))})"
+                own = names[node] = f"t{len(names)}"
+                template = self._templates.get(node.op, call)
+                self.lines.append(f"    {own} = {template.format(*args)}")
+                if node.op == "pow" and "pow" in self._templates:
+                    # of a negative number, Python makes a complex one
+                    self.lines.append(f"    if {own}.__class__ is complex: raise ValueError")
+        return names[symbol]
 
 
 def _find_unreal(roots: Iterable[Symbol], inputs: Mapping[str, str], given: Any) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import BEFORE, Counts, Look, Row, Rows, Slot
+from slalom.backends.base import BEFORE, Counts, Look, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
@@ -22,6 +22,7 @@ from slalom.backends.general import GeneralLaunch, elements
 from slalom.backends.layout import like, same_layout
 from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.backends.llvm.observers import observed
+from slalom.backends.row import Row
 from slalom.ir.program import Program
 
 _address = attrgetter("data_ptr")

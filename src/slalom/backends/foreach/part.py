@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Row
 from slalom.backends.foreach.write import Lists, Written, function_of, within
 from slalom.backends.general import Pick
 from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
 from slalom.backends.rounding import place_of, rounded
+from slalom.backends.row import Row
 from slalom.ir.sums import summed_each
 from slalom.ir.sweeps import MULTIPLIED, SUMMED, Sweep
 

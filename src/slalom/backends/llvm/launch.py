@@ -7,10 +7,9 @@ that updates all and counts the update.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from operator import attrgetter
-from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,18 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Alive, Counts, Launch, Look, Row, Rows, Slot, handles
+from slalom.backends.base import Alive, Counts, Launch, Look, Rows, Slot, handles
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.observers import observed
+from slalom.backends.llvm.packing import packing
 from slalom.backends.llvm.room import give
 from slalom.backends.llvm.square import square
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
+from slalom.backends.row import Row
 from slalom.ir.program import Program
 
 GRAIN = 65536
@@ -149,7 +150,7 @@ class LlvmLaunch(Launch):
         )  # fmt: skip
         self._tell_written(written)
         self._address = ctypes.addressof(self._table)
-        self._packed: list[tuple[list[Row], Any, Struct, int]] = []
+        self._packed: list[Callable[[], None]] = []
         self._scratch: list[np.ndarray] = []
         self._inference = any(s.param.is_inference() for s in slots)
         self._sure = True
@@ -206,7 +207,7 @@ class LlvmLaunch(Launch):
             which = np.repeat(np.arange(len(own)), [len(places) for _, places in own])
             table["row"][members] = block.ctypes.data + 8 * width * which
             table["next"][members] = block.ctypes.data + 8 * width * which + 8 * (n + 1)
-            self._packed.append(([row for row, _ in own], block, Struct(f"{width}d"), n))
+            self._packed += packing([row for row, _ in own], block, n)
             kinds = self._kind_of[members]
             for kind in np.unique(kinds).tolist():
                 code = machine_code(program, self._kinds[kind], stochastic)
@@ -228,10 +229,8 @@ class LlvmLaunch(Launch):
         return float(self._sums[: -(-lines // BLOCK)].sum())
 
     def run(self, late: Mapping[str, Any]) -> None:
-        for rows, block, form, n in self._packed:
-            for i, row in enumerate(rows):
-                values = row.values
-                form.pack_into(block, i * form.size, *values[:n], row.noise or 0, *values[n:])
+        for pack in self._packed:
+            pack()
         if "bump_version" in self._driver.asks:
             increment_version([*self._params[:], *self._alive.keep()])
         if self._elements > HELD:
