@@ -15,21 +15,21 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import slalom
-import slalom.fitting.tuning.trials as tuning
 from slalom.cli import tuning as command
 from slalom.errors import InputError
 from slalom.fitting import events, training
-from slalom.fitting.tuning import tune
+from slalom.fitting.tuning import picture, trials, tune
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import _FailedError
+from slalom.fitting.tuning.tuned import Tuned
 from slalom.fitting.tuning.verdict import (
     OTHER,
     ROUNDING,
     SAME,
     Measured,
-    Tuned,
     chosen,
     interval,
+    tried_again,
     verdict,
 )
 from slalom.fitting.tuning.worker import SHOWN, Worker, some
@@ -109,33 +109,46 @@ def test_those_are_taken_together_that_help_and_do_not_exclude_one_another():
     assert chosen(found, exact=True) == ("memory kept", "all cores")
     assert chosen(found, exact=False) == ("memory kept", "all cores", "bfloat16")
     both = pretended("memory kept", "all cores", times=1.1)
-    told = Tuned(USUAL, USUAL, [*found, both])
+    sets = [("all cores",), ("memory kept", "all cores"), ("memory kept", "all cores", "bfloat16")]
+    assert tried_again(found) == sets
+    assert Tuned(USUAL, USUAL, found).best(exact=False) == ()  # none was measured a second time
+    told = Tuned(USUAL, USUAL, found, [found[2], both])
     assert told.best(exact=True) == ("all cores",)  # together they were slower than one of them
     assert told.applied == ()  # which is not free of numbers by its nature
     assert "torch.set_num_threads" in told.code
-    assert Tuned(USUAL, USUAL, found[:1]).applied == ("memory kept",)
-    nothing = Tuned(USUAL, USUAL, [pretended("memory kept", times=0.97)])
+    assert Tuned(USUAL, USUAL, found[:1], found[:1]).applied == ("memory kept",)
+    lucky = pretended("memory kept", times=0.97)
+    nothing = Tuned(USUAL, USUAL, found[:1], [lucky])  # it helped once
     assert (nothing.best(exact=False), nothing.applied, nothing.code) == ((), (), "")
     assert "nothing here makes an update faster" in repr(nothing)
 
 
+def table() -> Tuned:
+    half = pretended("bfloat16", times=2.0, digest="b", loss=1.0)
+    compiled = pretended("torch.compile", times=2.0, digest="b", once=51.0)
+    sized = [replace(USUAL, size=n, peak=10**6) for n in (16, 64)]
+    return Tuned(USUAL, USUAL, [half, compiled], [half], {"release": "OSError: no compiler"}, sized)
+
+
 def test_a_table_has_all_of_it():
-    found = Tuned(
-        USUAL, USUAL, [pretended("bfloat16", times=2.0, digest="b", loss=1.0)],
-        {"torch.compile": "OSError: no compiler"},
-    )  # fmt: skip
+    found = table()
     text = repr(found)
     assert "2.00 (2.00-2.00)" in text
     assert "other arithmetic" in text
-    assert "torch.compile: could not be measured: OSError: no compiler" in text
+    assert "release: could not be measured: OSError: no compiler" in text
+    assert "1000.000 (900.000-1200.000)" in text  # ms a step
+    assert "its first step takes 51.0 s, which is paid for after 100 steps" in text
+    assert "bfloat16, again" in text
+    assert "64 (53-71)" in text  # samples a second
     assert text.endswith('Task(..., precision="bfloat16")  # other arithmetic: race it')
     assert found.to_json()["table"][2]["times"] == pytest.approx(2.0)
 
 
-def worked(some: Task, *names: str) -> dict:
-    def make(parameters):
-        return torch.optim.Adam(parameters, lr=0.01)
+def theirs(parameters):
+    return torch.optim.Adam(parameters, lr=0.01)
 
+
+def worked(some: Task, *names: str, make=theirs) -> dict:
     before, high = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
         worker = Worker(cloudpickle.dumps((some, make, None, before)), list(names))
@@ -183,14 +196,69 @@ def test_gradients_are_compared_by_some_numbers_evenly():
     assert some([rows, torch.ones(1, dtype=torch.complex64)]) == [5.0, 5.0, 1.0, 0.0]
 
 
-def test_levers_that_change_the_task_do():
-    loader = DataLoader(Rows(), 16, shuffle=True, num_workers=1)
-    loaded = task(batch_size=None)
-    loaded = Task(loaded.model, nn.CrossEntropyLoss(), loader, (X, Y), eval_every=4)
+def loaded(dataset: Dataset, workers: int = 0) -> Task:
+    loader = DataLoader(dataset, 16, shuffle=True, num_workers=workers)
+    return Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), loader, (X, Y), eval_every=4)
+
+
+def test_levers_that_change_how_samples_are_loaded_change_no_number():
+    some = loaded(Rows())
+    usual = worked(some)
+    fit = {name for name, lever in LEVERS.items() if lever.fits(some, torch.optim.Adam)}
+    assert fit >= {"workers", "samples in memory"}
+    assert "no workers" not in fit
+    for name in ("workers", "samples in memory"):
+        assert worked(some, name)["digest"] == usual["digest"]
+    assert some.train.arrays is None  # the task itself is as it was
+    by_two = loaded(Rows(), workers=2)
     lever = LEVERS["no workers"]
-    assert lever.fits(loaded, None)
-    assert not lever.fits(task(), None)
-    assert (lever.vary(loaded).train.loading.workers, loaded.train.loading.workers) == (0, 1)
+    assert lever.fits(by_two, None)
+    assert not LEVERS["workers"].fits(by_two, None)
+    assert (lever.vary(by_two).train.loading.workers, by_two.train.loading.workers) == (0, 2)
+    assert worked(by_two, "no workers")["digest"] == usual["digest"]
+    assert not any(LEVERS[n].fits(task(), None) for n in ("workers", "no workers"))
+
+
+class Augmented(Rows):
+    def __getitem__(self, i):
+        return X[i] + torch.randn(4), Y[i]
+
+
+class Ragged(Rows):
+    def __getitem__(self, i):
+        return X[i, : 1 + i % 2], Y[i]
+
+
+def test_samples_are_held_in_memory_only_where_that_is_the_same():
+    assert LEVERS["samples in memory"].fits(loaded(Rows()), None)
+    assert not any(LEVERS["samples in memory"].fits(t, None) for t in (task(), loaded(Augmented())))
+    ragged = loaded(Rows())
+    ragged.train._dataset = Ragged()
+    assert not LEVERS["samples in memory"].fits(ragged, None)
+
+
+def ours(parameters):
+    return slalom.optim.Adam(parameters, lr=0.01)
+
+
+def test_levers_of_the_update():
+    usual = worked(task(), make=ours)
+    for name in ("updates in backward", "gradients zeroed"):
+        assert LEVERS[name].fits(task(), ours)
+        assert worked(task(), name, make=ours)["digest"] == usual["digest"]
+    assert not LEVERS["updates in backward"].fits(task(), torch.optim.Adam)
+    assert not LEVERS["updates in backward"].fits(task(clip_norm=1.0), ours)
+    lever = LEVERS["torch's optimizer"]
+    assert lever.fits(task(), ours)
+    assert not lever.fits(task(), lambda p: slalom.optim.MARS(p, lr=0.01))
+    made = lever.exchange(ours)(task().make_model(0).parameters())
+    assert (type(made), made.param_groups[0]["lr"]) == (torch.optim.Adam, 0.01)
+    assert made.param_groups[0]["fused"]
+    assert not LEVERS["Slalom's optimizer"].fits(task(), ours)
+    assert worked(task(), "torch's optimizer", make=ours)["gradient"] == usual["gradient"]
+
+
+def test_levers_that_change_the_task_do():
     images = Task(
         lambda: nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2)),
         nn.CrossEntropyLoss(), (X.view(-1, 1, 2, 2), Y), (X.view(-1, 1, 2, 2), Y), batch_size=16,
@@ -237,7 +305,7 @@ class Pretended:
     ends: dict[tuple[str, ...], int] = {}  # noqa: RUF012
     order: list[tuple[str, ...]] = []  # noqa: RUF012
 
-    def put(self, sent, names):
+    def put(self, sent, names, size):
         self.names, self.turns = names, 0
 
     def ask(self, what, *_):
@@ -253,7 +321,7 @@ class Pretended:
 
 
 def test_processes_take_turns_and_one_that_ends_is_left_out(monkeypatch):
-    monkeypatch.setattr(tuning, "_process", lambda: contextlib.nullcontext(Pretended()))
+    monkeypatch.setattr(trials, "_process", lambda: contextlib.nullcontext(Pretended()))
     monkeypatch.setattr(Pretended, "ends", {("bfloat16",): 3})
     Pretended.order.clear()
     names = ["memory kept", "bfloat16", "denormals flushed"]
@@ -261,7 +329,8 @@ def test_processes_take_turns_and_one_that_ends_is_left_out(monkeypatch):
     assert found.failed == {"bfloat16": "its process ended with -9"}
     assert found.best(exact=True) == ("memory kept", "denormals flushed")  # of those together
     assert found.applied == ("memory kept",)
-    assert len(Pretended.order) == 5 + 2 * 5 + 5 + 3 * 4 + 3 + 6 * 3
+    alone = 5 + 2 * 5 + 5 + 3 * 4  # turns, the first of each among them
+    assert len(Pretended.order) == alone + 4 + 6 * 4
     assert Pretended.order[5:15] == [
         (), (), ("memory kept",), ("bfloat16",), ("denormals flushed",),
         (), ("memory kept",), ("bfloat16",), ("denormals flushed",), (),
@@ -276,7 +345,8 @@ def test_fit_applies_what_was_measured_to_help_and_changes_no_number(tmp_path, m
 
     def measured(some, using, names, rounds, turn, tell):
         asked.append(names)
-        return Tuned(USUAL, USUAL, [pretended("memory kept", times=1.3)])
+        kept = [pretended("memory kept", times=1.3)]
+        return Tuned(USUAL, USUAL, kept, kept)
 
     lever = replace(LEVERS["memory kept"], begin=lambda: begun.append(1))
     monkeypatch.setitem(LEVERS, "memory kept", lever)
@@ -286,7 +356,7 @@ def test_fit_applies_what_was_measured_to_help_and_changes_no_number(tmp_path, m
     found = slalom.fit(task(), "Adam", tune=True, **out, **options)
     assert torch.equal(found.model.weight, slalom.fit(task(), "Adam", **options).model.weight)
     assert begun == [1]
-    assert asked == [["memory kept", "no workers"]]
+    assert asked == [["memory kept", "no workers", "workers"]]
     texts = [e.text for e in told if isinstance(e, events.Told)]
     assert texts[0].startswith("measuring")
     assert texts[1:] == ["memory kept: 1.30 times as fast (1.30 to 1.30)"]
@@ -306,12 +376,13 @@ def test_sigterm_ends_what_is_measured_too(monkeypatch):
     assert ended.value.code == 143
 
 
-def test_the_command_prints_what_was_found(monkeypatch, capsys):
+def test_the_command_prints_what_was_found(monkeypatch, capsys, tmp_path):
     given = {}
 
     def measured(some, optimizer, **options):
         given.update(options, optimizer=optimizer, task=some.name)
-        return Tuned(USUAL, USUAL, [pretended("memory kept", times=1.3)])
+        kept = [pretended("memory kept", times=1.3)]
+        return Tuned(USUAL, USUAL, kept, kept)
 
     monkeypatch.setattr("slalom.fitting.tuning.tune", measured)
     command.tune("digits", lr=0.01, batch_size="32")
@@ -319,3 +390,36 @@ def test_the_command_prints_what_was_found(monkeypatch, capsys):
     assert (given["task"], given["lr"], given["batch_size"]) == ("digits", 0.01, 32)
     command.tune("digits", as_json=True)
     assert '"exact": ["memory kept"]' in capsys.readouterr().out
+    command.tune("digits", out=tmp_path / "tuned.html")
+    assert "slalom.keep_memory()" in (tmp_path / "tuned.html").read_text()
+    with pytest.raises(InputError, match="is to end in"):
+        command.tune("digits", out=tmp_path / "tuned.pdf")
+
+
+def test_sizes_of_the_batch_are_tried_where_batches_can_be_of_any():
+    def sizes(some, **settings):
+        return trials._sizes(some, trials.chosen_optimizer("Adam", {"lr": 0.1}, None, some))
+
+    assert sizes(task()) == [4, 8, 16, 32, 64]
+    assert sizes(task(batch_size=32)) == [8, 16, 32, 64]
+    assert sizes(task(batch_size=4, accumulate=3)) == [3, 6, 12, 24, 48]
+    assert sizes(loaded(Rows())) == [4, 8, 16, 32, 64]
+    whole = trials.chosen_optimizer("BGD", {"lr": 0.1}, None, task())
+    assert trials._sizes(task(), whole) == []
+
+
+def test_the_picture_has_each_lever_by_what_it_does_to_the_numbers(tmp_path):
+    found = table()
+    drawn = found.plot()
+    names = {(t.name, t.y[0], t.x[0]) for t in drawn.data if len(t.x) == 1}
+    assert names == {
+        (SAME, "as it is, again", 1.0), (OTHER, "bfloat16", 2.0), (ROUNDING, "torch.compile", 2.0),
+        (OTHER, "bfloat16, again", 2.0),
+    }  # fmt: skip
+    assert found.plot("sizes").data[-1].x == (16, 64)
+    with pytest.raises(InputError, match="there is no picture of 'sizes'"):
+        Tuned(USUAL, USUAL, []).plot("sizes")
+    page = picture.write(found, tmp_path / "tuned.html").read_text()
+    assert page.count("Plotly.newPlot(") == 2 + page.count("plotly.js v") * 0
+    assert "race it" in page
+    assert picture.write(found, tmp_path / "tuned.svg").read_text().count("bfloat16") >= 0

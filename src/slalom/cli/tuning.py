@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,18 +30,26 @@ def tune(
         list[str] | None, typer.Option(help="One to try, and others not; may be given often.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each.")] = 9,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Draw it into this file: a page (.html), or .svg or .png."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure what makes each update cheaper: memory kept, threads, torch.compile and the like.
 
-    Each is tried in a process of its own, the processes taking turns; those that help also
-    together. Of each: ms a step, how many times as fast with interval, memory, and whether numbers
-    are the same. Nothing else should run meanwhile. Example: slalom tune my_task.py --lr 0.003.
+    Each is tried in a process of its own, the processes taking turns; those that help once more,
+    together and alone. Of each: ms a step, how many times as fast with interval, memory, and
+    whether numbers are the same; and samples a second by the size of the batch. Nothing else should
+    run meanwhile. Example: slalom tune my_task.py --lr 0.003 --out tuned.html.
     """
+    from slalom.fitting.tuning import picture
     from slalom.fitting.tuning import tune as tuned
     from slalom.plain import plain
     from slalom.tasks import loaded
 
+    if out is not None:
+        picture.refuse(out)
     read = loaded(task)
     own = read.named([optimizer])  # the file may have one by this name
     found = tuned(
@@ -49,4 +58,6 @@ def tune(
         told=lambda text: None if as_json else print(plain(text), file=sys.stderr, flush=True),
         **settings_of(lr, settings or []),
     )  # fmt: skip
+    if out is not None:
+        print(plain(f"drawn to {picture.write(found, out)}"), file=sys.stderr)
     print(json.dumps(found.to_json(), allow_nan=False) if as_json else found)

@@ -192,7 +192,7 @@ def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop
     for name in found.applied:
         LEVERS[name].begin()
         task = LEVERS[name].vary(task)
-    by = {v.measured.name: v for v in found.verdicts}.get(" + ".join(found.applied))
+    by = {v.measured.name: v for v in found.repeated}.get(" + ".join(found.applied))
     text = "nothing that changes no number makes an update faster here"
     if by is not None:
         text = f"{by.measured.name}: {by.gain:.2f} times as fast ({by.low:.2f} to {by.high:.2f})"

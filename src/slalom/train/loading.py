@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -54,6 +54,13 @@ class Loading:
             options["worker_init_fn"] = _Begin(options["worker_init_fn"])
         bare = loader.batch_sampler is None and loader.batch_size is None
         return cls(loader.collate_fn, loader.num_workers, options, loader.drop_last, bare)
+
+    def with_workers(self, n: int) -> Loading:
+        """The same by so many processes; the batches are equal."""
+        options = self.options if n and self.workers else {}
+        if n and not options:
+            options = {"worker_init_fn": _Begin(None)}
+        return replace(self, workers=n, options=options, _live=None, _stream=None)
 
     def make(self, dataset: Any, indices: Tensor, key: Key) -> Any:
         """The batch of these samples, made here."""

@@ -188,8 +188,7 @@ class Run:
     def _gradient(self, batches: Any) -> float:
         """Set the gradient of the batches; their mean loss."""
         task = self.task
-        for parameter in self._parameters:  # as zero_grad does, which takes 20 times as long
-            parameter.grad = None
+        self.clear()
         if not callable(batches) and len(batches) == 1:
             batch, n = batches[0]
             if task.device.type != "cpu":
@@ -199,6 +198,11 @@ class Run:
             return loss.item() / n if task.reduction.kind == "sum" else loss.item()
         drawn: Any = batches() if callable(batches) else batches
         return self._summed(drawn, batches)
+
+    def clear(self) -> None:
+        """Drop all gradients, as zero_grad does, which takes 20 times as long."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def _summed(self, drawn: Iterable[tuple[Any, int]], batches: Any, **more: Any) -> float:
         """Set the gradient of many batches, or of the parts of them that are ``drawn`` here."""

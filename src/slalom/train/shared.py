@@ -45,8 +45,7 @@ class SharedRun(GuardedRun):
                 yield rows(batch, n, begin, end), end - begin
 
     def _gradient(self, batches: Any) -> float:
-        for parameter in self._parameters:
-            parameter.grad = None
+        self.clear()
         return self._summed(self._parts(batches), batches, together=self._together)
 
     def _together(self, total: float, weights: float) -> tuple[float, float]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from slalom import optim
+from slalom.optim.release import release
+from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.racing.machine import cores
 from slalom.train import Run, Task
+from slalom.train.gathered import gathered, gathers
 from slalom.train.kept_memory import keep_memory
 
 
@@ -48,10 +52,24 @@ class Lever:
     group: str = ""
 
 
-def _without_workers(task: Task) -> Task:
+def _with_workers(n: int) -> Callable[[Task], Task]:
+    def varied(task: Task) -> Task:
+        found = copy.copy(task)
+        found.train = copy.copy(task.train)
+        found.train.loading = task.train.loading.with_workers(n)
+        return found
+
+    return varied
+
+
+def _loads(task: Task, make: Any = None) -> bool:
+    """Whether samples are asked for by index, and not in memory."""
+    return task.train.stream is None and task.train.arrays is None
+
+
+def _in_memory(task: Task) -> Task:
     found = copy.copy(task)
-    found.train = copy.copy(task.train)
-    found.train.loading = replace(found.train.loading, workers=0, options={}, _live=None)
+    found.train = gathered(task.train)
     return found
 
 
@@ -69,31 +87,53 @@ def _has_images(task: Task, make: Any) -> bool:
     return any(p.dim() == 4 for p in task.make_model(0).parameters())
 
 
-def _class_of(make: Any) -> Any:
-    """torch's optimizer class that this makes, if there is one of ours by its name."""
-    made = make([torch.nn.Parameter(torch.zeros(2, 2))])
-    kind = type(made)
-    ours = getattr(optim, kind.__name__, None)
-    return ours if kind.__module__.startswith("torch.optim") else None
-
-
-def _has_class(task: Task, make: Any) -> bool:
+def _made_by(make: Any) -> Any:
+    """What this makes of a parameter; None where it wants those of its model."""
     try:
-        return _class_of(make) is not None
-    except Exception:  # it is anybody's code, and wants the parameters of its model
-        return False
+        return make([torch.nn.Parameter(torch.zeros(2, 2))])
+    except Exception:  # it is anybody's code
+        return None
 
 
-def _ours(make: Any) -> Any:
-    kind = _class_of(make)
+def _counterpart(make: Any, module: Any) -> Any:
+    """The class in ``module`` that is called as what this makes, which is of the other one."""
+    kind = type(_made_by(make))
+    theirs = kind.__module__.startswith("torch.optim")
+    if theirs == (module is optim) and (theirs or issubclass(kind, RuleOptimizer)):
+        return getattr(module, kind.__name__, None)
+    return None
 
-    def made(parameters: Any) -> Any:
-        found = make(parameters)
-        known = kind([torch.nn.Parameter(torch.zeros(1))], lr=0.1).defaults
-        return kind([{n: v for n, v in g.items() if n == "params" or n in known}
-                     for g in found.param_groups], lr=0.1)  # fmt: skip
 
-    return made
+def _by_class_of(module: Any) -> Callable[[Any], Any]:
+    def exchange(make: Any) -> Any:
+        kind: Any = _counterpart(make, module)
+        takes = inspect.signature(kind).parameters
+
+        def made(parameters: Any) -> Any:
+            groups = make(parameters).param_groups
+            kept = [{n: v for n, v in g.items() if n == "params" or n in takes} for g in groups]
+            more = {"fused": True} if module is torch.optim and "fused" in takes else {}
+            return kind([{**group, **more} for group in kept], lr=0.1)
+
+        return made
+
+    return exchange
+
+
+def _zeroed(run: Run) -> None:
+    def clear() -> None:
+        for parameter in run.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+
+    run.clear = clear
+
+
+def _releases(task: Task, make: Any) -> bool:
+    whole = task.accumulate == 1 and task.precision != torch.float16
+    return whole and not (task.clip_norm or task.clip_value) and (
+        isinstance(_made_by(make), RuleOptimizer)
+    )  # fmt: skip
 
 
 def _threads(n: int) -> Lever:
@@ -106,11 +146,32 @@ def _threads(n: int) -> Lever:
 LEVERS: dict[str, Lever] = {
     "memory kept": Lever("slalom.keep_memory()", neutral=True, begin=keep_memory),
     "no workers": Lever(
-        "DataLoader(..., num_workers=0)", neutral=True, vary=_without_workers,
-        fits=lambda task, make: task.train.loading.workers > 0 and task.train.stream is None,
+        "DataLoader(..., num_workers=0)", neutral=True, vary=_with_workers(0), group="loading",
+        fits=lambda task, make: _loads(task) and task.train.loading.workers > 0,
+    ),
+    "workers": Lever(
+        f"DataLoader(..., num_workers={cores()})", neutral=True, vary=_with_workers(cores()),
+        fits=lambda task, make: _loads(task) and not task.train.loading.workers, group="loading",
+    ),
+    "samples in memory": Lever(
+        "Task(..., train=torch.utils.data.default_collate([*dataset]))", vary=_in_memory,
+        fits=lambda task, make: gathers(task.train), group="loading",
     ),
     "Slalom's optimizer": Lever(
-        "slalom.optim, the class of the same name", exchange=_ours, fits=_has_class
+        "slalom.optim, the class of the same name", exchange=_by_class_of(optim),
+        fits=lambda task, make: _counterpart(make, optim) is not None, group="update",
+    ),
+    "torch's optimizer": Lever(
+        "torch.optim, the class of the same name, fused=True", exchange=_by_class_of(torch.optim),
+        fits=lambda task, make: _counterpart(make, torch.optim) is not None, group="update",
+    ),
+    "updates in backward": Lever(
+        "slalom.release(model, optimizer)  # in a loop of your own", group="update",
+        dress=lambda run: release(run.model, run.optimizer), fits=_releases,  # type: ignore[arg-type]
+    ),
+    "gradients zeroed": Lever(
+        "optimizer.zero_grad(set_to_none=False)  # in a loop of your own", dress=_zeroed,
+        group="update",
     ),
     "one thread": _threads(1),
     "all cores": _threads(cores()),

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cloudpickle
@@ -16,7 +18,8 @@ from slalom.errors import InputError
 from slalom.fitting.chosen import Chosen
 from slalom.fitting.chosen import chosen as chosen_optimizer
 from slalom.fitting.tuning.levers import LEVERS
-from slalom.fitting.tuning.verdict import Measured, Tuned, chosen, verdict
+from slalom.fitting.tuning.tuned import Tuned
+from slalom.fitting.tuning.verdict import Measured, tried_again, verdict
 from slalom.fitting.tuning.worker import got, put
 from slalom.tasks import load
 from slalom.train import Task
@@ -27,6 +30,13 @@ ROUNDS, TURN = 9, 0.25
 
 LEAST = 6
 """Rounds from which on there is an interval."""
+
+SIZES = "batch size"
+"""What is named as a lever is, and changes what an update is: samples a second by their number."""
+
+SHARES = (1 / 4, 1 / 2, 1, 2, 4)
+"""Sizes of the batch that are tried, as multiples of the task's own: small enough that none takes
+much more memory."""
 
 
 def tune(
@@ -43,14 +53,15 @@ def tune(
     """Measure what makes an update of a task cheaper, on the task itself.
 
     Each lever is tried in a process of its own, which holds the task's data once more; the
-    processes take turns, beside two that train the task as it is. Those that help are then tried
-    together.
+    processes take turns, beside two that train the task as it is. Those that help are then measured
+    again, together and the fastest alone. Last come samples a second by the size of the batch.
 
     Args:
         task, optimizer, batch_size, settings: as for :func:`slalom.fit`.
         rounds: turns of each, at least 6, so that there is an interval.
         turn: seconds of one.
-        levers: names of :data:`slalom.fitting.tuning.levers.LEVERS`; all that fit otherwise.
+        levers: names of :data:`slalom.fitting.tuning.levers.LEVERS`, and ``"batch size"``; all
+            that fit otherwise.
         told: called with a line now and then.
 
     Raises :class:`InputError` for what cannot be trained, or diverges in the first few updates, and
@@ -66,13 +77,13 @@ def tune(
     if rounds < LEAST:
         raise InputError(f"rounds is {rounds}; from {LEAST} on there is an interval")
     for name in levers or ():
-        if name not in LEVERS:
-            raise InputError(f"there is no lever {name!r}; there are {', '.join(LEVERS)}")
+        if name not in (known := [*LEVERS, SIZES]):
+            raise InputError(f"there is no lever {name!r}; there are {', '.join(known)}")
     using = chosen_optimizer(optimizer, settings, batch_size, task)
     task = using.of(task)
     using.check(task)
     task.check()
-    return tuned(task, using, LEVERS if levers is None else levers, rounds, turn, told)
+    return tuned(task, using, [*LEVERS, SIZES] if levers is None else levers, rounds, turn, told)
 
 
 def tuned(
@@ -80,59 +91,84 @@ def tuned(
     told: Callable[[str], object],
 ) -> Tuned:  # fmt: skip
     """What :func:`tune` says, of what has been looked through."""
-    names = [name for name in levers if LEVERS[name].fits(task, using.make)]
+    names = [n for n in levers if n != SIZES and LEVERS[n].fits(task, using.make)]
     try:
         sent = cloudpickle.dumps((task, using.make, using.batch_size, torch.get_num_threads()))
     except Exception as error:
         raise InputError(f"the task cannot be sent to other processes: {error}") from error
+    measured = partial(_measured, sent, rounds=rounds, turn=turn, told=told)
     failed: dict[str, str] = {}
-    sets: list[tuple[str, ...]] = [(), (), *((name,) for name in names)]
-    told(f"{len(sets)} processes: as it is twice, {', '.join(names)}")
-    usual, again, *alone = _measured(sent, sets, rounds, turn, failed, told)
-    found = [verdict(usual, again, one) for one in alone]
-    together = {chosen(found, exact=exact) for exact in (True, False)}
-    more = sorted((s for s in together if len(s) > 1), key=len)
-    if more:
-        told(f"together: {'; '.join(' + '.join(s) for s in more)}")
-        beside, again_too, *both = _measured(sent, [(), (), *more], rounds, turn, failed, told)
-        found += [verdict(beside, again_too, one) for one in both]
-    return Tuned(usual, again, found, failed)
+    told(f"{len(names) + 2} processes: as it is twice, {', '.join(names)}")
+    usual, again, *alone = measured([_Set(), _Set(), *(_Set((n,)) for n in names)], failed)
+    found, repeated = [verdict(usual, again, one) for one in alone], []
+    if sets := tried_again(found):
+        told(f"again: {'; '.join(' + '.join(s) for s in sets)}")
+        beside, too, *more = measured([_Set(), _Set(), *map(_Set, sets)], failed)
+        repeated = [verdict(beside, too, one) for one in more]
+    sizes: list[Measured] = []
+    if SIZES in levers and (several := _sizes(task, using)):
+        told(f"samples in an update: {', '.join(map(str, several))}")
+        sizes = measured([_Set(size=size) for size in several], failed)
+    return Tuned(usual, again, found, repeated, failed, sizes)
+
+
+def _sizes(task: Task, using: Chosen) -> list[int]:
+    """Sizes of the batch to try; none where batches are not of any size."""
+    if task.train.cut or task.train.stream is not None or using.batch_size == "all":
+        return []
+    own = using.batch_size or task.batch_size
+    found = {round(own * share) for share in SHARES}
+    return sorted(size for size in found if task.accumulate <= size <= task.n_train)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What a process is to train: levers by their names, or a batch of another size."""
+
+    names: tuple[str, ...] = ()
+    size: int | None = None
+
+    def __str__(self) -> str:
+        return " + ".join(self.names) if self.size is None else f"batches of {self.size}"
 
 
 def _measured(
-    sent: bytes, sets: Sequence[tuple[str, ...]], rounds: int, turn: float,
-    failed: dict[str, str], told: Callable[[str], object],
+    sent: bytes, sets: Sequence[_Set], failed: dict[str, str], *, rounds: int, turn: float,
+    told: Callable[[str], object],
 ) -> list[Measured]:  # fmt: skip
-    """Of each set of levers what was seen; those that fail are left out, and said."""
+    """Of each set what was seen; those that fail are left out, and said."""
+
+    def fail(one: _Set, error: _FailedError) -> None:
+        if one == _Set():
+            raise InputError(f"the task cannot be measured: {error}") from None
+        failed[str(one)] = str(error)
+
     with contextlib.ExitStack() as stack:
-        begun = [(names, stack.enter_context(_process())) for names in sets]
+        begun = [(one, stack.enter_context(_process())) for one in sets]
         there = []
-        for names, process in begun:  # one by one, so that none is disturbed
+        for one, process in begun:  # one by one, so that none is disturbed
             try:
-                process.put(sent, names)
+                process.put(sent, one.names, one.size)
                 first = process.ask("first")
                 if "diverged" in first:
                     raise _FailedError(f"the first updates diverge: {first['diverged']}")
                 process.ask("turn", turn)  # which finds out how many updates that is
             except _FailedError as error:
-                if not names:
-                    raise InputError(f"the task cannot be measured: {error}") from None
-                failed[" + ".join(names)] = str(error)
+                fail(one, error)
                 continue
-            there.append((names, process, first, []))
+            there.append((one, process, first, []))
         for i in range(rounds):
-            for names, process, _, seconds in there[i % len(there) :] + there[: i % len(there)]:
+            first_one = i % max(1, len(there))
+            for one, process, _, seconds in there[first_one:] + there[:first_one]:
                 try:
                     seconds.append(process.ask("turn", turn))
                 except _FailedError as error:
-                    if not names:
-                        raise InputError(f"the task cannot be measured: {error}") from None
-                    failed[" + ".join(names)] = str(error)
+                    fail(one, error)
             there = [one for one in there if len(one[3]) == i + 1]
             told(f"turn {i + 1} of {rounds}")
         return [
-            Measured(names, seconds, peak=process.ask("peak"), **first)
-            for names, process, first, seconds in there
+            Measured(one.names, seconds, peak=process.ask("peak"), size=one.size, **first)
+            for one, process, first, seconds in there
         ]
 
 
@@ -153,9 +189,9 @@ class _Process:
         assert self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout
 
-    def put(self, sent: bytes, names: tuple[str, ...]) -> None:
+    def put(self, sent: bytes, names: tuple[str, ...], size: int | None) -> None:
         """Say what is to be trained."""
-        self._ask((sent, list(names)))
+        self._ask((sent, list(names), size))
 
     def ask(self, *question: Any) -> Any:
         """The answer to a question. Raises :class:`_FailedError`."""

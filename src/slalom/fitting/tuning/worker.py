@@ -52,18 +52,19 @@ class Worker:
     Args:
         sent: (task, what makes the optimizer, batch size, threads), pickled.
         names: of the levers.
+        size: samples in an update, in place of the batch size.
     """
 
-    def __init__(self, sent: bytes, names: list[str]):
+    def __init__(self, sent: bytes, names: list[str], size: int | None = None):
         levers = [LEVERS[name] for name in names]
         for lever in levers:
             lever.begin()  # before the task's memory is asked for
-        task, make, size, threads = pickle.loads(sent)
+        task, make, own, threads = pickle.loads(sent)
         if not any(lever.group == "threads" for lever in levers):
             torch.set_num_threads(threads)
         for lever in levers:
             task, make = lever.vary(task), lever.exchange(make)
-        self.run = Run(task, make, 0, batch_size=size)
+        self.run = Run(task, make, 0, batch_size=own if size is None else size)
         for lever in levers:
             lever.dress(self.run)
         self._fresh = copy.deepcopy(self.run.state_dict())
@@ -75,7 +76,8 @@ class Worker:
         start = time.perf_counter()
         loss = self.run.advance(1)
         once = time.perf_counter() - start
-        gradient = some([p.grad for p in self.run.model.parameters() if p.grad is not None])
+        grads = [p.grad for p in self.run.model.parameters() if p.grad is not None]
+        gradient = some(g for g in grads if type(g) is torch.Tensor)  # none that was spent
         self.run.advance(SHOWN - 1)
         if self.run.diverged is not None:
             return {"diverged": self.run.diverged}
