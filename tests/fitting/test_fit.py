@@ -11,9 +11,10 @@ from torch import nn
 
 import slalom
 from slalom.errors import InputError
-from slalom.fitting import Callback, events
+from slalom.fitting import Callback, events, training
 from slalom.report import logs
 from slalom.train import Batches, Task
+from slalom.train.models import compile_model
 from slalom.train.rng import seed_of
 from small import small_task
 
@@ -224,9 +225,23 @@ def test_a_compiled_model_is_trained_and_goes_on(tmp_path):
         fit(task(), "Adam", out=tmp_path / "run", **options)
 
 
+def test_a_model_of_torchs_own_classes_is_compiled_too():
+    calls = []
+
+    def backend(graph, inputs):
+        calls.append(len(inputs))
+        return graph.forward
+
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2))
+    plain = model(X)
+    compile_model(model, backend=backend)
+    assert torch.equal(model(X), plain)
+    assert len(calls) == 1
+
+
 def test_a_backend_that_compiles_is_asked(monkeypatch):
     asked = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: asked.append(options))
+    monkeypatch.setattr(training, "compile_model", lambda model, **options: asked.append(options))
     fit(task(), "Adam", steps=2, compile=True)
     fit(task(), "Adam", steps=2, compile="eager")
     fit(task(), "Adam", steps=2)

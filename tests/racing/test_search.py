@@ -20,7 +20,7 @@ from slalom.racing.entrants import Entrant, families
 from slalom.racing.options import Options
 from slalom.racing.result import Result
 from slalom.racing.space import COMMON, Choice, Linear, at, points, share_of
-from slalom.racing.spoken import space_of, words_of
+from slalom.racing.spoken import names_of, space_of, words_of
 from slalom.racing.status import Stage
 from slalom.racing.tpe import suggested
 from slalom.train import Run
@@ -277,3 +277,34 @@ def test_words_where_a_number_is_asked_for_are_refused(text: str, tmp_path: Path
     with pytest.raises(InputError, match=r"it must be a number, a range \(low, high\) or choices"):
         race(tmp_path / "it", space=space_of([text]))
     assert not (tmp_path / "it").exists()
+
+
+def test_an_entrant_may_bring_settings_of_its_own(tmp_path):
+    names = names_of("adam, adam(precision=bfloat16),Momentum(momentum=0.95, lr=0.01:0.1)")
+    assert names == ["adam", "adam(precision=bfloat16)", "Momentum(momentum=0.95, lr=0.01:0.1)"]
+    plain, half, heavy = families(names)
+    assert (half.label, half.fixed) == ("Adam bfloat16", {"precision": "bfloat16"})
+    assert half.space == plain.space
+    assert (heavy.label, heavy.space["lr"]) == ("Momentum 0.95 (0.01, 0.1)", (0.01, 0.1))
+    assert heavy.fixed["momentum"] == 0.95
+    entrant = Entrant(0, half, {"lr": 0.01})
+    assert entrant.arguments == {"lr": 0.01}
+    assert entrant.of(small_task()).precision == torch.bfloat16
+    assert entrant.snippet().endswith("# with precision='bfloat16'")
+    for bad in ("adam()", "adam(bfloat16)", "adam(lr=1,2)"):
+        with pytest.raises(InputError, match="names no entrant"):
+            families([bad])
+    with pytest.raises(InputError, match=r"takes no option 'presicion'.*did you mean"):
+        families(["adam(presicion=bfloat16)"])
+    with pytest.raises(InputError, match="precision is 'bfloat61'; it must be"):
+        race(tmp_path / "no", entrants=["adam", "adam(precision=bfloat61)"])
+
+
+def test_a_run_under_autocast_races_against_one_in_float32(tmp_path):
+    names = ["Adam", "Adam(precision=bfloat16)"]
+    result = race(tmp_path / "it", entrants=names, full=True)
+    finals = [c for c in result.curves if c.stage == Stage.FINAL]
+    losses = {c.rule: c.valid_loss for c in finals if c.seed == finals[0].seed}
+    assert set(losses) == {"Adam", "Adam bfloat16"}
+    assert losses["Adam"] != losses["Adam bfloat16"]
+    assert "entrants=['Adam', 'Adam(precision=bfloat16)']" in result.meta["again"]

@@ -34,7 +34,10 @@ def race(
     task: TaskName,
     entrants: Annotated[
         str | None,
-        typer.Option(help="Who races, separated by commas: adam,lion,momentum; or modern."),
+        typer.Option(
+            help="Who races, separated by commas: adam,lion,momentum; or modern. With settings of "
+            "its own: adam,adam(precision=bfloat16)."
+        ),
     ] = None,
     points: Annotated[
         int | None,
@@ -110,17 +113,19 @@ def race(
     from slalom import api
     from slalom.errors import InputError
     from slalom.racing.interrupts import interrupted_once
-    from slalom.racing.spoken import space_of
+    from slalom.racing.spoken import names_of, space_of
     from slalom.report.live import Live
     from slalom.report.table import print_result
+    from slalom.train.kept_memory import keep_memory
 
+    keep_memory()  # it changes no number, and this process ends with the race
     chosen = task if device is None else _task_on(task, device)
     if as_json and quiet:
         raise InputError("--quiet does nothing beside --json, which prints the result alone")
     with interrupted_once(), Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(
-                chosen, entrants=entrants.split(",") if entrants else None, points_each=points,
+                chosen, entrants=names_of(entrants) if entrants else None, points_each=points,
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes), space=space_of(space) if space else None,
                 sampler=sampler,  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from slalom.train import Task
 from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
 from slalom.train.loop import Loop
+from slalom.train.models import compile_model
 from slalom.train.ranks import Ranks
 from slalom.train.shared import SharedRun
 from slalom.train.watching import watchers
@@ -92,7 +93,7 @@ def fit(
         watch: called with each event of :mod:`slalom.fitting.events`: a
             :class:`slalom.fitting.Callback`, or any function; or several.
         **settings: of the optimizer, such as ``lr=0.003``; and ``warmup``, ``clip_norm``,
-            ``clip_value`` in place of the task's.
+            ``clip_value``, ``precision`` in place of the task's.
 
     In a process group of torch.distributed (``torchrun -m slalom train`` makes one) every process
     calls it alike, and sees its part of each batch: the update is that of the whole batch, to
@@ -157,7 +158,7 @@ def fit(
         kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
         if compile:
-            run.model.compile(**({"backend": compile} if isinstance(compile, str) else {}))
+            compile_model(run.model, **({"backend": compile} if isinstance(compile, str) else {}))
         course = Course(
             task, run, length, folder, save_every, until_target, on_nonfinite, tell, s, ranks
         )

@@ -22,6 +22,7 @@ from slalom.racing.runner import History, Request, Runner
 from slalom.racing.status import Status
 from slalom.racing.trainer import Runs
 from slalom.train import Task
+from slalom.train.kept_memory import keep_memory
 
 TRIES = 3
 """Processes that one run may take with it before it counts as failed."""
@@ -173,6 +174,7 @@ def _work(pipe: Connection, task: Task, folder: Path | None) -> None:
     """What a worker does with its life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the race, which ends its workers
     threading.Thread(target=_end_with_the_race, daemon=True).start()
+    keep_memory()  # which changes no number
     runs = Runs(task, folder)
     while True:
         match pipe.recv():

@@ -15,6 +15,7 @@ from slalom.errors import InputError, did_you_mean
 from slalom.plain import unprintable
 from slalom.racing.snippet import Recipe, recipe, snippet, written
 from slalom.racing.space import COMMON, OF_THE_RUN, Space, options_of, sorted_out
+from slalom.racing.spoken import entrant_of
 from slalom.rules import RULES
 from slalom.train import Task
 from slalom.train.groups import scaled
@@ -200,7 +201,8 @@ def families(
     """The families named by ``entrants``.
 
     None for :data:`FIELD`; else a list of names (of FIELD, of :data:`MODERN`, of a class of
-    ``slalom.optim``, or ``"modern"`` for all of MODERN) and families, or a mapping of labels to any
+    ``slalom.optim``, or ``"modern"`` for all of MODERN; with settings of its own,
+    ``"Adam(precision=bfloat16)"``) and families, or a mapping of labels to any
     of: a family, a ``torch.optim`` or ``slalom.optim`` class, a callable ``params -> optimizer``,
     or a pair of a class and its search space. Of what a rule declares, ``search`` is searched
     (``"all"`` for all of it); of a pair, all that it names.
@@ -311,6 +313,9 @@ def _named(entrants: Any) -> list[Family]:
 
 def _family(label: str | None, given: Any) -> Family:
     if isinstance(given, str):
+        given, own = entrant_of(given)
+        if own:
+            return _set(_family(None, given), own, label)
         for name, family in {**FIELD, **MODERN}.items():
             if name.lower() == given.lower():
                 return family if label is None else replace(family, label=label)
@@ -340,6 +345,16 @@ def _family(label: str | None, given: Any) -> Family:
         space = dict(rule.search) if rule is not None else {"lr": (1e-4, 1.0)}
     make: Any = given
     return Family(label or name, make, space or {})
+
+
+def _set(family: Family, own: Mapping[str, Any], label: str | None) -> Family:
+    """The family with settings of its own, which it is called by as well."""
+    space, fixed = sorted_out(family.label, family.make, own)
+    return replace(
+        family, label=label or " ".join([family.label, *map(str, own.values())]),
+        space={n: d for n, d in family.space.items() if n not in fixed} | space,
+        fixed={**{n: v for n, v in family.fixed.items() if n not in space}, **fixed},
+    )  # fmt: skip
 
 
 def _checked(family: Family) -> Family:

@@ -18,6 +18,7 @@ from slalom.racing.limit import OutOfTimeError
 from slalom.racing.runner import History
 from slalom.racing.trainer import Runs
 from slalom.train import Task
+from slalom.train.kept_memory import keep_memory
 
 
 class RayCrew(Crew):
@@ -121,6 +122,7 @@ class _Actor:
     """A worker: its runs."""
 
     def __init__(self, task: bytes, folder: Path | None):
+        keep_memory()  # which changes no number
         shared = folder if folder and folder.is_dir() else None  # by this node and the race
         self._runs = Runs(cloudpickle.loads(task), shared)
 

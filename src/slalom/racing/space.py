@@ -25,7 +25,7 @@ ZERO = 0.25
 DECADES = 1e3
 """How far below its end such a range goes otherwise."""
 
-OF_THE_RUN = ("batch_size", "horizon", "warmup", "clip_norm", "clip_value")
+OF_THE_RUN = ("batch_size", "horizon", "warmup", "clip_norm", "clip_value", "precision")
 """What is searched of the run, where the optimizer has no option of that name."""
 
 HYPER = re.compile(r"[^\W\d]\w*(\[\d+\])?")
@@ -83,7 +83,7 @@ def sorted_out(
             raise InputError(f"{label} is searched in {name!r}, which is no argument's name")
         bare = name.partition("[")[0]
         if takes is not None and bare not in takes and name not in OF_THE_RUN:
-            hint = did_you_mean(bare, takes) or f"; it takes {', '.join(takes)}"
+            hint = did_you_mean(bare, [*takes, *OF_THE_RUN]) or f"; it takes {', '.join(takes)}"
             raise InputError(f"{label} takes no option {bare!r}{hint}")
         default = (takes or {}).get(name)
         if isinstance(default, tuple) and isinstance(value, Choice):  # A,B of a command line

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slalom.errors import InputError
 from slalom.racing.space import Choice, Linear
 
+ENTRANT = re.compile(r"(?P<name>[^()]+)\((?P<settings>[^()]*)\)")
+"""A name with settings of its own: ``Adam(precision=bfloat16)``."""
+
 WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
+
+
+def names_of(text: str) -> list[str]:
+    """The entrants that a text names, by commas outside of brackets."""
+    return [name.strip() for name in re.split(r",(?![^()]*\))", text)]
+
+
+def entrant_of(text: str) -> tuple[str, dict[str, Any]]:
+    """(name, settings) of ``NAME(SETTING=VALUE,...)``; without brackets there are no settings.
+
+    Raises :class:`InputError` for brackets that hold anything else.
+    """
+    found = ENTRANT.fullmatch(text.strip())
+    if found is None:
+        return text, {}
+    parts = [part for part in found["settings"].split(",") if part.strip()]
+    if not parts or not all(re.match(r"\s*\w+(\[\d\])?\s*=", part) for part in parts):
+        raise InputError(
+            f"{text!r} names no entrant; write NAME(SETTING=VALUE), as in Adam(precision=bfloat16)"
+        )
+    return found["name"].strip(), space_of(parts)
 
 
 def space_of(texts: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,20 @@ def judging(models: Iterable[nn.Module]) -> Iterator[None]:
                 model.train()  # which a model may have to say something about
         for part, mode in modes:
             part.training = mode
+
+
+def compile_model(model: nn.Module, **options: Any) -> None:
+    """Let calls of a model go through ``torch.compile``, in place and whatever its class.
+
+    ``model.compile()`` does nothing for the classes of torch's own (``nn.Sequential`` and others):
+    the compiler passes over functions of torch's modules where a call begins with them.
+    """
+    inner = model._call_impl
+
+    def call(*args: Any, **more: Any) -> Any:
+        return inner(*args, **more)
+
+    model._compiled_call_impl = torch.compile(call, **options)  # as compile() has it
 
 
 def shared_part(one: nn.Module, other: nn.Module) -> str | None:

@@ -1,4 +1,4 @@
-"""A task trained otherwise: with another warm-up or other bounds of its gradients."""
+"""A task trained otherwise: with another warm-up, precision, or bounds of its gradients."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from slalom.train.given import above_zero
+from slalom.train.given import above_zero, dtype_of
 from slalom.train.task import Task
 
 
 def varied(task: Task, **options: Any) -> Task:
-    """The task with these of ``warmup``, ``clip_norm`` and ``clip_value`` in place of its own; a
-    bound of 0 or None is none.
+    """The task with these of ``warmup``, ``clip_norm``, ``clip_value``, ``precision`` in place of
+    its own; a bound of 0 or None is none, and ``"float32"`` is no autocast.
 
     Raises :class:`InputError` for what they cannot be.
     """
@@ -23,4 +23,6 @@ def varied(task: Task, **options: Any) -> Task:
     for name in ("clip_norm", "clip_value"):
         if name in options:
             setattr(found, name, above_zero(name, options[name] or None))
+    if "precision" in options:
+        found.precision = dtype_of(options["precision"])
     return found

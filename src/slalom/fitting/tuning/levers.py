@@ -17,6 +17,7 @@ from slalom.racing.machine import cores
 from slalom.train import Run, Task
 from slalom.train.gathered import gathered, gathers
 from slalom.train.kept_memory import keep_memory
+from slalom.train.models import compile_model
 
 
 def _nothing(*_: Any) -> None:
@@ -190,6 +191,6 @@ LEVERS: dict[str, Lever] = {
         'Task(..., precision="bfloat16")', vary=_in_bfloat16, group="arithmetic",
         fits=lambda task, make: task.precision is None,
     ),
-    "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: run.model.compile()),
+    "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: compile_model(run.model)),
 }  # fmt: skip
 """All of them, by name."""

@@ -127,7 +127,8 @@ class Tuned:
                 )
         lines += [f"{name}: could not be measured: {why}" for name, why in self.failed.items()]
         if self.sizes:
-            lines += ["", f"{'samples in an update':44}{'samples a second':>26}{'ms a step':>20}"]
+            head = f"{'samples in an update':44}{'samples a second':>26}{'ms a step':>20}"
+            lines += ["", f"{head}{'peak MB':>9}"]
         for row in self.size_rows():
             rate = f"{row['samples/s']:,.0f} ({row['low']:,.0f}-{row['high']:,.0f})"
             lines.append(f"{row['batch']:<44,}{rate:>26}{row['ms']:>20.3f}{row['peak MB']:>9.0f}")
