@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import served
+import slalom
 from slalom.errors import InputError
+from slalom.fitting import training
 from slalom.fitting.folder import agree
 from slalom.train.ranks import LostError, Ranks
+from slalom.train.sharded import ShardedRun, blocks
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="this torch has no torch.distributed"
@@ -30,6 +34,7 @@ x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
 y = (x.sum(1) > 0).long()
 if not {trap}:
     y[::9] = -100  # ignored, so that parts of a batch do not count alike
+    y[40:52] = -100  # and some not at all
 
 LAST = int(os.environ.get("RANK", 0)) == int(os.environ.get("WORLD_SIZE", 1)) - 1
 
@@ -42,10 +47,18 @@ class Loss(torch.nn.CrossEntropyLoss):
         found = super().forward(outputs, targets)
         return found * float("nan") if LAST and self.calls == {trap} else found
 
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + self.inner(x).tanh()
+
 mine = slalom.Task(
     lambda: torch.nn.Sequential(
         torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if {norm} else torch.nn.Tanh(),
-        torch.nn.Dropout({drop}), torch.nn.Linear(8, 2),
+        Block(), Block(), torch.nn.Dropout({drop}), torch.nn.Linear(8, 2),
     ),
     Loss() if {pause} or {trap} else torch.nn.CrossEntropyLoss(),
     (x[:95], y[:95]), (x[96:], y[96:]),
@@ -70,8 +83,8 @@ def start(cwd: Path, size: int, *more: str) -> list[served.Started]:
     ]
 
 
-def trained(cwd: Path, size: int, out: str) -> dict[str, torch.Tensor]:
-    ended = [one.ended() for one in start(cwd, size, "--out", out)]
+def trained(cwd: Path, size: int, out: str, *more: str) -> dict[str, torch.Tensor]:
+    ended = [one.ended() for one in start(cwd, size, "--out", out, *more)]
     assert [e.returncode for e in ended] == [0] * size, ended
     assert "after 60 steps (" in ended[0].stdout
     assert all(e.stdout == "" for e in ended[1:])  # the first tells for all
@@ -80,9 +93,52 @@ def trained(cwd: Path, size: int, out: str) -> dict[str, torch.Tensor]:
 
 def test_two_make_the_updates_of_one(tmp_path):
     (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
-    one, two = (trained(tmp_path, size, f"of-{size}") for size in (1, 2))
-    for name, weights in one.items():
-        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+    one = trained(tmp_path, 1, "of-1")
+    for more in ((), ("--shard",)):
+        two = trained(tmp_path, 2, f"of-2{len(more)}", *more)
+        for name, weights in one.items():
+            torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+
+
+def test_blocks_of_a_model_are_found():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+
+        def forward(self, x):
+            return self.inner(x)
+
+    class Head(Block):
+        pass
+
+    made = nn.Sequential(nn.ModuleList([Block(), Block()]), Head(), nn.Linear(2, 2))
+    assert blocks(made) == [*made[0]]
+    made[0][1].inner[0].weight = made[2].weight  # which is needed outside of the block too
+    assert blocks(made) == [made[0][0]]
+    assert blocks(nn.Linear(2, 2)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "divides a model among processes, and this one is alone; start several: torchrun"),
+        ({"compile": True}, "sharded or compiled, and not both"),
+        ({"ema": 0.9}, r"an average of the weights \(ema\) cannot be sharded"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused(options, message, monkeypatch):
+    x = torch.randn(64, 4)
+    task = slalom.Task(
+        lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (x, (x.sum(1) > 0).long()),
+        (x, (x.sum(1) > 0).long()), ema=options.pop("ema", None),
+    )  # fmt: skip
+    if "alone" not in message:
+        monkeypatch.setattr(Ranks, "here", lambda: Ranks(0, 2))
+        monkeypatch.setattr(training, "agree", lambda *_: None)
+        monkeypatch.setattr(ShardedRun, "_placed", lambda self, model: model)
+    with pytest.raises(InputError, match=message):
+        slalom.fit(task, "Adam", lr=0.1, steps=2, shard=True, progress=False, **options)
 
 
 class Unlike(Ranks):
@@ -130,23 +186,26 @@ def test_one_that_is_gone_is_told_of_in_one_sentence(monkeypatch):
 def test_what_is_not_finite_in_one_is_left_out_by_all(tmp_path):
     (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=20))
     skip = "--on-nonfinite", "skip", "--json"
-    ended = {size: [one.ended() for one in start(tmp_path, size, "--out", f"of-{size}", *skip)]
-             for size in (1, 2)}  # fmt: skip
-    for of in ended.values():
-        assert json.loads(of[0].stdout)["skipped"] == 1, of
-    one, two = (load_file(tmp_path / f"of-{n}" / "weights.safetensors") for n in (1, 2))
-    for name, weights in one.items():
-        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+    found = []
+    for size, more in ((1, ()), (2, ()), (2, ("--shard",))):
+        out = f"of-{len(found)}"
+        ended = [one.ended() for one in start(tmp_path, size, "--out", out, *skip, *more)]
+        assert json.loads(ended[0].stdout)["skipped"] == 1, ended
+        found.append(load_file(tmp_path / out / "weights.safetensors"))
+    one, *others = found
+    for other in others:
+        for name, weights in one.items():
+            torch.testing.assert_close(other[name], weights, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 4])
-def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path):
+@pytest.mark.parametrize(("size", "more"), [(2, ()), (4, ()), (2, ("--shard",)), (4, ("--shard",))])
+def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, more, tmp_path):
     (tmp_path / "mine.py").write_text(
         FILE.format(pause=0.01, norm=True, drop=0.3, batch=16, trap=0)
     )
-    whole = trained(tmp_path, size, "whole")
-    begun = start(tmp_path, size, "--out", "killed")
+    whole = trained(tmp_path, size, "whole", *more)
+    begun = start(tmp_path, size, "--out", "killed", *more)
     late = time.monotonic() + 60
     while not list((tmp_path / "killed").glob("checkpoints/step-00000001*")):
         assert time.monotonic() < late
@@ -154,7 +213,7 @@ def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path
     os.kill(begun[1].process.pid, signal.SIGKILL)
     assert all(one.ended(60).returncode for one in begun)
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
-    again = trained(tmp_path, size, "killed")
+    again = trained(tmp_path, size, "killed", *more)
     assert all(torch.equal(again[name], t) for name, t in whole.items())
 
 
@@ -162,22 +221,18 @@ def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, tmp_path
 def test_torchrun_starts_it_and_another_number_goes_on(tmp_path):
     (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
     one = trained(tmp_path, 1, "whole")
-
-    def torchrun(size: int, *more: str) -> str:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node", str(size), "-m", "slalom", *WORDS, *more]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-    torchrun(2, "--out", "it")
-    two = load_file(tmp_path / "it" / "weights.safetensors")
-    for path in (tmp_path / "it").glob("checkpoints/step-000000060*"):
-        path.unlink()  # as if it had been stopped after 55
-    told = torchrun(4, "--out", "it")
-    assert "processes was 2, and is 4 since this run was begun" in told
-    assert "on from step 55" in told
-    four = load_file(tmp_path / "it" / "weights.safetensors")
-    for name, weights in one.items():
-        torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
-        torch.testing.assert_close(four[name], weights, rtol=2e-4, atol=2e-5)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command += ["2", "-m", "slalom", *WORDS, "--out", "it", "--shard"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    for size, more in ((4, ("--shard",)), (3, ()), (1, ())):  # whatever went before
+        for path in (tmp_path / "it").glob("checkpoints/step-000000060*"):
+            path.unlink()  # as if it had been stopped on its way
+        first, *others = start(tmp_path, size, "--out", "it", *more)
+        told = first.ended().stdout
+        assert all(one.ended().returncode == 0 for one in others)
+        assert f"and is {size} since this run was begun" in told
+        assert "on from step 5" in told
+        found = load_file(tmp_path / "it" / "weights.safetensors")
+        for name, weights in one.items():
+            torch.testing.assert_close(found[name], weights, rtol=2e-4, atol=2e-5)

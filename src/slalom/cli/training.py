@@ -63,6 +63,10 @@ def train(
         bool,
         typer.Option("--tune", help="Measure and apply what makes updates cheaper, bit for bit."),
     ] = False,
+    shard: Annotated[
+        bool,
+        typer.Option("--shard", help="Divide the model among the processes of torchrun (FSDP2)."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The run's folder.", show_default="runs/, one for each command"),
@@ -107,8 +111,8 @@ def train(
     try:
         with ranks.joined(found.device):
             result = fit(
-                found, chosen, **given, tune=tune, out=folder, save_every=save_every, keep=keep,
-                progress=not (quiet or as_json), log=log.split(",") if log else (),
+                found, chosen, **given, tune=tune, shard=shard, out=folder, save_every=save_every,
+                keep=keep, progress=not (quiet or as_json), log=log.split(",") if log else (),
             )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)

@@ -173,8 +173,8 @@ class Course:
         self.history.append(found)
         best = best_of(self.task, self.history) is found
         self.tell(events.Evaluated(found, best))
-        if best and self.folder is not None:
-            self._best = found, self.run.weights()
+        if self.ranks.first(best and self.folder is not None):
+            self._best = found, self.run.weights()  # of which all may hold a part
         if self._good is not None and found.valid_loss <= self._good.loss and self.run.finite:
             self._good = _Good(self._copy(), found.valid_loss, self._good.times)
         held = [self.task.reached(e.metric) for e in self.history[-HOLD - 1 :]]

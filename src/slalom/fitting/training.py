@@ -27,6 +27,7 @@ from slalom.train.guarded import GuardedRun
 from slalom.train.loop import Loop
 from slalom.train.models import compile_model
 from slalom.train.ranks import Ranks
+from slalom.train.sharded import ShardedRun
 from slalom.train.shared import SharedRun
 from slalom.train.watching import watchers
 
@@ -47,6 +48,7 @@ def fit(
     on_nonfinite: Literal["stop", "skip", "back"] = "stop",
     compile: bool | str = False,
     tune: bool = False,
+    shard: bool = False,
     out: Path | str | None = None,
     save_every: int | None = None,
     keep: int = 2,
@@ -84,6 +86,8 @@ def fit(
             Its numbers are then the compiler's, which differ from these by rounding.
         tune: measure first what makes an update cheaper and changes no number, in processes of
             their own (:func:`slalom.tune`), and apply that where it does.
+        shard: divide parameters, gradients and states among the processes that train together
+            (FSDP2), where each else holds all of them.
         out: a folder to write the run to. Where that run is there already, it goes on where it was;
             one that is over is given back. None writes nothing.
         save_every: updates between checkpoints; by default about a minute.
@@ -131,6 +135,13 @@ def fit(
     ranks = Ranks.here()
     if tune and (ranks.size > 1 or task.device.type != "cpu"):
         raise InputError("tune=True is for one process that trains on the CPU")
+    if shard and ranks.size == 1:
+        raise InputError(
+            "shard=True divides a model among processes, and this one is alone; start several: "
+            "torchrun --nproc-per-node 2 -m slalom train FILE.py --shard"
+        )
+    if shard and compile:
+        raise InputError("a model is sharded or compiled, and not both; leave one of the two out")
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
     logs = _logs(log, out)
@@ -155,7 +166,9 @@ def fit(
 
         if tune and (folder is None or folder.status == "begun"):
             task = _tuned(task, using, tell, s)
-        kind: Any = partial(SharedRun, ranks=ranks) if ranks.size > 1 else GuardedRun
+        kind: Any = GuardedRun
+        if ranks.size > 1:
+            kind = partial(ShardedRun if shard else SharedRun, ranks=ranks)
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
         if compile:
             compile_model(run.model, **({"backend": compile} if isinstance(compile, str) else {}))
@@ -175,7 +188,7 @@ def fit(
         course.go()
         result = _result(course, using.label, path)
         if folder is not None:
-            _write(folder, course)
+            _write(folder, course, result)
         tell(events.Finished(result))
     return result
 
@@ -203,18 +216,17 @@ def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop
 
 def _result(course: Course, label: str, path: Path | None) -> Fit:
     run = course.run
-    run.model.load_state_dict(run.weights())
     return Fit(
-        course.task, run.model.eval(), run.optimizer, label, run.seed, course.history,
+        course.task, run.trained(), run.optimizer, label, run.seed, course.history,
         course.status, run.skipped, path,
     )  # fmt: skip
 
 
-def _write(folder: Folder, course: Course) -> None:
+def _write(folder: Folder, course: Course, result: Fit) -> None:
     """What is left of a run that is over."""
     last = course.history[-1]
     facts = {"step": last.step, course.task.metric.name: last.metric}
-    folder.write_weights("weights", dict(course.run.model.state_dict()), facts)
+    folder.write_weights("weights", dict(result.model.state_dict()), facts)
     folder.note(course.status, last.step, last)
 
 

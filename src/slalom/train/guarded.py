@@ -41,7 +41,7 @@ class GuardedRun(Run):
 
     def _usable(self, loss: float) -> bool:
         looks = self.skips and self._scaler is None
-        if math.isfinite(loss) and not (looks and not finite(self._gradients())):
+        if math.isfinite(loss) and not (looks and not self._finite(self._gradients())):
             return True
         self._left_out, self.lost = True, self.not_finite()
         return False
@@ -65,7 +65,11 @@ class GuardedRun(Run):
     @property
     def finite(self) -> bool:
         """Whether all weights are."""
-        return finite(self._parameters)
+        return self._finite(self._parameters)
+
+    def _finite(self, tensors: Iterable[torch.Tensor]) -> bool:
+        """Whether tensors of this run are."""
+        return finite(tensors)
 
     def lower(self, factor: float) -> None:
         """Multiply all learning rates, and those that the schedule begins from, by a factor."""
@@ -87,7 +91,7 @@ class GuardedRun(Run):
         named = [(n, p) for module in self._modules for n, p in module.named_parameters()]
         graded = [(n, p.grad) for n, p in named if p.grad is not None]
         for tensors in (named, graded):  # weights first: theirs are the gradients of before
-            if found := [n for n, t in tensors if not finite([t])]:
+            if found := [n for n, t in tensors if not self._finite([t])]:
                 return found
         return []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slalom.errors import InputError
@@ -22,6 +23,7 @@ from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
 from slalom.train.gradient import summed_gradient
 from slalom.train.held import Held, saved_buffers
 from slalom.train.models import judging
+from slalom.train.reduction import Reduction
 from slalom.train.rng import RandomStream, seed_of
 from slalom.train.task import Task
 from slalom.train.tree import moved
@@ -66,7 +68,7 @@ class Run:
         updates: int | None = None,
     ):
         self.task, self.seed, self.least = task, seed, 1
-        self.model = task.make_model(seed)
+        self.model = self._placed(task.make_model(seed))
         # other streams than that of the initial parameters, which would go with them otherwise
         with RandomStream(seed_of(seed, 7), task.device):
             self.objective = task.make_objective()
@@ -114,6 +116,10 @@ class Run:
                 f"a {type(self.optimizer).__name__} asks for the loss by itself, and a model in "
                 "parts has several; leave it out"
             )
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        """The model as this run holds it, before an optimizer is made of its parameters."""
+        return model
 
     def advance(self, steps: int) -> float:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""
@@ -210,8 +216,13 @@ class Run:
         return summed_gradient(
             self._loss, self._parameters, drawn,
             task.n_train if self._whole else sum(n for _, n in batches),
-            task.reduction, task.device, self._backward, as_reduced=not self._whole, **more,
+            self._reduction, task.device, self._backward, as_reduced=not self._whole, **more,
         )  # fmt: skip
+
+    @property
+    def _reduction(self) -> Reduction:
+        """How batches are put together."""
+        return self.task.reduction
 
     def _loss(self, batch: Any) -> Any:
         self.objective.updates = self.step
@@ -307,6 +318,11 @@ class Run:
         model = self.model if self._average is None else self._average.module
         with self._at_their_best():
             return {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
+
+    def trained(self) -> nn.Module:
+        """The model with these weights; the run cannot go on from it."""
+        self.model.load_state_dict(self.weights())
+        return self.model.eval()
 
     @contextlib.contextmanager
     def _at_their_best(self) -> Iterator[None]:

@@ -25,8 +25,8 @@ class SharedRun(GuardedRun):
     """
 
     def __init__(self, *args: Any, ranks: Ranks, **options: Any):
-        super().__init__(*args, **options)
         self.ranks = ranks
+        super().__init__(*args, **options)
         if self._closed:
             raise InputError(
                 f"a {type(self.optimizer).__name__} asks for the loss by itself, which several "
