@@ -34,7 +34,7 @@ x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
 y = (x.sum(1) > 0).long()
 if not {trap}:
     y[::9] = -100  # ignored, so that parts of a batch do not count alike
-    y[40:52] = -100  # and some not at all
+    y[40 : 40 if {pause} else 52] = -100  # and some not at all
 
 LAST = int(os.environ.get("RANK", 0)) == int(os.environ.get("WORLD_SIZE", 1)) - 1
 

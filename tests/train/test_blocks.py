@@ -35,7 +35,7 @@ def test_they_are_the_same_samples(m, replacement):
 def test_all_begin_where_torchs_own_tensors_do(monkeypatch):
     asked = []
     taken = samples._taken
-    monkeypatch.setattr(samples, "_taken", lambda a, i: asked.append(len(i)) or taken(a, i))
+    monkeypatch.setattr(samples, "_taken", lambda a, i, n: asked.append(len(n)) or taken(a, i, n))
     for m, width in ((64, 16), (16, 10), (8, 1), (5, 16), (16, 3)):
         drawn = Samples(data(width), "train").batches(m, 1)
         for step in range(300):

@@ -38,6 +38,7 @@ class Batches:
         self.per_epoch = self._order.batches(n, m)
         self._epoch, self._begin = -1, 0
         self._cut: tuple[Tensor, ...] = ()
+        self._flat: Tensor | None = None  # all of them, where they are asked for together
 
     def __getitem__(self, step: int) -> Tensor:
         """Indices, int64 of shape (m,) or less at the end of an epoch; ``step`` counts from 0."""
@@ -57,6 +58,22 @@ class Batches:
             self._go_to(self._epoch + 1)
         return self._cut[step - self._begin]
 
+    def ahead(self, step: int, most: int) -> tuple[Tensor, list[int]]:
+        """(the indices of the batches from a step on, one after the other, how many each has): so
+        many batches at most. All but the last have ``m``."""
+        found = self[step]
+        if self.replacement or self.per_epoch is None:
+            several = [found]
+            while len(several) < most and several[-1].shape[0] == self.m:
+                several.append(self[step + len(several)])
+            return torch.cat(several), [part.shape[0] for part in several]
+        place = step % self.per_epoch
+        if self._flat is None:
+            self._flat = torch.cat(self._cut)
+        found = self._flat[place * self.m : (place + most) * self.m]
+        whole, rest = divmod(len(found), self.m)
+        return found, [self.m] * whole + [rest] * bool(rest)
+
     def last(self, step: int) -> bool:
         """Whether the batch of a step is the last one of its epoch; there is none where batches are
         drawn with replacement."""
@@ -69,7 +86,7 @@ class Batches:
 
     def _go_to(self, epoch: int) -> None:
         self._cut = self._order.epoch(self.n, self.m, self.seed, epoch)
-        self._epoch = epoch
+        self._epoch, self._flat = epoch, None
         if not self._cut:
             raise InputError("an epoch has no batch; give more samples, or smaller batches")
 

@@ -105,6 +105,8 @@ class Supervised(Objective):
         return reading_of(self.of)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        if type(batch) is tuple and len(batch) == 2:  # what parts() would say, at half its price
+            return self.of(model(batch[0]), batch[1])
         inputs, targets = self.parts(batch)
         return self.of(model(*inputs), targets)
 

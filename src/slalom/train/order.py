@@ -104,7 +104,7 @@ class Order:
         if self.cuts is not None:
             return tuple(torch.tensor(list(b), dtype=torch.int64) for b in self._asked(seed, epoch))
         chosen = self._chosen(n, seed, epoch)
-        cut = chosen.split(m)
+        cut = tuple(torch.unsafe_split(chosen, m))  # a tenth of split, which makes views
         if self.drop_last and len(cut) > 1 and len(cut[-1]) < m:
             cut = cut[:-1]
         return cut

@@ -76,7 +76,7 @@ class Run:
         self.step = self.samples = 0
         self.seconds = 0.0
         self.diverged: str | None = None
-        self._whole = batch_size == "all"
+        self._whole, self._on_cpu = batch_size == "all", task.device.type == "cpu"
         m: Any = task.batch_size if batch_size is None else batch_size
         if not self._whole and not (isinstance(m, int) and 1 <= m <= task.n_train):
             raise InputError(f"a batch of {m} cannot be drawn from {task.n_train} samples")
@@ -154,8 +154,10 @@ class Run:
 
             self.optimizer.step(closure)
             value = found[0]
+        elif len(turns := self.objective.turns) == 1:
+            value = self._turn(turns[0], batches)
         else:
-            value = sum(self._turn(turn, batches) for turn in self.objective.turns)
+            value = sum(self._turn(turn, batches) for turn in turns)
         self.step += 1
         self.samples += n
         if self._monitor == TRAIN_LOSS:
@@ -189,15 +191,15 @@ class Run:
         if self._whole:
             return lambda: task.train.chunks(self._part, self.seed, self.step), task.n_train
         batches = self._updates[self.step]
-        return batches, sum(n for _, n in batches)
+        return batches, batches[0][1] if len(batches) == 1 else sum(n for _, n in batches)
 
     def _gradient(self, batches: Any) -> float:
         """Set the gradient of the batches; their mean loss."""
         task = self.task
         self.clear()
-        if not callable(batches) and len(batches) == 1:
+        if not self._whole and len(batches) == 1:
             batch, n = batches[0]
-            if task.device.type != "cpu":
+            if not self._on_cpu:
                 batch = moved(batch, task.device)
             loss = self._loss(batch)
             self._backward(loss)

@@ -260,10 +260,8 @@ class _Drawn:
         samples, batches = self._samples, self._batches
         if self._ahead > 1:
             if not 0 <= step - self._begin < len(self._block):
-                indices = [batches[step]]
-                while len(indices) < self._ahead and len(indices[-1]) == batches.m:
-                    indices.append(batches[step + len(indices)])
-                self._begin, self._block = step, _taken(samples.arrays, indices)
+                self._block = _taken(samples.arrays, *batches.ahead(step, self._ahead))
+                self._begin = step
             return self._block[step - self._begin]
         indices = batches[step]
         if samples.arrays is not None:
@@ -303,15 +301,15 @@ def _ahead(arrays: Any, m: int) -> int:
     return min(MOST, max(1, BLOCK // sum(sizes)))
 
 
-def _taken(arrays: tuple[Tensor, ...], indices: list[Tensor]) -> Sequence[tuple[Any, int]]:
-    """The batches of these indices, gathered at once.
+def _taken(
+    arrays: tuple[Tensor, ...], indices: Tensor, lengths: list[int]
+) -> Sequence[tuple[Any, int]]:
+    """The batches of these indices, so many in each, gathered at once.
 
     They share memory, and nothing else: torch does not count them as views of one tensor. A
     shorter one can only be the last, so that all begin at aligned addresses.
     """
-    lengths = [len(i) for i in indices]
-    together = torch.cat(indices)
-    parts = [torch.unsafe_split_with_sizes(a.index_select(0, together), lengths) for a in arrays]
+    parts = [torch.unsafe_split_with_sizes(a.index_select(0, indices), lengths) for a in arrays]
     return list(zip(zip(*parts, strict=True), lengths, strict=True))
 
 
