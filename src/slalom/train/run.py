@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from slalom.errors import InputError
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.train import atomic
+from slalom.train.ahead import Ahead, Carrier
 from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
 from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
@@ -86,7 +87,7 @@ class Run:
             self._part = task.whole(self.model)
         else:
             drawn = task.train.batches(self._part, seed, replacement=task.replacement)
-            self._updates = Updates(drawn, task.accumulate)
+            self._updates: Any = Updates(drawn, task.accumulate)
         self._random = RandomStream(seed_of(seed, 2), task.device)
         self._judging = RandomStream(seed, task.device)
         self._modules = (self.model, *self.objective.modules())
@@ -96,6 +97,8 @@ class Run:
         if updates is None:
             updates = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
         self._total = self.objective.length = updates
+        if task.device.type == "cuda" and not self._whole:
+            self._updates = Ahead(self._updates, Carrier(task.device), updates)
         self._scheduler = task.schedule.scheduler(self.optimizer, updates)
         self._monitor = task.schedule.monitor(self._scheduler)
         self._lost: tuple[float, int] = (0.0, 0)  # what a schedule that follows it is told of
@@ -203,6 +206,8 @@ class Run:
                 batch = moved(batch, task.device)
             loss = self._loss(batch)
             self._backward(loss)
+            if isinstance(self._updates, Ahead):  # while the device is at work
+                self._updates.after(self.step)
             return loss.item() / n if task.reduction.kind == "sum" else loss.item()
         drawn: Any = batches() if callable(batches) else batches
         return self._summed(drawn, batches)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import html
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slalom.errors import InputError
-from slalom.fitting.tuning.tuned import Tuned
 from slalom.fitting.tuning.verdict import OTHER, ROUNDING, SAME
 from slalom.report.chart import Chart, Trace
 from slalom.report.export import drawn_to
@@ -19,6 +18,24 @@ from slalom.train import atomic
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+
+class Found(Protocol):
+    """What is drawn: a :class:`slalom.fitting.tuning.tuned.Tuned`."""
+
+    @property
+    def code(self) -> str:
+        """To paste."""
+        ...
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Of levers."""
+        ...
+
+    def size_rows(self) -> list[dict[str, Any]]:
+        """Of sizes of the batch."""
+        ...
+
 
 LOOKS: dict[str, Style] = {SAME: style(2), ROUNDING: style(0), OTHER: style(1)}
 """Of what is done to the numbers."""
@@ -50,7 +67,7 @@ $plots
 """
 
 
-def levers(tuned: Tuned) -> Chart:
+def levers(tuned: Found) -> Chart:
     """How many times as fast an update is with each lever, with its interval."""
     rows = [row for row in tuned.rows() if "times" in row]
     words = [row["name"] for row in rows]
@@ -72,7 +89,7 @@ def levers(tuned: Tuned) -> Chart:
                  words=words)  # fmt: skip
 
 
-def sizes(tuned: Tuned) -> Chart | None:
+def sizes(tuned: Found) -> Chart | None:
     """Samples a second by the size of the batch; None where that was not measured."""
     rows = tuned.size_rows()
     if not rows:
@@ -90,13 +107,13 @@ def sizes(tuned: Tuned) -> Chart | None:
                  "samples in an update", "samples a second", "", said, frozenset("x"))  # fmt: skip
 
 
-def charts(tuned: Tuned) -> dict[str, Chart]:
+def charts(tuned: Found) -> dict[str, Chart]:
     """All that there are, by name."""
     found = {"levers": levers(tuned), "sizes": sizes(tuned)}
     return {name: chart for name, chart in found.items() if chart is not None}
 
 
-def drawn(tuned: Tuned, what: str) -> go.Figure:
+def drawn(tuned: Found, what: str) -> go.Figure:
     """A chart as a plotly figure. Raises :class:`InputError` for one that there is not."""
     there = charts(tuned)
     if what not in there:
@@ -109,7 +126,7 @@ def drawn(tuned: Tuned, what: str) -> go.Figure:
     return made
 
 
-def write(tuned: Tuned, path: Path) -> Path:
+def write(tuned: Found, path: Path) -> Path:
     """Write table, picture and code as one page that needs nothing else (``.html``), or the
     picture of the levers alone (``.svg``, ``.png``). Raises :class:`InputError` for another name,
     or where nothing can be written."""
@@ -127,7 +144,7 @@ def refuse(path: Path) -> None:
     atomic.refuse_no_file(path)
 
 
-def page(tuned: Tuned) -> str:
+def page(tuned: Found) -> str:
     """The page as HTML."""
     parts = []
     for chart in charts(tuned).values():
