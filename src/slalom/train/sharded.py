@@ -130,7 +130,7 @@ class ShardedRun(SharedRun):
 
         found = dict(values)
         for name, value in values.items():
-            other = like.get(name)
+            other: Any = like.get(name)
             divided = isinstance(other, _dtensor()) and isinstance(value, Tensor)
             if divided and value.shape == other.shape:
                 here = value.to(self.task.device)
@@ -176,9 +176,9 @@ def _dtensor() -> Any:
     return DTensor
 
 
-def _local(tensor: Tensor) -> Tensor:
+def _local(tensor: Any) -> Tensor:
     return tensor.to_local() if isinstance(tensor, _dtensor()) else tensor
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def _whole(tensor: Any) -> Tensor:
     return tensor.detach().full_tensor() if isinstance(tensor, _dtensor()) else tensor
