@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import slalom
+from slalom.bench import tune as bench
 from slalom.cli import tuning as command
 from slalom.errors import InputError
 from slalom.fitting import events, training
@@ -338,6 +339,17 @@ def test_processes_take_turns_and_one_that_ends_is_left_out(monkeypatch):
     monkeypatch.setattr(Pretended, "ends", {(): 3})
     with pytest.raises(InputError, match="the task cannot be measured: its process ended"):
         tune(task(), "SGD", lr=0.1, levers=names, rounds=6)
+
+
+def test_what_is_chosen_for_the_models_of_the_benchmarks_is_measured_anew(monkeypatch, capsys):
+    monkeypatch.setattr(trials, "_process", lambda: contextlib.nullcontext(Pretended()))
+    monkeypatch.setattr(Pretended, "ends", {})
+    assert bench.main(6, "net 10-16-2") == []
+    assert "memory kept" in capsys.readouterr().out
+    task = bench.task_of("net 10-16-2")
+    assert Run(task, lambda p: torch.optim.SGD(p, lr=0.01), 0).advance(2) > 0
+    monkeypatch.setattr(bench, "compared", lambda *_: (USUAL, USUAL, []))
+    assert bench.main(6, "MLP 2.4M")[0].endswith("is 1.00 times as fast, below 1.2")
 
 
 def test_fit_applies_what_was_measured_to_help_and_changes_no_number(tmp_path, monkeypatch):

@@ -59,6 +59,9 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the model by torch.compile.")
     ] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Record steps as CUDA graphs, on a GPU.")
+    ] = False,
     tune: Annotated[
         bool,
         typer.Option("--tune", help="Measure and apply what makes updates cheaper, bit for bit."),
@@ -111,8 +114,9 @@ def train(
     try:
         with ranks.joined(found.device):
             result = fit(
-                found, chosen, **given, tune=tune, shard=shard, out=folder, save_every=save_every,
-                keep=keep, progress=not (quiet or as_json), log=log.split(",") if log else (),
+                found, chosen, **given, graph=graph, tune=tune, shard=shard, out=folder,
+                save_every=save_every, keep=keep, progress=not (quiet or as_json),
+                log=log.split(",") if log else (),
             )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)

@@ -22,6 +22,7 @@ from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
 from slalom.tasks import load
 from slalom.train import Task
+from slalom.train.captured import CapturedRun
 from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
 from slalom.train.loop import Loop
@@ -47,6 +48,7 @@ def fit(
     eval_every: int | None = None,
     on_nonfinite: Literal["stop", "skip", "back"] = "stop",
     compile: bool | str = False,
+    graph: bool = False,
     tune: bool = False,
     shard: bool = False,
     out: Path | str | None = None,
@@ -84,6 +86,9 @@ def fit(
             so far (or the start), and on from there at half the learning rate, eight times at most.
         compile: whether the model is compiled by ``torch.compile``; a string names its backend.
             Its numbers are then the compiler's, which differ from these by rounding.
+        graph: record forward and backward pass, and the update, as CUDA graphs, and replay these;
+            see :class:`slalom.train.captured.CapturedRun` for what this is for. On a GPU alone,
+            where nobody has run it yet.
         tune: measure first what makes an update cheaper and changes no number, in processes of
             their own (:func:`slalom.tune`), and apply that where it does.
         shard: divide parameters, gradients and states among the processes that train together
@@ -140,6 +145,8 @@ def fit(
             "shard=True divides a model among processes, and this one is alone; start several: "
             "torchrun --nproc-per-node 2 -m slalom train FILE.py --shard"
         )
+    if graph and ranks.size > 1:
+        raise InputError("graph=True is for one process; leave it out, or train with one")
     if shard and compile:
         raise InputError("a model is sharded or compiled, and not both; leave one of the two out")
     if ranks.rank:  # the first tells and writes for all
@@ -166,7 +173,7 @@ def fit(
 
         if tune and (folder is None or folder.status == "begun"):
             task = _tuned(task, using, tell, s)
-        kind: Any = GuardedRun
+        kind: Any = CapturedRun if graph else GuardedRun
         if ranks.size > 1:
             kind = partial(ShardedRun if shard else SharedRun, ranks=ranks)
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)

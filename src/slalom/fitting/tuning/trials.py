@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import cloudpickle
@@ -19,7 +18,7 @@ from slalom.fitting.chosen import Chosen
 from slalom.fitting.chosen import chosen as chosen_optimizer
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.tuned import Tuned
-from slalom.fitting.tuning.verdict import Measured, tried_again, verdict
+from slalom.fitting.tuning.verdict import Measured, Verdict, tried_again, verdict
 from slalom.fitting.tuning.worker import got, put
 from slalom.tasks import load
 from slalom.train import Task
@@ -92,24 +91,30 @@ def tuned(
 ) -> Tuned:  # fmt: skip
     """What :func:`tune` says, of what has been looked through."""
     names = [n for n in levers if n != SIZES and LEVERS[n].fits(task, using.make)]
-    try:
-        sent = cloudpickle.dumps((task, using.make, using.batch_size, torch.get_num_threads()))
-    except Exception as error:
-        raise InputError(f"the task cannot be sent to other processes: {error}") from error
-    measured = partial(_measured, sent, rounds=rounds, turn=turn, told=told)
     failed: dict[str, str] = {}
+    asked = rounds, turn, told, failed
     told(f"{len(names) + 2} processes: as it is twice, {', '.join(names)}")
-    usual, again, *alone = measured([_Set(), _Set(), *(_Set((n,)) for n in names)], failed)
-    found, repeated = [verdict(usual, again, one) for one in alone], []
+    usual, again, found = compared(task, using, [(name,) for name in names], *asked)
+    repeated: Sequence[Verdict] = ()
     if sets := tried_again(found):
         told(f"again: {'; '.join(' + '.join(s) for s in sets)}")
-        beside, too, *more = measured([_Set(), _Set(), *map(_Set, sets)], failed)
-        repeated = [verdict(beside, too, one) for one in more]
+        repeated = compared(task, using, sets, *asked)[2]
     sizes: list[Measured] = []
     if SIZES in levers and (several := _sizes(task, using)):
         told(f"samples in an update: {', '.join(map(str, several))}")
-        sizes = measured([_Set(size=size) for size in several], failed)
+        sizes = _measured(task, using, [_Set(size=size) for size in several], *asked)
     return Tuned(usual, again, found, repeated, failed, sizes)
+
+
+def compared(
+    task: Task, using: Chosen, sets: Sequence[tuple[str, ...]], rounds: int, turn: float,
+    told: Callable[[str], object], failed: dict[str, str],
+) -> tuple[Measured, Measured, list[Verdict]]:  # fmt: skip
+    """(the task as it is, the same once more, what each set of levers is beside it), taking turns;
+    sets that could not be measured are left out, and said in ``failed``."""
+    both = [_Set(), _Set(), *map(_Set, sets)]
+    usual, again, *others = _measured(task, using, both, rounds, turn, told, failed)
+    return usual, again, [verdict(usual, again, one) for one in others]
 
 
 def _sizes(task: Task, using: Chosen) -> list[int]:
@@ -133,10 +138,14 @@ class _Set:
 
 
 def _measured(
-    sent: bytes, sets: Sequence[_Set], failed: dict[str, str], *, rounds: int, turn: float,
-    told: Callable[[str], object],
+    task: Task, using: Chosen, sets: Sequence[_Set], rounds: int, turn: float,
+    told: Callable[[str], object], failed: dict[str, str],
 ) -> list[Measured]:  # fmt: skip
     """Of each set what was seen; those that fail are left out, and said."""
+    try:
+        sent = cloudpickle.dumps((task, using.make, using.batch_size, torch.get_num_threads()))
+    except Exception as error:
+        raise InputError(f"the task cannot be sent to other processes: {error}") from error
 
     def fail(one: _Set, error: _FailedError) -> None:
         if one == _Set():
