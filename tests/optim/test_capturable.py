@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,12 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import using
 from slalom.backends.base import Backend
+from slalom.backends.cuda.driver import CudaError
 from slalom.backends.foreach import Foreach
 from slalom.ir.program import is_whole
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
-from standin import Simulated
+from standin import HipLibrary, Library, Simulated  # pyright: ignore[reportMissingImports]
 
 CLASSES = [n for n in slalom.optim.__all__ if hasattr(getattr(slalom.optim, n), "rule")]
 SHAPES = ((5000,), (33, 5), (), (3,), (0,))
@@ -50,7 +52,8 @@ def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
 def test_every_rule_by_torchs_operations(name):
     """RAdam's branches, Adan's first step and ASGD's are chosen where the counts are."""
     multiplies = "ns_dtype" in getattr(slalom.optim, name).rule.hypers
-    options = {"ns_dtype": "float32"} if multiplies else {}  # bfloat16 would round coarsely
+    # bfloat16 would round coarsely
+    options: dict[str, Any] = {"ns_dtype": "float32"} if multiplies else {}
     got, own = trained(Recordable(), name, capturable=True, **options)
     expected, _ = trained("llvm", name, **options)
     torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-7)
@@ -59,7 +62,7 @@ def test_every_rule_by_torchs_operations(name):
 
 @pytest.mark.parametrize("name", ["RAdam", "Adan", "SGD", "NAdam"])
 def test_a_few_rules_by_kernels_to_the_bit(name):
-    options = {"momentum": 0.9} if name == "SGD" else {}
+    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
     got, own = trained(Simulated(), name, capturable=True, **options)
     assert all(map(torch.equal, got, trained("llvm", name, **options)[0]))
     assert all(s["step"].device.type == "cpu" for s in own)  # where the parameters are
@@ -187,24 +190,96 @@ def test_what_needs_an_answer_is_refused_before_anything_is_changed():
         step(torch.ones(9).to_sparse())
 
 
-def test_a_recorded_copy_reads_what_was_reserved_and_nothing_else_does():
-    backend = Simulated()
+@pytest.mark.parametrize("library", [Library, HipLibrary])
+def test_every_recorded_copy_has_memory_that_nothing_else_writes(library):
+    """One graph may hold several steps, and several graphs may follow on the same first steps."""
+    backend = Simulated(library=library)
     _, _, step = one(backend)
-    backend.gpu.captured = True
+    backend.library.captured = True
     with pytest.raises(RuntimeError, match="make a few steps with the same parameters first"):
         step(torch.ones(9))
-    backend.gpu.captured = False
+    backend.library.captured = False
     step(torch.ones(9))
-    backend.gpu.captured = True
-    before = len(backend.library.calls)
-    step(torch.ones(9))
-    recorded = [c[0] for c in backend.library.calls[before:] if not c[0].startswith("cuCtx")]
-    assert recorded == ["cuMemcpyHtoDAsync_v2", "cuLaunchKernel"]  # no memory, no events
-    (retired,) = backend.gpu._retired
-    backend.gpu.captured = False
-    for _ in range(3):
+    read, copy = [], backend.gpu.driver.copy
+
+    def seen(to: int, source: int, size: int, stream: int) -> None:
+        read.append(source)
+        copy(to, source, size, stream)
+
+    backend.gpu.driver.copy = seen
+    for captured in (True, True, False, True, False):
+        backend.library.captured = captured
         step(torch.ones(9))
-    assert retired not in [*backend.gpu._staging, *backend.gpu._spares.values()]
+    once, again, plain, third, other = read
+    assert plain == other
+    assert len({once, again, third, plain}) == 4
+
+
+@pytest.mark.parametrize("backend", [Recordable(), Simulated()])
+def test_what_every_replay_would_make_anew_is_not_recorded(backend, monkeypatch):
+    param, optimizer, step = one(backend)
+    one(backend)[2](torch.ones(9))  # the kernel is known, and yet there are no states
+
+    def recorded(now: bool) -> None:
+        backend_library = getattr(backend, "library", None)
+        if backend_library is not None:
+            backend_library.captured = now
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: now)
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: now)
+
+    recorded(True)
+    with pytest.raises(RuntimeError, match="make a few steps with the same parameters first"):
+        step(torch.ones(9))
+    assert not optimizer.state[param]
+    recorded(False)
+    step(torch.ones(9))
+    recorded(True)
+    step(torch.ones(9))
+    assert float(optimizer.state[param]["step"]) == 2
+
+
+def test_several_gpus_and_scalars_of_another_one():
+    with FakeTensorMode():
+        params = [Parameter(torch.empty(4, 3, device=f"cuda:{k}")) for k in (0, 1, 1)]
+        optimizer = slalom.optim.Adam(
+            params, lr=0.01, capturable=True, clip_norm=1.0, on_nonfinite="skip"
+        )
+        optimizer.param_groups[0]["lr"] = torch.empty((), device="cuda:1")
+        optimizer.found_inf = torch.zeros(1, device="cuda:1")
+        optimizer.grad_scale = torch.ones((), device="cuda:1")
+        for p in params:
+            p.grad = torch.empty_like(p)
+        for _ in range(2):
+            optimizer.step()
+        for p in params:
+            assert {v.device for v in optimizer.state[p].values()} == {p.device}
+
+
+@pytest.mark.parametrize("backend", [Recordable(), Simulated()])
+def test_what_shares_memory_is_updated_one_after_the_other(backend):
+    memory = torch.linspace(-1, 1, 9)
+    params = [Parameter(memory), Parameter(memory[2:7]), Parameter(torch.ones(9))]
+    optimizer = slalom.optim.SGD(params, lr=0.1, capturable=True)
+    for p in params[:2]:
+        p.grad = torch.ones_like(p)
+    params[2].grad = memory  # which the first two write
+    expected = memory.clone() - 0.1
+    expected[2:7] -= 0.1
+    with using(backend, "foreach"):
+        optimizer.step()
+    torch.testing.assert_close(params[0].detach(), expected)
+    torch.testing.assert_close(params[2].detach(), 1 - 0.1 * expected)  # as torch's loop
+
+
+def test_a_launch_that_fails_says_what_that_means():
+    backend = Simulated()
+    param, optimizer, step = one(backend)
+    step(torch.ones(9))
+    backend.library.fails["cuLaunchKernel"] = 1
+    told = "some parameters may have been updated and others not: load the last checkpoint"
+    with pytest.raises(CudaError, match=told):
+        step(torch.ones(9))
+    assert float(optimizer.state[param]["step"]) == 1
 
 
 def test_checkpoints_go_both_ways_and_groups_are_torchs():

@@ -27,6 +27,13 @@ class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mista
     """A backend cannot work here, or not any longer; the message says why."""
 
 
+UNPREPARED = (
+    "a graph is recorded of a step that was not made before: make a few steps with the same "
+    "parameters first, on a side stream, as torch's guide to CUDA graphs has it"
+)
+"""What is to be said where something would be made in every replay, or cannot be made then."""
+
+
 class RefusedTensorError(RuntimeError):
     """A tensor that no way of updating can serve; the message says which and why."""
 

@@ -17,10 +17,18 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import BEFORE, Backend, Slot, Unavailable, refuse_no_matrix
+from slalom.backends.base import (
+    BEFORE,
+    UNPREPARED,
+    Backend,
+    Slot,
+    Unavailable,
+    refuse_no_matrix,
+)
 from slalom.backends.general import elements
 from slalom.engine.distributed import is_distributed
-from slalom.engine.memory import check
+from slalom.engine.memory import check, lending, sharing
+from slalom.engine.sorting import alone
 from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.branches import branches
@@ -50,12 +58,16 @@ def is_capturable(groups: Sequence[Group]) -> bool:
 
 def refuse_capture() -> None:
     """Raise RuntimeError, as torch does, while a graph is recorded of a step that is not for it."""
-    if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+    if _is_recorded():
         raise RuntimeError(
             "Attempting CUDA graph capture of step() of an optimizer that was made without "
             "capturable=True; its step counts and rates are the host's, and a replay would not "
             "see them change. Make it with capturable=True"
         )
+
+
+def _is_recorded() -> bool:
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def _asked(device: torch.device) -> list[Backend]:
@@ -89,7 +101,8 @@ def update_capturably(
     and the treatment skips such steps, nothing is updated nor counted.
 
     Raises, before anything is changed, ValueError for a treatment that needs an answer of the
-    device, RuntimeError for parameters that cannot be served.
+    device, RuntimeError for parameters that cannot be served, and where a graph is recorded of a
+    first step: every replay would begin again with what that makes.
     """
     if treatment.on_nonfinite == "raise":
         raise ValueError(
@@ -107,7 +120,7 @@ def update_capturably(
         return
     scale, skip = _measured([g for part in parts for g in part.grads], treatment, grad_scale)
     if found_inf is not None:
-        skip = skip | (found_inf.reshape(()) > 0)
+        skip = skip | (_to(found_inf, skip.device) > 0)
     ready = [_Ready(part, treatment, scale, skip) for part in parts]
     for part in parts:
         part.commit(states)
@@ -139,12 +152,14 @@ class _Part:
     def tensor(self, i: int, name: str, start: Callable[[], Tensor]) -> Tensor:
         """What is kept of a parameter under this name, on its device; made where it is not."""
         there = self.own[i].get(name, self.kept[i].get(name))
-        if there is None:
-            there = self.kept[i][name] = start()
-        elif not isinstance(there, Tensor) or there.device != self.params[i].device:
-            device = self.params[i].device
-            there = self.kept[i][name] = torch.as_tensor(there).to(device, copy=True)
-        return there
+        device = self.params[i].device
+        if isinstance(there, Tensor) and there.device == device:
+            return there
+        if _is_recorded():
+            raise RuntimeError(UNPREPARED)
+        made = start() if there is None else torch.as_tensor(there).to(device, copy=True)
+        self.kept[i][name] = made
+        return made
 
 
 def _parts(number: int, group: Group, states: Any, rule: Rule) -> list[_Part]:
@@ -171,11 +186,12 @@ def _measured(
     grads: Sequence[Tensor], treatment: Treatment, grad_scale: Tensor | None
 ) -> tuple[Tensor | None, Any]:
     """What gradients are multiplied by, and whether the step is to be skipped."""
-    scale = None if grad_scale is None else 1.0 / grad_scale.reshape(()).double()
-    skip = torch.zeros((), dtype=torch.bool, device=grads[0].device)
+    device = grads[0].device
+    scale = None if grad_scale is None else 1.0 / _to(grad_scale, device).double()
+    skip = torch.zeros((), dtype=torch.bool, device=device)
     if treatment.measures:
         flat = [elements(g) for g in grads if g.numel()]
-        norms = [torch.linalg.vector_norm(g, dtype=torch.float64).to(skip.device) for g in flat]
+        norms = [torch.linalg.vector_norm(g, dtype=torch.float64).to(device) for g in flat]
         norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else skip.double()
         if treatment.on_nonfinite == "skip":
             skip = skip | norm.isfinite().logical_not()
@@ -192,6 +208,7 @@ class _Ready:
         self._part = part
         rule = treated(part.rule, treatment.acts(scale is not None))
         device = part.params[0].device
+        skip = _to(skip, device)
         options = {n: part.group.get(n, d) for n, d in part.rule.hypers.items()}
         if treatment.independent_weight_decay is not None and isinstance(options["lr"], Tensor):
             raise ValueError("independent_weight_decay needs lr as a number with capturable=True")
@@ -233,18 +250,21 @@ class _Ready:
                 columns[j] = torch.where(serves, _as_column(values(symbol), which), columns[j])
             for j, symbol in enumerate(program.numbers):
                 after[j] = torch.where(serves, _as_column(values(symbol), which), after[j])
-        self._rows = torch.stack([which, noise, *columns], 1).unbind()
+        rows = torch.stack([which, noise, *columns], 1).unbind()
         assert len((which, noise)) == BEFORE
-        self._after, self._counted = after, 1.0 - skip.double()
-        self._works = self._placed(rule, options)
+        self._after, self._counted = after, (1.0 - skip.double()).to(kept)
+        self._works = [
+            (backend, slots, torch.stack([rows[s.place] for s in slots]))
+            for backend, slots in self._placed(rule, options)
+        ]
 
     def _placed(self, rule: Rule, options: Mapping[str, Any]) -> list[tuple[Backend, list[Slot]]]:
-        """The slots by the first backend that takes them."""
+        """The slots by the first backend that takes them; what shares memory is taken alone."""
         part = self._part
         flags = [(p.sums, p.by_rows, p.multiplies) for p in self._programs]
         whole, matrix, multiplies = map(any, zip(*flags, strict=True))
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
-        works: dict[int, tuple[Backend, list[Slot]]] = {}
+        found: list[Slot] = []
         for i, param in enumerate(part.params):
             for program in self._programs:
                 refuse_no_matrix(program, param)
@@ -261,14 +281,19 @@ class _Ready:
                 param, state, [], 0.0, part.place, i, whole=whole, matrix=matrix,
                 multiplies=multiplies, small=rule.shapes,
             )  # fmt: skip
-            backend = next(b for b in _asked(param.device) if b.why_not(slot) is None)
+            found.append(slot)
+        works: dict[int, tuple[Backend, list[Slot]]] = {}
+        tangled = sharing(found) | lending(found)
+        for slot in found:
+            if slot.place in tangled:
+                slot = alone(slot)
+            backend = next(b for b in _asked(slot.param.device) if b.why_not(slot) is None)
             works.setdefault(id(backend), (backend, []))[1].append(slot)
         return list(works.values())
 
     def run(self) -> None:
         """Update and count."""
-        for backend, slots in self._works:
-            rows = torch.stack([self._rows[s.place] for s in slots])
+        for backend, slots, rows in self._works:
             try:
                 backend.run_rows(slots, self._programs, rows)
             except Unavailable as error:  # then nothing was changed, and the next one serves
@@ -279,8 +304,9 @@ class _Ready:
                 others = after[after.index(backend) + 1 :]
                 other = next(b for b in others if all(b.why_not(s) is None for s in slots))
                 other.run_rows(slots, self._programs, rows)
-        for count in self._counts:
-            count.add_(self._counted.to(count.dtype).view(count.shape))
+        torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
+            self._counts, [self._counted] * len(self._counts)
+        )
         for own, after in zip(self._numbers, self._after, strict=True):
             moved = [v.view(o.shape) for o, v in zip(own, after.unbind(), strict=True)]
             torch._foreach_copy_(own, moved)  # pyright: ignore[reportPrivateImportUsage]
@@ -296,7 +322,7 @@ def _inputs(
     def scalar(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return float(value)
-        return value.detach().to(device, torch.float64, non_blocking=True).reshape(())
+        return _to(value.detach(), device).double()
 
     for name, value in options.items():
         if is_flag(rule, name, value):
@@ -315,6 +341,11 @@ def _start(rule: Rule, name: str, options: Mapping[str, Any]) -> Any:
     """What is kept under a name before the first update: a number, or a tensor that lr may be."""
     start = rule.init.get(name, 0.0)
     return options[start] if isinstance(start, str) else start
+
+
+def _to(number: Tensor, device: torch.device) -> Tensor:
+    """A tensor of one element, where it is wanted; nobody waits for it."""
+    return number.to(device, non_blocking=True).reshape(())
 
 
 def _column(tensors: Sequence[Tensor]) -> Tensor:

@@ -39,8 +39,9 @@ entry:
   %r = addrspacecast ptr %rows to ptr addrspace(1)
   br label %block
 block:
-  %i = phi i32 [ 0, %entry ], [ %i.next, %next ]
-  %some = icmp slt i32 %i, %n
+  %i.after = phi i32 [ %n, %entry ], [ %i, %next ]
+  %i = sub i32 %i.after, 1
+  %some = icmp sge i32 %i, 0
   br i1 %some, label %thread, label %done
 thread:
   %t = phi i32 [ 0, %block ], [ %t.next, %thread ]
@@ -51,13 +52,12 @@ thread:
   %more = icmp slt i32 %t.next, {THREADS}
   br i1 %more, label %thread, label %next
 next:
-  %i.next = add i32 %i, 1
   br label %block
 done:
   ret void
 }}
 """
-"""Starts the kernel for every thread of so many blocks."""
+"""Starts the kernel for every thread of so many blocks, the last first: their order is any."""
 
 
 def launch(text: str, segments: int, blocks: int, rows: int, n: int) -> None:

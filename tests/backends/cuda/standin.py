@@ -16,7 +16,7 @@ from slalom.backends.cuda.driver import CudaDriver
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.hip import HipDriver
 
-DEFAULT = 0
+DEFAULT, RELAXED = 0, 2
 
 
 class Library:
@@ -27,11 +27,13 @@ class Library:
         fails: name of a function -> the code that it returns from now on.
         eager: whether work is done at once; else by :meth:`finish`.
         unknown: codes that this driver has no words for.
+        captured: whether a graph is being recorded, which ends by calls that are not for it.
     """
 
     def __init__(self, eager: bool = True):
         self.eager, self.calls, self.fails = eager, [], {}
         self.unknown: set[int] = set()
+        self.captured, self._mode = False, 0
         self._queues: dict[int, deque[Callable[[], Any]]] = {}
         self._kept: list[Any] = []
         self._texts: dict[int, str] = {}
@@ -51,7 +53,13 @@ class Library:
         if not name.startswith(("cuCtx", "cuDevice")):
             assert self.context, f"{name} in no context"
         self.calls.append((name, *what))
+        if self.captured and self._mode != RELAXED and name in NOT_RECORDED:
+            return 906
         return self.fails.get(name, 0)
+
+    def cuThreadExchangeStreamCaptureMode(self, mode):  # noqa: N802
+        self._mode, mode._obj.value = mode._obj.value, self._mode
+        return self._called("cuThreadExchangeStreamCaptureMode")
 
     def _do(self, stream: int, work: Callable[[], Any]) -> None:
         self._queues.setdefault(stream, deque()).append(work)
@@ -103,9 +111,10 @@ class Library:
         return self._called("cuEventCreate")
 
     def cuEventRecord(self, event, stream):  # noqa: N802
-        self._events[event] = False
-        self._do(stream, lambda: self._events.__setitem__(event, True))
-        return self._called("cuEventRecord", stream)
+        if not (code := self._called("cuEventRecord", stream)):
+            self._events[event] = False
+            self._do(stream, lambda: self._events.__setitem__(event, True))
+        return code
 
     def cuEventQuery(self, event):  # noqa: N802
         return self._called("cuEventQuery") or (0 if self._events[event] else 600)
@@ -114,11 +123,11 @@ class Library:
         *sizes, shared, stream, pointers, extra = sizes_and_more
         assert (sizes[1:], shared, extra) == ([1, 1, 128, 1, 1], 0, None)
         assert self.context
-        given = [ctypes.c_uint64.from_address(p).value for p in pointers]
+        tables, blocks, rows = (ctypes.c_uint64.from_address(p).value for p in pointers)
         code = self._called("cuLaunchKernel", sizes[0], stream)
         if not code:
             text = self._texts[function]
-            self._do(stream, lambda: simulated.launch(text, *given, sizes[0]))
+            self._do(stream, lambda: simulated.launch(text, tables, blocks, rows, sizes[0]))
         return code
 
     def cuGetErrorName(self, code, out):  # noqa: N802
@@ -175,6 +184,12 @@ class HipLibrary(Library):
 
 OTHER = 5
 """The number of a GPU that torch works on besides."""
+NOT_RECORDED = {
+    name
+    for calls in (CudaDriver.calls, HipDriver.calls)
+    for name in (calls.load, calls.pin, calls.event, calls.query)
+}
+"""What a thread may not call while a graph is recorded, unless it is relaxed."""
 _CUDAS = dict(zip(HipDriver.calls, CudaDriver.calls, strict=True))
 _HIPS = {cuda: hip for hip, cuda in _CUDAS.items()}
 
@@ -184,7 +199,6 @@ class SimulatedGpu(Gpu):
 
     Attributes:
         current: the number of its current stream.
-        captured: whether that is being captured.
         told: the memory that torch was told another stream uses, and the stream.
     """
 
@@ -193,7 +207,7 @@ class SimulatedGpu(Gpu):
     def __init__(self, library: Any, index: int = 0):
         driver = (HipDriver if isinstance(library, HipLibrary) else CudaDriver)(library, index)
         super().__init__(driver, torch.device("cpu"), "this machine")
-        self.current, self.captured = DEFAULT, False
+        self.current = DEFAULT
         self.told: list[tuple[int, int]] = []
         self._kept: list[torch.Tensor] = []
 
@@ -210,7 +224,7 @@ class SimulatedGpu(Gpu):
         self.driver._library.finish(self.current)
 
     def capturing(self) -> bool:
-        return self.captured
+        return self.driver._library.captured
 
     def used_now(self, memory: torch.Tensor) -> None:
         self.told.append((memory.data_ptr(), self.current))

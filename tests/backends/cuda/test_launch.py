@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,13 +44,14 @@ LENGTHS = ((5000,), (33, 5), (), (3,), (0,))
 
 
 def params(dtype: torch.dtype = torch.float32) -> list[Parameter]:
-    draws = torch.Generator().manual_seed(3)
-    return [Parameter(torch.randn(s, generator=draws).to(dtype)) for s in LENGTHS]
+    draws = torch.Generator("cpu").manual_seed(3)
+    made = (torch.randn(s, generator=draws, device="cpu") for s in LENGTHS)
+    return [Parameter(t.to(dtype)) for t in made]
 
 
 def grads(step: int) -> list[torch.Tensor]:
-    draws = torch.Generator().manual_seed(step)
-    return [torch.randn(s, generator=draws) for s in LENGTHS]
+    draws = torch.Generator("cpu").manual_seed(step)
+    return [torch.randn(s, generator=draws, device="cpu") for s in LENGTHS]
 
 
 def trained(backend, name: str, dtype=torch.float32, steps: int = 4, **options):
@@ -73,7 +75,7 @@ def equal(a, b) -> bool:
 
 @pytest.mark.parametrize("name", FEW)
 def test_a_step_is_the_cpus_to_the_bit(name):
-    options = {"momentum": 0.9} if name == "SGD" else {}
+    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
     assert equal(trained("llvm", name, **options), trained(Simulated(), name, **options))
 
 
@@ -170,6 +172,14 @@ def test_the_suite_passes_through_it(file):
     env = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore::UserWarning"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_another_default_device_changes_nothing(capturable):
+    """Torch's, where what is given none is made; kernels are tried there too."""
+    with torch.device("meta"):
+        found = trained(Simulated(), "RAdam", capturable=capturable)
+    assert equal(found, trained(Simulated(), "RAdam", capturable=capturable))
 
 
 # What is asked of the driver.
@@ -280,6 +290,45 @@ def test_numbers_of_the_gpus_own_stay_there(monkeypatch):
         torch.testing.assert_close(a, b)
 
 
+def test_a_number_after_one_of_the_gpus_is_sent_again(monkeypatch):
+    """Steps whose gradients are scaled by 1, by 4 on the GPU, and by 1 again."""
+    moved, there = [], [False]
+    monkeypatch.setattr(scalars, "number", lambda v: torch.as_tensor(v) if there[0] else float(v))
+    for late in (False, True):
+        made = slalom.optimizer(written([], "param - lr * grad").rule())
+        own, backend = made(params(), clip_norm=1e9), Simulated()
+        for step in range(3):
+            there[0] = late and step == 1
+            own.grad_scale = torch.tensor(0.25) if there[0] else None
+            before = own.param_groups[0]["params"][0].detach().clone()
+            stepped(backend, own, grads(0))
+        moved.append(own.param_groups[0]["params"][0].detach() - before)
+    torch.testing.assert_close(*moved)
+
+
+def test_a_table_that_stays_is_not_looked_at_again():
+    backend, sgd, _ = ready("SGD")
+    stepped(backend, sgd)
+    for work in sgd._plan._launches[0][1]._works:
+        work._blocks.host[:] = 0
+    assert [c[0] for c in stepped(backend, sgd)] == ["cuLaunchKernel"]
+
+
+def test_memory_of_a_copy_whose_event_failed_is_not_written_again():
+    found, backend = torch.zeros(64, dtype=torch.uint8), Simulated(eager=False)
+    with backend.gpu.driver.current():
+        backend.gpu.upload(found.data_ptr(), b"0" * 64, 0)
+        backend.library.finish()
+        backend.library.fails["cuEventRecord"] = 1
+        with pytest.raises(CudaError):
+            backend.gpu.upload(found.data_ptr(), b"1" * 64, 0)
+        backend.library.fails.clear()
+        other = torch.zeros(64, dtype=torch.uint8)
+        backend.gpu.upload(other.data_ptr(), b"2" * 64, 0)
+        backend.library.finish()
+    assert bytes(found.tolist()) == b"1" * 64
+
+
 def test_a_graph_is_refused_before_anything_is_changed(monkeypatch):
     backend, adam, _ = ready("Adam")
     before = [p.detach().clone() for p in adam.param_groups[0]["params"]]
@@ -337,13 +386,14 @@ def test_a_launch_that_fails_half_way_is_told():
     every = [*grads(0), *(g.bfloat16() for g in grads(0))]
     stepped(backend, optimizer, every)
     launches = []
-    real = backend.library.cuLaunchKernel
+    library: Any = backend.library
+    real = library.cuLaunchKernel
 
     def second_fails(*given):
         launches.append(given)
         return 1 if len(launches) == 2 else real(*given)
 
-    backend.library.cuLaunchKernel = second_fails
+    library.cuLaunchKernel = second_fails
     with pytest.raises(
         CudaError, match="some parameters were updated and others not: load the last"
     ):
@@ -432,13 +482,14 @@ def test_several_threads_copy_each_its_own():
     for many in (False, True):
         backend = Simulated(eager=False)
         memory = [torch.zeros(512, dtype=torch.uint8) for _ in range(8)]
-        at_once = backend.library.cuMemcpyHtoDAsync_v2
+        library: Any = backend.library
+        at_once = library.cuMemcpyHtoDAsync_v2
 
         def slowly(*given, at_once=at_once):
             time.sleep(0.001)  # another thread's turn
             return at_once(*given)
 
-        backend.library.cuMemcpyHtoDAsync_v2 = slowly
+        library.cuMemcpyHtoDAsync_v2 = slowly
 
         def upload(k, backend=backend, memory=memory):
             for turn in range(20):

@@ -99,8 +99,8 @@ def test_torchs_operations_serve_in_its_place(monkeypatch, capturable):
 
 def test_a_graph_cannot_be_recorded_of_what_was_never_tried():
     gpu = Simulated().gpu
-    gpu.captured = True
+    gpu.driver._library.captured = True
     with pytest.raises(RuntimeError, match="make a few steps with the same parameters first"):
         judged(gpu, RULES["sgd"])
-    gpu.captured = False
+    gpu.driver._library.captured = False
     judged(gpu, RULES["sgd"])

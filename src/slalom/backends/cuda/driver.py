@@ -33,6 +33,7 @@ class Calls(NamedTuple):
     record: str
     query: str
     launch: str
+    mode: str
 
     def types(self) -> Functions:
         """The types of their arguments."""
@@ -45,6 +46,7 @@ class Calls(NamedTuple):
             self.record: (_P, _P),
             self.query: (_P,),
             self.launch: (_P, _U, _U, _U, _U, _U, _U, _U, _P, _P, _P),
+            self.mode: (_P,),
         }
 
 
@@ -54,6 +56,7 @@ LAUNCH_CODES = {214, 700, 702, 709, 710, *range(713, 721), 999}
 
 _WITHOUT_TIMES = 2  # an event that is never asked how long something took
 _FOR_ALL_CONTEXTS = 1  # pinned memory that every GPU may copy from
+_RELAXED = 2  # while a graph is recorded this thread may also do what is not recorded
 
 
 class CudaError(RuntimeError):
@@ -90,6 +93,15 @@ class Driver(ABC):
     def pinned(self, size: int) -> int:
         """The address of so many bytes that the GPU can copy from by itself."""
         return self._made(self.calls.pin, size, _FOR_ALL_CONTEXTS)
+
+    def pinned_while_recording(self, size: int) -> int:
+        """As :meth:`pinned`, which would end the recording of a graph."""
+        mode = ctypes.c_int(_RELAXED)
+        self._call(self.calls.mode, ctypes.byref(mode))  # exchanges it for the one before
+        try:
+            return self.pinned(size)
+        finally:
+            self._call(self.calls.mode, ctypes.byref(mode))
 
     def event(self) -> int:
         """An event, to be recorded and asked for."""
@@ -149,6 +161,7 @@ class CudaDriver(Driver):
     calls = Calls(
         "cuModuleLoadData", "cuModuleGetFunction", "cuMemHostAlloc", "cuMemcpyHtoDAsync_v2",
         "cuEventCreate", "cuEventRecord", "cuEventQuery", "cuLaunchKernel",
+        "cuThreadExchangeStreamCaptureMode",
     )  # fmt: skip
     blocking = "CUDA_LAUNCH_BLOCKING=1"
 

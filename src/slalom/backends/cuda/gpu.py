@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Hashable
 from threading import Lock
 from typing import Any
 
@@ -21,11 +20,6 @@ from slalom.backends.llvm.load import llvm
 
 FORMAT = "1"
 """Of the kept code: to be raised when this package compiles the same text in another way."""
-
-UNPREPARED = (
-    "a graph is recorded of a step that was not made before: make a few steps with the same "
-    "parameters first, on a side stream, as torch's guide to CUDA graphs has it"
-)
 
 
 class Gpu:
@@ -49,8 +43,6 @@ class Gpu:
         self._functions: dict[str, int] = {}
         self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
-        self._spares: dict[Hashable, _Staging] = {}
-        self._retired: list[_Staging] = []
         self._cache = Cache(chosen())
 
     def stream(self) -> int:
@@ -106,28 +98,21 @@ class Gpu:
             free = (s for s in self._staging if s.size >= size and self.driver.happened(s.event))
             if (staging := next(free, None)) is None:
                 staging = self._made(size)
-                self._staging.append(staging)
+            else:
+                self._staging.remove(staging)
             ctypes.memmove(staging.address, content, size)
             self.driver.copy(to, staging.address, size, stream)
             self.driver.record(staging.event, stream)
+            self._staging.append(staging)  # where one call failed nobody knows when it is read
 
-    def reserve(self, key: Hashable, size: int) -> None:
-        """Have pinned memory ready for a copy that a graph will record: then none can be made."""
-        if key not in self._spares or self._spares[key].size < size:
-            self._spares[key] = self._made(size)
+    def upload_recorded(self, to: int, content: bytes, stream: int) -> None:
+        """As :meth:`upload`, while a graph is recorded: from memory that it alone has.
 
-    def upload_recorded(self, key: Hashable, to: int, content: bytes, stream: int) -> None:
-        """As :meth:`upload`, while a graph is recorded, from what was reserved under this key.
-
-        The graph reads it again whenever it is replayed, so it serves nothing else from here on.
-        Raises RuntimeError where nothing was reserved.
+        The graph reads it again whenever it is replayed, and nobody tells when it is the last time.
         """
-        spare = self._spares.pop(key, None)
-        if spare is None or spare.size < len(content):
-            raise RuntimeError(UNPREPARED)
-        self._retired.append(spare)
-        ctypes.memmove(spare.address, content, len(content))
-        self.driver.copy(to, spare.address, len(content), stream)
+        address = self.driver.pinned_while_recording(len(content))
+        ctypes.memmove(address, content, len(content))
+        self.driver.copy(to, address, len(content), stream)
 
     def _made(self, size: int) -> _Staging:
         room = max(4096, 1 << (size - 1).bit_length())
@@ -145,11 +130,11 @@ class Mirror:
     """An array of the host's that the GPU has a copy of.
 
     Attributes:
-        host: the array, to be changed at will.
+        host: the array, to be changed at will unless it is ``fixed``, and then sent once.
     """
 
-    def __init__(self, gpu: Gpu, host: np.ndarray):
-        self.host, self._gpu = host, gpu
+    def __init__(self, gpu: Gpu, host: np.ndarray, *, fixed: bool = False):
+        self.host, self._gpu, self._fixed = host, gpu, fixed
         self._memory = gpu.empty(host.nbytes)
         self._sent: bytes | None = None
         self._streams: Any = {gpu.stream()}
@@ -164,6 +149,8 @@ class Mirror:
         if stream not in self._streams:
             self._gpu.used_now(self._memory)
             self._streams.add(stream)
+        if self._fixed and self._sent is not None:
+            return
         content = self.host.tobytes()
         if content != self._sent:
             self._sent = None  # if this fails, nobody knows

@@ -36,6 +36,7 @@ class HipDriver(Driver):
     calls = Calls(
         "hipModuleLoadData", "hipModuleGetFunction", "hipHostMalloc", "hipMemcpyHtoDAsync",
         "hipEventCreateWithFlags", "hipEventRecord", "hipEventQuery", "hipModuleLaunchKernel",
+        "hipThreadExchangeStreamCaptureMode",
     )  # fmt: skip
     blocking = "AMD_SERIALIZE_KERNEL=3"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -134,7 +135,7 @@ class _Work:
             np.int64(place << 32) + np.arange(-(-count // CHUNK), dtype=np.int64)
             for place, count in enumerate(counts)
         ]
-        self._blocks = Mirror(gpu, np.concatenate(chunks))
+        self._blocks = Mirror(gpu, np.concatenate(chunks), fixed=True)
         self._segments = Mirror(gpu, np.zeros((len(counts), AHEAD + len(arrays)), np.int64))
         self._segments.host[:, 0] = counts
         self._segments.host[:, 1] = [k for k, (_, slots) in enumerate(rows) for _ in slots]
@@ -158,6 +159,7 @@ class _Work:
             for i, value in enumerate(row.values[: self._scalars], BEFORE):
                 if isinstance(value, Tensor):
                     late.append((k * len(own) + i, value))
+                    own[i] = math.nan  # or a number after it might be what was sent before it
                 else:
                     own[i] = value
         blocks = self._blocks.host.size
@@ -175,6 +177,6 @@ class _Work:
             gpu.driver.launch(self._function, blocks, THREADS, given, stream)
 
 
-@cache
+@lru_cache(256)
 def _text(program: Program, arrays: Arrays, target: Target, stochastic: bool) -> str:
     return kernel([program], arrays, target, stochastic=stochastic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -15,11 +15,11 @@ Members = Sequence[tuple[int, Sequence[Tensor]]]
 """The number of its row, and its arrays, of each tensor that is updated."""
 
 
-def launch(gpu: Gpu, function: int, members: Members, rows: Tensor, key: Hashable = None) -> None:
-    """Start a kernel over these, on the current stream.
+def prepared(gpu: Gpu, function: int, members: Members, rows: Tensor) -> Callable[[], None]:
+    """What starts a kernel over these, on the current stream, and needs no more memory of the GPU.
 
-    ``rows`` (float64 on the GPU) are as :func:`slalom.backends.cuda.kernel.kernel` has them. If
-    a ``key`` is given, memory is kept ready under it, so that a graph can record the same later.
+    ``rows`` (float64 on the GPU) are as :func:`slalom.backends.cuda.kernel.kernel` has them. It
+    may be called once, and a graph may record it.
     """
     numels = [t[0].numel() * (2 if t[0].is_complex() else 1) for _, t in members]
     chunks = [
@@ -27,7 +27,7 @@ def launch(gpu: Gpu, function: int, members: Members, rows: Tensor, key: Hashabl
     ]
     blocks = np.concatenate(chunks)
     if not blocks.size:
-        return
+        return lambda: None
     lie = [
         [n, place, *(x.data_ptr() for x in tensors)]
         for n, (place, tensors) in zip(numels, members, strict=True)
@@ -36,13 +36,13 @@ def launch(gpu: Gpu, function: int, members: Members, rows: Tensor, key: Hashabl
     assert segments.shape[1] == AHEAD + len(members[0][1])
     content = np.concatenate([segments.ravel(), blocks]).tobytes()  # one copy for both
     memory = gpu.empty(len(content))
-    address, stream = memory.data_ptr(), gpu.stream()
-    with gpu.driver.current():
-        if gpu.capturing():
-            gpu.upload_recorded(key, address, content, stream)
-        else:
-            gpu.upload(address, content, stream)
-            if key is not None:
-                gpu.reserve(key, len(content))
-        given = [address, address + segments.nbytes, rows.data_ptr()]
-        gpu.driver.launch(function, blocks.size, THREADS, given, stream)
+
+    def start() -> None:
+        address, stream = memory.data_ptr(), gpu.stream()
+        upload = gpu.upload_recorded if gpu.capturing() else gpu.upload
+        with gpu.driver.current():
+            upload(address, content, stream)
+            given = [address, address + segments.nbytes, rows.data_ptr()]
+            gpu.driver.launch(function, blocks.size, THREADS, given, stream)
+
+    return start

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Unavailable
-from slalom.backends.cuda.gpu import UNPREPARED, Gpu
+from slalom.backends.base import UNPREPARED, Unavailable
+from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
-from slalom.backends.cuda.members import launch
+from slalom.backends.cuda.members import prepared
 from slalom.backends.foreach.rows import serve
 from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.ir.program import Program
@@ -59,11 +59,12 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
         function = gpu.function(text)
     except Unavailable as error:
         return str(error)
-    draws = torch.Generator().manual_seed(0)
+    draws = torch.Generator("cpu").manual_seed(0)
     which = [k for k in range(len(programs)) for _ in LENGTHS]  # a row for each tensor
-    rows = torch.rand(len(which), width(programs), generator=draws, dtype=torch.float64) * 0.8
+    size, kind = (len(which), width(programs)), torch.float64
+    rows = torch.rand(size, generator=draws, dtype=kind, device="cpu") * 0.8
     rows += 0.1  # no scalar near zero, by which something may be divided
-    rows[:, 0], rows[:, 1] = torch.tensor(which), 12345.0
+    rows[:, 0], rows[:, 1] = torch.tensor(which, device="cpu"), 12345.0
     rows = rows.to(gpu.device)
     mine = [
         [
@@ -76,7 +77,7 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
     theirs = [[t.clone() for t in tensors] for tensors in mine]
     names = [name for name, _ in arrays]
     with torch.no_grad():
-        launch(gpu, function, [(i, _within(own, i)) for i, own in enumerate(mine)], rows)
+        prepared(gpu, function, [(i, _within(own, i)) for i, own in enumerate(mine)], rows)()
         gpu.wait()
         for i, own in enumerate(theirs):
             serve(programs, dict(zip(names, _within(own, i), strict=True)), rows[i])
@@ -92,8 +93,9 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
 
 def _drawn(name: str, kind: str, size: int, draws: torch.Generator) -> Tensor:
     if name in ("param", "grad"):
-        return torch.randn(size, generator=draws).to(DTYPES[kind])
-    return (torch.rand(size, generator=draws) + 0.5).to(DTYPES[kind])  # a root may be taken of it
+        return torch.randn(size, generator=draws, device="cpu").to(DTYPES[kind])
+    positive = torch.rand(size, generator=draws, device="cpu") + 0.5  # a root may be taken of it
+    return positive.to(DTYPES[kind])
 
 
 def _within(tensors: Sequence[Tensor], i: int) -> list[Tensor]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Slot
+from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import kernel
-from slalom.backends.cuda.members import launch
+from slalom.backends.cuda.members import prepared
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
@@ -40,13 +41,19 @@ def update_by_rows(
     ready = []  # before any of them is started: what is refused changes nothing
     for (gpu, arrays), members in works.items():
         text = _text(tuple(programs), arrays, gpu.target)
-        ready.append((gpu, proven(gpu, text, programs, arrays), members, text))
-    for gpu, function, members, text in ready:
-        launch(gpu, function, members, rows, (text, id(members[0][1][0])))
+        ready.append(prepared(gpu, proven(gpu, text, programs, arrays), members, rows))
+    try:
+        for start in ready:
+            start()
+    except CudaError as error:
+        raise CudaError(
+            f"{error}; of this step some parameters may have been updated and others not: load the "
+            "last checkpoint"
+        ) from error
     increment_version([s.param for s in slots])
     increment_version([t for s in slots for t in s.state.values()])
 
 
-@cache
+@lru_cache(256)
 def _text(programs: tuple[Program, ...], arrays: Arrays, target: Target) -> str:
     return kernel(programs, arrays, target, chosen=True)
