@@ -35,6 +35,17 @@ def test_a_batch_depends_on_its_step_alone(size, seed, steps, replacement):
         assert torch.equal(one[step], fresh[step])
 
 
+@given(sizes, st.integers(0, 300), st.integers(1, 40), st.booleans())
+def test_those_ahead_are_the_same_in_one_piece(size, step, most, replacement):
+    n, m = size
+    batches = Batches(n, m, 3, replacement=replacement)
+    indices, lengths = batches.ahead(step, most)
+    assert 1 <= len(lengths) <= most
+    assert set(lengths[:-1]) <= {m}
+    for i, part in enumerate(indices.split(lengths)):
+        assert torch.equal(part, batches[step + i])
+
+
 def test_seeds_and_epochs_differ():
     a, b = Batches(100, 100, 0), Batches(100, 100, 1)
     assert not torch.equal(a[0], b[0])

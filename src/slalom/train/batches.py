@@ -11,6 +11,10 @@ from torch import Tensor
 from slalom.errors import InputError
 from slalom.train.order import Order
 
+DRAWN, EPOCHS = 1 << 14, 16
+"""Indices, and epochs, that are drawn at once at most, but one epoch always: a generator that is
+made for one alone, out of a cold cache, takes as long as two steps of a small network."""
+
 
 class Batches:
     """The batches of a training run: ``batches[step]`` are the indices of the samples of a step.
@@ -38,6 +42,7 @@ class Batches:
         self.per_epoch = self._order.batches(n, m)
         self._epoch, self._begin = -1, 0
         self._cut: tuple[Tensor, ...] = ()
+        self._drawn: dict[int, tuple[Tensor, ...]] = {}  # by epoch
         self._flat: Tensor | None = None  # all of them, where they are asked for together
 
     def __getitem__(self, step: int) -> Tensor:
@@ -85,7 +90,13 @@ class Batches:
         return step == self._begin + len(self._cut) - 1
 
     def _go_to(self, epoch: int) -> None:
-        self._cut = self._order.epoch(self.n, self.m, self.seed, epoch)
+        if epoch not in self._drawn:  # a sampler of the user's own is asked when it is time
+            several = 1 if self.per_epoch is None else min(EPOCHS, max(1, DRAWN // self.n))
+            self._drawn = {
+                e: self._order.epoch(self.n, self.m, self.seed, e)
+                for e in range(epoch, epoch + several)
+            }
+        self._cut = self._drawn[epoch]
         self._epoch, self._flat = epoch, None
         if not self._cut:
             raise InputError("an epoch has no batch; give more samples, or smaller batches")

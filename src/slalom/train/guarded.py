@@ -41,7 +41,7 @@ class GuardedRun(Run):
 
     def _usable(self, loss: float) -> bool:
         looks = self.skips and self._scaler is None
-        if math.isfinite(loss) and not (looks and not self._finite(self._gradients())):
+        if math.isfinite(loss) and (not looks or self._finite(self._gradients())):
             return True
         self._left_out, self.lost = True, self.not_finite()
         return False

@@ -175,7 +175,7 @@ class Run:
         """Update a part of the model, or all of it; the loss it was updated by."""
         self.objective.turn = turn
         value = self._gradient(batches)
-        if (part := self.objective.part(self.model)) is not None:
+        if turn is not None and (part := self.objective.part(self.model)) is not None:
             own = set(map(id, part))
             for parameter in self._parameters:  # what has no gradient is passed over
                 if id(parameter) not in own:
