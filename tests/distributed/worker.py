@@ -36,9 +36,9 @@ RULES: dict[str, dict[str, Any]] = {
 }
 WHOLE: dict[str, dict[str, Any]] = {
     "LARS": {"lr": 3.0, "weight_decay": 0.1}, "LAMB": {"weight_decay": 0.1}, "StableAdamW": {},
-    "AdaGradNorm": {},
+    "AdaGradNorm": {}, "Prodigy": {"lr": 1.0, "d0": 0.01},
 }  # fmt: skip
-"""Rules that look at whole tensors."""
+"""Rules that look at whole tensors, the last one at all of them."""
 
 STEPS = range(6)
 

@@ -17,12 +17,15 @@ from slalom.backends import using
 from slalom.backends.base import Backend
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.foreach import Foreach
-from slalom.ir.program import is_whole
+from slalom.ir.program import crosses, is_whole
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
 from standin import HipLibrary, Library, Simulated  # pyright: ignore[reportMissingImports]
 
 CLASSES = [n for n in slalom.optim.__all__ if hasattr(getattr(slalom.optim, n), "rule")]
+ALONE = [n for n in CLASSES if not crosses(getattr(slalom.optim, n).rule)]
+"""Those that ask no other tensors."""
+
 SHAPES = ((5000,), (33, 5), (), (3,), (0,))
 
 
@@ -48,7 +51,7 @@ def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
     return [*(p.detach() for p in params), *kept], own
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", ALONE)
 def test_every_rule_by_torchs_operations(name):
     """RAdam's branches, Adan's first step and ASGD's are chosen where the counts are."""
     multiplies = "ns_dtype" in getattr(slalom.optim, name).rule.hypers
@@ -86,7 +89,7 @@ def test_where_nothing_is_recorded_it_changes_nothing():
     assert all(map(torch.equal, got, trained("llvm", "Adam")[0]))
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", ALONE)
 def test_nothing_is_asked_of_the_device(name):
     """On pretended CUDA tensors reading a number raises, and so does meeting one of the CPU."""
     with FakeTensorMode():
@@ -108,6 +111,17 @@ def test_nothing_is_asked_of_the_device(name):
             assert {v.device.type for v in optimizer.state[p].values()} == {"cuda"}
         with pytest.raises((DataDependentOutputException, RuntimeError)):
             float(optimizer.state[params[0]]["step"])  # what is asked is noticed
+
+
+def test_what_asks_all_tensors_is_refused_before_anything_is_changed():
+    with using(Recordable(), "foreach"):
+        param = Parameter(torch.ones(3))
+        param.grad = torch.ones(3)
+        optimizer = slalom.optim.Prodigy([param], capturable=True)
+        with pytest.raises(RuntimeError, match="Prodigy asks all tensors together"):
+            optimizer.step()
+        assert torch.equal(param, torch.ones(3))
+        assert not optimizer.state
 
 
 def one(backend, **options):

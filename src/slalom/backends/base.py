@@ -73,6 +73,7 @@ class Slot:
         whole: its rule looks at whole tensors, and not at one element after another.
         matrix: it looks at their rows or columns.
         multiplies: it has operations on whole matrices.
+        crosses: it looks at other tensors too.
         small: the names of the states that are smaller than the parameter.
     """
 
@@ -88,7 +89,13 @@ class Slot:
     whole: bool = False
     matrix: bool = False
     multiplies: bool = False
+    crosses: bool = False
     small: Collection[str] = ()
+
+    @property
+    def further(self) -> tuple[bool, bool, bool, bool]:
+        """In which ways its rule looks beyond one element."""
+        return self.whole, self.matrix, self.multiplies, self.crosses
 
 
 def handles(params: Sequence[Any]) -> Sequence[Any]:

@@ -30,6 +30,7 @@ from slalom.backends.base import (
     is_counter,
     number_in,
 )
+from slalom.backends.crossings import check_crossings
 from slalom.backends.layout import is_freed, meet, merged
 from slalom.backends.looks import addresses, alike_to, facts, forms, ordinary, reach, spans
 from slalom.backends.row import Row
@@ -196,6 +197,7 @@ class GeneralLaunch(Launch):
 
     def assign(self, rows: Rows) -> None:
         self._rows = [self._assigned(row, places.tolist()) for row, places in rows]
+        check_crossings((row.rule, row.program) for row, _ in rows)
 
     def _assigned(self, row: Row, places: Sequence[int]) -> _Assigned:
         assert row.program is not None
@@ -248,9 +250,15 @@ class RowsLaunch(GeneralLaunch):
         )  # fmt: skip
 
     def run(self, late: Mapping[str, Any]) -> None:
-        for own in self._rows:
-            self.update(own.row, self._batch(own))
-            self._count(own)
+        for rows in meeting(self._rows):
+            self.update_together([(own.row, self._batch(own)) for own in rows])
+            for own in rows:
+                self._count(own)
+
+    def update_together(self, rows: Sequence[tuple[Row, Batch]]) -> None:
+        """Update several rows: those of one rule that asks all tensors together for something."""
+        for row, batch in rows:
+            self.update(row, batch)
 
     @abstractmethod
     def update(self, row: Row, batch: Batch) -> None:
@@ -259,6 +267,15 @@ class RowsLaunch(GeneralLaunch):
         Where they are not written by torch's own operations, autograd is to be told so with
         :func:`torch.autograd.graph.increment_version`.
         """
+
+
+def meeting(rows: Sequence[_Assigned]) -> list[list[_Assigned]]:
+    """Rows one by one, but for those of one rule that asks all of its tensors for something."""
+    found: dict[Any, list[_Assigned]] = {}
+    for own in rows:
+        assert own.row.program is not None
+        found.setdefault(own.row.rule if own.row.program.crossings else own.row, []).append(own)
+    return list(found.values())
 
 
 Pick = Callable[[Sequence[Any]], list[Any]]

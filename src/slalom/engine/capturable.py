@@ -21,6 +21,7 @@ from slalom.backends.base import (
     BEFORE,
     UNPREPARED,
     Backend,
+    RefusedTensorError,
     Slot,
     Unavailable,
     refuse_no_matrix,
@@ -262,6 +263,11 @@ class _Ready:
         """The slots by the first backend that takes them; what shares memory is taken alone."""
         part = self._part
         flags = [(p.sums, p.by_rows, p.multiplies) for p in self._programs]
+        if any(p.crossings for p in self._programs):
+            raise RefusedTensorError(
+                f"{rule.class_name} asks all tensors together for what it needs, which "
+                "capturable=True does not serve; leave it out"
+            )
         whole, matrix, multiplies = map(any, zip(*flags, strict=True))
         names = [s for s in rule.state if any(s in p.live_state for p in self._programs)]
         found: list[Slot] = []

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from slalom.backends import BACKENDS, UNWRITTEN, lacking
 from slalom.backends.base import Backend, Counts, Launch, Look, Slot, Unavailable, handles
+from slalom.backends.crossings import refused_together
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
@@ -108,10 +109,9 @@ class Plan:
         single = chance | np.array([s.alone for s in own], bool)
         sets = [frozenset(s.state) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
-        numbers = {names: i for i, names in enumerate(self._state_sets)}
         # Where they look further than one element, as bits.
-        self._wide = np.array([_bits(s.whole, s.matrix, s.multiplies) for s in own], np.intp)
-        self._set_of = np.array([numbers[names] for names in sets], np.intp)
+        self._wide = np.array([_bits(*s.further) for s in own], np.intp)
+        self._set_of = np.array([self._state_sets.index(names) for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
@@ -144,9 +144,8 @@ class Plan:
         why = {s.place: lack for s in slots if (lack := lacking(s.param.device))}
         for backend in BACKENDS:
             asked = [s for s in left if backend.device in (None, s.param.device.type)]
-            refused = {
-                s.place: self.excluded.get(backend.name) or backend.why_not(s) for s in asked
-            }
+            out = self.excluded.get(backend.name)
+            refused = refused_together(left, {s.place: out or backend.why_not(s) for s in asked})
             taken = [s for s in asked if refused[s.place] is None]
             for s in asked:
                 why.setdefault(s.place, refused[s.place] or "")
@@ -314,7 +313,7 @@ class Plan:
 
     def _kept(self, program: Program, places: np.ndarray) -> bool:
         """Whether these slots have the states that a program needs, and backends for its sums."""
-        needed = _bits(program.sums, program.by_rows, program.multiplies)
+        needed = _bits(*program.further)
         if (needed & ~self._wide[places]).any():
             return False
         sets = self._state_sets

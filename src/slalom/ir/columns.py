@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from slalom.ir.operations import COMPARISONS, SCALAR_OPS
 from slalom.ir.scalars import TEMPLATES, Statements
-from slalom.ir.symbol import COMPARISONS, SCALAR_OPS, Symbol
+from slalom.ir.symbol import Symbol
 
 Column = Any
 """A float where all rows have the same one, else float64 of shape (rows,)."""

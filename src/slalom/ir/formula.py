@@ -6,8 +6,9 @@ import string
 from collections import Counter
 from collections.abc import Mapping
 
+from slalom.ir.operations import COLUMNS, KEPT, PRODUCTS, ROWS, SUMS
 from slalom.ir.passes import ordered
-from slalom.ir.symbol import COLUMNS, KEPT, PRODUCTS, ROWS, SUMS, Symbol
+from slalom.ir.symbol import Symbol
 
 _SIGNS = {
     "add": ("+", 1), "sub": ("-", 1), "mul": ("·", 2), "div": ("/", 2), "pow": ("^", 4),
@@ -117,17 +118,24 @@ def _summed(symbol: Symbol, known: dict[Symbol, str]) -> str | None:
     """What a rule has as ``total``, ``mean`` or ``norm``, as it has them; None of anything else."""
     op, name = symbol.op, "total"
     if op == "size":
-        return {ROWS: "rows", COLUMNS: "columns"}.get(symbol.args[0], "size")
-    below = symbol
+        return {0: "1", ROWS: "rows", COLUMNS: "columns"}.get(symbol.args[0], "size")
+    below, over = symbol, ""
     if op == "div" and symbol.args[1].op == "size":
         below, name = symbol.args[0], "mean"
-    elif op == "sqrt" and symbol.args[0].op == "squares":
+    elif op == "sqrt" and symbol.args[0].op in ("squares", "across"):
         below, name = symbol.args[0], "norm"
-    if below.op not in SUMS or below in known:
+    if below.op == "across" and below not in known:
+        operand, kind, over = below.args
+        over = f", over the {over}"
+        if kind == "highest" or operand.op not in SUMS or operand in known:
+            text = f"{kind}({_written(operand, known)}{over})"
+            return f"√{text}" if name == "norm" else text
+        below = operand
+    if below.op not in SUMS or below in known or (name == "norm" and below.op != "squares"):
         return None
     operand, left = below.args
     text = _written(operand, known, 4 if below.op == "squares" and name != "norm" else 0)
     if below.op == "squares" and name != "norm":
         text += "²"
     along = {ROWS: ", each row", COLUMNS: ", each column"}.get(left, "")
-    return f"{name}({text}{along})"
+    return f"{name}({text}{along}{over})"

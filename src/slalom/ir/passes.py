@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slalom.ir.symbol import ELEMENTS, PRODUCTS, SUMS, Symbol
+from slalom.ir.operations import ELEMENTS, PRODUCTS, SUMS
+from slalom.ir.symbol import Symbol
 
 FUSED = {"fma": "{0} * {1} + {2}", "fms": "{0} * {1} - {2}", "fnma": "{2} - {0} * {1}"}
 """The multiply-adds that :func:`fuse` makes, of three operands each, rounded once."""
@@ -92,6 +93,9 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
         if op in SUMS:
             done[node] = node.graph.sum(op, args[0], node.args[1])
             continue
+        if op == "across":
+            done[node] = _across(node, args)
+            continue
         if op == "spread":
             done[node] = node.graph.spread(*args)
             continue
@@ -119,6 +123,11 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             args = factor + rest  # a scalar factor always stands first
         done[node] = make(op, *args)
     return {name: done[symbol] for name, symbol in outputs.items()}
+
+
+def _across(node: Symbol, args: list[Any]) -> Symbol:
+    operand, kind, over = args
+    return node.graph.across(operand, kind, over)
 
 
 def _product(node: Symbol, args: list[Any]) -> Symbol:

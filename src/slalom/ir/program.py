@@ -11,10 +11,11 @@ from typing import Any
 
 from slalom.ir.columns import Columns
 from slalom.ir.formula import formula, input_name
+from slalom.ir.operations import ALLOWED, KEPT
 from slalom.ir.passes import Body, fuse, hoist, ordered
 from slalom.ir.scalars import Scalars, compile_scalars
-from slalom.ir.sweeps import Sweep, moved, split
-from slalom.ir.symbol import ALLOWED, KEPT, Graph, NotRealError, Symbol
+from slalom.ir.sweeps import Crossing, Sweep, crossings, moved, split
+from slalom.ir.symbol import Graph, NotRealError, Symbol
 from slalom.rules.definition import REQUIRED, Rule, RuleError
 
 
@@ -99,6 +100,16 @@ class Program:
     def multiplies(self) -> bool:
         """Whether there are operations on whole matrices in it."""
         return any(sweep.products for sweep in self.sweeps)
+
+    @cached_property
+    def crossings(self) -> list[Crossing]:
+        """Where all tensors of a group or the optimizer are asked for one number each."""
+        return crossings(self.outputs, self.small)
+
+    @property
+    def further(self) -> tuple[bool, bool, bool, bool]:
+        """In which ways it looks beyond one element: see :class:`slalom.backends.base.Slot`."""
+        return self.sums, self.matrix, self.multiplies, bool(self.crossings)
 
     @cached_property
     def body(self) -> Body:
@@ -259,6 +270,11 @@ def trace(
 def is_whole(rule: Rule) -> bool:
     """Whether a rule looks at whole tensors, at its default hyper-parameters."""
     return _usual(rule).sums
+
+
+def crosses(rule: Rule) -> bool:
+    """Whether a rule looks beyond one tensor, at its default hyper-parameters."""
+    return bool(_usual(rule).crossings)
 
 
 def multiplies(rule: Rule) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from slalom.ir.operations import SCALAR_OPS, evaluate
 from slalom.ir.passes import ordered
-from slalom.ir.symbol import SCALAR_OPS, NotRealError, Symbol, evaluate
+from slalom.ir.symbol import NotRealError, Symbol
 
 Scalars = tuple[Any, ...]
 """The scalars of one step and after them the new numbers: floats, or tensors of one element."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.ir.symbol import COLUMNS
+from slalom.ir.operations import COLUMNS
 
 BLOCK = 1 << 14
 """Elements summed up one after another: fewer than torch shares out over threads."""

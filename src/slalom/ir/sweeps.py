@@ -5,6 +5,9 @@ takes the sums that need no other, the next one may use them, and so on. An oper
 matrix comes between two sweeps: one before it writes its operand, those behind it read what it
 gave as a tensor. A state whose new value hangs on no sum of a later sweep may be written in an
 earlier one, and is then read from there; of all choices that is taken which moves the fewest bytes.
+
+What is summed up over several tensors is asked for between sweeps: a crossing, at which all tensors
+meet. Nothing is written before the last one.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, combinations
 
+from slalom.ir.operations import PRODUCTS, SUMS
 from slalom.ir.passes import Body, fuse, ordered
-from slalom.ir.symbol import PRODUCTS, SUMS, Symbol
+from slalom.ir.symbol import Symbol
 from slalom.rules.definition import Rule
 
 
@@ -65,6 +69,19 @@ class Sweep:
         return list(self.outputs)
 
 
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """What all tensors of a group or an optimizer are asked for at once, one number each.
+
+    Attributes:
+        before: the place of the sweep that may use it; that behind the last where none does.
+        nodes: what is made of these numbers.
+    """
+
+    before: int
+    nodes: tuple[Symbol, ...]
+
+
 SUMMED = "@"
 """Begins the name of an output that is summed up and not written; no tensor's begins so."""
 
@@ -85,18 +102,42 @@ def split(
     sums = [n for n in order if _ends_a_sweep(n)]
     if not sums:
         return [Sweep(rule, dict(outputs))]
-    level: dict[int, int] = {}  # of each node, how many sweeps come before it is known
+    level = _levels(order)
+    met = max((level[id(n)] for n in order if n.op == "across"), default=0)
+    last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
+    last = max(last, met)
+    early = [
+        n for n, s in outputs.items()
+        if s.is_element and met <= level[id(s)] < last and not apart
+    ]  # fmt: skip
+    subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
+    ways = (_laid_out(rule, outputs, sums, level, last, chosen) for chosen in subsets)
+    return min((way for way in ways if way is not None), key=moved)
+
+
+def crossings(outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]) -> list[Crossing]:
+    """Where tensors meet in a program, in order; what hangs on no other one is one crossing."""
+    order = list(ordered([*outputs.values(), *small.values()]))
+    level, met = _levels(order), {}
+    deep: dict[int, int] = {}  # of each node, how many crossings it hangs on
+    for node in order:
+        own = max((deep[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
+        if node.op == "across":
+            met.setdefault((level[id(node)], own), []).append(node)
+        deep[id(node)] = own + (node.op == "across")
+    return [Crossing(before, tuple(nodes)) for (before, _), nodes in sorted(met.items())]
+
+
+def _levels(order: Iterable[Symbol]) -> dict[int, int]:
+    """Of each node, operands first, how many sweeps come before it is known."""
+    level: dict[int, int] = {}
     for node in order:
         own = max((level[id(a)] for a in node.args if isinstance(a, Symbol)), default=0)
         if node.op in PRODUCTS:  # whose lengths and numbers need not be known to a sweep before
             level[id(node)] = max(own, level[id(node.args[0])] + 1)
         else:
             level[id(node)] = own + _ends_a_sweep(node)
-    last = max([level[id(s)] - 1 for s in sums] + [level[id(s)] for s in outputs.values()])
-    early = [n for n, s in outputs.items() if s.is_element and level[id(s)] < last and not apart]
-    subsets = chain.from_iterable(combinations(early, n) for n in range(len(early) + 1))
-    ways = (_laid_out(rule, outputs, sums, level, last, chosen) for chosen in subsets)
-    return min((way for way in ways if way is not None), key=moved)
+    return level
 
 
 def _ends_a_sweep(node: Symbol) -> bool:

@@ -10,39 +10,23 @@ them. Each such branch is recorded as a guard.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from slalom.rules import functions, matrices
-from slalom.rules.definition import RuleError
-
-ALLOWED = (
-    "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
-    "maximum, minimum, atan2, where, total, mean, norm, rows, columns, orthogonal and (of numbers) "
-    "log of slalom.rules; it may branch on hyper-parameters and on step, not on tensors"
+from slalom.ir.operations import (
+    COLUMNS,
+    COMPARISONS,
+    ELEMENTS,
+    KEPT,
+    MASKS,
+    PRODUCTS,
+    ROWS,
+    SUMS,
+    evaluate,
+    left_of,
 )
-
-ROWS, COLUMNS, ELEMENTS = 1, 2, 3
-"""Along what a symbol varies, as bits; 0 of one number. The matrix is that of ``total``."""
-
-SUMS = {"total": "the sum of the operand", "squares": "the sum of its squares, in double precision"}
-"""The operations over a tensor: of an operand, and what is left to vary along of it, as bits.
-
-``size`` is how many elements, rows or columns there are."""
-
-PRODUCTS: dict[str, Callable[..., Any]] = {"orthogonal": matrices.newton_schulz}
-"""The operations on whole matrices, which give elements again: functions of a batch of matrices."""
-
-SCALAR_OPS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
-    "pow": operator.pow, "neg": operator.neg, "gt": operator.gt, "ge": operator.ge,
-    "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne,
-    "sqrt": functions.sqrt, "abs": functions.absolute, "sign": functions.sign,
-    "maximum": functions.maximum, "minimum": functions.minimum, "where": functions.where,
-    "atan2": functions.atan2, "log": functions.log,
-}  # fmt: skip
-"""What each operation is on plain numbers."""
+from slalom.rules import functions
+from slalom.rules.definition import RuleError
 
 
 class NotRealError(ValueError):
@@ -56,17 +40,6 @@ class NotRealError(ValueError):
     def __init__(self, symbol: Symbol, values: Mapping[str, float]):
         super().__init__(f"{symbol.op} gives no real number")
         self.symbol, self.values = symbol, values
-
-
-COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne"})
-MASKS = COMPARISONS | {"and", "or", "not"}
-
-
-def _left(axis: int | None) -> int:
-    """Along what a sum over an axis (None: over all) still varies."""
-    if axis not in (None, 0, 1):
-        raise RuleError(f"it sums over the axis {axis!r}; there are 0 (columns), 1 (rows) and None")
-    return 0 if axis is None else COLUMNS if axis == 0 else ROWS
 
 
 class Graph:
@@ -132,6 +105,12 @@ class Graph:
             return operand * operand if op == "squares" else operand
         return self._intern(op, (operand, left), None)
 
+    def across(self, operand: Symbol, kind: str, over: str) -> Symbol:
+        """One of :data:`CROSSINGS` of one number of each tensor of the group or the optimizer."""
+        if operand.is_known or operand.along:
+            raise RuleError(f"it asks for {kind} over the {over} of what is not one for a tensor")
+        return self._intern("across", (operand.counted(), kind, over), None)
+
     def product(
         self, op: str, operand: Symbol, dtype: str | None, length: Any, *numbers: Any
     ) -> Symbol:
@@ -147,9 +126,9 @@ class Graph:
         """A summary as elements: each row or column full of its number."""
         return self._intern("spread", (summary,), None)
 
-    def size(self, along: int) -> Symbol:
-        """How many elements, rows or columns there are."""
-        return self._intern("size", (along,), None)
+    def size(self, along: int, least: int = 1) -> Symbol:
+        """How many elements, rows or columns there are (along 0: 1), ``least`` at the least."""
+        return self._intern("size", (along, least), None)
 
     def evaluate(self, op: str, args: tuple[Symbol, ...]) -> Any:
         """The present value of an operation on scalars; :class:`NotRealError` if it has none."""
@@ -170,29 +149,8 @@ class Graph:
         return self._nodes.setdefault(key, Symbol(self, op, args, value))
 
 
-def evaluate(op: str, *numbers: Any) -> Any:
-    """``op`` on Python numbers, with IEEE's infinities and NaN where Python would raise.
-
-    Raises ValueError where the result is no real number: a root or a broken power of a negative.
-    """
-    try:
-        value = SCALAR_OPS[op](*numbers)
-    except (ZeroDivisionError, OverflowError):
-        import numpy as np
-
-        with np.errstate(all="ignore"):
-            return float(SCALAR_OPS[op](*map(np.float64, numbers)))
-    if isinstance(value, complex):
-        raise ValueError("it is not a real number")
-    return value
-
-
 def _is_open(value: Any) -> bool:
     return isinstance(value, Symbol) and not value.is_known
-
-
-KEPT = {"tensor0": 0, "tensor1": ROWS, "tensor2": COLUMNS}
-"""States that are no elements, and along what they vary."""
 
 
 def _along(op: str, args: tuple[Any, ...]) -> int:
@@ -201,7 +159,7 @@ def _along(op: str, args: tuple[Any, ...]) -> int:
         return ELEMENTS
     if op in SUMS:
         return args[1]
-    if op in KEPT or op == "size":
+    if op in KEPT or op in ("size", "across"):
         return KEPT.get(op, 0)
     found = 0
     for a in args:
@@ -341,18 +299,28 @@ class Symbol:
             return a if self else b
         return self.graph.make("where", self, a, b)
 
-    def total(self, axis: int | None = None) -> Symbol:
-        return self.graph.sum("total", self, _left(axis))
+    def _sum(self, op: str, axis: int | None, over: str | None) -> Symbol:
+        found = self.graph.sum(op, self, left_of(functions.reach(axis, over)))
+        return found if over is None else self.graph.across(found, "total", over)
 
-    def mean(self, axis: int | None = None) -> Symbol:
+    def total(self, axis: int | None = None, over: str | None = None) -> Symbol:
+        return self._sum("total", axis, over)
+
+    def mean(self, axis: int | None = None, over: str | None = None) -> Symbol:
         """The total over how many there are, both of them numbers that the tensor tells."""
-        found = self.total(axis)
-        gone = self.along & ~_left(axis)
-        return found / self.graph.size(gone) if gone else found
+        found, graph = self.total(axis, over), self.graph
+        gone = self.along & ~left_of(axis)
+        if over is None:
+            return found / graph.size(gone) if gone else found
+        return found / graph.across(graph.size(gone, 0), "total", over).maximum(1)
 
-    def norm(self, axis: int | None = None) -> Symbol:
-        found = self.graph.sum("squares", self, _left(axis))
-        return found.sqrt() if found.op in SUMS else self.graph.make("abs", self)
+    def norm(self, axis: int | None = None, over: str | None = None) -> Symbol:
+        found = self._sum("squares", axis, over)
+        return found.sqrt() if found.op in (*SUMS, "across") else self.graph.make("abs", self)
+
+    def highest(self, over: str) -> Symbol:
+        functions.reach(None, over)
+        return self.graph.across(self, "highest", over)
 
     def rows(self) -> Symbol:
         return self.graph.size(ROWS)

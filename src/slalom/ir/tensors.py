@@ -6,26 +6,27 @@ For steps that a graph records: nothing here asks a tensor for its value.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slalom.ir.passes import ordered
-from slalom.ir.program import Program
-from slalom.ir.sums import summed
-from slalom.ir.symbol import (
+from slalom.ir.operations import (
     COLUMNS,
     COMPARISONS,
+    ELEMENTS,
     KEPT,
     PRODUCTS,
     ROWS,
     SCALAR_OPS,
     SUMS,
-    Symbol,
     evaluate,
 )
+from slalom.ir.passes import ordered
+from slalom.ir.program import Program
+from slalom.ir.sums import summed
+from slalom.ir.symbol import Symbol
 from slalom.rules import matrices
 
 
@@ -97,7 +98,7 @@ class Summaries:
         self._kept, self._shapes, self._device = kept, shapes, device
 
     def tell(self, total: Symbol, value: Tensor) -> None:
-        """Put down a sum over elements."""
+        """Put down a sum over elements, or what was made of a number of each of several tensors."""
         self._values[id(total)] = value
 
     def __call__(self, symbol: Symbol) -> Any:
@@ -114,25 +115,36 @@ class Summaries:
         if node.op in KEPT:
             return self._kept[node.args[0]]
         if node.op == "size":
-            return sizes(node.args[0], self._shapes, self._device)
+            return sizes(node.args[0], node.args[1], self._shapes, self._device)
         if node.op in SUMS:  # over rows or columns that are summaries
             return summed(self._values[id(node.args[0])], node.op == "squares", 0)
         return _applied(node.op, [self._values[id(a)] for a in node.args])
 
 
-def sizes(along: int, shapes: Sequence[torch.Size], device: torch.device) -> Tensor | float:
-    """How many elements, rows or columns there are, at least 1 as they divide totals.
+def sizes(
+    along: int, least: int, shapes: Sequence[torch.Size], device: torch.device
+) -> Tensor | float:
+    """How many elements, rows or columns there are, ``least`` at the least: 1 to divide totals.
 
     Of equal shapes one number, else a tensor of one of each.
     """
     found = []
     for shape in shapes:
         rows, columns = math.prod(shape[:1]), math.prod(shape[1:])
-        found.append(max(1, {ROWS: rows, COLUMNS: columns}.get(along, rows * columns)))
+        many = {0: 1, ROWS: rows, COLUMNS: columns, ELEMENTS: rows * columns}
+        found.append(max(least, many[along]))
     if len(set(found)) == 1:
         return float(found[0])
     dtype = torch.float32 if device.type == "mps" else torch.float64
     return torch.tensor(found, dtype=dtype, device=device)
+
+
+def across(kind: str, values: Sequence[Tensor]) -> Tensor:
+    """One of :data:`CROSSINGS` of these numbers, in double precision, on the first one's device."""
+    device = values[0].device
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    joined = torch.stack([v.to(device, wide).reshape(()) for v in values])
+    return joined.sum() if kind == "total" else joined.amax()
 
 
 def multiplied(
@@ -150,27 +162,60 @@ def multiplied(
 _LOGIC = {"and": torch.logical_and, "or": torch.logical_or, "not": torch.logical_not}
 
 
+Asked = Generator[list[Any], list[Any], dict[str, Tensor]]
+"""What :func:`elements` is of a program with crossings: at each it gives a number for every thing
+asked for there, and is sent what became of them; it ends with the new values."""
+
+
 def elements(
-    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Tensor]
+    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any]
 ) -> dict[str, Tensor]:
     """The new values of a program's outputs, and of its small states, for one parameter.
 
     ``tensors`` are it, its gradient and its states by name, all of one dtype, which ``scalars``
-    (those of ``program.scalars``, tensors of one element) have too.
+    (those of ``program.scalars``, tensors of one element) have too. A program with crossings is for
+    :func:`elements_asked`.
     """
+    work = elements_asked(program, tensors, scalars)
+    try:
+        next(work)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError(f"{program.rule.name} asks other tensors")
+
+
+def elements_asked(
+    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any]
+) -> Asked:
+    """:func:`elements` of a program that may have crossings."""
     values: dict[int, Any] = {
         id(symbol): scalar for symbol, scalar in zip(program.scalars, scalars, strict=True)
     }
-    like = tensors["param"]
     results = {**program.outputs, **program.small}
-    roots = [s for s in results.values() if id(s) not in values]
+    for crossing in program.crossings:
+        _evaluate([n.args[0] for n in crossing.nodes], values, tensors)
+        told = yield [values[id(n.args[0])] for n in crossing.nodes]
+        values |= {id(n): value for n, value in zip(crossing.nodes, told, strict=True)}
+    _evaluate(results.values(), values, tensors)
+    return {
+        name: torch.zeros_like(tensors[name]) + values[id(symbol)]
+        for name, symbol in results.items()
+    }
+
+
+def _evaluate(
+    symbols: Iterable[Symbol], values: dict[int, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put the values of these and of what they are made of among those that are known."""
+    like = tensors["param"]
+    roots = [s for s in symbols if id(s) not in values]
     for node in ordered(roots, lambda n: id(n) not in values):
         if node.op == "constant":
             values[id(node)] = node.args[0]
         elif node.op == "tensor" or node.op in KEPT:
             values[id(node)] = tensors[node.args[0]]
         elif node.op == "size":
-            values[id(node)] = sizes(node.args[0], [like.shape], like.device)
+            values[id(node)] = sizes(node.args[0], node.args[1], [like.shape], like.device)
         elif node.op in SUMS:
             value = values[id(node.args[0])]
             left = node.args[1] if node.args[0].is_element else 0
@@ -186,7 +231,3 @@ def elements(
         else:
             operation = _LOGIC.get(node.op) or SCALAR_OPS[node.op]
             values[id(node)] = operation(*(values[id(a)] for a in node.args))
-    return {
-        name: torch.zeros_like(tensors[name]) + values[id(symbol)]
-        for name, symbol in results.items()
-    }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from slalom.backends.base import is_counter, read, refuse_no_matrix, write
+from slalom.backends.crossings import check_crossings
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
 from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
+from slalom.ir.symbol import Symbol
+from slalom.ir.tensors import Values, across, elements_asked
 from slalom.optim.checks import check_sparse, check_state
 from slalom.optim.spent import Spent
 from slalom.optim.states import first_is_lost
@@ -62,9 +65,13 @@ def update_differentiably(
         _Update(rule_of(group), group, param, name, states.get(param, {}), treatment, scale)
         for group, param, name in _present(groups)
     ]
+    check_crossings((update.rule, update.program) for update in updates)
+    together: dict[Any, list[_Update]] = {}
     for update in updates:
-        with torch.set_grad_enabled(bool(update.group.get("differentiable"))):
-            update.make(states[update.param])
+        key = update.rule if update.program.crossings else update
+        together.setdefault(key, []).append(update)
+    for own in together.values():
+        _make(own, states)
 
 
 def _present(groups: Sequence[Group]) -> Iterator[tuple[Group, Tensor, str]]:
@@ -73,6 +80,34 @@ def _present(groups: Sequence[Group]) -> Iterator[tuple[Group, Tensor, str]]:
         for place, param in enumerate(group["params"]):
             if param.grad is not None:
                 yield group, param, name_of(group, number, place)
+
+
+def _make(updates: Sequence[_Update], states: States) -> None:
+    """Make updates side by side; what they ask of each other's tensors is brought together."""
+    works = [update.make(states[update.param]) for update in updates]
+    told: Sequence[Any] = [None] * len(updates)
+    for crossing in (*updates[0].program.crossings, None):
+        asked = []
+        for update, work, own in zip(updates, works, told, strict=True):
+            with torch.set_grad_enabled(bool(update.group.get("differentiable"))):
+                asked.append(work.send(own))
+        if crossing is not None:
+            each = zip(*asked, strict=True)
+            found = [_answers(updates, n, a) for n, a in zip(crossing.nodes, each, strict=True)]
+            told = list(zip(*found, strict=True))
+    for work in works:
+        work.close()
+
+
+def _answers(updates: Sequence[_Update], node: Symbol, asked: Sequence[Tensor]) -> list[Tensor]:
+    """What each update is told of what all were asked for, one number each."""
+    _, kind, over = node.args
+    keys = [id(update.group) if over == "group" else None for update in updates]
+    own: dict[Any, list[Tensor]] = {}
+    for key, value in zip(keys, asked, strict=True):
+        own.setdefault(key, []).append(value)
+    made = {key: across(kind, values) for key, values in own.items()}
+    return [made[key].to(value) for key, value in zip(keys, asked, strict=True)]
 
 
 class _Update:
@@ -109,14 +144,19 @@ class _Update:
         values = {n: _scalar(v, detached=True) for n, v in self.hypers.items()}
         numbers = [_number(own.get(n, rule.start(n, values))) for n in rule.numbers]
         # says which rule and option it is where a scalar is no real number
-        program = program_for(self.rule, values, self.count + 1, self.first, *numbers)
+        self.program = program = program_for(
+            self.rule, values, self.count + 1, self.first, *numbers
+        )
         refuse_no_matrix(program, param)
         self.live = program.live_state
         check_whole(rule, self.live, own, name)
         self.counted = rule.takes_step or first_is_lost(self.rule, values, *numbers)
 
-    def make(self, state: dict[str, Any]) -> None:
-        """Update the parameter and its ``state``."""
+    def make(self, state: dict[str, Any]) -> Generator[list[Tensor] | None, Any, None]:
+        """Update the parameter and its ``state``; gives None when all is done.
+
+        Before, at each crossing, it gives what is asked for there, and is sent what that became.
+        """
         rule, param = self.rule, self.param
         dtype = _wide(param.dtype, torch.float32)
         hypers = {n: _scalar(v) for n, v in self.hypers.items()}
@@ -136,7 +176,10 @@ class _Update:
         ]
         # clones, since the graph keeps them and both are likely to be overwritten
         old, grad = (_real(t.to(dtype, copy=True)) for t in (param, _dense(param.grad)))
-        moved, *results = rule.results(rule.function(old, grad, *given, **hypers))
+        if self.program.crossings:
+            moved, *results = yield from self._asked(old, grad, given, hypers)
+        else:
+            moved, *results = rule.results(rule.function(old, grad, *given, **hypers))
         touched = _touched(param) if self.by_rows else None
         for (name, before), now, after in zip(own.items(), given, results, strict=True):
             if name in rule.numbers:
@@ -146,6 +189,24 @@ class _Update:
         param.copy_(_like(moved, param, touched))
         if self.counted:
             _count(state, self.count + 1)
+        yield None
+
+    def _asked(
+        self, old: Tensor, grad: Tensor, given: Sequence[Any], hypers: Mapping[str, Any]
+    ) -> Generator[list[Tensor], Any, list[Any]]:
+        """What the rule returns, by its program, which stops where other tensors are asked."""
+        names = ("param", "grad", *self.rule.arguments)
+        tensors = dict(zip(names, (old, grad, *given), strict=True))
+        inputs: dict[str, Any] = {"step": self.count + 1}
+        for name, value in (*hypers.items(), *tensors.items()):
+            several = isinstance(value, tuple)
+            for i, one in enumerate(value if several else [value]):
+                inputs[f"{name}[{i}]" if several else name] = one
+        known = Values(inputs)
+        scalars = [known(symbol) for symbol in self.program.scalars]
+        found = yield from elements_asked(self.program, tensors, scalars)
+        found |= zip(self.rule.numbers, map(known, self.program.numbers), strict=True)
+        return [found.get(n, tensors[n]) for n in ("param", *self.rule.arguments)]
 
     def _start(self, name: str, hypers: Mapping[str, Any]) -> Tensor:
         """A state before the first update, which may depend on a hyper-parameter."""

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import square_sum
+from slalom.ir.program import crosses
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.spent import Spent
 
@@ -309,6 +310,12 @@ def release(
             f"{asked} looks at all gradients before any update, and released gradients are never "
             f"there at once; make the optimizer without {asked}, or do not release it{instead}"
         )
+    for group in optimizer.param_groups:
+        if crosses(rule := optimizer.rule_of(group)):
+            raise ValueError(
+                f"{rule.class_name} asks all tensors together before it updates any, and released "
+                "gradients are never there at once; do not release it"
+            )
     if any(isinstance(m, DistributedDataParallel) for m in model.modules()):
         raise ValueError(_PROCESSES)
     _refuse_processes()

@@ -95,7 +95,7 @@ def make_slots(
                 # without a state, and without decay, what a gradient leaves out stays anyway
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
                 name=name, whole=one.whole, matrix=one.matrix,
-                multiplies=one.multiplies, small=rule.shapes,
+                multiplies=one.multiplies, crosses=one.crosses, small=rule.shapes,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
@@ -140,9 +140,8 @@ class _Ready:
         key = id(group), count, *numbers
         if key not in live:
             program = program_for(rule, group, count + 1, count == 0, *numbers)
-            further = program.sums, program.by_rows, program.multiplies
-            live[key] = program.live_state, *further
-        self.live, self.whole, self.matrix, self.multiplies = live[key]
+            live[key] = program.live_state, *program.further
+        self.live, self.whole, self.matrix, self.multiplies, self.crosses = live[key]
         self.count, self.numbers = count, numbers
         names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = any(n not in own for n in names)

@@ -13,6 +13,7 @@ from slalom.rules.functions import (
     absolute,
     atan2,
     columns,
+    highest,
     log,
     maximum,
     mean,
@@ -34,6 +35,6 @@ RULES: dict[str, Rule] = collect(sys.modules[__name__])
 
 __all__ = [
     "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
-    "columns", "ema", "grokfast", "log", "lookahead", "maximum", "mean", "minimum", "norm",
-    "orthogonal", "rows", "rule", "sign", "sqrt", "total", "where",
+    "columns", "ema", "grokfast", "highest", "log", "lookahead", "maximum", "mean", "minimum",
+    "norm", "orthogonal", "rows", "rule", "sign", "sqrt", "total", "where",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The functions a rule may use, on tensors, on numbers and on the symbols of a trace alike.
 
 :func:`total`, :func:`mean`, :func:`norm`, :func:`rows` and :func:`columns` look at a whole tensor,
-all others at one element.
+or at all of them, as :func:`highest` does; all others look at one element.
 
 A tensor and a symbol answer to the same methods, so only plain numbers need a case of their own.
 """
@@ -74,8 +74,12 @@ def where(condition: Value, a: Value, b: Value) -> Value:
     return condition.where(a, b)
 
 
-def total(x: Value, axis: int | None = None) -> Value:
+def total(x: Value, axis: int | None = None, over: str | None = None) -> Value:
     """The sum of a tensor's elements; of each row with ``axis=1``, of each column with ``axis=0``.
+
+    With ``over="group"`` it is that over all tensors of the parameter group that the step updates,
+    with ``over="optimizer"`` over all that it updates by this rule: one number, the same for each
+    of them. Where the function is called with a tensor, that is the only one.
 
     A tensor of any shape is a matrix whose first axis counts the rows, all others together the
     columns; one of a single axis has one column. What comes out meets the tensor's elements as one
@@ -83,36 +87,49 @@ def total(x: Value, axis: int | None = None) -> Value:
     or (1, a, b). Complex numbers count as pairs of reals.
     """
     if not isinstance(x, torch.Tensor):
-        return measurable(x, "total").total(axis)
-    if axis is None:
+        return measurable(x, "total").total(axis, over)
+    if (axis := reach(axis, over)) is None:
         return x.sum()
     axes = _summed(x, axis)
     return x.sum(axes, keepdim=True) if axes else x
 
 
-def mean(x: Value, axis: int | None = None) -> Value:
-    """The mean of a tensor's elements, or of each row or column: see :func:`total`.
+def mean(x: Value, axis: int | None = None, over: str | None = None) -> Value:
+    """The mean of elements: of a tensor, of each row or column, or of all: see :func:`total`.
 
     Of no elements it is 0, so that no state of an empty parameter is NaN.
     """
     if not isinstance(x, torch.Tensor):
-        return measurable(x, "mean").mean(axis)
+        return measurable(x, "mean").mean(axis, over)
     if x.numel() == 0:
-        return total(x, axis)
-    if axis is None:
+        return total(x, axis, over)
+    if (axis := reach(axis, over)) is None:
         return x.mean()
     axes = _summed(x, axis)
     return x.mean(axes, keepdim=True) if axes else x
 
 
-def norm(x: Value, axis: int | None = None) -> Value:
-    """The Euclidean norm of a tensor, or of each row or column: see :func:`total`."""
+def norm(x: Value, axis: int | None = None, over: str | None = None) -> Value:
+    """The Euclidean norm of a tensor, of each row or column, or of all: see :func:`total`."""
     if not isinstance(x, torch.Tensor):
-        return measurable(x, "norm").norm(axis)
-    if axis is None:
+        return measurable(x, "norm").norm(axis, over)
+    if (axis := reach(axis, over)) is None:
         return torch.linalg.vector_norm(x)
     axes = _summed(x, axis)
     return torch.linalg.vector_norm(x, dim=axes, keepdim=True) if axes else x.abs()
+
+
+def highest(x: Value, over: str) -> Value:
+    """The highest of one number of each tensor, over all that :func:`total` has with ``over``.
+
+    NaN where one is.
+    """
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "highest").highest(over)
+    reach(None, over)
+    if x.numel() != 1:
+        raise ValueError(f"highest is of one number of a tensor, not of {tuple(x.shape)}")
+    return x
 
 
 def rows(x: Value) -> Value:
@@ -127,6 +144,20 @@ def columns(x: Value) -> Value:
     if not isinstance(x, torch.Tensor):
         return measurable(x, "columns").columns()
     return max(1, math.prod(x.shape[1:]))
+
+
+OVER = ("group", "optimizer")
+"""Over whose tensors something is summed up beyond one."""
+
+
+def reach(axis: int | None, over: str | None) -> int | None:
+    """The axis; ValueError where ``over`` is none of :data:`OVER`, or both are given."""
+    if over is not None and (over not in OVER or axis is not None):
+        raise ValueError(
+            f"over is {over!r} and axis {axis!r}; over is 'group', 'optimizer' or None, and stands "
+            "without an axis"
+        )
+    return axis
 
 
 def _summed(x: torch.Tensor, axis: int) -> tuple[int, ...]:

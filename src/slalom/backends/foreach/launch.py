@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slalom.backends.base import Counts, Rows, Slot
 from slalom.backends.foreach.part import Part
-from slalom.backends.foreach.sweeping import refuse, update_by_sweeps
+from slalom.backends.foreach.sweeping import meet, refuse, update_by_sweeps
 from slalom.backends.foreach.write import Lists
 from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
@@ -45,18 +45,24 @@ class ForeachLaunch(RowsLaunch):
         self._parts = {row: self._divided(row, batch) for row, batch in self.batches()}
 
     def update(self, row: Row, batch: Batch) -> None:
+        self.update_together([(row, batch)])
+
+    def update_together(self, rows: Sequence[tuple[Row, Batch]]) -> None:
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)  # as torch.no_grad() does, which takes 5 us
         try:
-            self._update(row, batch)
+            meet([
+                update_by_sweeps(part, _lists(batch))
+                for row, batch in rows for part in self._parts[row] if part.program.sums
+            ])  # fmt: skip
+            for row, batch in rows:
+                self._update(row, _lists(batch))
         finally:
             torch._C._set_grad_enabled(enabled)
 
-    def _update(self, row: Row, batch: Batch) -> None:
-        tensors = _lists(batch)
+    def _update(self, row: Row, tensors: Lists) -> None:
         for part in self._parts[row]:
             if part.program.sums:
-                update_by_sweeps(part, tensors)
                 continue
             for at in part.single:
                 part.update_slot({n: t[at] for n, t in tensors.items()})

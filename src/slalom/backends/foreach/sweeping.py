@@ -3,32 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from slalom.backends.base import RefusedTensorError, refuse_no_matrix
+from slalom.backends.crossings import company
 from slalom.backends.foreach.part import Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
+from slalom.backends.row import Row
 from slalom.ir.program import Program
-from slalom.ir.sweeps import Sweep
+from slalom.ir.sweeps import Crossing, Sweep
 from slalom.ir.symbol import Symbol
-from slalom.ir.tensors import Summaries, multiplied
+from slalom.ir.tensors import Summaries, across, multiplied
 
 
-def update_by_sweeps(part: Part, tensors: Lists) -> None:
-    """Update the slots of a part; ``tensors`` are lists over all slots of its row."""
-    for turn in _turns(part, tensors):
-        groups = [_Together(part, tensors, units) for units in turn]
-        for sweep in part.sweeps:
-            for group in groups:
-                group.sweep(sweep)
-            for name, product in sweep.products.items():
-                _multiply(groups, name, product)
+def update_by_sweeps(part: Part, tensors: Lists) -> Meeting:
+    """Update the slots of a part; ``tensors`` are lists over all slots of its row.
+
+    To be run to its end: it stops where its program asks all tensors for numbers, one after another
+    of which :func:`meet` brings together. All slots are at work then, else one turn after another.
+    """
+    crossings = part.program.crossings
+    turns = ([_Together(part, tensors, units) for units in turn] for turn in _turns(part, tensors))
+    for together in [list(turns)] if crossings else ([turn] for turn in turns):
+        groups = [group for turn in together for group in turn]
+        for k, sweep in enumerate(part.sweeps):
+            yield from (Met(part.row, c, groups) for c in crossings if c.before == k)
+            for turn in together:
+                for group in turn:
+                    group.sweep(sweep)
+                for name, product in sweep.products.items():
+                    _multiply(turn, name, product)
         for group in groups:
             group.end()
+
+
+@dataclass
+class Met:
+    """Some slots at a crossing of their program."""
+
+    row: Row
+    crossing: Crossing
+    groups: Sequence[_Together]
+
+
+Meeting = Iterator[Met]
+
+
+def meet(works: Sequence[Meeting]) -> None:
+    """Run all of these to their ends, from crossing to crossing side by side."""
+    while met := [m for work in works if (m := next(work, None)) is not None]:
+        nodes = [m.crossing.nodes for m in met]
+        for node in zip(*nodes, strict=True):
+            values: dict[Any, list[Tensor]] = {}
+            for m, own in zip(met, node, strict=True):
+                found = values.setdefault(company(m.row, own), [])
+                found += [v for group in m.groups for v in group.each(own.args[0])]
+            for m, own in zip(met, node, strict=True):
+                value = across(own.args[1], values[company(m.row, own)])
+                for group in m.groups:
+                    group.tell(own, value)
 
 
 def _multiply(groups: Sequence[_Together], name: str, product: Symbol) -> None:
@@ -115,6 +153,10 @@ class _Together:
         known = dict(zip(part.program.scalars, part.row.values, strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
         self.summaries = Summaries(known, kept, shapes, self._device)
+
+    def tell(self, across: Symbol, value: Tensor) -> None:
+        """Put down what all tensors were asked for."""
+        self.summaries.tell(across, value.to(self._device))
 
     def end(self) -> None:
         """Put down what the small states become."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,8 +13,9 @@ from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import lower, names
 from slalom.backends.llvm.summaries import Layout, sweeps_over
+from slalom.ir.operations import COLUMNS
 from slalom.ir.program import Program
-from slalom.ir.symbol import COLUMNS
+from slalom.ir.symbol import Symbol
 
 _STAGE = np.dtype([
     ("before", "u8"), ("sweep", "u8"), ("sums", "i8"), ("first", "i8"), ("columns", "i8"),
@@ -27,7 +30,10 @@ class Code:
 
     Attributes:
         update: the address of its loop; 0 where it sums.
-        stages: what is done one after the other where it sums; else there are none.
+        stages: what is done one after the other where it sums; else there are none. Of a program
+            with crossings it is what is done behind the last.
+        before: what is done before each crossing.
+        places: of each crossing where the numbers stand that are asked for, and what they become.
         layout: where what a segment has of its own stands then.
         sums, columns: the most sums of a sweep, over all elements and of each column.
         by_rows: whether it goes over whole rows.
@@ -36,6 +42,8 @@ class Code:
     update: int
     stages: np.ndarray
     layout: Layout | None = None
+    before: Sequence[np.ndarray] = ()
+    places: Sequence[Sequence[tuple[int | None, Symbol]]] = ()
     sums: int = 0
     columns: int = 0
     by_rows: bool = False
@@ -50,11 +58,20 @@ def machine_code(program: Program, arrays: Arrays, stochastic: bool = False) -> 
     if not program.sums:
         return Code(found[0], np.zeros(0, _STAGE))
     sweeps = sweeps_over(program, arrays)
-    layout = Layout(sweeps)
+    crossings = program.crossings
+    layout = Layout(sweeps, crossings)
     stages = np.zeros(len(sweeps) + 1, _STAGE)
-    stages["before"], stages["sweep"][:-1] = found[::2], found[1::2]
+    last, met = 2 * len(sweeps) + 1, found[2 * len(sweeps) + 1 :]
+    stages["before"], stages["sweep"][:-1] = found[:last:2], found[1:last:2]
     for which, along in (("sums", 0), ("columns", COLUMNS)):
         stages[which][:-1] = [sum(t.along == along for t in s.sums) for s in sweeps]
     stages["first"][:-1], stages["first_column"][:-1] = layout.firsts, layout.first_columns
     most = int(stages["sums"].max()), int(stages["columns"].max())
-    return Code(0, stages, layout, *most, program.by_rows)
+    begins = [0, *(crossing.before for crossing in crossings)]
+    before = [stages[begin : end + 1].copy() for begin, end in pairwise(begins)]
+    for own, address in zip(before, met, strict=True):  # in place of what comes before a sweep
+        own[-1] = np.zeros((), _STAGE)
+        own["before"][-1] = address
+    places = [[(layout.of_sum(n), n) for n in crossing.nodes] for crossing in crossings]
+    stages = stages[begins[-1] :].copy()
+    return Code(0, stages, layout, before, places, *most, program.by_rows)

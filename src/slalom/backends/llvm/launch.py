@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Counts, Launch, Look, Rows, Slot, handles
+from slalom.backends.crossings import check_crossings
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.meetings import Asked, Meetings
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.packing import packing
 from slalom.backends.llvm.room import give
@@ -152,6 +154,7 @@ class LlvmLaunch(Launch):
         self._address = ctypes.addressof(self._table)
         self._packed: list[Callable[[], None]] = []
         self._scratch: list[np.ndarray] = []
+        self._meetings: Meetings | None = None
         self._inference = any(s.param.is_inference() for s in slots)
         self._sure = True
 
@@ -193,8 +196,10 @@ class LlvmLaunch(Launch):
         return spans[here]
 
     def assign(self, rows: Rows) -> None:
-        self._packed, self._scratch = [], []
+        self._packed, self._scratch, self._meetings = [], [], None
+        check_crossings((row.rule, row.program) for row, _ in rows)
         table = self._segments
+        asked: list[Asked] = []
         alike: dict[tuple[Program, bool], list[tuple[Row, np.ndarray]]] = {}
         for row, places in rows:
             assert row.program is not None
@@ -210,16 +215,24 @@ class LlvmLaunch(Launch):
             self._packed += packing([row for row, _ in own], block, n)
             kinds = self._kind_of[members]
             for kind in np.unique(kinds).tolist():
-                code = machine_code(program, self._kinds[kind], stochastic)
-                self._give(code, members[kinds == kind])
+                code, mine = machine_code(program, self._kinds[kind], stochastic), kinds == kind
+                scratch = self._give(code, members[mine])
+                if code.before:
+                    own_rows = [own[i][0] for i in which[mine].tolist()]
+                    asked.append(Asked(code, own_rows, members[mine], scratch[0]))
+        if asked:
+            self._meetings = Meetings(asked, table, self._table)
 
-    def _give(self, code: Code, members: np.ndarray) -> None:
-        """Have these segments updated by a program, with room for what it sums up."""
+    def _give(self, code: Code, members: np.ndarray) -> list[np.ndarray]:
+        """Have these segments updated by a program, with room for what it sums up; that room."""
         table = self._segments
         table["update"][members], table["n_stages"][members] = code.update, len(code.stages)
-        if code.layout is not None:
-            table["stages"][members] = code.stages.ctypes.data
-            self._scratch += give(table, members, code, *self._matrices[:, members])
+        if code.layout is None:
+            return []
+        table["stages"][members] = code.stages.ctypes.data
+        scratch = give(table, members, code, *self._matrices[:, members])
+        self._scratch += scratch
+        return scratch
 
     def square_sum(self) -> float:
         grads = self._keep_gradients()
@@ -233,13 +246,20 @@ class LlvmLaunch(Launch):
             pack()
         if "bump_version" in self._driver.asks:
             increment_version([*self._params[:], *self._alive.keep()])
+        if self._meetings is not None:
+            self._meetings.hold(self._run_table)
+        self._run_table(self._table)
+
+    def _run_table(self, table: Table) -> None:
+        """Run all of the launch, or a part of it."""
+        address = ctypes.addressof(table)
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
             tensors = [*self._alive.keep(), *self._params[:]]
-            _check(self._driver.run(self._address))
+            _check(self._driver.run(address))
             del grads, tensors
         else:
-            _check(self._driver.run_held(self._address))
+            _check(self._driver.run_held(address))
 
     def let_go(self) -> None:
         pass

@@ -17,13 +17,13 @@ def names(program: Program, arrays: Arrays) -> list[str]:
     """The functions that :func:`lower` defines, in the order in which they are called.
 
     ``update``, or where something is summed up ``before.0``, ``sweep.0``, ``before.1`` ... and
-    after the last sweep one more ``before``.
+    after the last sweep one more ``before``; then ``met.0`` ..., one a crossing.
     """
     if not program.sums:
         return ["update"]
     count = len(sweeps_over(program, arrays))
     between = [f"{name}.{k}" for k in range(count) for name in ("before", "sweep")]
-    return [*between, f"before.{count}"]
+    return [*between, f"before.{count}", *(f"met.{i}" for i in range(len(program.crossings)))]
 
 
 def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = False) -> str:
@@ -57,8 +57,11 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
         for more, own in (summaries.before(k), text):
             declares += more
             lines += own
-    more, own = summaries.after()
-    return _module([*declares, *more], [*lines, *own])
+    met = (summaries.met(i) for i in range(len(program.crossings)))
+    for more, own in (summaries.after(), *met):
+        declares += more
+        lines += own
+    return _module(declares, lines)
 
 
 def _module(declares: Sequence[str], lines: Sequence[str]) -> str:

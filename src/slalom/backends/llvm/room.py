@@ -7,7 +7,7 @@ import numpy as np
 from slalom.backends.llvm.code import Code
 from slalom.backends.llvm.driver import BLOCK, LINE
 from slalom.backends.llvm.summaries import Place
-from slalom.ir.symbol import COLUMNS, ROWS
+from slalom.ir.operations import COLUMNS, ROWS
 
 MANY, TALL = 16 * BLOCK * LINE, 32
 """Elements and rows that a block of rows has at least: each keeps a sum of every column."""

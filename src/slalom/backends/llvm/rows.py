@@ -8,8 +8,8 @@ from slalom.backends.llvm.arithmetic import narrowed, spread
 from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in, touched
 from slalom.backends.llvm.summaries import LENGTH, SLOTS, Layout, Place, word
 from slalom.backends.llvm.summing import LANES, added, folded
+from slalom.ir.operations import COLUMNS, ROWS
 from slalom.ir.sweeps import Sweep
-from slalom.ir.symbol import COLUMNS, ROWS
 
 
 def by_rows(

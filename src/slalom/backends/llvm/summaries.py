@@ -1,8 +1,9 @@
 """What comes between two sweeps, as LLVM's assembly: summaries of one tensor, in double precision.
 
 A segment of a program that sums has numbers of its own (``own``): the row that its next sweep
-reads, then what :class:`Place` lists, then every sum over all of it that was taken so far. What
-is one number a row or a column has slots elsewhere, each as long as there are rows or columns.
+reads, then what :class:`Place` lists, then every sum over all of it that was taken so far, and what
+was made of a number of each of several tensors. What is one number a row or a column has slots
+elsewhere, each as long as there are rows or columns.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from enum import IntEnum
 
 from slalom.backends.llvm.arithmetic import literal
 from slalom.backends.llvm.elements import SIZES, Arrays, Memory, computed_in
+from slalom.ir.operations import COLUMNS, ELEMENTS, KEPT, ROWS, SUMS
 from slalom.ir.program import Program
-from slalom.ir.sweeps import Sweep
-from slalom.ir.symbol import COLUMNS, ELEMENTS, KEPT, ROWS, SUMS, Symbol
+from slalom.ir.sweeps import Crossing, Sweep
+from slalom.ir.symbol import Symbol
 
 
 class Place(IntEnum):
@@ -60,7 +62,7 @@ class Layout:
         slots: of rows and of columns, how many slots there are.
     """
 
-    def __init__(self, sweeps: Sequence[Sweep]):
+    def __init__(self, sweeps: Sequence[Sweep], crossings: Sequence[Crossing]):
         self.base = max(len(s.scalars) for s in sweeps) + 1  # behind the random bits of a row
         self._own: dict[int, int] = {}
         self._slots: dict[int, int] = {}
@@ -76,6 +78,9 @@ class Layout:
                 else:
                     self._own[id(total)] = self.numbers
                     self.numbers += 1
+        for node in (node for crossing in crossings for node in crossing.nodes):
+            self._own[id(node)] = self.numbers
+            self.numbers += 1
         self._operands: dict[tuple[int, int], int] = {}
         summed = dict(self.slots)
         for k, sweep in enumerate(sweeps):
@@ -87,7 +92,7 @@ class Layout:
             self.slots = {a: max(self.slots[a], used[a]) for a in used}
 
     def of_sum(self, total: Symbol) -> int | None:
-        """Where a sum over all elements stands among the own numbers; None if it is none."""
+        """Where a sum over all elements, or of all tensors, stands among the own numbers."""
         return self._own.get(id(total))
 
     def slot_of_sum(self, total: Symbol) -> int | None:
@@ -104,7 +109,7 @@ class Summaries:
 
     def __init__(self, program: Program, sweeps: Sequence[Sweep], arrays: Arrays, stochastic: bool):
         self._program, self._sweeps, self._arrays = program, sweeps, arrays
-        self._stochastic, self.layout = stochastic, Layout(sweeps)
+        self._stochastic, self.layout = stochastic, Layout(sweeps, program.crossings)
         self._kind = computed_in(arrays, program.rule.shapes)
 
     def before(self, k: int) -> tuple[list[str], list[str]]:
@@ -129,6 +134,15 @@ class Summaries:
 
             text.each(along, list(own.values()), fill)
         return text.function(f"before.{k}")
+
+    def met(self, i: int) -> tuple[list[str], list[str]]:
+        """The same function at crossing ``i``, which puts down what this tensor brings to it."""
+        text = _Between(self._program, self._arrays, self.layout)
+        for node in self._program.crossings[i].nodes:
+            place = self.layout.of_sum(node)
+            assert place is not None
+            text.put("double", "%own", place, text.number(node.args[0]))
+        return text.function(f"met.{i}")
 
     def after(self) -> tuple[list[str], list[str]]:
         """The same function after the last sweep, which stores the states that are summaries."""
@@ -273,7 +287,7 @@ class _Between(Memory):
             self.find(node.args[0])
             return self._load(node.args[0])
         if node.op == "size":
-            return self._get("%own", self._layout.base + _SIZE[node.args[0]])
+            return self._size(*node.args)
         if (place := self._layout.of_sum(node)) is not None:
             return self._get("%own", place)
         if (slot := self._layout.slot_of_sum(node)) is not None:
@@ -281,6 +295,16 @@ class _Between(Memory):
         if node.op in SUMS:
             return self._summed(node)
         return self._apply(node.op, [self._value(a) for a in node.args])
+
+    def _size(self, along: int, least: int) -> str:
+        if not along:
+            return literal(1.0, "double")
+        if least:
+            return self._get("%own", self._layout.base + _SIZE[along])
+        places = [p for a, p in ((ROWS, Place.HEIGHT), (COLUMNS, Place.WIDTH)) if along & a]
+        words = [self._get("%own", self._layout.base + place, "i64") for place in places]
+        found = [self._emit(f"sitofp i64 {word} to double") for word in words]
+        return found[0] if len(found) == 1 else self._apply("mul", found)
 
     def _summed(self, node: Symbol) -> str:
         """A sum over rows or columns that are summaries themselves, one after the other."""
@@ -303,9 +327,9 @@ class _Between(Memory):
         first = self._emit(f"mul i64 {LENGTH[along]}, {slot}")
         return self._emit(f"getelementptr double, ptr {SLOTS[along]}, i64 {first}")
 
-    def _get(self, base: str, place: int | str) -> str:
+    def _get(self, base: str, place: int | str, kind: str = "double") -> str:
         at = self._emit(f"getelementptr double, ptr {base}, i64 {place}")
-        return self._emit(f"load double, ptr {at}")
+        return self._emit(f"load {kind}, ptr {at}")
 
 
 def word(name: str, kind: str, place: int) -> list[str]:

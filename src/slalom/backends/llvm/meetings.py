@@ -1,0 +1,88 @@
+"""Crossings by machine code: what comes before each, and what its numbers become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slalom.backends.crossings import company
+from slalom.backends.llvm.code import Code
+from slalom.backends.llvm.driver import LINE, Table
+from slalom.backends.row import Row
+from slalom.rules.definition import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Segments that are updated by one code with crossings.
+
+    Attributes:
+        code: their code.
+        rows: of each its row.
+        members: their places among the segments of the launch.
+        own: their own numbers, a row each.
+    """
+
+    code: Code
+    rows: Sequence[Row]
+    members: np.ndarray
+    own: np.ndarray
+
+
+class Meetings:
+    """All that a launch does before its last run, in which it writes and counts.
+
+    Until then nothing of the user's is changed, so that an exception out of a signal between two
+    runs leaves everything as it was. Segments and table are those of the launch.
+    """
+
+    def __init__(self, asked: Sequence[Asked], segments: np.ndarray, table: Table):
+        self._asked = asked
+        self._tables: list[tuple[Table, np.ndarray]] = []
+        for i in range(max(len(a.code.before) for a in asked)):
+            here = [a for a in asked if i < len(a.code.before)]
+            part = segments[np.concatenate([a.members for a in here] + [[len(segments) - 1]])]
+            part["kept"] = part["states"] = 0  # nothing is counted, nor written
+            begin = 0
+            for a in here:
+                stages = a.code.before[i]
+                mine = part[begin : begin + len(a.members)]
+                mine["stages"], mine["n_stages"] = stages.ctypes.data, len(stages)
+                begin += len(a.members)
+            lines = -(-part["numel"][:-1] // LINE)
+            part["first_line"][:-1] = np.cumsum(lines) - lines
+            fields = {field[0]: getattr(table, field[0]) for field in Table._fields_}
+            fields |= {"segments": part.ctypes.data, "n_segments": begin, "lines": lines.sum()}
+            self._tables.append((Table(**fields), part))
+
+    def hold(self, run: Callable[[Table], None]) -> None:
+        """Run up to the last crossing, and bring together what each asks for."""
+        for i, (table, _) in enumerate(self._tables):
+            run(table)
+            together: dict[Rule, list[Asked]] = {}
+            for a in self._asked:
+                if i < len(a.code.before):
+                    together.setdefault(a.rows[0].rule, []).append(a)
+            for asked in together.values():
+                for places in zip(*(a.code.places[i] for a in asked), strict=True):
+                    _bring_together(asked, places)
+
+
+def _bring_together(asked: Sequence[Asked], places: Sequence[tuple[int, Any]]) -> None:
+    """Put in place of a number of each segment what is made of those of its company."""
+    kind = places[0][1].args[1]
+    values = np.concatenate([a.own[:, p] for a, (p, _) in zip(asked, places, strict=True)])
+    members = np.concatenate([a.members for a in asked])
+    keys = [company(row, n) for a, (_, n) in zip(asked, places, strict=True) for row in a.rows]
+    made = np.empty_like(values)
+    for key in dict.fromkeys(keys):
+        mine = np.array([k == key for k in keys])
+        own = values[mine][np.argsort(members[mine])]  # in their order, whatever code they have
+        made[mine] = own.sum() if kind == "total" else own.max()
+    begin = 0
+    for a, (place, _) in zip(asked, places, strict=True):
+        a.own[:, place] = made[begin : begin + len(a.own)]
+        begin += len(a.own)
