@@ -95,7 +95,7 @@ def train_on(model, loader):
         ({"valid": X}, "8 samples of valid: a batch is a Tensor of .8, 4., and a loss needs the"),
         ({"train": Endless()}, "the length of train cannot be had: AttributeError: 'Endless'"),
         ({"metric": train_on, "higher_is_better": True},
-         "changes the model's parameters, which is training; let the metric train_on look"),
+         "to evaluate it changes the model's weight, so that a run would hang on how often it is"),
         ({"metric": lambda o, t: {}, "higher_is_better": True},
          r"from outputs like \(8, 2\) and targets like \(8,\)"),
     ],
@@ -115,6 +115,9 @@ schedulers = torch.optim.lr_scheduler
         (functools.partial(schedulers.OneCycleLR, max_lr=0.1, total_steps=9),
          "the OneCycleLR sets learning rates of its own, so that those which are raced would"),
         (functools.partial(schedulers.CyclicLR, base_lr=0.1, max_lr=1.0), "the CyclicLR sets"),
+        (lambda o: schedulers.OneCycleLR(o, [g["lr"] for g in o.param_groups], total_steps=9),
+         "the OneCycleLR is of 9 steps, and a run may make 500 of them; give budget="),
+        (lambda o: torch.optim.swa_utils.SWALR(o, swa_lr=0.05), "the SWALR sets learning rates of"),
         (schedulers.ReduceLROnPlateau, "after every update; give schedule_every='epoch'"),
         (lambda epoch: 0.9**epoch, r"as it takes one argument, .* function of \(step, total\)"),
         (lambda step, total: 0.5 - step, "schedule gives -0.5 for update 1 of 500; it must give"),
@@ -149,6 +152,74 @@ def test_a_schedule_that_takes_its_rates_from_the_optimizer_is_raced():
         options = {"schedule": schedule, "parameter_groups": lambda m: [
             {"params": [m.weight], "lr": 3}, {"params": [m.bias], "lr": 1}]}  # fmt: skip
         Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), **options).check()
+
+
+class OfTimm:
+    """The shape of timm's schedulers: told how many epochs or updates there were."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.rates = optimizer, [g["lr"] for g in optimizer.param_groups]
+        self.step(0)
+
+    def step(self, epoch, metric=None):
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = 1e-3 if epoch < 1 else rate / epoch
+
+    def step_update(self, num_updates, metric=None):
+        self.step(num_updates / 10)
+
+    def state_dict(self):
+        return {}
+
+    load_state_dict = step_update
+
+
+@pytest.mark.parametrize(("every", "rate"), [("epoch", 0.1 / 2), ("step", 0.1 / 1)])
+def test_a_scheduler_that_is_told_where_the_run_is(every, rate):
+    task = Task(lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), batch_size=8,
+                schedule=OfTimm, schedule_every=every)  # fmt: skip
+    task.check()
+    run = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 0)
+    assert run.optimizer.param_groups[0]["lr"] == 1e-3
+    run.advance(2 * task.updates_per_epoch(8))
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+
+
+class Showing(nn.Linear):
+    """Has a loss where it is trained alone, as the detectors of torchvision."""
+
+    def forward(self, batch):
+        out = super().forward(batch[0])
+        return nn.functional.cross_entropy(out, batch[1]) if self.training else out
+
+
+def test_a_step_may_have_no_loss_where_the_model_is_judged():
+    def right(model, loader):
+        return sum((model(b).argmax(1) == b[1]).double().mean() for b in loader) / len(loader)
+
+    def step(model, batch):
+        found = model(batch)
+        return found if model.training else None
+
+    given = {"train": (X, Y), "valid": (X, Y), "batch_size": 8}
+    task = Task(lambda: Showing(4, 2), step=step, metric=right, higher_is_better=True, **given)
+    task.check()
+    evaluated = Run(task, lambda p: torch.optim.SGD(p, lr=0.1), 0).evaluate()
+    assert evaluated.valid_loss == -evaluated.metric
+    with pytest.raises(InputError, match="the loss is NoneType; it must be a tensor of one number"):
+        Task(lambda: Showing(4, 2), step=step, metric="loss", **given).check()
+
+
+def test_a_step_that_calls_backward_and_clears_its_gradients():
+    def attacked(model, batch):  # fast gradient signs
+        inputs = batch[0].clone().requires_grad_(True)
+        nn.functional.cross_entropy(model(inputs), batch[1]).backward()
+        model.zero_grad()
+        return nn.functional.cross_entropy(model(inputs.detach() + inputs.grad.sign()), batch[1])
+
+    task = Task(lambda: nn.Linear(4, 2), train=(X, Y), valid=(X, Y), step=attacked, metric="loss",
+                batch_size=7)  # fmt: skip
+    task.check()
 
 
 class Deep(nn.Linear):
@@ -232,6 +303,33 @@ def test_a_loss_of_the_models_own_is_measured_without_blaming_the_metric():
     )  # fmt: skip
     task.check()
     assert task.reduction.kind == "other"
+
+
+class Follower(nn.Module):
+    """A teacher follows its student, as in BYOL and MoCo; and a queue of what was seen."""
+
+    def __init__(self, always=False):
+        super().__init__()
+        self.student, self.teacher = nn.Linear(4, 2), nn.Linear(4, 2).requires_grad_(False)
+        self.register_buffer("queue", torch.zeros(2))
+        self.always = always
+
+    def forward(self, x):
+        if self.training or self.always:
+            with torch.no_grad():
+                self.teacher.weight.mul_(0.9).add_(self.student.weight, alpha=0.1)
+                self.queue = self.teacher(x).mean(0)
+        return (self.student(x) - self.teacher(x)).square().mean() + self.queue.mean()
+
+
+def test_what_follows_the_trained_is_no_training_but_to_look_on():
+    def task(model):
+        step = {"step": lambda model, batch: model(batch)}
+        return Task(model, train=X, valid=X, metric="loss", batch_size=8, **step)
+
+    task(Follower).check()
+    with pytest.raises(InputError, match="to evaluate it changes the model's queue, so that a run"):
+        task(lambda: Follower(True)).check()
 
 
 class Picky(nn.Linear):

@@ -150,6 +150,21 @@ def test_how_a_function_reduces_is_measured(n, total, seed):
     assert found.kind == ("sum" if total else "mean")
 
 
+@pytest.mark.parametrize("total", [False, True])
+def test_how_a_function_that_draws_numbers_reduces_is_measured_too(total):
+    def loss(outputs, targets):  # as that of an autoencoder that draws its code
+        each = (outputs + 0.2 * torch.randn_like(outputs) - targets).square()
+        return each.sum() if total else each.mean()
+
+    torch.manual_seed(0)
+    whole = torch.randn(16, 3), torch.randn(16, 3)
+    for _ in range(20):
+        found = reduction_of(loss, lambda: (lambda pair: loss(*pair), whole, 16))
+        assert found.kind == ("sum" if total else "mean")
+    hidden = reduction_of(loss, lambda: (lambda pair: 1e3 * torch.randn(()), whole, 16))
+    assert hidden.kind == "other"
+
+
 def test_no_chunk():
     with pytest.raises(InputError, match="chunk is 0; it must be"):
         full_gradient(model(), nn.MSELoss(), (INPUTS, VALUES), chunk=0)

@@ -1,6 +1,9 @@
 """How people train: autocast, averages, closures, physics, torch's schedulers."""
 
+import copy
 import functools
+from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -79,6 +82,42 @@ class Physics(nn.Module):
         x = x.detach().requires_grad_(True)
         (slope,) = torch.autograd.grad(self.f(x).sum(), x, create_graph=True)
         return slope
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_goes_on_where_it_was(mode):
+    plateau = functools.partial(
+        torch.optim.lr_scheduler.ReduceLROnPlateau, mode=mode, factor=0.5, patience=0, threshold=0.1
+    )
+    options = {"schedule": plateau, "schedule_every": "epoch"}
+    one, other, often = (run(9, **options) for _ in range(3))
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    for _ in range(15):
+        often.evaluate()  # which changes nothing, wherever it is done
+        assert len({r.advance(1) for r in (one, other, often)}) == 1
+    assert one.evaluate() == replace(often.evaluate(), seconds=one.seconds, train_loss=ANY)
+    assert one.optimizer.param_groups[0]["lr"] < 0.1
+
+
+class Thawing(nn.Sequential):
+    """A backbone that is trained from the fifth batch on."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        self[0].requires_grad_(False)
+        self.batches = 0
+
+    def forward(self, x):
+        self.batches += self.training
+        if self.batches == 5:
+            self[0].requires_grad_(True)
+        return super().forward(x)
+
+
+def test_what_a_model_thaws_is_trained():
+    fresh = run(0, model=Thawing).model[0].weight
+    assert torch.equal(run(4, model=Thawing).model[0].weight, fresh)
+    assert not torch.equal(run(5, model=Thawing).model[0].weight, fresh)
 
 
 def test_gradients_inside_the_model():

@@ -20,7 +20,9 @@ from torch.utils.data import (
 )
 
 from slalom.errors import InputError
+from slalom.racing.options import Options
 from slalom.train import Run, Task, stream
+from slalom.train.samples import Samples
 
 N = 50
 PAIRS = TensorDataset(torch.arange(float(N))[:, None], torch.zeros(N, 1))
@@ -103,9 +105,68 @@ def test_workers_change_no_number():
         task = Task(Seen, nn.MSELoss(), loader, PAIRS.tensors, "mse")
         made = Run(task, lambda p: torch.optim.SGD(p, lr=0.01), 0)
         made.advance(3), made.evaluate(), made.advance(6)
-        return made.model.seen
+        return made.model.seen, made._random.state()["torch"][0].tolist()  # none drawn of the run's
 
     assert found(0) == found(2)
+
+
+def test_tensors_are_collated_by_the_users_own_function():
+    loader = DataLoader(PAIRS.tensors[0], 8, collate_fn=lambda rows: 100 + torch.stack(rows))
+    assert Samples(loader, "train").fetch(torch.arange(2)).tolist() == [[100], [101]]
+
+
+class Whole(Dataset):
+    """Of batches."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        if i >= 5:
+            raise IndexError
+        return torch.full((1 + i, 1), float(i)), torch.zeros(1 + i, 1)
+
+
+def test_a_dataset_of_batches():
+    loader = DataLoader(Whole(), batch_size=None, shuffle=True)
+    task = Task(Seen, nn.MSELoss(), loader, DataLoader(Whole(), batch_size=None), "mse")
+    task.check()
+    run = Run(task, lambda p: torch.optim.SGD(p, lr=0.01), 0)
+    for _ in range(5):
+        run.advance(1)
+    assert sorted(len(b) for b in run.model.seen[-5:]) == [1, 2, 3, 4, 5]
+    for own in (loader, DataLoader(PAIRS, batch_sampler=Buckets())):
+        task = Task(Seen, nn.MSELoss(), own, PAIRS.tensors, "mse", 0.1)
+        with pytest.raises(InputError, match="searched or set for SGD, and train makes its own"):
+            Options(["SGD"], batch_sizes=(2, 4)).check(task)
+
+
+class Growing(Sampler):
+    """20 samples in the first epoch, 40 in the second, as a curriculum has them."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return min(N, 20 * (1 + self.epoch))
+
+    def __iter__(self):
+        return iter(torch.randperm(len(self)).tolist())
+
+
+def test_epochs_that_grow_are_counted_as_they_are():
+    loader = DataLoader(PAIRS, 10, sampler=Growing())
+    task = Task(Seen, nn.MSELoss(), loader, PAIRS.tensors, "mse", budget="3.5 epochs",
+                schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5),
+                schedule_every="epoch")  # fmt: skip
+    assert task.max_steps == 2 + 4 + 5 + 3
+    one, other = (Run(task, lambda p: torch.optim.SGD(p, lr=1e-4), 0) for _ in range(2))
+    rates = [(one.advance(1), one.optimizer.param_groups[0]["lr"])[1] for _ in range(5)]
+    other.load_state_dict(one.state_dict())
+    rates += [(other.advance(1), other.optimizer.param_groups[0]["lr"])[1] for _ in range(8)]
+    assert rates == [1e-4] + 4 * [0.5e-4] + 5 * [0.25e-4] + 3 * [0.125e-4]
 
 
 class Scaled(Augmented):

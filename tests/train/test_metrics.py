@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from slalom.errors import InputError
+from slalom.train import Task
 from slalom.train.evaluation import read
 from slalom.train.metrics import METRICS
 from slalom.train.own_metric import metric_of
@@ -264,3 +265,16 @@ def test_a_torchmetrics_object_begins_anew_each_time():
             one.update(part, torch.zeros(len(part)))
         assert one.compute() == 2.0
     assert not metric.higher_is_better
+
+
+def test_a_torchmetrics_object_of_classes_takes_the_zeros_and_ones_of_a_loss():
+    metric = torchmetrics.classification.BinaryAccuracy()
+    task = Task(
+        lambda: nn.Linear(4, 1), nn.BCEWithLogitsLoss(), (torch.randn(9, 4), torch.ones(9, 1)),
+        (torch.randn(9, 4), torch.ones(9, 1)), metric,
+    )  # fmt: skip
+    task.check()
+    outputs = torch.tensor([-1.0, 1.0])
+    assert task.metric.measure(outputs, torch.tensor([0.0, 0.0])) == 0.5
+    with pytest.raises(RuntimeError, match="expected only"):  # shares are the metric's own affair
+        task.metric.measure(outputs, torch.tensor([0.3, 0.0]))

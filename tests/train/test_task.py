@@ -97,7 +97,6 @@ def frozen() -> nn.Module:
           "train": (X, X[:, :1]), "valid": (X[:1], X[:1, :1])}, "is not a number on the 1 samples"),
         ({"train": DataLoader(PAIRS, sampler=Fickle())},
          "the Fickle of train gives another order each time it is asked with the same seed"),
-        ({"train": DataLoader(PAIRS, batch_size=None)}, "the DataLoader of train has batch_size="),
         ({"valid": (X[:, :2], Y)},
          "the model fails on inputs of shape (20, 2), 20 samples of valid"),
         ({"train": (X, Y[:19])}, "train has 20 inputs and 19 targets; each input needs one"),

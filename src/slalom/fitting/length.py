@@ -60,7 +60,7 @@ def length_of(
         return Length(batch, None, limit, every, f"{limit:g} seconds")
     if epochs is not None:
         amount = above_zero("epochs", epochs) or 0.0
-        updates = math.ceil(amount * task.updates_per_epoch(batch) - 1e-9)
+        updates = task.updates_of(amount, batch)
         return Length(batch, max(1, updates), math.inf, every, f"{amount:g} epochs")
     if steps is not None:
         updates = whole_number("steps", steps)

@@ -150,6 +150,11 @@ class Options:
                     f"the task's parameter groups bring their own {bad[0]}, which is searched of "
                     f"{family.label}; leave it out of one of the two"
                 )
+            if task.train.cut and "batch_size" in {**family.space, **family.fixed}:
+                raise InputError(
+                    f"batch_size is searched or set for {family.label}, and train makes its own "
+                    "batches; leave it out"
+                )
             settings = points(family.space, None, self.seed)
             for number, setting in enumerate(settings):
                 Entrant(number, family, setting).of(task)

@@ -116,9 +116,11 @@ class Updates:
     def __init__(self, batches: Any, each: int):
         self._batches, self._each = batches, each
         self._step = self._first = 0  # of the next update: its number, and that of its first batch
+        self._after = 0
 
     def __getitem__(self, step: int) -> list[tuple[Any, int]]:
         if self._each == 1:
+            self._after = step + 1
             return [self._batches[step]]
         if step < self._step:
             self._step = self._first = 0
@@ -126,8 +128,13 @@ class Updates:
             self._first = self._ends(self._first)
             self._step += 1
         found: list[tuple[Any, int]] = []
-        self._ends(self._first, found)
+        self._after = self._ends(self._first, found)
         return found
+
+    @property
+    def ended(self) -> bool:
+        """Whether an epoch ends with the update that was asked for last."""
+        return self._batches.last(self._after - 1)
 
     def _ends(self, batch: int, found: list[tuple[Any, int]] | None = None) -> int:
         """The batch after those of an update that begins with this one; which go to ``found``."""

@@ -121,7 +121,21 @@ class Lasting:
         """Updates of ``size`` samples that its budget lasts for; None without, or of seconds."""
         if self.budget is None or self.budget.unit == "seconds":
             return None
+        if self.budget.unit == "epochs":
+            return self.updates_of(self.budget.amount, size)
         return self.budget.updates(size, self.updates_per_epoch(size), self.batch_size)
+
+    def updates_of(self, epochs: float, size: int) -> int:
+        """Updates of so many epochs, if each takes so many samples: of a sampler of the user's own
+        those of its very epochs, as it has them of seed 0."""
+        samples, part = self.train, max(1, size // self.accumulate)
+        if samples.stream is not None or samples.order.even or size >= len(samples):
+            return math.ceil(epochs * self.updates_per_epoch(size) - 1e-9)
+        total = 0.0
+        for epoch in range(math.ceil(epochs)):
+            batches = len(samples.order.epoch(samples.held, part, 0, epoch))
+            total += min(1.0, epochs - epoch) * -(-batches // self.accumulate)
+        return math.ceil(total - 1e-9)
 
     def updates_per_epoch(self, size: int) -> int:
         """Updates in an epoch, if each takes so many samples."""

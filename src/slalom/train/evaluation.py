@@ -52,22 +52,25 @@ def judge(
     reading: Reading,
     reduction: Reduction,
     device: torch.device,
-) -> tuple[float, float]:
-    """(mean loss, metric) over batches, of a model in the mode it is in.
+) -> tuple[float | None, float]:
+    """(mean loss, metric) over batches, of a model in the mode it is in; None where a batch has no
+    loss.
 
     Of a loss that is neither the mean nor the sum of those of its samples, the mean over batches
     by their samples. Batches are judged one by one, and need not be of one shape.
     """
     parts: list[Any] = []
     seen: list[Any] = []
-    total, weights = 0.0, 0.0
+    total, weights, lost = 0.0, 0.0, False
     updated = metric.measure.start() if hasattr(metric.measure, "start") else None
     objective.begin(model)
     for given, n in batches:
         batch = moved(given, device)
         loss, outputs, targets = objective.judged(model, batch)
         factor, weight = reduction.shares(batch, n)
-        if factor:
+        if loss is None:
+            lost = True
+        elif factor:
             total += factor * loss.item()
             weights += weight
         if metric.of == "model":
@@ -77,8 +80,10 @@ def judge(
         elif metric.of != "loss":
             parts.append(read(metric, reading, detached(outputs), targets))
     objective.end()
-    mean = total / weights if weights else math.nan
+    mean = None if lost else total / weights if weights else math.nan
     if metric.of == "loss":
+        if mean is None:
+            raise InputError("the step returns no loss, and the metric is made of it")
         return mean, float(metric.measure(mean))
     if metric.of == "model":
         return mean, float(metric.measure(model, seen))

@@ -150,6 +150,28 @@ class Following:
         self.sets = {(name, index) for name, index in state["sets"]}
 
 
+class Numbered:
+    """A scheduler that is told how many epochs or updates there were, as those of timm are."""
+
+    def __init__(self, scheduler: Any, every: str):
+        self._step = scheduler.step if every == "epoch" else scheduler.step_update
+        self._scheduler, self._count = scheduler, 0
+
+    def step(self) -> None:
+        """To the next update, or epoch."""
+        self._count += 1
+        self._step(self._count)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        return {"count": self._count, "scheduler": self._scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._count = state["count"]
+        self._scheduler.load_state_dict(state["scheduler"])
+
+
 def full_rates(optimizer: Any, scheduler: Any = None) -> list[float]:
     """The rates of the groups that their schedule begins with, or rises to."""
     rates: list[float] = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
 
 from slalom.train.rng import RandomStream, seed_of, set_global
 
@@ -53,7 +53,10 @@ class Loading:
         if options:
             options["worker_init_fn"] = _Begin(options["worker_init_fn"])
         bare = loader.batch_sampler is None and loader.batch_size is None
-        return cls(loader.collate_fn, loader.num_workers, options, loader.drop_last, bare)
+        collate = loader.collate_fn
+        if bare and not isinstance(loader.dataset, IterableDataset):
+            collate = _Alone(collate)
+        return cls(collate, loader.num_workers, options, loader.drop_last, bare)
 
     def with_workers(self, n: int) -> Loading:
         """The same by so many processes; the batches are equal."""
@@ -93,6 +96,17 @@ class Loading:
         return {**self.__dict__, "_live": None, "_stream": None}
 
 
+class _Alone:
+    """Makes a batch of the one item that is one already."""
+
+    def __init__(self, collate: Callable[[Any], Any]):
+        self._collate = collate
+
+    def __call__(self, items: list[Any]) -> Any:
+        (item,) = items
+        return self._collate(item)
+
+
 class _Live:
     """The processes of a loader, at work for one owner."""
 
@@ -111,7 +125,7 @@ class _Live:
         work = _Batches(dataset, loading.collate)
         loader = DataLoader(
             work, batch_size=None, sampler=_Endless(plan), num_workers=loading.workers,
-            collate_fn=_same, **loading.options,
+            collate_fn=_same, generator=torch.Generator(), **loading.options,
         )  # type: ignore[arg-type] # fmt: skip
         self._iterator = iter(loader)
 

@@ -42,12 +42,9 @@ class Order:
     def of(cls, loader: DataLoader[Any], name: str) -> Order:
         """The order that a DataLoader has. Raises :class:`InputError` for one that cannot be
         had again."""
-        if loader.batch_sampler is None:
-            raise InputError(
-                f"the DataLoader of {name} has batch_size=None; let it make batches, or give its "
-                "dataset"
-            )
-        if type(loader.batch_sampler) is BatchSampler:
+        if loader.batch_sampler is None:  # its dataset gives batches
+            order = cls(loader.sampler)
+        elif type(loader.batch_sampler) is BatchSampler:
             order = cls(loader.batch_sampler.sampler, drop_last=loader.batch_sampler.drop_last)
         else:
             order = cls(cuts=loader.batch_sampler)
@@ -71,6 +68,11 @@ class Order:
         )  # fmt: skip
 
     @property
+    def even(self) -> bool:
+        """Whether all epochs are known to have as many batches: no sampler is the user's own."""
+        return self._own is None
+
+    @property
     def _source(self) -> int:
         return len(self.sampler.data_source)
 
@@ -89,7 +91,7 @@ class Order:
 
     def batches(self, n: int, m: int) -> int | None:
         """Batches of an epoch; None where epochs may differ."""
-        if self._own is not None:
+        if not self.even:
             return None
         whole, rest = divmod(self.length(n), m)
         return whole + bool(rest and not (self.drop_last and whole))

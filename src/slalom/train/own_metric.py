@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from slalom.errors import InputError, did_you_mean
 from slalom.train.metrics import METRICS, Metric
 from slalom.train.reading import Reading
@@ -161,8 +163,15 @@ class Updated:
         self._metric.reset()
 
     def update(self, outputs: Any, targets: Any) -> None:
-        """Tell it of a batch."""
+        """Tell it of a batch; of classes that a loss takes as 0.0 and 1.0, as whole numbers."""
+        if isinstance(targets, Tensor) and targets.is_floating_point() and self._of_classes:
+            whole = targets.long()
+            targets = whole if bool((whole == targets).all()) else targets
         self._metric.update(outputs, targets)
+
+    @property
+    def _of_classes(self) -> bool:
+        return type(self._metric).__module__.startswith("torchmetrics.classification")
 
     def compute(self) -> float:
         """What it says of all of them. Raises :class:`InputError` for several numbers."""

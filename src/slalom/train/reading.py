@@ -64,7 +64,9 @@ class Reading:
         for what, value in (("outputs", outputs), ("targets", targets)):
             if not isinstance(value, Tensor):
                 raise InputError(
-                    f"classes are read from a tensor of {what}, not a {type(value).__name__}"
+                    f"classes are read from a tensor of {what}, not a {type(value).__name__}; give "
+                    "step= and predict=, a function (model, batch) -> (outputs, targets), or a "
+                    "metric that is a function (outputs, targets) -> number"
                 )
         if not outputs.is_floating_point():
             raise InputError(f"classes are read from scores, and the outputs are {outputs.dtype}")
@@ -160,8 +162,9 @@ def _whole(targets: Tensor, classes: int) -> Tensor:
     wrong = (values < 0) | (values > classes - 1) | (values != values.round())
     if bool(wrong.any()):
         raise InputError(
-            f"a target is {targets[wrong][0].item()}, and the outputs tell {classes} classes "
-            f"apart, which are 0 to {classes - 1}"
+            f"a target is {targets[wrong][0].item():g}, and the outputs tell {classes} classes "
+            f"apart, which are 0 to {classes - 1}; where these are values, name a metric of them "
+            "(mse, mae, loss)"
         )
     return targets.long()
 

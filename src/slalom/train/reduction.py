@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,6 +59,10 @@ CLASSIFYING = (nn.CrossEntropyLoss, nn.NLLLoss)
 """Losses whose targets are classes, with weights, and with some to ignore."""
 
 
+AGAIN = 15
+"""How often a loss is computed once more where it is another each time."""
+
+
 def _count(batch: Any, n: int) -> float:
     return float(n)
 
@@ -83,19 +88,37 @@ def _measured(loss: Callable[[Any], Tensor], whole: Any, n: int) -> Literal["mea
     """
     found = set()
     one = loss(whole)
+    if not bool(torch.isfinite(one)):
+        return "other"
     tolerance = min(0.02, 1e3 * torch.finfo(one.dtype).eps)
-    a = one.item()
-    for m in {-(-n // 2), -(-n // 3), 1}:
+    drawn = [one.item(), loss(whole).item()]
+    if drawn[0] != drawn[1]:  # the model draws random numbers, as a VAE does
+        drawn += [loss(whole).item() for _ in range(AGAIN - 1)]
+    noise = torch.tensor(drawn, dtype=torch.float64).std().item()
+
+    def mean_of(batch: Any) -> float:
+        times = 1 + AGAIN if noise else 1
+        return sum(loss(batch).item() for _ in range(times)) / times
+
+    a = sum(drawn) / len(drawn)
+    for m in sorted({-(-n // 2), -(-n // 3), 1}, reverse=True):
         part = rows(whole, n, 0, m)
         try:
-            b, ab = loss(part).item(), loss(joined([whole, part])).item()
+            b, ab = mean_of(part), mean_of(joined([whole, part]))
         except Exception:  # the code and the batches are the user's own, of any form
             return "other"
-        near = tolerance * (abs(a) + abs(b))
-        if abs(ab - (n * a + m * b) / (n + m)) > near:
-            found.add("sum" if abs(ab - (a + b)) <= near else "other")
+        near = tolerance * (abs(a) + abs(b)) + 8 * noise * math.sqrt(n / m / (1 + AGAIN))
+        mean, total = (n * a + m * b) / (n + m), a + b
+        if noise and abs(mean - total) <= 2 * near:  # nothing can be told
+            continue
+        if abs(ab - mean) > near:
+            found.add("sum" if abs(ab - total) <= near else "other")
         elif a or b:  # losses of nothing are mean and sum alike
             found.add("mean")
+        if noise:  # which took long
+            break
+    if noise and not found:
+        return "other"
     if found == {"sum"}:
         return "sum"
     return "mean" if found <= {"mean"} else "other"

@@ -103,7 +103,7 @@ class Run:
         self._monitor = task.schedule.monitor(self._scheduler)
         self._lost: tuple[float, int] = (0.0, 0)  # what a schedule that follows it is told of
         self._judged: tuple[int, float, float] | None = None
-        self._per_epoch: int | None = None
+        self._epoch = (0, 0)  # how many there were, and updates of the present one
         self._scaler = None
         if task.precision == torch.float16:
             self._scaler = torch.amp.GradScaler(task.device.type)
@@ -271,11 +271,17 @@ class Run:
 
     def _due(self) -> bool:
         """Whether the learning rates change now; they stay what they are beyond their end."""
+        epochs, place = self._epoch
+        ends = self._whole or self._ends_an_epoch()
+        self._epoch = (epochs + 1, 0) if ends else (epochs, place + 1)
         if self.step > self._total:
             return False
-        if self._per_epoch is None:
-            self._per_epoch = 1 if self._whole else self.task.updates_per_epoch(self._size)
-        return self.task.schedule.due(self.step, self._per_epoch)
+        return self.task.schedule.due(self.step, epochs + 1 if ends else None, place + 1)
+
+    def _ends_an_epoch(self) -> bool:
+        if self.task.replacement:  # there is none but by its length
+            return self.step % self.task.updates_per_epoch(self._size) == 0
+        return self._updates.ended
 
     def _monitored(self) -> float:
         """What the schedule is told."""
@@ -357,7 +363,7 @@ class Run:
             "others": {n: o.state_dict() for n, o in self._others().items()},
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
-            "lost": self._lost,
+            "lost": self._lost, "epoch": self._epoch,
         }  # fmt: skip
 
     def _held(self) -> Held:
@@ -400,6 +406,7 @@ class Run:
         self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
         self.diverged, self._first_loss = state["diverged"], state["first_loss"]
         self._recent, self._lost, self._judged = state["recent"], state["lost"], None
+        self._epoch = state["epoch"]
 
     def _kind(self) -> dict[str, Any]:
         """What must be equal for one run to go on where another stopped."""

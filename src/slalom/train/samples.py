@@ -53,14 +53,14 @@ class Samples:
         self.stream: Stream | None = None
         self._dataset: Any = None
         data = self._take(data) if isinstance(data, DataLoader) else _torch_format(data)
-        if isinstance(data, TensorDataset) and self._plainly_collated:
+        if isinstance(data, TensorDataset) and self._plainly_collated and not self.loading.workers:
             data = data.tensors
         if isinstance(data, IterableDataset):
             self.stream = Stream(data, name, self.batch_size, self.loading)
             self.n = self.stream.n
             if self.loading.bare:
                 self.batch_size = self.stream.size
-        elif (arrays := self._as_arrays(data)) is not None:
+        elif (arrays := self._as_arrays(data) if self._plainly_collated else None) is not None:
             self.arrays = arrays
             self.n = _length(arrays, name)
         elif hasattr(data, "__len__") and hasattr(data, "__getitem__"):
@@ -97,13 +97,15 @@ class Samples:
 
     @property
     def _plainly_collated(self) -> bool:
-        return self.loading.collate is torch.utils.data.default_collate and not self.loading.workers
+        return self.loading.collate is torch.utils.data.default_collate
 
     def _take(self, loader: DataLoader[Any]) -> Any:
         """Keep how a DataLoader draws and loads; its dataset."""
         self.loading = Loading.of(loader)
         self.batch_size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
         if not isinstance(loader.dataset, IterableDataset):
+            if self.loading.bare:
+                self.batch_size = 1
             self.order = Order.of(loader, self.name)
         return loader.dataset
 
@@ -139,7 +141,7 @@ class Samples:
         if not isinstance(data, Tensor) or data.dim() == 0:
             raise InputError(
                 f"{self.name} must hold tensors or NumPy arrays with one row a sample, not a "
-                f"{type(data).__name__}"
+                f"{type(data).__name__}; torch.tensor makes one of lists of numbers"
             )
         return self._finite(data.detach())
 

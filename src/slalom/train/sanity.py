@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from slalom.errors import InputError
 from slalom.train.faults import where
@@ -43,13 +45,15 @@ def sanity_check(task: Any) -> None:
         _check_value(value)
         with _told("the gradient of the loss cannot be computed", naming=True):
             value.backward()
+        model.zero_grad()
         schedule = _check_groups(task, model, objective)
         if sized and n % m and not task.train.order.drop_last:
             _tried(task, model, objective, task.train, n - n % m, n)
         with judging((model, *objective.modules())):
             size = min(m, len(task.valid))
             outputs, value = _tried(task, model, objective, task.valid, 0, size)
-            _check_shape(value)
+            if value is not None or task.metric.of == "loss":
+                _check_shape(value)
             _check_metric(task, model, objective, outputs)
     monitor = task.schedule.monitor(schedule)
     if monitor not in (None, VALID_LOSS, TRAIN_LOSS, METRIC):
@@ -117,20 +121,31 @@ def _check_parameters(model: nn.Module, again: nn.Module) -> None:
 def _check_groups(task: Any, model: nn.Module, objective: Objective) -> Any:
     """That groups and schedule can be made, and follow the rate that is raced; that the parameters
     of the loss are trained too, where the groups are the user's own. The schedule."""
-    rates: list[list[float]] = []
-    made: Any = None
-    for rate in (0.1, 0.2):
-        with _told("parameter_groups fails", naming=True):
-            optimizer = torch.optim.SGD(task.parameters(model, objective, lr=rate), lr=rate)
-        with _told("the schedule cannot be made", naming=True):
-            made = task.schedule.scheduler(optimizer, task.max_steps)
-        rates.append([g.get("initial_lr", g["lr"]) for g in optimizer.param_groups])
-    if rates[0] == rates[1] and any(rates[0]):
+    with _told("parameter_groups fails", naming=True):
+        both = [torch.optim.SGD(task.parameters(model, objective, lr=r), lr=r) for r in (0.1, 0.2)]
+    with _told("the schedule cannot be made", naming=True):
+        made, other = (task.schedule.scheduler(o, task.max_steps) for o in both)
+    times, inner = _changes(task), getattr(made, "scheduler", made)
+    last = inner.total_steps if isinstance(inner, OneCycleLR) else times
+    alike: list[bool] = []
+    for _ in range(min(times, last, WALKED)):
+        alike.append(_rates(both[0]) == _rates(both[1]) and any(_rates(both[0])))
+        if made is None or task.schedule.monitor(made) is not None:
+            break
+        with _told("the schedule fails", naming=True), warnings.catch_warnings(action="ignore"):
+            for scheduler in (made, other):
+                scheduler.step()  # which warns that no update comes before
+    if 2 * sum(alike) > len(alike):
         raise InputError(
-            f"the {type(made).__name__} sets learning rates of its own, so that those which are "
-            "raced would count for nothing; let it take them from the optimizer, as in lambda o: "
-            "OneCycleLR(o, [g['lr'] for g in o.param_groups], total_steps=...), or give "
+            f"the {type(made).__name__} sets learning rates of its own, so that those which "
+            "are raced would count for nothing; let it take them from the optimizer, as in "
+            "lambda o: OneCycleLR(o, [g['lr'] for g in o.param_groups], total_steps=...), or give "
             "schedule='one_cycle'"
+        )
+    if last < times and not (task.budget is not None and task.budget.unit == "seconds"):
+        raise InputError(
+            f"the OneCycleLR is of {last:,} steps, and a run may make {times:,} of them; give "
+            "budget= or max_steps=, or more total_steps"
         )
     if task.parameter_groups is not None and any(objective.modules_that_learn()):
         raise InputError(
@@ -138,6 +153,21 @@ def _check_groups(task: Any, model: nn.Module, objective: Objective) -> Any:
             "make the loss a part of the model, or leave parameter_groups out"
         )
     return made
+
+
+WALKED = 1000
+"""Steps after which a schedule is known, about."""
+
+
+def _changes(task: Any) -> int:
+    """How often the schedule of a whole run makes a step."""
+    schedule = task.schedule
+    every = task.updates_per_epoch(task.batch_size) if schedule.every == "epoch" else 1
+    return max(1, task.max_steps // every // schedule.frequency)
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 def _tried(
@@ -148,6 +178,8 @@ def _tried(
     with _told(f"{what} cannot be read"):
         batch = moved(data.span(begin, end), task.device)
     if not isinstance(objective, Supervised):
+        if not model.training:
+            what += " in eval mode, where it may return None"
         with _told(f"the step fails on a batch {shape(batch)}, {what}"):
             return None, _untouched(model, objective, batch)
     try:
@@ -165,7 +197,7 @@ def _tried(
 
 def _untouched(model: nn.Module, objective: Objective, batch: Any) -> Any:
     """The loss of a batch; InputError where to compute it trains the model."""
-    parameters = list(model.parameters())
+    parameters = [p for p in model.parameters() if p.requires_grad]  # others may follow these
     versions = [(p._version, p.grad) for p in parameters]
     values = []
     for turn in objective.turns:
@@ -263,14 +295,17 @@ def _check_metric(task: Any, model: nn.Module, objective: Objective, outputs: An
     tried = copy.copy(task)
     about = f"the metric {task.metric.name} cannot be computed from {about}"
     tried.metric = replace(task.metric, measure=_naming(task.metric.measure, about))
-    before = [p._version for p in model.parameters()]
+    before = {n: t.detach().clone() for n, t in model.state_dict().items() if torch.is_tensor(t)}
     with _told("the validation set cannot be evaluated", naming=True):
         _, value = tried.judge(model, objective)
-    if before != [p._version for p in model.parameters()]:
-        raise InputError(
-            "to evaluate it changes the model's parameters, which is training; let the metric "
-            f"{task.metric.name} look on alone"
-        )
+    after = model.state_dict()
+    for name, was in before.items():
+        if not (name in after and _same(was, after[name])):
+            raise InputError(
+                f"to evaluate it changes the model's {name}, so that a run would hang on how often "
+                "it is looked at; let loss and metric look on alone, and the model change what it "
+                "keeps only where it is in train mode (self.training)"
+            )
     if math.isnan(value):
         raise InputError(
             f"the metric {task.metric.name} of the untrained model is not a number on the "

@@ -19,6 +19,7 @@ from slalom.train.followed import (
     VALID_LOSS,
     Followed,
     Following,
+    Numbered,
     changed,
     stands_in,
     takes_a_momentum,
@@ -148,6 +149,11 @@ class Schedule:
         return next(step for step in range(total + 1) if wsd(step, total) < 1)
 
     @property
+    def frequency(self) -> int:
+        """The updates or epochs of one of its steps."""
+        return self.of.frequency if isinstance(self.of, Followed) else 1
+
+    @property
     def acts(self) -> bool:
         """Whether it changes any rate."""
         return self.of not in (None, "constant") or self.warmup > 0
@@ -217,15 +223,13 @@ class Schedule:
             found = changed(theirs, self._made_of(theirs))
         return not found.isdisjoint(MOMENTUM)
 
-    def due(self, step: int, per_epoch: int) -> bool:
-        """Whether the rates change after so many updates, of so many in an epoch."""
-        frequency = self.of.frequency if isinstance(self.of, Followed) else 1
+    def due(self, step: int, epochs: int | None, place: int) -> bool:
+        """Whether the rates change after so many updates: ``place`` are those of the present epoch,
+        ``epochs`` how many have ended, where one ends here."""
         if self.every == "epoch":
-            epochs, more = divmod(step, per_epoch)
-            return not more and epochs % frequency == 0
-        if isinstance(self.of, Followed) and self.of.anew:
-            step = (step - 1) % per_epoch + 1
-        return step % frequency == 0
+            return epochs is not None and epochs % self.frequency == 0
+        anew = isinstance(self.of, Followed) and self.of.anew
+        return (place if anew else step) % self.frequency == 0
 
     def _of_optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
         """What the user's function makes of it; where the optimizer has not one momentum that such
@@ -255,4 +259,4 @@ class Schedule:
                 "a ReduceLROnPlateau asks how good the model is on the validation set, which "
                 "takes long after every update; give schedule_every='epoch'"
             )
-        return made
+        return Numbered(made, self.every) if hasattr(made, "step_update") else made

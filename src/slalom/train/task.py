@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import chain
@@ -284,9 +285,11 @@ class Task(FromElsewhere, Lasting):
         options of the optimizer that those of groups are relative to."""
         if self.parameter_groups is not None:
             return scaled(self.parameter_groups(model), base)
-        modules = (model, *(objective or self.objective).modules())
-        found = [[p for p in module.parameters() if p.requires_grad] for module in modules]
-        return Parameters(chain.from_iterable(found), None if any(found[1:]) else model)
+        modules = (model, *(objective or self.objective).modules_that_learn())
+        found = [
+            [p for p in m.parameters() if p.is_floating_point() or p.is_complex()] for m in modules
+        ]  # frozen ones too: the model may thaw them
+        return Parameters(chain.from_iterable(found), None if found[1:] else model)
 
     @cached_property
     def reduction(self) -> Reduction:
@@ -310,7 +313,8 @@ class Task(FromElsewhere, Lasting):
     def _apart(self, loss: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
         def measured(batch: Any) -> Tensor:
             with torch.set_grad_enabled(not isinstance(self.objective, Supervised)):
-                return loss(batch).detach()
+                found = loss(batch)
+                return found.detach() if isinstance(found, Tensor) else torch.tensor(math.nan)
 
         return measured
 
@@ -357,7 +361,7 @@ class Task(FromElsewhere, Lasting):
         """(mean loss, metric) on the validation set, of a model in the mode it is in."""
         objective = objective or self.make_objective()
 
-        def judged() -> tuple[float, float]:
+        def judged() -> tuple[float | None, float]:
             return evaluation.judge(
                 model, objective, self.valid.chunks(self.chunk(self.valid)), self.metric,
                 self.reading, self.reduction, self.device,
@@ -365,11 +369,12 @@ class Task(FromElsewhere, Lasting):
 
         with self.numbers():
             found = self._judged(judged)
-        if objective.comparable:
-            return found
-        return (-found[1] if self.higher_is_better else found[1]), found[1]
+        loss, metric = found
+        if loss is None or not objective.comparable:  # the metric stands for it
+            loss = -metric if self.higher_is_better else metric
+        return loss, metric
 
-    def _judged(self, judged: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    def _judged(self, judged: Callable[[], Any]) -> tuple[float | None, float]:
         if not self._graded:
             try:
                 with torch.no_grad():
