@@ -268,13 +268,11 @@ def test_a_torchmetrics_object_begins_anew_each_time():
 
 
 def test_a_torchmetrics_object_of_classes_takes_the_zeros_and_ones_of_a_loss():
-    metric = torchmetrics.classification.BinaryAUROC()
-    task = Task(
-        lambda: nn.Linear(4, 1), nn.BCEWithLogitsLoss(), (torch.randn(9, 4), torch.eye(9)[:, :1]),
-        (torch.randn(9, 4), torch.eye(9)[:, :1]), metric,
-    )  # fmt: skip
-    task.check()
-    outputs = torch.tensor([-1.0, 1.0])
-    assert task.metric.measure(outputs, torch.tensor([0.0, 1.0])) == 1.0
+    metric = torchmetrics.classification.MultilabelAccuracy(2)
+    labels = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    pair = torch.randn(2, 4), labels
+    Task(lambda: nn.Linear(4, 2), nn.BCEWithLogitsLoss(), pair, pair, metric).check()
+    strict = metric_of(torchmetrics.classification.MultilabelAUROC(2), None, reading_of(None))
+    assert strict.measure(2 * labels - 1, labels) == 1.0
     with pytest.raises(ValueError, match="to be an int"):  # shares are the metric's own affair
-        task.metric.measure(outputs, torch.tensor([0.3, 0.0]))
+        strict.measure(labels, 0.3 * labels)
