@@ -324,8 +324,8 @@ class Follower(nn.Module):
 
 def test_what_follows_the_trained_is_no_training_but_to_look_on():
     def task(model):
-        step = {"step": lambda model, batch: model(batch)}
-        return Task(model, train=X, valid=X, metric="loss", batch_size=8, **step)
+        return Task(model, train=X, valid=X, step=lambda model, batch: model(batch),
+                    metric="loss", batch_size=8)  # fmt: skip
 
     task(Follower).check()
     with pytest.raises(InputError, match="to evaluate it changes the model's queue, so that a run"):

@@ -117,7 +117,12 @@ class Thawing(nn.Sequential):
 def test_what_a_model_thaws_is_trained():
     fresh = run(0, model=Thawing).model[0].weight
     assert torch.equal(run(4, model=Thawing).model[0].weight, fresh)
-    assert not torch.equal(run(5, model=Thawing).model[0].weight, fresh)
+    one, other = run(6, model=Thawing), run(0, model=Thawing)
+    assert not torch.equal(one.model[0].weight, fresh)
+    one.model[1].eval()
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert one.advance(5) == other.advance(5)
+    assert other.model.training > other.model[1].training
 
 
 def test_gradients_inside_the_model():

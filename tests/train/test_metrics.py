@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torchmetrics import classification
 
 from slalom.errors import InputError
 from slalom.train import Task
@@ -268,11 +269,11 @@ def test_a_torchmetrics_object_begins_anew_each_time():
 
 
 def test_a_torchmetrics_object_of_classes_takes_the_zeros_and_ones_of_a_loss():
-    metric = torchmetrics.classification.MultilabelAccuracy(2)
+    metric = classification.MultilabelAccuracy(2)
     labels = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     pair = torch.randn(2, 4), labels
     Task(lambda: nn.Linear(4, 2), nn.BCEWithLogitsLoss(), pair, pair, metric).check()
-    strict = metric_of(torchmetrics.classification.MultilabelAUROC(2), None, reading_of(None))
+    strict = metric_of(classification.MultilabelAUROC(2), None, reading_of(None))
     assert strict.measure(2 * labels - 1, labels) == 1.0
     with pytest.raises(ValueError, match="to be an int"):  # shares are the metric's own affair
         strict.measure(labels, 0.3 * labels)

@@ -42,18 +42,23 @@ class Held:
         self._memory = {a for t in self._saved if (a := _address(t))}
 
     def state(self) -> list[list[Any]]:
-        """[place of the owner, name, what it holds there], in lists, plain values and tensors."""
+        """[place of the owner, name, what it holds there], in lists, plain values and tensors; in
+        the end which of the tensors that are saved elsewhere are trained."""
         self._within: set[int] = set()
         found = []
         for place, owner in enumerate(self._owners):
             for name, value in _attributes(owner).items():
                 if (taken := self._taken(value)) != SAME:
                     found.append([place, name, taken])
-        return found
+        return [*found, [-1, "requires_grad", [t.requires_grad for t in self._saved]]]
 
     def restore(self, state: Iterable[Sequence[Any]]) -> None:
         """Put back what :meth:`state` found. Raises ValueError where an owner is made otherwise."""
         for place, name, taken in state:
+            if place < 0:
+                for tensor, graded in zip(self._saved, taken, strict=True):
+                    tensor.requires_grad_(graded)
+                continue
             owner = self._owners[place]
             setattr(owner, name, self._made(taken, _attributes(owner).get(name)))
 
@@ -190,11 +195,12 @@ class Held:
 
 
 def _attributes(owner: Any) -> dict[str, Any]:
-    """Attributes by name, and buffers that a module's own ``state_dict`` leaves out."""
+    """Attributes by name, with what a module's own ``state_dict`` leaves out: buffers, its mode."""
     unseen, buffers = _unseen(isinstance(owner, nn.Module)), {}
     if isinstance(owner, nn.Module):
         left = sorted(owner._non_persistent_buffers_set)
         buffers = {n: owner._buffers[n] for n in left if n in owner._buffers}
+        buffers["training"] = owner.training
     return {n: v for n, v in vars(owner).items() if n not in unseen} | buffers
 
 

@@ -106,7 +106,7 @@ class Task(FromElsewhere, Lasting):
         target: float | None = None,
         batch_size: int | None = None,
         *,
-        step: Callable[[nn.Module, Any], Tensor] | Mapping[str, Any] | None = None,
+        step: Callable[[nn.Module, Any], Tensor | None] | Mapping[str, Any] | None = None,
         predict: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None,
         accumulate: int = 1,
         clip_norm: float | None = None,

@@ -4,6 +4,7 @@ import lightning
 import pytest
 import torch
 import torchmetrics
+from lightning.pytorch.loggers.logger import DummyLogger
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 from torch.utils.data import DataLoader, TensorDataset
@@ -42,8 +43,19 @@ class Net(lightning.LightningModule):
     def forward(self, x):
         return self.last(self.first(x).relu())
 
+    def on_train_epoch_start(self):
+        self.first.requires_grad_(self.current_epoch > 0)  # thawed after the first epoch
+        self.seen.append("an epoch")
+
+    def on_train_start(self):
+        self.seen.append("the beginning")
+
+    def on_train_batch_start(self, batch, batch_idx):
+        self.seen.append(len(batch[0]))
+
     def training_step(self, batch, batch_idx):
         self.seen.append((self.global_step, self.current_epoch, batch_idx))
+        self.logger.experiment.add_scalar("rate", self.optimizers().param_groups[0]["lr"])
         loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
         self.log("train_loss", loss)
         return loss * (1 + 0.1 * self.current_epoch)
@@ -142,7 +154,8 @@ def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
         theirs, losses = Net(**options), Losses()
         theirs.load_state_dict(task.make_model(2).state_dict())
         trainer = lightning.Trainer(
-            max_epochs=5, logger=False, enable_progress_bar=False, enable_checkpointing=False,
+            max_epochs=5, logger=DummyLogger(), enable_progress_bar=False,
+            enable_checkpointing=False,
             callbacks=[losses], accelerator="cpu", num_sanity_val_steps=0,
             enable_model_summary=False, default_root_dir=tmp_path,
         )  # fmt: skip
@@ -259,6 +272,11 @@ class Hooked(Net):
         pass
 
 
+class Skipping(Net):
+    def on_train_batch_start(self, batch, batch_idx):
+        return -1
+
+
 class Asking(Net):
     def training_step(self, batch, batch_idx):
         return super().training_step(batch, batch_idx) * self.trainer.num_sanity_val_steps
@@ -283,6 +301,7 @@ class Bare(Net):
     ("module", "options", "message"),
     [
         (Manual(), {}, "Manual makes its updates itself"),
+        (Skipping(), {}, "on_train_batch_start returns -1"),
         (Hooked(), {}, "Hooked has an on_after_backward of its own"),
         (Asking(), {}, "asks for trainer.num_sanity_val_steps, and a race has no Trainer"),
         (Two(), {}, "configure_optimizers makes 2 optimizers"),

@@ -40,6 +40,22 @@ class Journal:
         return Journal()
 
 
+class Silent:
+    """Stands for a logger, and for optimizers and schedules that are looked at to be logged: takes
+    whatever it is told, and is no number that anything could hang on."""
+
+    def __getattr__(self, name: str) -> Silent:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args: Any, **more: Any) -> Silent:
+        return self
+
+    def __getitem__(self, key: Any) -> Silent:
+        return self
+
+
 class NoTrainer:
     """Stands for ``module.trainer``: says where the run is and how long, and of all else that it is
     not there.
@@ -59,7 +75,7 @@ class NoTrainer:
         self.is_global_zero, self.sanity_checking, self.world_size = True, False, 1
         self.training, self.validating = True, False
         self.testing = self.predicting = False
-        self.logger, self.loggers = None, ()
+        self.logger, self.loggers = Silent(), ()
 
     def at(self, step: int, epoch: int) -> None:
         """The run is here."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
-from slalom.train.adapters._logged import Journal, Logged, NoTrainer, Validation
+from slalom.train.adapters._logged import Journal, Logged, NoTrainer, Silent, Validation
 from slalom.train.adapters._optimizers import configured
 from slalom.train.metrics import Metric
 from slalom.train.models import made_anew
@@ -29,8 +29,7 @@ THEIRS = ("lightning.", "pytorch_lightning.", "torch.")
 MISSED = (
     "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "backward",
     "configure_gradient_clipping", "on_before_backward", "on_after_backward",
-    "on_before_optimizer_step", "on_before_zero_grad", "on_train_start", "on_train_epoch_start",
-    "on_train_batch_start", "on_train_batch_end",
+    "on_before_optimizer_step", "on_before_zero_grad", "on_train_batch_end",
 )  # fmt: skip
 """Hooks of a module that a race does not call."""
 
@@ -62,9 +61,9 @@ class ModuleObjective(Objective):
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         module: Any = model
         index = self._index(module)
-        found = module.training_step(
-            *_given(module.training_step, self._through(module, batch), index)
-        )
+        batch = self._through(module, batch)
+        self._announce(module, batch, index)
+        found = module.training_step(*_given(module.training_step, batch, index))
         if (loss := _loss(found)) is None:
             raise InputError(
                 f"training_step returns {type(found).__name__}; it must return the loss of a batch"
@@ -111,6 +110,15 @@ class ModuleObjective(Objective):
         module._trainer.at(self.updates, epoch)
         self._tell_length(module)
         return place * self._accumulate + self._place[1]
+
+    def _announce(self, module: Any, batch: Any, index: int) -> None:
+        """Call the hooks that come before a batch."""
+        if index == 0 and self.updates == 0:
+            module.on_train_start()
+        if index == 0:
+            module.on_train_epoch_start()
+        if module.on_train_batch_start(batch, index) == -1:
+            raise InputError("on_train_batch_start returns -1, by which an epoch would end early")
 
     def _tell_length(self, module: Any) -> None:
         if self.length is not None:
@@ -162,7 +170,10 @@ class _Made:
         made = _anew(self._given) if isinstance(self._given, nn.Module) else self._given()
         if not callable(getattr(made, "training_step", None)):
             raise InputError(f"the module is a {type(made).__name__}; it must be a LightningModule")
-        vars(made).update(log=Journal(), _trainer=NoTrainer(self._total, self.per_epoch))
+        vars(made).update(
+            log=Journal(), _trainer=NoTrainer(self._total, self.per_epoch),
+            optimizers=Silent(), lr_schedulers=Silent(),
+        )  # fmt: skip
         for name, given in (("configure_model", ()), ("setup", ("fit",))):
             if _own(made, name):
                 getattr(made, name)(*given)
