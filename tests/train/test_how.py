@@ -87,7 +87,7 @@ class Physics(nn.Module):
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_plateau_goes_on_where_it_was(mode):
     plateau = functools.partial(
-        torch.optim.lr_scheduler.ReduceLROnPlateau, mode=mode, factor=0.5, patience=0, threshold=0.1
+        torch.optim.lr_scheduler.ReduceLROnPlateau, mode=mode, factor=0.5, patience=0, threshold=0.9
     )
     options = {"schedule": plateau, "schedule_every": "epoch"}
     one, other, often = (run(9, **options) for _ in range(3))

@@ -50,7 +50,12 @@ class Ahead:
         updates: by step the batches of an update, each with its number of samples.
         carrier: takes them there.
         end: the step after the last, of which nothing is fetched.
+
+    Attributes:
+        ended: whether an epoch ends with the update that was taken last.
     """
+
+    ended = False
 
     def __init__(self, updates: Any, carrier: Any, end: int):
         self._updates, self._carrier, self._end = updates, carrier, end
@@ -60,6 +65,7 @@ class Ahead:
         if step != self._step:
             self._fetch(step)
         sent, self._step = self._sent, -1
+        self.ended = self._updates.ended
         return [(self._carrier.take(one), n) for one, n in sent]
 
     def after(self, step: int) -> None:

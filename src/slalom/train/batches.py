@@ -111,14 +111,16 @@ class Updates:
         batches: by step, each with its number of samples; ``batches.last(step)`` says where an
             epoch ends.
         each: batches of an update.
+        every: updates that count as an epoch, where batches know of none.
     """
 
-    def __init__(self, batches: Any, each: int):
-        self._batches, self._each = batches, each
+    def __init__(self, batches: Any, each: int, every: int | None = None):
+        self._batches, self._each, self._every = batches, each, every
         self._step = self._first = 0  # of the next update: its number, and that of its first batch
-        self._after = 0
+        self._asked, self._after = -1, 0  # the update that was asked for last; the batch after it
 
     def __getitem__(self, step: int) -> list[tuple[Any, int]]:
+        self._asked = step
         if self._each == 1:
             self._after = step + 1
             return [self._batches[step]]
@@ -134,6 +136,8 @@ class Updates:
     @property
     def ended(self) -> bool:
         """Whether an epoch ends with the update that was asked for last."""
+        if self._every is not None:
+            return (self._asked + 1) % self._every == 0
         return self._batches.last(self._after - 1)
 
     def _ends(self, batch: int, found: list[tuple[Any, int]] | None = None) -> int:

@@ -77,7 +77,10 @@ class GuardedRun(Run):
             for name in RATES:
                 if name in group:
                     group[name] = group[name] * factor
-        schedulers: Any = (self._scheduler, *getattr(self._scheduler, "_schedulers", ()))
+        schedulers: Any = (
+            self._pace.scheduler,
+            *getattr(self._pace.scheduler, "_schedulers", ()),
+        )
         for scheduler in schedulers:
             if hasattr(scheduler, "base_lrs"):
                 scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]

@@ -196,7 +196,8 @@ class Held:
 
 def _attributes(owner: Any) -> dict[str, Any]:
     """Attributes by name, with what a module's own ``state_dict`` leaves out: buffers, its mode."""
-    unseen, buffers = _unseen(isinstance(owner, nn.Module)), {}
+    unseen = _unseen(isinstance(owner, nn.Module))
+    buffers: dict[str, Any] = {}
     if isinstance(owner, nn.Module):
         left = sorted(owner._non_persistent_buffers_set)
         buffers = {n: owner._buffers[n] for n in left if n in owner._buffers}

@@ -20,10 +20,11 @@ from slalom.train import atomic
 from slalom.train.ahead import Ahead, Carrier
 from slalom.train.batches import Updates
 from slalom.train.evaluation import Evaluation
-from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
+from slalom.train.followed import METRIC, VALID_LOSS
 from slalom.train.gradient import summed_gradient
 from slalom.train.held import Held, saved_buffers
 from slalom.train.models import judging
+from slalom.train.rates import Rates
 from slalom.train.reduction import Reduction
 from slalom.train.rng import RandomStream, seed_of
 from slalom.train.task import Task
@@ -87,7 +88,8 @@ class Run:
             self._part = task.whole(self.model)
         else:
             drawn = task.train.batches(self._part, seed, replacement=task.replacement)
-            self._updates: Any = Updates(drawn, task.accumulate)
+            every = task.updates_per_epoch(self._size) if task.replacement else None
+            self._updates: Any = Updates(drawn, task.accumulate, every)
         self._random = RandomStream(seed_of(seed, 2), task.device)
         self._judging = RandomStream(seed, task.device)
         self._modules = (self.model, *self.objective.modules())
@@ -99,11 +101,8 @@ class Run:
         self._total = self.objective.length = updates
         if task.device.type == "cuda" and not self._whole:
             self._updates = Ahead(self._updates, Carrier(task.device), updates)
-        self._scheduler = task.schedule.scheduler(self.optimizer, updates)
-        self._monitor = task.schedule.monitor(self._scheduler)
-        self._lost: tuple[float, int] = (0.0, 0)  # what a schedule that follows it is told of
+        self._pace = Rates(task.schedule, self.optimizer, updates)
         self._judged: tuple[int, float, float] | None = None
-        self._epoch = (0, 0)  # how many there were, and updates of the present one
         self._scaler = None
         if task.precision == torch.float16:
             self._scaler = torch.amp.GradScaler(task.device.type)
@@ -163,10 +162,9 @@ class Run:
             value = sum(self._turn(turn, batches) for turn in turns)
         self.step += 1
         self.samples += n
-        if self._monitor == TRAIN_LOSS:
-            self._lost = self._lost[0] + value * n, self._lost[1] + n
-        if self._scheduler is not None and self._due():
-            self._scheduler.step(*([] if self._monitor is None else [self._monitored()]))
+        if self._pace.scheduler is not None:
+            ends = self._whole or self._updates.ended
+            self._pace.after(self.step, value, n, ends, self._told)
         if self._average is not None:
             self._average.update_parameters(self.model)
         return value
@@ -269,30 +267,11 @@ class Run:
         its_all = its.issuperset(id(p) for p in self._parameters if p.requires_grad)
         return not (its_all and optimizer.clip(norm, value))
 
-    def _due(self) -> bool:
-        """Whether the learning rates change now; they stay what they are beyond their end."""
-        epochs, place = self._epoch
-        ends = self._whole or self._ends_an_epoch()
-        self._epoch = (epochs + 1, 0) if ends else (epochs, place + 1)
-        if self.step > self._total:
-            return False
-        return self.task.schedule.due(self.step, epochs + 1 if ends else None, place + 1)
-
-    def _ends_an_epoch(self) -> bool:
-        if self.task.replacement:  # there is none but by its length
-            return self.step % self.task.updates_per_epoch(self._size) == 0
-        return self._updates.ended
-
-    def _monitored(self) -> float:
-        """What the schedule is told."""
+    def _told(self, name: str) -> float:
+        """What a schedule is told of the model on the validation set."""
         start = time.perf_counter()
-        if self._monitor == TRAIN_LOSS:
-            total, n = self._lost
-            self._lost = 0.0, 0
-            return total / n
-        loss, metric = self._judge()
-        self._judged = self.step, loss, metric  # if it is asked for here, too
-        name = self._monitor or ""
+        self._judged = self.step, *self._judge()  # if it is asked for here, too
+        _, loss, metric = self._judged
         told = {VALID_LOSS: loss, METRIC: metric}
         found = told[name] if name in told else self.objective.logged(name)
         self.seconds -= time.perf_counter() - start  # which count updates alone
@@ -309,8 +288,7 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
-        step, *known = self._judged or (-1,)
-        self._judged = None
+        (step, *known), self._judged = self._judged or (-1,), None
         loss, metric = known if step == self.step else self._judge()
         total, done = self._recent
         self._recent = 0.0, 0
@@ -363,7 +341,6 @@ class Run:
             "others": {n: o.state_dict() for n, o in self._others().items()},
             "step": self.step, "samples": self.samples, "seconds": self.seconds,
             "diverged": self.diverged, "first_loss": self._first_loss, "recent": self._recent,
-            "lost": self._lost, "epoch": self._epoch,
         }  # fmt: skip
 
     def _held(self) -> Held:
@@ -376,7 +353,7 @@ class Run:
 
     def _others(self) -> dict[str, Any]:
         """What else has a state."""
-        found = {"schedule": self._scheduler, "scaler": self._scaler, "average": self._average}
+        found = {"schedule": self._pace, "scaler": self._scaler, "average": self._average}
         return {name: other for name, other in found.items() if other is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -405,8 +382,7 @@ class Run:
         self._random.set_state(state["noise"])
         self.step, self.samples, self.seconds = state["step"], state["samples"], state["seconds"]
         self.diverged, self._first_loss = state["diverged"], state["first_loss"]
-        self._recent, self._lost, self._judged = state["recent"], state["lost"], None
-        self._epoch = state["epoch"]
+        self._recent, self._judged = state["recent"], None
 
     def _kind(self) -> dict[str, Any]:
         """What must be equal for one run to go on where another stopped."""

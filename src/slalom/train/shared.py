@@ -74,8 +74,8 @@ class SharedRun(GuardedRun):
             self.ranks.spread(buffers)
         return value
 
-    def _monitored(self) -> float:
-        return self.ranks.first(super()._monitored())
+    def _told(self, name: str) -> float:
+        return self.ranks.first(super()._told(name))
 
     def state_dict(self) -> dict[str, Any]:
         """As of a :class:`GuardedRun`, with the random numbers of all: all have to ask for it."""
