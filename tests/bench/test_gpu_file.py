@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 import slalom
+from slalom.backends import using
 from slalom.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
+from standin import Simulated  # pyright: ignore[reportMissingImports]
 
 FILE = Path(__file__).parent.parent.parent / "benchmarks" / "gpu.py"
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -60,6 +66,62 @@ def test_its_checks_pass_on_the_cpu_and_find_what_is_wrong():
     gpu["DTYPES"][torch.float32] = 1e-12
     wrong = gpu["correctness"]("cpu", [torch.float32], few)
     assert any("Adam torch.float32: off by" in line for line in wrong)
+
+
+@pytest.mark.slow
+def test_its_checks_pass_on_the_cpu_for_every_rule():
+    checks = runpy.run_path(str(FILE))["correctness"]
+    assert checks("cpu", [torch.float32, torch.float16]) == []
+
+
+def test_it_knows_what_kernels_serve():
+    gpu = runpy.run_path(str(FILE))
+    with using(Simulated(), "foreach"):
+        for name, backend in (("Adam", "simulated"), ("LAMB", "foreach"), ("Muon", "foreach")):
+            assert gpu["serves"](gpu["CLASSES"][name].rule, "cpu") == backend
+            assert gpu["check_rule"](name, torch.float32, "cpu") <= gpu["DTYPES"][torch.float32]
+
+
+class Pretended:
+    """What the file asks of ``torch.cuda``, without a GPU: whatever is recorded is done at once."""
+
+    record = wait_stream = replay = __enter__ = __exit__ = lambda self, *_: None
+
+    def elapsed_time(self, _) -> float:
+        return 1.0
+
+
+SMALL = {
+    '"cuda"': '"cpu"', ".cuda()": ".cpu()", "1 << 28": "1 << 10", "50257": "57",
+    "width: int = 768, layers: int = 12": "width: int = 64, layers: int = 1",
+}  # fmt: skip
+"""The file as it is, but for the device and for how large things are."""
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize("late", [False, True])
+def test_all_contests_are_held_and_told(monkeypatch, late):
+    """``late``: there is no time for anything but a copy."""
+    text, space = FILE.read_text(), {"__name__": "gpu", "__doc__": ""}
+    for old, new in SMALL.items():
+        assert old in text
+        text = text.replace(old, new)
+    exec(compile(text, str(FILE), "exec"), space)
+    gpu: Any = space
+    for name in ("Event", "Stream", "CUDAGraph", "stream", "graph", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: Pretended())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (4e4, 4e4))
+    monkeypatch.setattr(gpu["gc"], "collect", lambda: 0)  # half a second, and a hundred times
+    monkeypatch.setattr(torch, "compile", lambda step, **_: step)
+    found: dict[str, Any] = {}
+    gpu["speed"](found, 0.0 if late else math.inf)
+    told = gpu["table"]({"gpu": "none", "torch": "2", "speed": found})
+    assert told.count("failed") == (not late)  # torch records foreach on a GPU alone
+    contests = 2 if late else 2 + 2 + 1
+    assert len(told.splitlines()) == 1 + contests + len(found["rules"])
+    assert (len(found["rules"]) > 30) == (not late)
+    assert gpu["table"]({"speed": {}}) == "no speed was measured"
 
 
 @WITHOUT_GPU
