@@ -33,6 +33,7 @@ from slalom.backends.base import (
 from slalom.backends.crossings import check_crossings
 from slalom.backends.layout import is_freed, meet, merged
 from slalom.backends.looks import addresses, alike_to, facts, forms, ordinary, reach, spans
+from slalom.backends.narrow import owner
 from slalom.backends.row import Row
 
 
@@ -43,7 +44,7 @@ class Batch:
     Attributes:
         slots: the places of the slots in their launch.
         params, grads: their parameters and gradients.
-        states: name -> their states of that name, for every live state.
+        states: name -> their states of that name, for every live state and what belongs to it.
     """
 
     slots: Sequence[int]
@@ -204,7 +205,10 @@ class GeneralLaunch(Launch):
         slots = [self._local[p] for p in places]
         together = len(places) == places[-1] - places[0] + 1
         where = slice(places[0], places[-1] + 1) if together else np.array(places, np.intp)
-        states = {n: [self._state_at[i][n] for i in slots] for n in row.program.live_state}
+        # those of a row have states of the same names
+        live = {"param", *row.program.live_state}
+        names = [n for n in self._state_at[slots[0]] if n in live or owner(n, live) in live]
+        states = {n: [self._state_at[i][n] for i in slots] for n in names}
         numbers = range(1 + len(row.rule.numbers))
         counters = [
             [at for i in slots if (at := self._counter_at.get((i, j))) is not None] for j in numbers

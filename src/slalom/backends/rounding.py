@@ -34,15 +34,22 @@ def rounded(values: Tensor, noise: int, array: int, places: Tensor) -> Tensor:
     """``values`` as bfloat16, each rounded up with the chance of its distance from the one below.
 
     NaN and infinity stay what they are. ``places`` (int64, of the values' shape or in their order)
-    number the elements, ``array`` the tensor among those of the update, the parameter being 0. The
-    draws are those of machine code: murmur3's last mix of noise, place and array.
+    number the elements, ``array`` the tensor among those of the update, the parameter being 0.
     """
     exact = values.to(torch.float32)
-    x = (places.reshape(exact.shape) * 0x9E3779B1 + 0x9E3779B9 * (1 + array)) & _WORD
+    bits = exact.contiguous().view(torch.int32)
+    up = bits + drawn(noise, array, places.reshape(exact.shape)).contiguous()
+    up = (up & -(1 << 16)).view(torch.float32)
+    return torch.where(exact.isfinite(), up, exact).to(torch.bfloat16)
+
+
+def drawn(noise: int, array: int, places: Tensor) -> Tensor:
+    """Sixteen random bits (int32) for each place: those of machine code.
+
+    They are murmur3's last mix of noise, place and array.
+    """
+    x = (places * 0x9E3779B1 + 0x9E3779B9 * (1 + array)) & _WORD
     x = x ^ noise
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = ((x ^ (x >> shift)) * factor) & _WORD
-    drawn = (x >> 16).to(torch.int32)
-    bits = exact.contiguous().view(torch.int32)
-    up = ((bits + drawn.contiguous()) & -(1 << 16)).view(torch.float32)
-    return torch.where(exact.isfinite(), up, exact).to(torch.bfloat16)
+    return (x >> 16).to(torch.int32)

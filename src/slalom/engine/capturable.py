@@ -110,6 +110,7 @@ def update_capturably(
             "on_nonfinite='raise' would have to wait for the GPU, which capturable=True rules out; "
             "use on_nonfinite='skip'"
         )
+    treatment.refuse_narrow("capturable=True")
     if treatment.rounding != "nearest":
         raise ValueError("rounding='stochastic' is not served with capturable=True; leave one out")
     parts = [

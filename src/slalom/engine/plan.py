@@ -64,10 +64,12 @@ class Plan:
         excluded: as given, and what this plan found since.
         last: what became of the last step.
         squares: the sum of the squares of the gradients of the last step, where it was asked for.
+        bytes: of all slots together, those of each of their tensors by name.
     """
 
     scaled = False
     squares: Any = 0.0
+    bytes: Mapping[str, int] = {}
     last: Outcome | None = None
     origin: Sequence[Rule] = ()
 
@@ -118,7 +120,7 @@ class Plan:
         )
         grads = (s.param.grad for s in slots)
         self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
-        self._sorting = Sorting(rules, self._counts, group_of, single, chance)
+        self._sorting = Sorting(rules, self._counts, group_of, self._set_of, single, chance)
         self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
         self._watch: Any = None

@@ -25,7 +25,7 @@ class Sorting:
     Args:
         rules: of each group its rule, behind the treatment of its gradients.
         counts: of all slots.
-        group_of: of each slot its group.
+        group_of, set_of: of each slot its group, and the number of the names of its states.
         single: of each slot whether it has a row of its own.
         chance: of each slot whether something of it is rounded by chance.
 
@@ -34,11 +34,11 @@ class Sorting:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], counts: Counts, group_of: np.ndarray, single: np.ndarray,
-        chance: np.ndarray,
+        self, rules: Sequence[Rule], counts: Counts, group_of: np.ndarray, set_of: np.ndarray,
+        single: np.ndarray, chance: np.ndarray,
     ):  # fmt: skip
         self._rules, self._counts, self._group_of = rules, counts, group_of
-        self._single, self._chance = single, chance
+        self._set_of, self._single, self._chance = set_of, single, chance
         self._lacks: list[set[str]] = []  # of each group the options that it never had
         self.rows: list[tuple[Row, np.ndarray]] = []
         self._apart: list[tuple[Row, int]] = []  # computed by themselves, and a slot of each
@@ -82,6 +82,7 @@ class Sorting:
         keys = np.column_stack(
             [
                 self._group_of[present],
+                self._set_of[present],
                 np.where(self._single[present], present, -1),
                 self._counts.wide[present],
                 self._counts.values[present],
@@ -91,7 +92,7 @@ class Sorting:
         self.rows, self._apart, self._together = [], [], []
         of_rule: dict[Rule, list[tuple[Row, int]]] = {}
         for key, places in sorted_out(keys, present):
-            group, _, _, count, *numbers = key
+            group, _, _, _, count, *numbers = key
             rule = self._rules[int(group)]
             own = numbers[: len(rule.numbers)]
             row = Row(rule, int(group), count, own, self._lacks[int(group)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,11 @@ from torch import Tensor
 
 from slalom.backends.base import Slot
 from slalom.backends.general import elements
+from slalom.backends.narrow import CODES
 from slalom.engine.distributed import number, over_processes, own_part
+from slalom.engine.keeping import REMAINDERS, asked_for, check_asked
+from slalom.errors import InputError
+from slalom.rules.definition import Rule
 from slalom.rules.treated import BOUND, SCALE, SHRINK
 
 ON_NONFINITE = ("propagate", "skip", "raise")
@@ -25,7 +29,7 @@ ROUNDING = ("nearest", "stochastic")
 
 @dataclass(frozen=True)
 class Treatment:
-    """Clipping, what is done about NaN and infinity, and how bfloat16 is rounded.
+    """Clipping, what is done about NaN and infinity, and what is kept in how many bits.
 
     Of all gradients and parameters of an optimizer alike.
 
@@ -38,9 +42,16 @@ class Treatment:
             full learning rate, whatever that is; under a schedule it follows the schedule's
             multiplier (Loshchilov & Hutter 2019, algorithm 2), so that nothing moves at a rate of
             zero. Beside the rule's own ``weight_decay``, if it has one.
-        rounding: of what is kept in bfloat16, parameters and states: ``nearest`` as torch does,
-            or ``stochastic``, up or down by chance, so that small updates are not lost.
+        rounding: of what is kept in bfloat16 or 8 bits, parameters and states: ``nearest`` as torch
+            does, or ``stochastic``, up or down by chance, so that small updates are not lost.
         rounding_seed: of that chance.
+        state_dtype: what states of the parameter's shape are kept in: ``float32``, ``bfloat16`` (or
+            these dtypes) or ``8bit``, of all or by the name of the state; as torch where not named.
+            In 8 bits are those of parameters of 65536 elements or more, the others and what holds
+            weights are not; see :mod:`slalom.backends.narrow`.
+        remainder: of parameters in bfloat16, ``exact``: the lower half of a float32 as a state, so
+            that training is that of float32 parameters to the bit; of these or float16, ``kahan``:
+            what rounding lost, in the parameter's dtype.
 
     Raises ValueError if a bound is not positive, if both are given, or for an unknown choice.
     """
@@ -51,8 +62,13 @@ class Treatment:
     independent_weight_decay: float | None = None
     rounding: str = "nearest"
     rounding_seed: int = 0
+    state_dtype: Any = None
+    remainder: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "state_dtype", asked_for(self.state_dtype))
+        if self.remainder not in REMAINDERS:
+            raise InputError(f"remainder is {self.remainder!r}; it must be exact, kahan or None")
         for name, bound in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if bound is not None and not (isinstance(bound, int | float) and bound > 0):
                 raise ValueError(f"{name} is {bound!r}; it must be a number above 0, or None")
@@ -67,6 +83,10 @@ class Treatment:
             )
         if self.rounding not in ROUNDING:
             raise ValueError(f"rounding is {self.rounding!r}; it must be one of {ROUNDING}")
+
+    def check(self, rules: Collection[Rule]) -> None:
+        """Raise :class:`slalom.InputError` where no rule has what ``state_dtype`` names."""
+        check_asked(self.state_dtype, self.remainder, [*rules])
 
     @property
     def measures(self) -> bool:
@@ -102,10 +122,16 @@ class Treatment:
             found[SHRINK] = self.independent_weight_decay * multiplier(group)
         return found
 
+    def refuse_narrow(self, where: str) -> None:
+        """Raise ValueError if anything is to be kept in other dtypes than torch keeps it in."""
+        for name in ("state_dtype", "remainder"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is not served with {where}; leave one out")
+
     def rounds(self, slot: Slot) -> bool:
         """Whether something of a slot is rounded by chance; then its scalars are its own."""
-        tensors = (slot.param, *slot.state.values())
-        return self.rounding == "stochastic" and any(t.dtype == torch.bfloat16 for t in tensors)
+        dtypes = {t.dtype for t in (slot.param, *slot.state.values())}
+        return self.rounding == "stochastic" and not dtypes.isdisjoint((torch.bfloat16, *CODES))
 
 
 FULL_RATE = "full_lr"

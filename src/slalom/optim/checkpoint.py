@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from slalom.backends.narrow import CODES, SCALE, decode, owner
 from slalom.optim.checks import may_lack
 from slalom.rules import RULES
 from slalom.rules.definition import Rule
@@ -29,6 +30,21 @@ def copied(saved: Mapping[str, Any]) -> dict[str, Any]:
             key: {name: _copy(value) for name, value in state.items()}
             for key, state in saved["state"].items()
         }}  # fmt: skip
+
+
+def widened(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict whose states are float32 or wider, and what belongs to others is left out."""
+    return {**saved, "state": {k: _wide(own) for k, own in saved["state"].items()}}
+
+
+def _wide(own: Mapping[str, Any]) -> dict[str, Any]:
+    found = {n: v for n, v in own.items() if owner(n, own) is None}
+    for name, value in found.items():
+        if isinstance(value, Tensor) and value.dtype in CODES:
+            found[name] = decode(value, own[name + SCALE])
+        elif isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+            found[name] = value.float()
+    return found
 
 
 def load(

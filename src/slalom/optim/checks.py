@@ -119,8 +119,8 @@ def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:
             raise ValueError(f"{name} is of the whole optimizer and cannot be an option of a group")
 
 
-def check_state(rule: Rule, name: str, state: Tensor, param: Tensor) -> None:
-    """Raise RuntimeError if this is no state of this parameter."""
+def check_state(rule: Rule, name: str, state: Tensor, param: Tensor, coded: bool = False) -> None:
+    """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
     if tuple(state.shape) != (due := rule.shape(name, param.shape)):
         parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
         raise RuntimeError(
@@ -128,7 +128,8 @@ def check_state(rule: Rule, name: str, state: Tensor, param: Tensor) -> None:
             f"{tuple(param.shape)}{parameter}; load a checkpoint of the same model"
         )
     complex_due = param.is_complex() and name not in rule.shapes
-    if state.is_complex() != complex_due or not (state.is_floating_point() or state.is_complex()):
+    number = state.is_floating_point() or state.is_complex() or coded
+    if state.is_complex() != complex_due or not number:
         raise RuntimeError(
             f"the state {name} holds {state.dtype} where its parameter holds {param.dtype}; load a "
             "checkpoint of the same model"

@@ -52,6 +52,7 @@ def update_differentiably(
     for asked, usual in (("on_nonfinite", "propagate"), ("rounding", "nearest")):
         if getattr(treatment, asked) != usual:
             raise ValueError(f"{asked} has no derivative; leave it out where differentiable=True")
+    treatment.refuse_narrow("differentiable=True")
     with torch.enable_grad():
         if treatment.clip_norm is not None:
             norms = [

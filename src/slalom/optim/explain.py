@@ -21,9 +21,12 @@ class Explanation:
         rows: (name or place, shape, dtype, backend, reason) of each parameter, where backend is
             ``llvm``, ``cuda``, ``foreach``, ``autograd`` (differentiable) or ``none`` (not
             updated). Of several rules in one optimizer the reason ends with the parameter's own.
+        bytes: the bytes for each parameter (one number of one tensor), on average over those that
+            have a gradient or states: ``param``, ``grad`` and each state by its name.
     """
 
     rows: list[tuple[str, tuple[int, ...], torch.dtype, str, str]]
+    bytes: dict[str, float]
 
     def __repr__(self) -> str:
         return str(self)
@@ -36,10 +39,14 @@ class Explanation:
             for name, shape, dtype, backend, reason in self.rows
         ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join(
+        lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in cells
-        )
+        ]
+        if self.bytes:
+            each = ", ".join(f"{name} {size:.3g}" for name, size in self.bytes.items())
+            lines.append(f"bytes a parameter: {each}; {sum(self.bytes.values()):.4g} in all")
+        return "\n".join(lines)
 
 
 def explain(optimizer: torch.optim.Optimizer) -> Explanation:
@@ -53,7 +60,10 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             f"explain() takes an optimizer of slalom.optim, not {type(optimizer).__name__}"
         )
     recorded = any(group.get("differentiable") for group in optimizer.param_groups)
-    served = {} if recorded else optimizer.plan().served_by_parameter()
+    plan = None if recorded else optimizer.plan()
+    served = {} if plan is None else plan.served_by_parameter()
+    count = sum(p.numel() for g in optimizer.param_groups for p in g["params"] if id(p) in served)
+    kept = {n: size / count for n, size in plan.bytes.items()} if plan and count else {}
     rows = []
     for g, group in enumerate(optimizer.param_groups):
         for i, param in enumerate(group["params"]):
@@ -75,4 +85,4 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
             remark = optimizer.remark(group, name)
             why = f"{why}; {remark}" if remark else why
             rows.append((name, tuple(param.shape), param.dtype, backend, why))
-    return Explanation(rows)
+    return Explanation(rows, kept)

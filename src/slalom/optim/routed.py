@@ -58,6 +58,7 @@ class Routed(RuleOptimizer):
                     f"none of the rules has an argument {name!r}; they have "
                     f"{', '.join(sorted(known))}, and all take {', '.join(TREATMENT)}"
                 )
+        self._treatment.check({self.rule_of(group) for group in self.param_groups})
 
     def rule_of(self, group: Mapping[str, Any]) -> Rule:
         """The rule that a parameter group follows; ValueError if there is none of that name."""

@@ -40,7 +40,6 @@ CHOICES: dict[str, Any] = {
 OFFERED = ("capturable", "differentiable")
 """Those that every class takes, whether torch's class of its name has them or not."""
 
-
 _is_differentiable = methodcaller("get", "differentiable")
 
 TREATMENT = {field.name: field.default for field in fields(Treatment)}
@@ -85,6 +84,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
     def __init__(self, params: Any, **arguments: Any):
         hypers = {name: arguments.pop(name, default) for name, default in self.rule.hypers.items()}
         self._take_treatment(arguments)
+        self._treatment.check([self.rule])
         choices = {name: arguments.pop(name, CHOICES[name]) for name in self.choices}
         name = type(self).__name__
         if arguments:
@@ -137,12 +137,13 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_treatment": self._treatment}
 
-    def state_dict(self, *, snapshot: bool = False) -> dict[str, Any]:
+    def state_dict(self, *, snapshot: bool = False, full: bool = False) -> dict[str, Any]:
         """As in torch; with ``snapshot`` a copy, which later steps leave as it is.
 
-        Without, its tensors are the optimizer's own, as torch's are: to be saved at once.
+        Without, its tensors are the optimizer's own, as torch's are: to be saved at once. ``full``
+        has as float32, for torch's class too, what is kept in fewer bits, and no remainders.
         """
-        saved = super().state_dict()
+        saved = checkpoint.widened(super().state_dict()) if full else super().state_dict()
         return checkpoint.copied(saved) if snapshot else saved
 
     @_disable_dynamo
@@ -371,7 +372,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         plan = Plan(
             rules, slots.slots, slots.absent, slots.indices, self._treatment, self._excluded
         )
-        plan.scaled, plan.origin = scaled, self._rules(groups)
+        plan.scaled, plan.origin, plan.bytes = scaled, self._rules(groups), slots.bytes
         return plan
 
     def _rules(self, groups: Sequence[Mapping[str, Any]]) -> list[Rule]:

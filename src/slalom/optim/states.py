@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
-from slalom.backends.layout import is_freed, is_lazy_view, like, plain, same_layout
+from slalom.backends.layout import is_freed, plain
+from slalom.backends.narrow import CODES, LOST, REMAINDER, SCALE
+from slalom.engine import keeping
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
-from slalom.engine.starting import begun, check_whole
+from slalom.engine.starting import check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
@@ -33,9 +35,9 @@ class Slots:
         slots: those that are updated when they have a gradient.
         absent: those that have no gradient, nor the states for one or memory of their own.
         indices: of each slot the place of its parameter among all of the optimizer.
-        pending: parameter and states that are made and not in the optimizer yet. They are put
-            there when the update is certain, so that a step which is refused, skipped or only
-            explained leaves no trace.
+        pending: parameter and states that are made and not in the optimizer yet, None in place of
+            what is to go. They are put there when the update is certain, so that a step which is
+            refused, skipped or only explained leaves no trace.
     """
 
     slots: list[Slot] = field(default_factory=list)
@@ -47,7 +49,20 @@ class Slots:
         """Put what is pending into the states."""
         for param, made in self.pending:
             if made:
-                states[param].update(made)
+                states[param].update((n, v) for n, v in made.items() if v is not None)
+            for name in [n for n, v in made.items() if v is None]:
+                del states[param][name]
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Of all parameters together, the bytes of each of their tensors, by name."""
+        found: dict[str, int] = {}
+        for slot in self.slots:
+            tensors = {"param": slot.param, "grad": slot.param.grad, **slot.state}
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    found[name] = found.get(name, 0) + tensor.numel() * tensor.element_size()
+        return found
 
 
 def make_slots(
@@ -95,7 +110,8 @@ def make_slots(
                 # without a state, and without decay, what a gradient leaves out stays anyway
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
                 name=name, whole=one.whole, matrix=one.matrix,
-                multiplies=one.multiplies, crosses=one.crosses, small=rule.shapes,
+                multiplies=one.multiplies, crosses=one.crosses,
+                small={*rule.shapes, *(n + SCALE for n in one.coded)},
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
@@ -125,13 +141,17 @@ class _Ready:
         live: dict[Any, Any],
     ):  # fmt: skip
         self.rule, self.group, self.param, self.own = rule, group, param, own
-        self.counters, self.pending, self.found = counters, {}, False
+        self.counters, self.found = counters, False
+        self.pending: dict[str, Any] = {}
+        self.coded: list[str] = []  # the states that are kept as codes
+        self._treatment = treatment
         numbers = [_number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers]
         key = id(group), *numbers
         if key not in live:
             live[key] = first_is_lost(rule, group, *numbers)
         self.counted = rule.takes_step or live[key] or (
-            treatment.rounding == "stochastic" and param.dtype == torch.bfloat16
+            treatment.rounding == "stochastic"
+            and (param.dtype == torch.bfloat16 or treatment.state_dtype is not None)
         )  # fmt: skip
         count = _number(own["step"]) if self.counted and "step" in own else 0.0
         if not rule.takes_step:  # where it is not kept, the states tell of the first update
@@ -143,6 +163,8 @@ class _Ready:
             live[key] = program.live_state, *program.further
         self.live, self.whole, self.matrix, self.multiplies, self.crosses = live[key]
         self.count, self.numbers = count, numbers
+        self._signs = "signs", *key
+        self._of_all = live
         names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = any(n not in own for n in names)
 
@@ -150,7 +172,15 @@ class _Ready:
         """The live states, the kept scalars, and the count where no state holds it."""
         kept: list[Tensor | None] = [self._kept("step", self.count) if self.counted else None]
         kept += [self._kept(n, v) for n, v in zip(self.rule.numbers, self.numbers, strict=True)]
-        return {name: self._state(name) for name in self.live}, kept, self.count
+        state: dict[str, Tensor] = {}
+        for name in self.live:
+            state |= self._state(name)
+        if self._treatment.remainder is not None:
+            state |= (made := keeping.remainder_of(self._treatment.remainder, self.param, self.own))
+            self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
+        beside = (REMAINDER, LOST, *(n + SCALE for n in self.live))
+        self.pending |= {n: None for n in beside if n in self.own and n not in state}
+        return state, kept, self.count
 
     def _kept(self, name: str, value: float) -> Tensor:
         there = self.own.get(name)
@@ -160,26 +190,51 @@ class _Ready:
         made = self.pending[name] = self.counters.take(value)
         return made
 
-    def _state(self, name: str) -> Tensor:
+    def _state(self, name: str) -> dict[str, Tensor]:
+        """A state, with its scales where it is of codes; made, converted or moved where needed."""
         param, there = self.param, self.own.get(name)
+        asked = self._treatment.state_dtype
+        dtype = keeping.dtype_of(asked, self.rule, name, param, self._positive)
+        if dtype in CODES:
+            self.coded.append(name)
         if there is None:
             start = self.rule.start(name, self.group)
-            made = self.pending[name] = begun(self.rule, name, param, start)
-            return made
-        self.found = True
-        check_state(self.rule, name, there, param)
-        if name in self.rule.shapes:
-            if there.device != param.device:
-                there = self.pending[name] = there.detach().to(param.device)
-            return there
-        fits = plain(there) and same_layout(param, there) and not is_lazy_view(there)
-        if there.is_inference() and not param.is_inference():  # torch would not write to it
-            fits = False
-        if there.device != param.device:  # the model was moved
-            fits = False
-        if plain(param) and not fits and _ordinary(there):
-            there = self.pending[name] = like(param.detach(), there)
-        return there
+            made = keeping.begin(self.rule, name, param, start, dtype)
+        elif name in self.rule.shapes:
+            self.found = True
+            check_state(self.rule, name, there, param)
+            made = {name: there.detach().to(param.device)}
+            made = {name: there} if there.device == param.device else made
+        else:
+            self.found = True
+            made = self._in_form(name, there, dtype)
+        self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
+        return made
+
+    def _in_form(self, name: str, there: Tensor, dtype: torch.dtype | None) -> dict[str, Tensor]:
+        """A state that is there, in the dtype that is asked for (None: its own, but no codes)."""
+        param, scales = self.param, self.own.get(name + SCALE)
+        coded = there.dtype in CODES
+        if coded:
+            keeping.check_codes(name, there, scales)
+        check_state(self.rule, name, there, param, coded)
+        right = keeping.fits(there, param) or not _ordinary(there) or not plain(param)
+        if dtype is None and coded:
+            dtype = param.dtype
+        if right and dtype in (None, there.dtype):
+            return {name: there} | ({name + SCALE: scales} if coded and scales is not None else {})
+        if coded and scales is not None:
+            there = keeping.numbers_of(there, scales, param.device)
+        return keeping.remade(name, there.detach(), param, dtype or there.dtype)
+
+    def _positive(self) -> set[str]:
+        """The states that are never negative."""
+        if self._signs not in self._of_all:
+            count, numbers = self.count, self.numbers
+            program = program_for(self.rule, self.group, count + 1, count == 0, *numbers)
+            found = keeping.positive(self.rule, self.group, program, *numbers)
+            self._of_all[self._signs] = found
+        return self._of_all[self._signs]
 
 
 def _number(value: Any) -> float:

@@ -13,6 +13,7 @@ from slalom.backends.foreach.sweeping import meet, refuse, update_by_sweeps
 from slalom.backends.foreach.write import Lists
 from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
+from slalom.backends.narrow import Opened, is_narrow
 from slalom.backends.row import Row
 
 _ORDINARY = (Tensor, torch.nn.Parameter)
@@ -23,7 +24,8 @@ class ForeachLaunch(RowsLaunch):
 
     In chunks where there are temporary values, so that beside what is kept no more memory is taken
     than a few of these (each rule's own number, at most some ten) of
-    :data:`slalom.backends.foreach.part.CHUNK` elements: 2 MiB each in float32.
+    :data:`slalom.backends.foreach.part.CHUNK` elements: 2 MiB each in float32. Tensors that are
+    kept in fewer bits than they are computed in are opened one slot after the other, as a whole.
     """
 
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
@@ -62,6 +64,15 @@ class ForeachLaunch(RowsLaunch):
 
     def _update(self, row: Row, tensors: Lists) -> None:
         for part in self._parts[row]:
+            for at in part.narrow:
+                slot = Opened({n: t[at] for n, t in tensors.items()})
+                if part.program.sums:
+                    update_by_sweeps(part, {n: [t] for n, t in slot.tensors.items()})
+                else:
+                    part.update_slot(dict(slot.tensors))
+                slot.close(row.rule, part.program.writes, row.noise)
+            if part.narrow:
+                continue
             if part.program.sums:
                 continue
             for at in part.single:
@@ -83,10 +94,17 @@ class ForeachLaunch(RowsLaunch):
             first = {n: t[members[0]] for n, t in tensors.items()}
             if row.program is not None and row.program.sums:
                 refuse(row.program, first["param"])
+            narrow = is_narrow(first)
+            if narrow:
+                first = Opened(first).tensors
             part = Part(
                 row, {n: t.dtype for n, t in first.items()}, first["param"].device,
                 all(type(t) in _ORDINARY for t in first.values()), by_rows,
             )  # fmt: skip
+            if narrow:
+                part.narrow, part.units = members, [[0]]
+                parts.append(part)
+                continue
             chunks = [[i] for i in members]
             part.many = part.together and not (by_rows or alone or lazy or row.noise is not None)
             if part.many:

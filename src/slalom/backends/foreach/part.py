@@ -41,6 +41,7 @@ class Part:
         many: whether several of its slots may be in work at once.
         units: which of them are.
         single: which of them are updated alone.
+        narrow: all of them, where they are opened and closed again one by one.
         chunks: what takes, from a list over all slots of the row, those that are in work at once.
         most: elements that are in work at once.
     """
@@ -53,6 +54,7 @@ class Part:
     many: bool = False
     units: Sequence[Sequence[int]] = ()
     single: Sequence[int] = ()
+    narrow: Sequence[int] = ()
     chunks: Sequence[Pick] = ()
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from slalom.backends.base import MATRICES, Backend, Counts, Launch, Slot, Unavailable
 from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
+from slalom.backends.narrow import CODES, NARROW
 
 
 class Llvm(Backend):
@@ -87,7 +88,10 @@ def _reason(slot: Slot) -> str | None:
             if tensor.is_neg():
                 return f"{own} is a lazily negated view"
             continue
-        if not served(tensor.dtype) or tensor.is_complex() != param.is_complex():
+        if tensor.dtype in CODES and slot.whole:
+            return f"its rule sums over whole tensors, and {own} is kept in 8 bits"
+        known = tensor.dtype in NARROW or served(tensor.dtype)
+        if not known or tensor.is_complex() != param.is_complex():
             return f"{own} is {tensor.dtype}"
         if tensor.device != param.device or not same_layout(param, tensor):
             return f"{own} does not lie in memory as the parameter does"

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LINE = 16 };   /* elements in a line, the unit that threads share out: 64 bytes of float32 */
+enum { LINE = 64 };   /* elements in a line, the unit that threads share out: a block of codes */
 enum { AHEAD = 3 };   /* segments between one memory's fetching and what it points to */
-enum { BLOCK = 256 }; /* lines in a block, the unit in which sums are taken */
+enum { BLOCK = 64 };  /* lines in a block, the unit in which sums are taken */
 enum { FEW = 16 };    /* blocks that one thread takes through all sweeps while they are in its cache */
 
 /* What gather returns: STALE, or the sum of the others. */

@@ -678,8 +678,8 @@ if.end:
 if.then2:
   %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
   %129 = load i64, ptr %numel, align 8
-  %sub = add nsw i64 %129, 15
-  %div = sdiv i64 %sub, 16
+  %sub = add nsw i64 %129, 63
+  %div = sdiv i64 %sub, 64
   %add3 = add nsw i64 %div, %line.0167
   br label %for.inc
 
@@ -794,12 +794,12 @@ entry:
   %1 = load ptr, ptr %0, align 8
   %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
   %2 = load i64, ptr %lines, align 8
-  %sub.i = add nsw i64 %2, 255
-  %div.i = sdiv i64 %sub.i, 256
+  %sub.i = add nsw i64 %2, 63
+  %div.i = sdiv i64 %sub.i, 64
   %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
   %3 = load i64, ptr %grain, align 8
-  %sub.i6 = add nsw i64 %3, 255
-  %div.i7 = sdiv i64 %sub.i6, 256
+  %sub.i6 = add nsw i64 %3, 63
+  %div.i7 = sdiv i64 %sub.i6, 64
   %call2 = tail call i32 %1(i64 noundef 0, i64 noundef %div.i, i64 noundef %div.i7, ptr noundef nonnull @measure_blocks, ptr noundef nonnull %table)
   ret i32 %call2
 }
@@ -823,9 +823,9 @@ for.body:
   %0 = phi i64 [ %.pre, %for.body.lr.ph ], [ %17, %walk.exit ]
   %1 = phi i64 [ %.pre, %for.body.lr.ph ], [ %18, %walk.exit ]
   %block.08 = phi i64 [ %begin, %for.body.lr.ph ], [ %add, %walk.exit ]
-  %mul = shl nsw i64 %block.08, 8
+  %mul = shl nsw i64 %block.08, 6
   %add = add i64 %block.08, 1
-  %mul1 = shl nsw i64 %add, 8
+  %mul1 = shl nsw i64 %add, 6
   %cmp89.i = icmp sgt i64 %1, 1
   br i1 %cmp89.i, label %while.body.lr.ph.i, label %for.cond.preheader.i
 
@@ -881,8 +881,8 @@ if.end9.i:
 if.end11.i:
   %sub13.i = sub nsw i64 %mul, %8
   %sub15.i = sub nsw i64 %mul1, %8
-  %mul.i = shl nsw i64 %sub13.i, 4
-  %mul16.i = shl nsw i64 %sub15.i, 4
+  %mul.i = shl nsw i64 %sub13.i, 6
+  %mul16.i = shl nsw i64 %sub15.i, 6
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
   %numel.i = getelementptr inbounds %struct.Segment, ptr %9, i64 %i.093.i15, i32 15
   %13 = load i64, ptr %numel.i, align 8
@@ -1259,8 +1259,8 @@ if.end9.i:
 if.end11.i:
   %sub13.i = sub nsw i64 %begin, %4
   %sub15.i = sub nsw i64 %end, %4
-  %mul.i = shl nsw i64 %sub13.i, 4
-  %mul16.i = shl nsw i64 %sub15.i, 4
+  %mul.i = shl nsw i64 %sub13.i, 6
+  %mul16.i = shl nsw i64 %sub15.i, 6
   %spec.store.select.i = tail call i64 @llvm.smax.i64(i64 %mul.i, i64 0)
   %numel.i = getelementptr inbounds %struct.Segment, ptr %3, i64 %i.093.i, i32 15
   %7 = load i64, ptr %numel.i, align 8
@@ -1385,9 +1385,9 @@ if.else.i.i:
   br i1 %or.cond.i.i, label %if.then5.i.i, label %for.inc.i
 
 if.then5.i.i:
-  %sub.i49.i.i = add nsw i64 %7, 15
-  %div.i50.i.i = sdiv i64 %sub.i49.i.i, 16
-  %mul.i51.i.i = shl nsw i64 %div.i50.i.i, 4
+  %sub.i49.i.i = add nsw i64 %7, 63
+  %div.i50.i.i = sdiv i64 %sub.i49.i.i, 64
+  %mul.i51.i.i = shl nsw i64 %div.i50.i.i, 6
   %spec.store.select.i52.i.i = tail call i64 @llvm.smax.i64(i64 %mul.i51.i.i, i64 0)
   %spec.select.i54.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i52.i.i, i64 %7)
   %sub.i57.i.i = add i64 %add.i.i.i, %spec.select.i54.i.i
@@ -2071,9 +2071,9 @@ if.then:
   %0 = getelementptr %struct.Stage, ptr %.pre, i64 %k
   %numel.i.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 15
   %1 = load i64, ptr %numel.i.i, align 8
-  %sub.i.i = add nsw i64 %1, 15
-  %div.i.i = sdiv i64 %sub.i.i, 16
-  %mul.i.i = shl nsw i64 %div.i.i, 4
+  %sub.i.i = add nsw i64 %1, 63
+  %div.i.i = sdiv i64 %sub.i.i, 64
+  %mul.i.i = shl nsw i64 %div.i.i, 6
   %spec.store.select.i.i = tail call i64 @llvm.smax.i64(i64 %mul.i.i, i64 0)
   %spec.select.i.i = tail call i64 @llvm.smin.i64(i64 %spec.store.select.i.i, i64 %1)
   %block.i.i = getelementptr inbounds %struct.Segment, ptr %segment, i64 0, i32 3

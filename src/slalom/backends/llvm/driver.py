@@ -12,10 +12,10 @@ from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.once import once
 from slalom.backends.llvm.torch_c import needed, welcome
 
-LINE = 16
-"""Elements in a line, the unit in which threads share out the work: a cache line of float32."""
+LINE = 64
+"""Elements in a line, the unit in which threads share out the work: a block of codes."""
 
-BLOCK = 256
+BLOCK = 64
 """Lines in a block, the unit in which sums are taken."""
 
 STALE, CHANGED, MOVED = -1, 1, 2

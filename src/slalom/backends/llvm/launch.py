@@ -22,7 +22,7 @@ from slalom.backends.crossings import check_crossings
 from slalom.backends.layout import overlapping, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
-from slalom.backends.llvm.elements import NAMES, Arrays
+from slalom.backends.llvm.elements import KEPT, NAMES, Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.meetings import Asked, Meetings
 from slalom.backends.llvm.observers import observed
@@ -90,7 +90,7 @@ class LlvmLaunch(Launch):
         types: list[Arrays] = [
             (
                 ("param", NAMES[s.param.dtype]), ("grad", NAMES[dtype]),
-                *((name, NAMES[t.dtype]) for name, t in s.state.items()),
+                *((name, KEPT[t.dtype]) for name, t in s.state.items()),
             )
             for s, dtype in zip(slots, dtypes, strict=True)
         ]  # fmt: skip
@@ -352,7 +352,7 @@ class _Looks:
 
 
 def served(dtype: torch.dtype) -> bool:
-    """Whether machine code reads and writes this dtype here."""
+    """Whether machine code reads and writes numbers of this dtype here."""
     return dtype in NAMES and (dtype != torch.float16 or jit().half)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slalom.backends.llvm.arithmetic import narrowed
-from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in, touched
+from slalom.backends.llvm.blockwise import blockwise
+from slalom.backends.llvm.elements import Arrays, Elements, array, coded, computed_in, touched
 from slalom.backends.llvm.rows import by_rows
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import abreast
@@ -31,7 +32,8 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
 
     ``addresses`` points to the address of each of ``arrays`` in order, which must hold all that
     the program touches and must not overlap; ``row`` points to the doubles of
-    :attr:`Program.row`. Elements ``begin`` to ``end`` are updated. Arithmetic is done in the
+    :attr:`Program.row`. Elements ``begin`` to ``end`` are updated; where there are codes among
+    them, ``begin`` is where a block of these does. Arithmetic is done in the
     widest of the element types, and at least in float; what is stored narrower is rounded once,
     to nearest. ``fma`` says whether the machine has multiply-adds; ``stochastic``, whether bfloats
     are rounded by chance, with the random bits that stand in the row behind its scalars.
@@ -77,7 +79,8 @@ def _function(
     given = [f"ptr noalias {array(p)}" for p in places]
     given += [f"{kind} %s{i}" for i in range(len(sweep.scalars))]
     given += ["i32 %noise", "i64 %begin", "i64 %end", "ptr noalias %sums"]
-    loop = abreast if sweep.sums else _singly
+    codes = coded([*sweep.reads, *sweep.writes], arrays)
+    loop = blockwise if codes else abreast if sweep.sums else _singly
     declares, lines = loop(sweep, arrays, fma=fma, stochastic=stochastic)
     return declares, [
         f"define internal void @loop.{name}({', '.join(given)}) noinline nounwind {{",

@@ -1,0 +1,194 @@
+"""A sweep that writes codes: some blocks are updated, and then measured and encoded.
+
+What their states are to hold waits on the stack in between, since the scale of a block is known
+when all of it was computed: where each block was encoded at once the processor waited for that, and
+a step took a third longer. A block goes abreast, and what is left at the end of a tensor one by
+one. The largest magnitude is that of bits, which has no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from slalom.backends.llvm.arithmetic import literal, spread
+from slalom.backends.llvm.elements import (
+    SIZES,
+    Arrays,
+    Elements,
+    Memory,
+    array,
+    coded,
+    computed_in,
+)
+from slalom.backends.narrow import BLOCK, SCALE, TINY, Code
+from slalom.ir.sweeps import Sweep
+
+MOST = 16
+"""Blocks that are updated before they are encoded; those behind them are fetched meanwhile."""
+
+_LINE = 64
+"""Bytes that the processor fetches at once, or more."""
+
+_WORDS, _REALS = f"<{BLOCK} x i32>", f"<{BLOCK} x float>"
+_LARGEST = f"@llvm.vector.reduce.umax.v{BLOCK}i32({_WORDS}"
+
+
+def blockwise(
+    sweep: Sweep, arrays: Arrays, *, fma: bool, stochastic: bool
+) -> tuple[list[str], list[str]]:
+    """The declarations and lines of the loop; it begins where a block does."""
+    options: dict[str, Any] = {"fma": fma, "stochastic": stochastic, "aligned": False}
+    wide = Elements(sweep, arrays, lanes=BLOCK, prefix="w", place="%i", **options)
+    one = Elements(sweep, arrays, prefix="v", place="%j", **options)
+    given: dict[str, Any] = {"chance": sweep.rule if stochastic else None, "aligned": False}
+    many = Memory("float", arrays, lanes=BLOCK, prefix="x", place="%p", **given)
+    single = Memory("float", arrays, prefix="y", place="%q", **given)
+    order = [n for n, _ in arrays]
+    read, written = coded(sweep.reads, arrays), coded(sweep.writes, arrays)
+    named = {n: array(order.index(n)) for n in dict.fromkeys([*read, *written])}
+    scales = {a: array(order.index(n + SCALE)) for n, a in named.items()}
+    own = {named[n]: code for n, code in written.items()}
+    before_wide, before_one = [], []
+    for a in map(named.__getitem__, read):
+        before_wide += _loaded(f"{a}.i.by", scales[a], "%i.block")
+        before_wide += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
+        before_one += _loaded(f"{a}.by", scales[a], "%first")
+    largest: dict[str, str] = {}
+    for n, a in ((n, named[n]) for n in written):
+        wide.lines += [
+            *_at(a, "i"),
+            f"  store {_REALS} {wide.coded[n]}, ptr {a}.i.at, align 4",
+            f"  {a}.i.most = call i32 {_LARGEST} {wide.sized(wide.coded[n])})",
+            f"  {a}.i.place = getelementptr i32, ptr {a}.largest, i64 %n",
+            f"  store i32 {a}.i.most, ptr {a}.i.place",
+        ]
+        one.lines += [*_at(a, "j"), f"  store float {one.coded[n]}, ptr {a}.j.at"]
+        largest[a] = one.extreme("max", f"{a}.most", one.sized(one.coded[n]))
+        many.lines += [
+            *_loaded(f"{a}.p.to", f"{a}.factors", "%m"),
+            *spread("float", f"{a}.p.to", BLOCK, f"{a}.to")[0],
+            *_at(a, "p"),
+            f"  {a}.p = load {_REALS}, ptr {a}.p.at, align 4",
+        ]
+        many.encode(n, f"{a}.p", many.sized(f"{a}.p"))
+        single.lines += [*_at(a, "q"), f"  {a}.q = load float, ptr {a}.q.at"]
+        single.encode(n, f"{a}.q", single.sized(f"{a}.q"))
+    kind = computed_in(arrays, sweep.rule.shapes)
+    scalars = range(len(sweep.scalars))
+    return [*wide.declares, *one.declares, f"declare i32 {_LARGEST})", _FETCH], [
+        "entry:",
+        *(f"  {a}.new = alloca [{MOST * BLOCK} x float], align 64" for a in own),
+        *(f"  {a}.largest = alloca [{MOST} x i32], align 64" for a in own),
+        *(f"  {a}.factors = alloca [{MOST} x float], align 64" for a in own),
+        *(line for i in scalars for line in spread(kind, f"%s{i}", BLOCK, f"%s{i}")[0]),
+        "  br label %chunk",
+        "chunk:",
+        "  %from = phi i64 [ %begin, %entry ], [ %p.next, %many ]",
+        "  %left = sub i64 %end, %from",
+        f"  %whole = sdiv i64 %left, {BLOCK}",
+        f"  %over = icmp sgt i64 %whole, {MOST}",
+        f"  %blocks = select i1 %over, i64 {MOST}, i64 %whole",
+        f"  %first = udiv i64 %from, {BLOCK}",
+        "  %any = icmp sgt i64 %blocks, 0",
+        "  br i1 %any, label %wide, label %rest",
+        "wide:",
+        "  %n = phi i64 [ 0, %chunk ], [ %n.next, %wide ]",
+        f"  %n.behind = mul nuw nsw i64 %n, {BLOCK}",
+        "  %i = add nuw nsw i64 %from, %n.behind",
+        "  %i.block = add nuw nsw i64 %first, %n",
+        *_fetched(sweep, arrays),
+        *before_wide,
+        *wide.lines,
+        *_again("n", "wide", "scaled"),
+        "scaled:",
+        "  %k = phi i64 [ 0, %wide ], [ %k.next, %scaled ]",
+        "  %k.block = add nuw nsw i64 %first, %k",
+        *(line for a, code in own.items() for line in (
+            f"  {a}.k.place = getelementptr i32, ptr {a}.largest, i64 %k",
+            f"  {a}.k.most = load i32, ptr {a}.k.place",
+            *_scaled(f"{a}.k.to", f"{a}.k.most", code, scales[a], "%k.block"),
+            f"  {a}.k.at = getelementptr float, ptr {a}.factors, i64 %k",
+            f"  store float {a}.k.to, ptr {a}.k.at",
+        )),
+        *_again("k", "scaled", "many"),
+        "many:",
+        "  %m = phi i64 [ 0, %scaled ], [ %m.next, %many ]",
+        f"  %m.behind = mul nuw nsw i64 %m, {BLOCK}",
+        "  %p = add nuw nsw i64 %from, %m.behind",
+        f"  %p.next = add nuw nsw i64 %p, {BLOCK}",
+        *many.lines,
+        *_again("m", "many", "chunk"),
+        "rest:",
+        "  %some = icmp sgt i64 %left, 0",
+        "  br i1 %some, label %each, label %done",
+        "each:",
+        "  %j = phi i64 [ %from, %rest ], [ %j.next, %each ]",
+        *(f"  {a}.most = phi i32 [ 0, %rest ], [ {m}, %each ]" for a, m in largest.items()),
+        *before_one,
+        *one.lines,
+        *_again("j", "each", "measured", "%end"),
+        "measured:",
+        *(line for a, code in own.items()
+          for line in _scaled(f"{a}.to", largest[a], code, scales[a], "%first")),
+        "  br label %single",
+        "single:",
+        "  %q = phi i64 [ %from, %measured ], [ %q.next, %single ]",
+        *single.lines,
+        *_again("q", "single", "done", "%end"),
+        "done:",
+    ]  # fmt: skip
+
+
+_FETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+
+
+def _fetched(sweep: Sweep, arrays: Arrays) -> Iterator[str]:
+    """Have the memory fetched that comes after these blocks.
+
+    Not of numbers of 16 bits: there a step computes for longer than memory takes.
+    """
+    if max(SIZES[kind] for n, kind in arrays if n in sweep.reads) < SIZES["float"]:
+        return
+    yield f"  %ahead = add i64 %i, {MOST * BLOCK}"
+    for place, (name, kind) in enumerate(arrays):
+        own, size = array(place), SIZES[kind]
+        if name not in {*sweep.reads, *sweep.writes}:
+            continue
+        yield f"  {own}.bytes = mul i64 %ahead, {size}"
+        for k in range(-(-BLOCK * size // _LINE)):
+            yield f"  {own}.byte.{k} = add i64 {own}.bytes, {k * _LINE}"
+            yield f"  {own}.ahead.{k} = getelementptr i8, ptr {own}, i64 {own}.byte.{k}"
+            write = int(name in sweep.writes)
+            yield f"  call void @llvm.prefetch.p0(ptr {own}.ahead.{k}, i32 {write}, i32 3, i32 1)"
+
+
+def _again(count: str, label: str, then: str, end: str = "%blocks") -> Iterator[str]:
+    """The end of a loop over blocks or elements."""
+    yield f"  %{count}.next = add nuw nsw i64 %{count}, 1"
+    yield f"  %{count}.more = icmp slt i64 %{count}.next, {end}"
+    yield f"  br i1 %{count}.more, label %{label}, label %{then}"
+
+
+def _loaded(name: str, array: str, place: str) -> Iterator[str]:
+    """A number of a block."""
+    yield f"  {name}.from = getelementptr float, ptr {array}, i64 {place}"
+    yield f"  {name} = load float, ptr {name}.from"
+
+
+def _at(own: str, place: str) -> Iterator[str]:
+    """Where numbers of a state wait."""
+    yield f"  {own}.{place}.behind = sub i64 %{place}, %from"
+    yield f"  {own}.{place}.at = getelementptr float, ptr {own}.new, i64 {own}.{place}.behind"
+
+
+def _scaled(to: str, largest: str, code: Code, scales: str, block: str) -> Iterator[str]:
+    """Store the scale of a block, by its largest bits, and make what numbers are multiplied by."""
+    least, reach = literal(TINY, "float"), literal(code.reach, "float")
+    yield f"  {to}.bits = bitcast i32 {largest} to float"
+    yield f"  {to}.tiny = fcmp olt float {to}.bits, {least}"
+    yield f"  {to}.real = select i1 {to}.tiny, float {least}, float {to}.bits"
+    yield f"  {to}.scale = fmul float {to}.real, {literal(1 / code.reach, 'float')}"
+    yield f"  {to}.place = getelementptr float, ptr {scales}, i64 {block}"
+    yield f"  store float {to}.scale, ptr {to}.place"
+    yield f"  {to} = fdiv float {reach}, {to}.real"
