@@ -6,6 +6,7 @@ import copy
 import io
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,15 @@ def test_by_chance_the_mean_is_the_exact_value(dtype, all_coded):
     assert abs(found.mean().item() - exact) < 5 * deviation
 
 
-def trained(cls, backend, *, n=5, dtype=torch.float32, shapes=((70, 9), (3,), (64,)), **options):
+def trained(
+    cls,
+    backend,
+    *,
+    n: Any = 5,
+    dtype: Any = torch.float32,
+    shapes=((70, 9), (3,), (64,)),
+    **options,
+):
     """Parameters and optimizer after some steps from the same start, and which backend served."""
     generator = torch.Generator().manual_seed(1)
     params = [Parameter(torch.randn(s, generator=generator).to(dtype)) for s in shapes]
@@ -288,7 +297,7 @@ FORMS = [
 ]  # fmt: skip
 
 
-def model(seed=0):
+def model(seed=0) -> Any:
     torch.manual_seed(seed)
     return torch.nn.Sequential(torch.nn.Linear(9, 70), torch.nn.Linear(70, 3)).bfloat16()
 
@@ -442,7 +451,7 @@ def test_what_is_not_served_says_so(all_coded):
     with pytest.raises(RuntimeError, match="'kahan'"):
         slalom.optim.SGD([p], remainder="exact").step()
     q = Parameter(torch.ones(8, 2))
-    q.grad = torch.sparse_coo_tensor([[1]], [[1.0, 2.0]], (8, 2))
+    q.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.tensor([[1.0, 2.0]]), (8, 2))
     with pytest.raises(RuntimeError, match="sparse gradients"):
         slalom.optim.Adagrad([q], **WIDE).step()
     with pytest.raises(ValueError, match="state_dtype is not served with differentiable=True"):
