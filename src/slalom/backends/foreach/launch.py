@@ -25,7 +25,8 @@ class ForeachLaunch(RowsLaunch):
     In chunks where there are temporary values, so that beside what is kept no more memory is taken
     than a few of these (each rule's own number, at most some ten) of
     :data:`slalom.backends.foreach.part.CHUNK` elements: 2 MiB each in float32. Tensors that are
-    kept in fewer bits than they are computed in are opened one slot after the other, as a whole.
+    kept in fewer bits than they are computed in are opened as a whole, one slot after the other, or
+    all of a step where its rule sums.
     """
 
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
@@ -53,10 +54,20 @@ class ForeachLaunch(RowsLaunch):
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)  # as torch.no_grad() does, which takes 5 us
         try:
-            meet([
-                update_by_sweeps(part, _lists(batch))
-                for row, batch in rows for part in self._parts[row] if part.program.sums
-            ])  # fmt: skip
+            summing, opened = [], []
+            for row, batch in rows:
+                for part in self._parts[row]:
+                    if part.program.sums:
+                        own = _lists(batch)
+                        if part.narrow:
+                            slots = [Opened({n: t[i] for n, t in own.items()}) for i in part.narrow]
+                            opened.append((part, slots))
+                            own = {n: [s.tensors[n] for s in slots] for n in slots[0].tensors}
+                        summing.append(update_by_sweeps(part, own))
+            meet(summing)
+            for part, slots in opened:
+                for slot in slots:
+                    slot.close(part.row.rule, part.program.writes, part.row.noise)
             for row, batch in rows:
                 self._update(row, _lists(batch))
         finally:
@@ -64,17 +75,12 @@ class ForeachLaunch(RowsLaunch):
 
     def _update(self, row: Row, tensors: Lists) -> None:
         for part in self._parts[row]:
-            for at in part.narrow:
-                slot = Opened({n: t[at] for n, t in tensors.items()})
-                if part.program.sums:
-                    update_by_sweeps(part, {n: [t] for n, t in slot.tensors.items()})
-                else:
-                    part.update_slot(dict(slot.tensors))
-                slot.close(row.rule, part.program.writes, row.noise)
-            if part.narrow:
-                continue
             if part.program.sums:
                 continue
+            for at in part.narrow:
+                slot = Opened({n: t[at] for n, t in tensors.items()})
+                part.update_slot(dict(slot.tensors))
+                slot.close(row.rule, part.program.writes, row.noise)
             for at in part.single:
                 part.update_slot({n: t[at] for n, t in tensors.items()})
             for pick in part.chunks:
@@ -102,7 +108,7 @@ class ForeachLaunch(RowsLaunch):
                 all(type(t) in _ORDINARY for t in first.values()), by_rows,
             )  # fmt: skip
             if narrow:
-                part.narrow, part.units = members, [[0]]
+                part.narrow, part.units = members, [[i] for i in range(len(members))]
                 parts.append(part)
                 continue
             chunks = [[i] for i in members]
