@@ -211,7 +211,10 @@ def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, more, tm
         assert time.monotonic() < late
         time.sleep(0.01)
     os.kill(begun[1].process.pid, signal.SIGKILL)
-    assert all(one.ended(60).returncode for one in begun)
+    others = [one.ended(60) for one in begun]
+    assert all(one.returncode for one in others)
+    said = [one.stderr for i, one in enumerate(others) if i != 1]
+    assert all(text.startswith("slalom: another process of this run has ended") for text in said)
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
     again = trained(tmp_path, size, "killed", *more)
     assert all(torch.equal(again[name], t) for name, t in whole.items())

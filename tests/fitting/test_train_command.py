@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import served
 import slalom
 from slalom.cli.training import runs
+from slalom.errors import InputError
 from slalom.tasks import load
 
 FILE = """
@@ -156,3 +157,12 @@ def test_a_run_of_its_own_and_none_are_listed_as_that(tmp_path, capsys):
     os.mkfifo(tmp_path / "in" / "run.json")
     runs(tmp_path)
     assert "there is no file" in capsys.readouterr().out
+
+
+def test_races_are_listed_beside_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no folder runs"):
+        runs()
+    (tmp_path / "races").mkdir()
+    runs()
+    assert capsys.readouterr().out == "there are no runs in runs\nthere are no races in races\n"

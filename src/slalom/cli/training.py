@@ -166,17 +166,23 @@ def _folder(task: str, name: str, *more: Any) -> Path:
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where runs were written to.")] = Path("runs"),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Where runs were written to.", show_default="runs/, and races/"),
+    ] = None,
 ) -> None:
-    """List past runs of slalom train, a line each: when, what, how far.
+    """List past runs of slalom train, a line each: when, what, how far; and races beside them.
 
-    The command slalom races lists races.
+    With a folder, the runs in it alone; the command slalom races lists races alone.
     """
+    from slalom.cli.reading import races
     from slalom.errors import InputError
     from slalom.fitting.folder import told
     from slalom.plain import plain
 
-    if not folder.is_dir():
+    raced = folder is None and Path("races").is_dir()
+    folder = Path("runs") if folder is None else folder
+    if not folder.is_dir() and not raced:
         raise InputError(f"there is no folder {folder}; runs are written to runs/ unless --out")
     here = folder / "run.json"
     found = [here] if here.is_file() else sorted(folder.glob("*/run.json"))
@@ -197,3 +203,5 @@ def runs(
         except (KeyError, TypeError, ValueError) as error:
             text = f"cannot be read: {type(error).__name__}: {error}"
         print(plain(f"{file.parent}  {text}"))
+    if raced:
+        races(Path("races"))

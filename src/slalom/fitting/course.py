@@ -174,7 +174,8 @@ class Course:
         best = best_of(self.task, self.history) is found
         self.tell(events.Evaluated(found, best))
         if self.ranks.first(best and self.folder is not None):
-            self._best = found, self.run.weights()  # of which all may hold a part
+            weights = self.run.weights()  # of which all may hold a part
+            self._best = (found, weights) if self.folder is not None else None
         if self._good is not None and found.valid_loss <= self._good.loss and self.run.finite:
             self._good = _Good(self._copy(), found.valid_loss, self._good.times)
         held = [self.task.reached(e.metric) for e in self.history[-HOLD - 1 :]]

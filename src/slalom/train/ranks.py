@@ -41,7 +41,7 @@ class Ranks:
         if self.size == 1:
             return value
         held = [value if self.rank == 0 else None]
-        with _together():
+        with together():
             dist.broadcast_object_list(held, src=0)
         return held[0]
 
@@ -50,7 +50,7 @@ class Ranks:
         if self.size == 1:
             return [value]
         held: list[Any] = [None] * self.size
-        with _together():
+        with together():
             dist.all_gather_object(held, value)
         return held
 
@@ -58,7 +58,7 @@ class Ranks:
         """Let each tensor, in place, be its sum over all of them; one message for each dtype."""
         for alike in _by_dtype(tensors):
             flat = torch.cat([t.reshape(-1) for t in alike])
-            with _together():
+            with together():
                 dist.all_reduce(flat)
             _put(flat, alike)
 
@@ -66,17 +66,25 @@ class Ranks:
         """Let each tensor, in place, be what it is in the first of them."""
         for alike in _by_dtype(tensors):
             flat = torch.cat([t.reshape(-1) for t in alike])
-            with _together():
+            with together():
                 dist.broadcast(flat, src=0)
             _put(flat, alike)
 
 
+OF_MESSAGES = ("gloo", "NCCL", "ProcessGroup", "Connection closed", "Connection reset")
+"""What is in the errors of torch's messages between processes, and in few others."""
+
+
 @contextlib.contextmanager
-def _together() -> Iterator[None]:
-    """What torch says of a process that is gone, in one sentence."""
+def together(*, alone: bool = True) -> Iterator[None]:
+    """What torch says of a process that is gone, in one sentence; with ``alone`` False, where other
+    things are done as well that may raise errors of their own."""
     try:
         yield
     except RuntimeError as error:
+        own = alone or any(word in str(error) for word in OF_MESSAGES)
+        if isinstance(error, LostError) or not own:
+            raise
         raise LostError(
             "another process of this run has ended or does not answer, and this one cannot go on "
             "without it; what that one said last is the reason"

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from slalom.errors import InputError
+from slalom.train.evaluation import Evaluation
 from slalom.train.guarded import finite
+from slalom.train.ranks import together
 from slalom.train.reduction import Reduction
 from slalom.train.shared import SharedRun
 from slalom.train.tree import mapped, rows
@@ -91,6 +93,14 @@ class ShardedRun(SharedRun):
         self.ranks.add([numbers])
         total, weights = numbers.tolist()
         return total, weights
+
+    def advance(self, steps: int) -> float:
+        with together(alone=False):
+            return super().advance(steps)
+
+    def evaluate(self) -> Evaluation:
+        with together(alone=False):
+            return super().evaluate()
 
     def _finite(self, tensors: Iterable[Tensor]) -> bool:
         return all(self.ranks.all(finite([_local(t) for t in tensors])))
