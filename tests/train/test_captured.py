@@ -110,6 +110,8 @@ def test_what_cannot_be_recorded_is_refused(options, make, message):
         CapturedRun(task(**options), lambda p: make(p, lr=0.1), 0, recorder=Recorder())
 
 
-def test_steps_are_recorded_on_a_gpu_alone():
+def test_steps_are_recorded_on_a_gpu_alone(tmp_path):
+    options = {"lr": 0.1, "steps": 3, "graph": True, "progress": False, "out": tmp_path / "run"}
     with pytest.raises(InputError, match="on an NVIDIA GPU, and the task trains on cpu; leave it"):
-        slalom.fit(task(), "Adam", lr=0.1, steps=3, graph=True, progress=False)
+        slalom.fit(task(), "Adam", **options)
+    assert not (tmp_path / "run").exists()

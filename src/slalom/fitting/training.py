@@ -145,6 +145,11 @@ def fit(
             "shard=True divides a model among processes, and this one is alone; start several: "
             "torchrun --nproc-per-node 2 -m slalom train FILE.py --shard"
         )
+    if graph and task.device.type != "cuda":
+        raise InputError(
+            f"graph=True records steps on an NVIDIA GPU, and the task trains on {task.device}; "
+            "leave it out, or give device='cuda'"
+        )
     if graph and ranks.size > 1:
         raise InputError("graph=True is for one process; leave it out, or train with one")
     if shard and compile:

@@ -56,11 +56,6 @@ class CapturedRun(GuardedRun):
     def __init__(self, *args: Any, recorder: Any = None, **options: Any):
         super().__init__(*args, **options)
         task, optimizer = self.task, self.optimizer
-        if recorder is None and task.device.type != "cuda":
-            raise InputError(
-                f"graph=True records steps on an NVIDIA GPU, and the task trains on {task.device}; "
-                "leave it out, or give device='cuda'"
-            )
         for what, there in (
             ("accumulates batches", task.accumulate > 1),
             ("takes all samples in an update", self._whole),
