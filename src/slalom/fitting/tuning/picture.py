@@ -40,6 +40,9 @@ class Found(Protocol):
 LOOKS: dict[str, Style] = {SAME: style(2), ROUNDING: style(0), OTHER: style(1)}
 """Of what is done to the numbers."""
 
+WIDE = 5
+"""How far apart ratios lie where they are drawn on a logarithmic axis."""
+
 PAGE = """<!doctype html>
 <html lang="en" class="printed">
 <head>
@@ -85,8 +88,9 @@ def levers(tuned: Found) -> Chart:
         "Points are medians of the turns, lines their intervals of 95%; what is right of 1 was "
         "faster than the task as it is. How far that was from itself is in the first line."
     )
+    wide = max(row["high"] for row in rows) > WIDE * min(row["low"] for row in rows)
     return Chart("levers", "What makes an update cheaper", traces, "times as fast", "", "", said,
-                 words=words)  # fmt: skip
+                 frozenset("x") if wide else frozenset(), words)  # fmt: skip
 
 
 def sizes(tuned: Found) -> Chart | None:
