@@ -141,7 +141,11 @@ def test_a_table_has_all_of_it():
     assert "its first step takes 51.0 s, which is paid for after 100 steps" in text
     assert "bfloat16, again" in text
     assert "64 (53-71)" in text  # samples a second
-    assert text.endswith('Task(..., precision="bfloat16")  # other arithmetic: race it')
+    last = text.splitlines()[-1]
+    assert last.startswith(
+        'Task(..., precision="bfloat16")  # other arithmetic: race it: --entrants'
+    )
+    assert last.endswith('"NAME,NAME(precision=bfloat16)"')
     assert found.to_json()["table"][2]["times"] == pytest.approx(2.0)
 
 

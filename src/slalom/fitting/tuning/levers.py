@@ -41,6 +41,7 @@ class Lever:
         dress: does it to a run that has been made.
         fits: (task, what makes an optimizer) -> whether there is anything for it to do.
         group: of levers that exclude one another.
+        entrant: how it is written as a setting of one that races; empty where none can bring it.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Lever:
     dress: Callable[[Run], object] = _nothing
     fits: Callable[[Task, Any], bool] = lambda task, make: True
     group: str = ""
+    entrant: str = ""
 
 
 def _with_workers(n: int) -> Callable[[Task], Task]:
@@ -189,6 +191,7 @@ LEVERS: dict[str, Lever] = {
     ),
     "bfloat16": Lever(
         'Task(..., precision="bfloat16")', vary=_in_bfloat16, group="arithmetic",
+        entrant="precision=bfloat16",
         fits=lambda task, make: task.precision is None,
     ),
     "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: compile_model(run.model)),

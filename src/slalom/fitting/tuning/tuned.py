@@ -62,7 +62,9 @@ class Tuned:
             numbers = next(
                 (v.numbers for v in self.verdicts if v.measured.levers == (name,)), OTHER
             )
-            lines.append(f"{LEVERS[name].code}  # {numbers}: race it")
+            how = LEVERS[name].entrant
+            how = f': --entrants "NAME,NAME({how})"' if how else ""
+            lines.append(f"{LEVERS[name].code}  # {numbers}: race it{how}")
         return "\n".join(lines)
 
     def rows(self) -> list[dict[str, Any]]:
