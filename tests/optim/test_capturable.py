@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from slalom.backends import using
 from slalom.backends.base import Backend
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.foreach import Foreach
+from slalom.backends.foreach.part import Part
+from slalom.backends.general import square_sum
 from slalom.ir.program import crosses, is_whole
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends" / "cuda"))
@@ -267,6 +270,19 @@ def test_several_gpus_and_scalars_of_another_one():
             optimizer.step()
         for p in params:
             assert {v.device for v in optimizer.state[p].values()} == {p.device}
+
+
+def test_sums_and_scalars_of_several_gpus_meet_on_one():
+    """Of plain steps by torch's operations, which pretended tensors cannot make whole."""
+    with FakeTensorMode():
+        grads = [torch.empty(3, device=f"cuda:{k}") for k in (1, 0)]
+        total = square_sum(grads)
+        assert isinstance(total, torch.Tensor)
+        assert total.device == torch.device("cuda", 1)
+        row = SimpleNamespace(values=[2.0, total])
+        part: Any = SimpleNamespace(device=grads[1].device, row=row)
+        number, scale = Part.values(part)
+        assert (number, scale.device) == (2.0, torch.device("cuda", 0))
 
 
 @pytest.mark.parametrize("backend", [Recordable(), Simulated()])

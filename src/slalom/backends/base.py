@@ -27,6 +27,12 @@ class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mista
     """A backend cannot work here, or not any longer; the message says why."""
 
 
+def beside(number: Any, other: Any) -> Any:
+    """A number, brought to where another one lies if both are tensors; nobody waits for it."""
+    both = isinstance(number, Tensor) and isinstance(other, Tensor)
+    return number.to(other.device, non_blocking=True) if both else number
+
+
 UNPREPARED = (
     "a graph is recorded of a step that was not made before: make a few steps with the same "
     "parameters first, on a side stream, as torch's guide to CUDA graphs has it"

@@ -26,6 +26,7 @@ from slalom.backends.base import (
     Look,
     Rows,
     Slot,
+    beside,
     handles,
     is_counter,
     number_in,
@@ -317,11 +318,12 @@ def picker(places: Sequence[int], length: int) -> Pick:
 
 
 def square_sum(grads: Iterable[Tensor]) -> float | Tensor:
-    """The sum of all squares in double precision, on the gradients' own device where it is one."""
+    """The sum of all squares in double precision, on a device if the first gradient is on one."""
     total: float | Tensor = 0.0
     for grad in grads:
         norm = torch.linalg.vector_norm(elements(grad), dtype=_widest(grad))
-        total = total + (norm * norm if norm.device.type != "cpu" else norm.item() ** 2)
+        square = norm * norm if norm.device.type != "cpu" else norm.item() ** 2
+        total = total + beside(square, total)
     return total
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import reduce
 from itertools import permutations
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS, UNWRITTEN, lacking
-from slalom.backends.base import Backend, Counts, Launch, Look, Slot, Unavailable, handles
+from slalom.backends.base import Backend, Counts, Launch, Look, Slot, Unavailable, beside, handles
 from slalom.backends.crossings import refused_together
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
@@ -252,6 +253,7 @@ class Plan:
                 self._grouped = grouped
                 return Outcome.SKIPPED
             if scale is not None:
+                scale = beside(scale, total)
                 scale = scale * treatment.factor(
                     (total**0.5 if norm is None else norm) * abs(scale)
                 )
@@ -326,7 +328,8 @@ class Plan:
         """The sum of the squares of all gradients, over all processes."""
         if self._spread:  # the launches see this process's parts alone
             return square_sum(p.grad for p in params_of(groups) if p.grad is not None)
-        return sum((launch.square_sum() for _, launch in self._launches), start=0.0)
+        sums = (launch.square_sum() for _, launch in self._launches)
+        return reduce(lambda total, own: total + beside(own, total), sums, 0.0)
 
     def _goes_on(self, groups: Groups) -> bool:
         """What to do about squares that do not sum up: go on, or skip the step, or raise."""

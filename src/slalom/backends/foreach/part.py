@@ -84,9 +84,16 @@ class Part:
             self._functions[sweep, late] = known
         return known
 
+    def values(self) -> Sequence[Any]:
+        """Those of the row, and what is a tensor on the device of the part."""
+        return [
+            v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v
+            for v in self.row.values
+        ]
+
     def update(self, tensors: Lists, places: Tensor | None = None) -> None:
         """Update tensors in place, lists of them by name; see :meth:`sweep`."""
-        self.sweep(self.program.sweeps[0], self.row.values, tensors, places)
+        self.sweep(self.program.sweeps[0], self.values(), tensors, places)
 
     def sweep(
         self, sweep: Sweep, values: Sequence[Any], tensors: Lists, places: Tensor | None = None

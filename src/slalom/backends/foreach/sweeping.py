@@ -150,7 +150,7 @@ class _Together:
         params = self.tensors["param"]
         self._device = params[0].device
         shapes = [as_reals(p).shape if part.together else p.shape for p in params]
-        known = dict(zip(part.program.scalars, part.row.values, strict=False))
+        known = dict(zip(part.program.scalars, part.values(), strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
         self.summaries = Summaries(known, kept, shapes, self._device)
 
