@@ -1,5 +1,6 @@
 """What a backend refused, or was not asked about, it never gets, whatever comes between steps."""
 
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,10 +33,11 @@ class Picky(Backend):
         backend = self
 
         class Launch(ForeachLaunch):
-            def update(self, row, batch):
-                for tensors in (batch.params, batch.grads, *batch.states.values()):
-                    backend.given += map(is_plain, tensors)
-                super().update(row, batch)
+            def update_together(self, rows):
+                for _, batch in rows:
+                    for tensors in (batch.params, batch.grads, *batch.states.values()):
+                        backend.given += map(is_plain, tensors)
+                super().update_together(rows)
 
         return Launch(slots, absent, counts)
 
