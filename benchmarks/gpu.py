@@ -34,7 +34,7 @@ from torch.nn import functional as F  # noqa: E402
 
 import slalom.optim  # noqa: E402
 from slalom.backends import BACKENDS  # noqa: E402
-from slalom.ir.program import is_whole, multiplies, trace  # noqa: E402
+from slalom.ir.program import crosses, is_whole, multiplies, trace  # noqa: E402
 from slalom.optim.explain import explain  # noqa: E402
 from slalom.rules import RULES  # noqa: E402
 
@@ -50,8 +50,9 @@ UNDERFLOWS = [("MARS", torch.float16)]
 CLASSES = {
     name: found
     for name in slalom.optim.__all__
-    if hasattr(found := getattr(slalom.optim, name), "rule")
+    if hasattr(found := getattr(slalom.optim, name), "rule") and not crosses(found.rule)
 }
+"""All but those that ask all tensors together: of these there are no kernels."""
 
 
 # Whether it is right.
