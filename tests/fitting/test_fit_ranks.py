@@ -18,9 +18,11 @@ from torch import nn
 
 import served
 import slalom
+from slalom.backends.base import RefusedTensorError
 from slalom.errors import InputError
 from slalom.fitting import training
 from slalom.fitting.folder import agree
+from slalom.train import Run
 from slalom.train.ranks import LostError, Ranks
 from slalom.train.sharded import ShardedRun, blocks
 
@@ -139,6 +141,26 @@ def test_what_cannot_be_sharded_is_refused(options, message, monkeypatch):
         monkeypatch.setattr(ShardedRun, "_placed", lambda self, model: model)
     with pytest.raises(InputError, match=message):
         slalom.fit(task, "Adam", lr=0.1, steps=2, shard=True, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "message"),
+    [
+        (RefusedTensorError("Muon is not served"), InputError, "Muon is not served.*without shard"),
+        (RuntimeError("gloo: it is gone"), LostError, "another process of this run has ended"),
+        (RuntimeError("a bug of the task's"), RuntimeError, "a bug of the task's"),
+    ],
+)
+def test_what_goes_wrong_in_a_sharded_update_is_told_as_what_it_is(
+    error, told, message, monkeypatch
+):
+    def fails(self, steps):
+        raise error
+
+    monkeypatch.setattr(Run, "advance", fails)
+    with pytest.raises(told, match=message) as caught:
+        object.__new__(ShardedRun).advance(1)
+    assert type(caught.value) is told
 
 
 class Unlike(Ranks):

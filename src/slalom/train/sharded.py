@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slalom.backends.base import RefusedTensorError
 from slalom.errors import InputError
 from slalom.train.evaluation import Evaluation
 from slalom.train.guarded import finite
@@ -95,8 +96,11 @@ class ShardedRun(SharedRun):
         return total, weights
 
     def advance(self, steps: int) -> float:
-        with together(alone=False):
-            return super().advance(steps)
+        try:
+            with together(alone=False):
+                return super().advance(steps)
+        except RefusedTensorError as error:  # of what a rule takes whole alone
+            raise InputError(f"{error}; that is, train it without shard") from error
 
     def evaluate(self) -> Evaluation:
         with together(alone=False):
