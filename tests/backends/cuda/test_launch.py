@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from slalom.backends.cuda.driver import FUNCTIONS, CudaDriver, CudaError, cuda
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.target import NVIDIA
+from slalom.engine import capturable as capturables
+from slalom.engine import keeping
 from slalom.ir import scalars
 from slalom.ir.program import is_whole, trace
 
@@ -398,6 +401,38 @@ def test_a_launch_that_fails_half_way_is_told():
         CudaError, match="some parameters were updated and others not: load the last"
     ):
         stepped(backend, optimizer)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("what", ["a state", "a table"])
+def test_memory_that_runs_out_leaves_all_as_it_was(monkeypatch, what, capturable):
+    backend = Simulated()
+    trained(backend, "Adam", steps=1, capturable=capturable)  # the kernel is known
+    expected = trained(backend, "Adam", capturable=capturable)
+    own = params()
+    optimizer = slalom.optim.Adam(own, lr=0.01, capturable=capturable)
+    left = [3]
+
+    def scarce(*given, real):
+        left[0] -= 1
+        if left[0] < 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        if what == "a table":
+            left[0] = 0
+            patch.setattr(backend.gpu, "empty", partial(scarce, real=backend.gpu.empty))
+        for module in (keeping, capturables) if what == "a state" else ():
+            patch.setattr(module, "begun", partial(scarce, real=module.begun))
+        with pytest.raises(torch.OutOfMemoryError):
+            stepped(backend, optimizer, grads(0))
+    assert equal(own, params())
+    assert {float(s["step"]) for s in optimizer.state.values()} <= {0.0}
+    assert not optimizer.state or (capturable and what == "a table")
+    for step in range(4):
+        stepped(backend, optimizer, grads(step))
+    assert equal(expected[: len(own)], own)
 
 
 def test_an_error_that_the_driver_has_no_words_for():
