@@ -176,6 +176,18 @@ def test_a_dataset_with_a_generator_of_its_own_is_refused():
         task.check()
 
 
+def test_a_module_that_was_trained_is_told_of(recwarn):
+    torch.manual_seed(0)
+    given = nn.Sequential(nn.Linear(4, 64), nn.LayerNorm(64), nn.ReLU(), nn.Linear(64, 3))
+    task = Task(given, nn.CrossEntropyLoss(), (X, Y), (X, Y), batch_size=16)
+    task.check()
+    assert not [w for w in recwarn if "as its layer begins it" in str(w.message)]
+    for began in (lambda w: nn.init.normal_(w, std=0.02), lambda w: w.data.mul_(3)):
+        began(given[0].weight)
+        with pytest.warns(UserWarning, match="a module whose 0.weight is not as its layer begins"):
+            task.check()
+
+
 def test_a_module_shared_between_models_is_refused():
     norm = nn.BatchNorm1d(4, affine=False)
     task = Task(lambda: nn.Sequential(norm, nn.Linear(4, 3)), nn.CrossEntropyLoss(), (X, Y), (X, Y))

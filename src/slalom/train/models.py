@@ -57,6 +57,24 @@ def made_anew(module: nn.Module) -> nn.Module:
     return made
 
 
+def begun_otherwise(given: nn.Module, fresh: nn.Module) -> str | None:
+    """The name of a parameter that is spread otherwise in a module than in one that was made of it
+    anew: it was trained, or begun by the user's own function. None if there is none."""
+    there = dict(given.named_parameters())
+    for name, parameter in fresh.named_parameters():
+        if not parameter.requires_grad or parameter.numel() < MANY:
+            continue
+        one, other = (float(p.detach().float().std()) for p in (there[name], parameter))
+        if max(one, other) > SPREAD * min(one, other):
+            return name
+    return None
+
+
+MANY, SPREAD = 64, 1.6
+"""Numbers of which a standard deviation is known to some percent, and a ratio of two of these that
+chance does not make."""
+
+
 def refuse_lazy(model: nn.Module) -> None:
     """Raise :class:`InputError` for a model with parameters that have no shape yet."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):

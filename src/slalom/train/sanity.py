@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from slalom.errors import InputError
 from slalom.train.faults import where
 from slalom.train.followed import METRIC, TRAIN_LOSS, VALID_LOSS
-from slalom.train.models import judging, shared_part
+from slalom.train.models import begun_otherwise, judging, shared_part
 from slalom.train.objective import Objective, Supervised
 from slalom.train.reduction import CLASSIFYING
 from slalom.train.rng import RandomStream
@@ -36,6 +36,14 @@ def sanity_check(task: Any) -> None:
     with _told("model() fails", naming=True):
         model = task.make_model(0)
     _check_parameters(model, task.make_model(0))
+    given = task.model
+    if isinstance(given, nn.Module) and (name := begun_otherwise(given, model)) is not None:
+        warnings.warn(
+            f"model is a module whose {name} is not as its layer begins it: it was trained, or is "
+            "begun by a function of its own. Each run begins it by reset_parameters; where that is "
+            "not what you mean, give a function that makes the model",
+            stacklevel=4,
+        )
     objective = task.make_objective()
     n, m = task.n_train, task.batch_size // task.accumulate
     sized = task.train.stream is None and task.train.order.plain
