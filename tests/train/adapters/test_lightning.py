@@ -141,20 +141,20 @@ class OwnSchedule(schedulers.LRScheduler):
         {"schedule": scheduled("StepLR", step_size=1, gamma=0.5), "frequency": 2},
         {"schedule": at_once, "interval": "step", "frequency": 5},
         {"schedule": plateau, "monitor": "val_loss", "slow": 0.5},
-        {"schedule": plateau, "monitor": "val_twice", "frequency": 2},
+        {"schedule": plateau, "monitor": "val_twice"},
     ],
 )  # fmt: skip
 def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
-    task = Task.from_lightning(Net(**options), Data(), metric="val_acc", max_steps=65)
+    task = Task.from_lightning(Net(**options), Data(), metric="val_acc", max_steps=39)
     task.check()
     run = Run(task, lambda g: torch.optim.SGD(scaled(g, {"lr": 0.1}), lr=0.1), 2)
-    found = [run.advance(1) for _ in range(65)]
+    found = [run.advance(1) for _ in range(39)]
     with torch.random.fork_rng():
         torch.manual_seed(2)
         theirs, losses = Net(**options), Losses()
         theirs.load_state_dict(task.make_model(2).state_dict())
         trainer = lightning.Trainer(
-            max_epochs=5, logger=DummyLogger(), enable_progress_bar=False,
+            max_epochs=3, logger=DummyLogger(), enable_progress_bar=False,
             enable_checkpointing=False,
             callbacks=[losses], accelerator="cpu", num_sanity_val_steps=0,
             enable_model_summary=False, default_root_dir=tmp_path,
@@ -169,7 +169,7 @@ def test_it_trains_as_a_trainer_fits_it(tmp_path, options):
     assert evaluated.valid_loss == pytest.approx(logged["val_loss"].item(), rel=1e-5)
     for name in ("val_share", "val_twice"):
         other = Task.from_lightning(
-            Net(**options), Data(), metric=name, higher_is_better=True, max_steps=65
+            Net(**options), Data(), metric=name, higher_is_better=True, max_steps=39
         )
         assert other.judge(run.model.eval())[1] == pytest.approx(logged[name].item())
 
