@@ -98,7 +98,7 @@ class Run:
         self._recent: tuple[float, int] = (0.0, 0)
         if updates is None:
             updates = max(1, math.ceil(task.max_steps * task.batch_size / self._size))
-        self._total = self.objective.length = updates
+        self.objective.length = updates
         if task.device.type == "cuda" and not self._whole:
             self._updates = Ahead(self._updates, Carrier(task.device), updates)
         self._pace = Rates(task.schedule, self.optimizer, updates)
