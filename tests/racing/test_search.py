@@ -174,6 +174,8 @@ def test_a_momentum_that_the_schedule_sets_is_not_raced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="momentum of Momentum, which is raced, would count for"):
         slalom.race(task, entrants=["Momentum"], space={"momentum": 0.5}, out=tmp_path / "it")
     Options(["Momentum", "Adam", "AdaGrad"]).check(task)
+    with pytest.raises(InputError, match="the OneCycleLR is of 600 steps, and a run may make 601"):
+        Options(["SGD"]).check(small_task(schedule=cycle, max_steps=601))
 
 
 def test_a_bound_of_none_is_none() -> None:

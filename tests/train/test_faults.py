@@ -115,8 +115,6 @@ schedulers = torch.optim.lr_scheduler
         (functools.partial(schedulers.OneCycleLR, max_lr=0.1, total_steps=9),
          "the OneCycleLR sets learning rates of its own, so that those which are raced would"),
         (functools.partial(schedulers.CyclicLR, base_lr=0.1, max_lr=1.0), "the CyclicLR sets"),
-        (lambda o: schedulers.OneCycleLR(o, [g["lr"] for g in o.param_groups], total_steps=9),
-         "the OneCycleLR is of 9 steps, and a run may make 500 of them; give budget="),
         (lambda o: torch.optim.swa_utils.SWALR(o, swa_lr=0.05), "the SWALR sets learning rates of"),
         (schedulers.ReduceLROnPlateau, "after every update; give schedule_every='epoch'"),
         (lambda epoch: 0.9**epoch, r"as it takes one argument, .* function of \(step, total\)"),

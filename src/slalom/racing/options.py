@@ -27,6 +27,7 @@ from slalom.train import Task
 from slalom.train.groups import SCALED, own_options
 from slalom.train.metrics import range_of
 from slalom.train.rng import RandomStream
+from slalom.train.sanity import refuse_short_schedule
 from slalom.version import __version__
 
 FULL_SEEDS = 10
@@ -121,6 +122,7 @@ class Options:
                 f"{high:g}{hint}"
             )
         self._check_field(task)
+        refuse_short_schedule(task)
         if task.target is not None and (fits := task.max_steps // task.eval_every) <= HOLD:
             raise InputError(
                 f"max_steps {task.max_steps} with eval_every {task.eval_every} is {fits} "

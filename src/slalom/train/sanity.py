@@ -133,16 +133,17 @@ def _check_groups(task: Any, model: nn.Module, objective: Objective) -> Any:
         both = [torch.optim.SGD(task.parameters(model, objective, lr=r), lr=r) for r in (0.1, 0.2)]
     with _told("the schedule cannot be made", naming=True):
         made, other = (task.schedule.scheduler(o, task.max_steps) for o in both)
-    times, inner = _changes(task), getattr(made, "scheduler", made)
-    last = inner.total_steps if isinstance(inner, OneCycleLR) else times
     alike: list[bool] = []
-    for _ in range(min(times, last, WALKED)):
+    for _ in range(min(_changes(task), WALKED)):
         alike.append(_rates(both[0]) == _rates(both[1]) and any(_rates(both[0])))
         if made is None or task.schedule.monitor(made) is not None:
             break
-        with _told("the schedule fails", naming=True), warnings.catch_warnings(action="ignore"):
-            for scheduler in (made, other):
-                scheduler.step()  # which warns that no update comes before
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that no update comes before
+                for scheduler in (made, other):
+                    scheduler.step()
+        except Exception:  # it has an end, and the run may have another than the task says
+            break
     if 2 * sum(alike) > len(alike):
         raise InputError(
             f"the {type(made).__name__} sets learning rates of its own, so that those which "
@@ -150,17 +151,29 @@ def _check_groups(task: Any, model: nn.Module, objective: Objective) -> Any:
             "lambda o: OneCycleLR(o, [g['lr'] for g in o.param_groups], total_steps=...), or give "
             "schedule='one_cycle'"
         )
-    if last < times and not (task.budget is not None and task.budget.unit == "seconds"):
-        raise InputError(
-            f"the OneCycleLR is of {last:,} steps, and a run may make {times:,} of them; give "
-            "budget= or max_steps=, or more total_steps"
-        )
     if task.parameter_groups is not None and any(objective.modules_that_learn()):
         raise InputError(
             "the loss has parameters of its own, and parameter_groups names the model's alone; "
             "make the loss a part of the model, or leave parameter_groups out"
         )
     return made
+
+
+def refuse_short_schedule(task: Any) -> None:
+    """Raise :class:`InputError` for a schedule that ends before a run of the task may."""
+    if task.budget is not None and task.budget.unit == "seconds":  # not yet a number of updates
+        return
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    try:
+        made: Any = task.schedule.scheduler(optimizer, task.max_steps)
+    except Exception:  # it is of other groups than this one
+        return
+    inner, times = getattr(made, "scheduler", made), _changes(task)
+    if isinstance(inner, OneCycleLR) and inner.total_steps < times:
+        raise InputError(
+            f"the OneCycleLR is of {inner.total_steps:,} steps, and a run may make {times:,} of "
+            "them; give budget= or max_steps=, or more total_steps"
+        )
 
 
 WALKED = 1000
