@@ -60,7 +60,7 @@ def refuse_no_matrix(program: Program, param: Tensor) -> None:
         raise RefusedTensorError(why)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Slot:
     """One parameter of a step with the tensors kept for it.
 
@@ -81,6 +81,7 @@ class Slot:
         multiplies: it has operations on whole matrices.
         crosses: it looks at other tensors too.
         small: the names of the states that are smaller than the parameter.
+        made: its states were just made, so that each lies as the parameter does, and has its dtype.
     """
 
     param: Tensor
@@ -97,6 +98,7 @@ class Slot:
     multiplies: bool = False
     crosses: bool = False
     small: Collection[str] = ()
+    made: bool = False
 
     @property
     def further(self) -> tuple[bool, bool, bool, bool]:

@@ -24,10 +24,13 @@ FREED = "its storage was resized to 0; resize it back, and fill it, before the s
 
 
 def sharing(slots: Sequence[Slot]) -> set[int]:
-    """Places of the slots whose parameter or states share memory with those of another slot."""
+    """Places of the slots whose parameter or states share memory with those of another slot.
+
+    States that were just made share it with nothing.
+    """
     spans, owners = [], []
     for slot in slots:
-        for tensor in (slot.param, *slot.state.values()):
+        for tensor in (slot.param,) if slot.made else (slot.param, *slot.state.values()):
             if plain(tensor):
                 spans.append(span(tensor))
                 owners.append(slot.place)
@@ -100,8 +103,10 @@ def check(param: Tensor, grad: Tensor | None, name: str) -> None:
     if plain(grad) and grad is not None and grad.device == param.device and is_dense(param):
         begin, end = span(param)
         first, last = span(grad)
+        if not (first < end and begin < last):
+            return
         same = first == begin and same_layout(param, grad) and grad.dtype == param.dtype
-        if first < end and begin < last and not same and is_dense(grad):
+        if not same and is_dense(grad):
             raise RefusedTensorError(
                 f"the gradient of {name} is a shifted view of the memory of {name} itself, which "
                 "the update overwrites; clone() the gradient"

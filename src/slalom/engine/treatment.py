@@ -130,8 +130,9 @@ class Treatment:
 
     def rounds(self, slot: Slot) -> bool:
         """Whether something of a slot is rounded by chance; then its scalars are its own."""
-        dtypes = {t.dtype for t in (slot.param, *slot.state.values())}
-        return self.rounding == "stochastic" and not dtypes.isdisjoint((torch.bfloat16, *CODES))
+        return self.rounding == "stochastic" and not {
+            t.dtype for t in (slot.param, *slot.state.values())
+        }.isdisjoint((torch.bfloat16, *CODES))
 
 
 FULL_RATE = "full_lr"

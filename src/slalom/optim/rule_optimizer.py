@@ -25,6 +25,7 @@ from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint, checks
 from slalom.optim.clearing import drop, watched, zeroed
+from slalom.optim.collecting import collected_later
 from slalom.optim.differentiable import update_differentiably
 from slalom.optim.exclusive import Exclusive
 from slalom.optim.spent import Spent
@@ -307,7 +308,8 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         for groups in turns(self.param_groups):
             place = {id(p): i for i, g in enumerate(groups) for p in g["params"]}
             fresh = {p for p, i in place.items() if first.get(p) == i}
-            with torch.inference_mode(False):  # what is made here outlives that mode
+            # What is made here outlives that mode.
+            with torch.inference_mode(False), collected_later():
                 plan = self.step_by_new_plan(groups, scale, fresh)
             if groups is self.param_groups:
                 plan.watch(groups, self.state)

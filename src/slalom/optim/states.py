@@ -102,7 +102,7 @@ def make_slots(
                 found.absent.append(param)
                 continue
             if one.missing:
-                check_whole(rule, one.live, own, name)
+                check_whole(rule, one.starts, own, name)
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
             slot = Slot(
@@ -112,6 +112,7 @@ def make_slots(
                 name=name, whole=one.whole, matrix=one.matrix,
                 multiplies=one.multiplies, crosses=one.crosses,
                 small={*rule.shapes, *(n + SCALE for n in one.coded)},
+                made=one.made,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
@@ -160,27 +161,34 @@ class _Ready:
         key = id(group), count, *numbers
         if key not in live:
             program = program_for(rule, group, count + 1, count == 0, *numbers)
-            live[key] = program.live_state, *program.further
-        self.live, self.whole, self.matrix, self.multiplies, self.crosses = live[key]
+            starts = {name: rule.start(name, group) for name in program.live_state}
+            live[key] = starts, *program.further
+        self.starts, self.whole, self.matrix, self.multiplies, self.crosses = live[key]
         self.count, self.numbers = count, numbers
         self._signs = "signs", *key
         self._of_all = live
-        names = (*self.live, *(("step",) if self.counted else ()), *rule.numbers)
-        self.missing = any(n not in own for n in names)
+        names = (*self.starts, *(("step",) if self.counted else ()), *rule.numbers)
+        self.missing = not own.keys() >= set(names)
 
     def make(self) -> tuple[dict[str, Tensor], list[Tensor | None], float]:
         """The live states, the kept scalars, and the count where no state holds it."""
         kept: list[Tensor | None] = [self._kept("step", self.count) if self.counted else None]
         kept += [self._kept(n, v) for n, v in zip(self.rule.numbers, self.numbers, strict=True)]
         state: dict[str, Tensor] = {}
-        for name in self.live:
+        for name in self.starts:
             state |= self._state(name)
         if self._treatment.remainder is not None:
             state |= (made := keeping.remainder_of(self._treatment.remainder, self.param, self.own))
             self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
-        beside = (REMAINDER, LOST, *(n + SCALE for n in self.live))
+        beside = (REMAINDER, LOST, *(n + SCALE for n in self.starts))
         self.pending |= {n: None for n in beside if n in self.own and n not in state}
         return state, kept, self.count
+
+    @property
+    def made(self) -> bool:
+        """Whether every state was just made, and is of the parameter's dtype and shape."""
+        asked = self._treatment.state_dtype, self._treatment.remainder
+        return not (self.found or self.rule.shapes) and asked == (None, None)
 
     def _kept(self, name: str, value: float) -> Tensor:
         there = self.own.get(name)
@@ -198,8 +206,7 @@ class _Ready:
         if dtype in CODES:
             self.coded.append(name)
         if there is None:
-            start = self.rule.start(name, self.group)
-            made = keeping.begin(self.rule, name, param, start, dtype)
+            made = keeping.begin(self.rule, name, param, self.starts[name], dtype)
         elif name in self.rule.shapes:
             self.found = True
             check_state(self.rule, name, there, param)
@@ -262,5 +269,6 @@ class _Counters:
             with _disable_current_modes():
                 self._block = iter(torch.zeros(self._size, dtype=dtype, device="cpu").unbind())
             taken = next(self._block)
-        write(taken, value)
+        if value:  # they are made of zeros
+            write(taken, value)
         return taken

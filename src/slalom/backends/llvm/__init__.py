@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +24,7 @@ class Llvm(Backend):
     sums = True
 
     def refuses(self, slot: Slot) -> str | None:
-        from slalom.backends.llvm.driver import driver  # what it loads takes a quarter of a second
-
+        driver, _ = _loaded()
         try:
             driver()
         except Unavailable as error:
@@ -53,9 +53,17 @@ _DTYPES = (
 _SMALL = (torch.float32, torch.float64)
 
 
-def _reason(slot: Slot) -> str | None:
+@functools.cache  # `cache` is a module here
+def _loaded() -> tuple[Any, Any]:
+    """What makes the driver, and what tells the dtypes served: loaded late, it takes a while."""
+    from slalom.backends.llvm.driver import driver
     from slalom.backends.llvm.launch import served
 
+    return driver, served
+
+
+def _reason(slot: Slot) -> str | None:
+    _, served = _loaded()
     param, grad = slot.param, slot.param.grad
     module = sys.modules.get("torch.distributed.tensor")
     if module is not None and isinstance(param, module.DTensor):
@@ -78,8 +86,12 @@ def _reason(slot: Slot) -> str | None:
         return "its memory overlaps that of another tensor of the step"
     if grad is not None and type(grad) not in (Tensor, torch.nn.Parameter):
         return f"its gradient is a {type(grad).__name__}, a subclass of Tensor"
-    for name, tensor in (("it", param), *slot.state.items()):
-        own = "it" if name == "it" else f"its {name}"
+    if not served(param.dtype):
+        return f"it is {param.dtype}"
+    if param.numel() and param._is_zerotensor():
+        return "it has no memory of its own"
+    for name, tensor in () if slot.made else slot.state.items():
+        own = f"its {name}"
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
         if name in slot.small:

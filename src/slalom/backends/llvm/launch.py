@@ -7,7 +7,7 @@ that updates all and counts the update.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from operator import attrgetter
 from typing import Any
@@ -19,11 +19,12 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Counts, Launch, Look, Rows, Slot, handles
 from slalom.backends.crossings import check_crossings
-from slalom.backends.layout import overlapping, same_layout
+from slalom.backends.layout import meet, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
 from slalom.backends.llvm.elements import KEPT, NAMES, Arrays
 from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.looked import LOOK, SEGMENT, looks
 from slalom.backends.llvm.meetings import Asked, Meetings
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.packing import packing
@@ -38,24 +39,6 @@ GRAIN = 65536
 
 HELD = 1048576
 """Elements up to which a step holds the interpreter: it is over before another thread could run."""
-
-_SEEN = [("kind", "u8"), ("keys", "u8"), ("itemsize", "i8")]
-_LOOK = np.dtype([
-    ("impl", "u8"), ("holder", "u8"), *_SEEN, ("dtype", "i8"), ("dim", "i8"), ("sizes", "u8"),
-    ("strides", "u8"), ("address", "u8"),
-])  # fmt: skip
-_SEGMENT = np.dtype([
-    ("update", "u8"), ("stages", "u8"), ("n_stages", "i8"), ("block", "i8"), ("width", "i8"),
-    ("slots", "u8"), ("own", "u8"), ("partial", "u8"),
-    ("row", "u8"), ("next", "u8"), ("square", "u8"), ("looks", "u8"),
-    ("arrays", "u8"), ("values", "u8"), ("present", "u8"), ("numel", "i8"), ("bytes", "i8"),
-    ("grad_dtype", "i8"), *_SEEN, ("copied", "i8"), ("states", "i8"), ("kept", "i8"),
-    ("first_line", "i8"),
-])  # fmt: skip
-"""Seen, Look and Segment as ``driver.c`` declares them."""
-
-_NO_LOOK = (0,) * len(_LOOK.names or ())
-_SIZES = (_LOOK.names or ()).index("sizes")
 
 _grad = attrgetter("grad")
 
@@ -74,88 +57,87 @@ class LlvmLaunch(Launch):
         self._absent = handles(absent)
         # Of a parameter all that matters is looked at; one that comes to lie where it lay may
         # take its place.
+        params = [s.param for s in slots]
         kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
-        params = [*(s.param for s in slots), *absent]
-        self._alive = Alive(kept if holder_offset() else [*kept, *params])
+        self._alive = Alive(kept if holder_offset() else [*kept, *params, *absent])
 
-        sizes = [
-            [t.numel() * t.element_size() for t in (s.param, *s.state.values())] for s in slots
-        ]
-        written = _runs((s.param, *s.state.values()) for s in slots)
-        in_place = [_readable(s.param, s.param.grad, written) for s in slots]
-        dtypes = [
-            s.param.grad.dtype if ok and s.param.grad is not None else s.param.dtype
-            for s, ok in zip(slots, in_place, strict=True)
-        ]
-        types: list[Arrays] = [
-            (
-                ("param", NAMES[s.param.dtype]), ("grad", NAMES[dtype]),
-                *((name, KEPT[t.dtype]) for name, t in s.state.items()),
-            )
-            for s, dtype in zip(slots, dtypes, strict=True)
-        ]  # fmt: skip
-        self._kinds = list(dict.fromkeys(types))
-        numbers = {kind: i for i, kind in enumerate(self._kinds)}
-        self._kind_of = np.array([numbers[t] for t in types], np.intp)
-
-        looks = _Looks()
-        firsts, self._copies = [], []
-        self._looked: list[tuple[list[int], list[int]]] = []  # of what is written: looks, bytes
-        for i, (slot, ok) in enumerate(zip(slots, in_place, strict=True)):
-            firsts.append(looks.add(slot.param))
-            grad = slot.param.grad
-            if not ok and grad is not None:
-                buffer = torch.empty_like(slot.param, requires_grad=False)
+        states = [s.state.values() for s in slots]
+        written = [t for p, own in zip(params, states, strict=True) for t in (p, *own)]
+        self._bytes = np.array([t.nbytes for t in written], np.uint64)
+        runs = _runs(np.array([t.data_ptr() for t in written], np.uint64), self._bytes)
+        grads = [p.grad for p in params]
+        in_place = _readable(params, grads, runs)
+        kinds: dict[tuple[Any, ...], int] = {}  # dtypes of parameter and gradient, states by name
+        self._kind_of = np.zeros(n, np.intp)
+        looked: list[Tensor | None] = []
+        beside: list[int] = []  # of each the look whose shape and strides it has
+        self._copies = []
+        firsts = np.zeros(n, np.intp)
+        wrote: list[int] = []  # the looks of what is written
+        for i, (slot, param, grad) in enumerate(zip(slots, params, grads, strict=True)):
+            first = firsts[i] = len(looked)
+            wrote.append(first)
+            looked.append(param)
+            beside.append(first)
+            dtype = param.dtype if grad is None or not in_place[i] else grad.dtype
+            if grad is not None and not in_place[i]:
+                buffer = torch.empty_like(param, requires_grad=False)
                 self._copies.append((buffer, i, grad.layout))
-                looks.add(buffer)
-            of_states = [
-                looks.add(t, None if name in slot.small else firsts[-1])
-                for name, t in slot.state.items()
-            ]
-            self._looked.append(([firsts[-1], *of_states], sizes[i]))
-            for tensor in slot.kept:
-                looks.add(tensor)
-        first_absent = len(looks)
-        for param in absent:
-            looks.add(param)
-        self._looks, self._shapes = looks.table()
+                looked.append(buffer)
+                beside.append(first)
+            for name, tensor in slot.state.items():
+                wrote.append(len(looked))
+                beside.append(len(looked) if name in slot.small else first)
+                looked.append(tensor)
+            beside += range(len(looked), len(looked) + len(slot.kept))
+            looked += slot.kept
+            kind = param.dtype, dtype, *((name, t.dtype) for name, t in slot.state.items())
+            self._kind_of[i] = kinds.setdefault(kind, len(kinds))
+        first_absent = len(looked)
+        beside += range(first_absent, first_absent + len(absent))
+        looked += absent
+        self._looks, self._shapes = looks(looked, beside)
+        self._wrote = np.array(wrote, np.intp)
         base = self._looks.ctypes.data
+        self._kinds: list[Arrays] = [
+            (
+                ("param", NAMES[param]), ("grad", NAMES[grad]),
+                *((name, KEPT[dtype]) for name, dtype in of_states),
+            )
+            for param, grad, *of_states in kinds
+        ]  # fmt: skip
 
-        widths = [2 + len(s.state) for s in slots]
-        self._first_array = np.cumsum([0, *widths[:-1]])[:n]
-        self._arrays = np.zeros(sum(widths) + 1, np.uint64)
-        self._segments = np.zeros(n + 1, _SEGMENT)
+        self._segments = np.zeros(n + 1, SEGMENT)
         own = self._segments[:n]
-        own["looks"] = base + _LOOK.itemsize * np.array(firsts, np.uint64)
-        own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array.astype(np.uint64)
+        own["states"], own["kept"] = list(map(len, states)), [len(s.kept) for s in slots]
+        own["copied"][[i for _, i, _ in self._copies]] = 1
+        self._first_array = np.cumsum(own["states"] + 2) - own["states"] - 2
+        self._arrays = np.zeros(int(own["states"].sum()) + 2 * n + 1, np.uint64)
+        own["looks"] = base + LOOK.itemsize * firsts
+        own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array
         own["values"] = counts.values.ctypes.data + counts.values.strides[0] * places
         own["present"] = counts.present.ctypes.data + 8 * places
-        own["square"] = [square(dict(t)["grad"]) for t in types]
-        own["numel"] = [_numbers(s.param) for s in slots]
-        shapes = [(*s.param.shape, 1)[: max(1, s.param.dim())] for s in slots]
-        self._matrices = np.array([[n for n, *_ in shapes], [prod(more) for _, *more in shapes]])
-        own["bytes"] = [s.param.numel() * d.itemsize for s, d in zip(slots, dtypes, strict=True)]
-        own["grad_dtype"] = [dtype_code(d) for d in dtypes]
-        own["itemsize"] = [
-            d.itemsize if s.param.numel() else 0 for s, d in zip(slots, dtypes, strict=True)
-        ]
-        own["copied"][[i for _, i, _ in self._copies]] = 1
-        own["states"] = [len(s.state) for s in slots]
-        own["kept"] = [len(s.kept) for s in slots]
+        of_kind = [grad for _, grad, *_ in kinds]
+        itemsize = np.array([dtype.itemsize for dtype in of_kind], np.int64)[self._kind_of]
+        numel = np.array([p.numel() for p in params], np.int64)
+        own["square"] = np.array([square(NAMES[d]) for d in of_kind], np.uint64)[self._kind_of]
+        own["grad_dtype"] = np.array([dtype_code(d) for d in of_kind], np.int64)[self._kind_of]
+        own["numel"] = numel * [1 + p.is_complex() for p in params]
+        own["bytes"], own["itemsize"] = numel * itemsize, np.where(numel, itemsize, 0)
         self._elements = int(own["numel"].sum())
         self._sums = np.zeros(-(-int((-(-own["numel"] // LINE)).sum()) // BLOCK) + 1)
         self._grads = (ctypes.c_void_p * (n + len(absent) + 1))()
         self._table = Table(
             self._driver.torch, self._driver.anatomy, self._segments.ctypes.data, n,
-            base + _LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
+            base + LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
             0, 0, self._sums.ctypes.data, 0, 0, GRAIN // LINE, True,
         )  # fmt: skip
-        self._tell_written(written)
+        self._tell_written(runs)
         self._address = ctypes.addressof(self._table)
         self._packed: list[Callable[[], None]] = []
         self._scratch: list[np.ndarray] = []
         self._meetings: Meetings | None = None
-        self._inference = any(s.param.is_inference() for s in slots)
+        self._inference = any(p.is_inference() for p in params)
         self._sure = True
 
     def gather(self) -> Look:
@@ -230,7 +212,10 @@ class LlvmLaunch(Launch):
         if code.layout is None:
             return []
         table["stages"][members] = code.stages.ctypes.data
-        scratch = give(table, members, code, *self._matrices[:, members])
+        shapes = [self._params[i].shape for i in members.tolist()]
+        heights = np.array([prod(shape[:1]) for shape in shapes])
+        widths = np.array([prod(shape[1:]) for shape in shapes])
+        scratch = give(table, members, code, heights, widths)
         self._scratch += scratch
         return scratch
 
@@ -298,57 +283,13 @@ class LlvmLaunch(Launch):
 
     def _now_written(self) -> np.ndarray | None:
         """The runs of memory that are written now; None if two of them overlap."""
-        address = self._looks["address"]
-        runs = [
-            (int(address[look]), int(address[look]) + size)
-            for looks, sizes in self._looked
-            for look, size in zip(looks, sizes, strict=True)
-        ]
-        return None if overlapping(runs) else _sorted(runs)
+        begins = self._looks["address"][self._wrote]
+        runs = _runs(begins, self._bytes)
+        return None if (runs[1:, 0] < runs[:-1, 1]).any() else runs
 
     def _tell_written(self, written: np.ndarray) -> None:
         self._written = written
         self._table.written, self._table.n_written = written.ctypes.data, len(written)
-
-
-class _Looks:
-    """Gathers what is looked at, and makes the table of it."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, ...]] = []
-        self._shapes: list[int] = []
-        self._offset = holder_offset()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def add(self, tensor: Tensor | None, beside: int | None = None) -> int:
-        """Add a tensor, or the place of one that is not there.
-
-        ``beside`` is one that was added and has its shape and strides.
-        """
-        if tensor is None:
-            self._rows.append(_NO_LOOK)
-            return len(self._rows) - 1
-        start = len(self._shapes) if beside is None else self._rows[beside][_SIZES]
-        strided = tensor.layout == torch.strided
-        if strided and beside is None:
-            self._shapes += (*tensor.shape, *tensor.stride())
-        holder = id(tensor) + self._offset if self._offset else 0
-        dim, address = tensor.dim(), tensor.data_ptr() if strided else 0
-        code = dtype_code(tensor.dtype)
-        itemsize = tensor.element_size() if tensor.numel() else 0
-        own = tensor._cdata, holder, 0, 0, itemsize, code, dim, start, start + dim, address
-        self._rows.append(own)
-        return len(self._rows) - 1
-
-    def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """The looks, and the sizes and strides that they point to."""
-        shapes = np.array([*self._shapes, 0], np.int64)
-        table = np.array([*self._rows, _NO_LOOK], _LOOK)
-        for name in ("sizes", "strides"):
-            table[name] = shapes.ctypes.data + 8 * table[name]
-        return table, shapes
 
 
 def served(dtype: torch.dtype) -> bool:
@@ -361,27 +302,23 @@ def _check(code: int) -> None:
         raise RuntimeError(f"torch_parallel_for failed with code {code}")
 
 
-def _numbers(tensor: Tensor) -> int:
-    """How many real numbers a tensor holds."""
-    return tensor.numel() * (2 if tensor.is_complex() else 1)
+def _readable(
+    params: Sequence[Tensor], grads: Sequence[Tensor | None], written: np.ndarray
+) -> Sequence[bool]:
+    """Whether each gradient can be read where it lies: beside its parameter, and not written to."""
+    found = [g is None or _beside(p, g) for p, g in zip(params, grads, strict=True)]
+    at = [i for i, g in enumerate(grads) if g is not None and found[i]]
+    here: list[Any] = [grads[i] for i in at]
+    begins = np.array([g.data_ptr() for g in here], np.uint64)
+    spans = np.column_stack([begins, begins + np.array([g.nbytes for g in here], np.uint64)])
+    for i in np.flatnonzero(meet(written, spans)).tolist():
+        found[at[i]] = False
+    return found
 
 
-def _runs(tensors: Iterable[Iterable[Tensor]]) -> np.ndarray:
-    """The runs of memory that dense tensors lie in, in order."""
-    return _sorted(
-        (t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for own in tensors for t in own
-    )
-
-
-def _sorted(runs: Iterable[tuple[int, int]]) -> np.ndarray:
-    return np.array(sorted(r for r in runs if r[0] < r[1]), np.uint64).reshape(-1, 2)
-
-
-def _readable(param: Tensor, grad: Tensor | None, written: np.ndarray) -> bool:
-    """Whether a gradient can be read where it lies: beside its parameter, and not written to."""
-    if grad is None:
-        return True
-    if not (
+def _beside(param: Tensor, grad: Tensor) -> bool:
+    """Whether a gradient lies as its parameter does, and holds what it stands for."""
+    return (
         grad.layout == torch.strided
         and served(grad.dtype)
         and grad.is_complex() == param.is_complex()
@@ -390,9 +327,11 @@ def _readable(param: Tensor, grad: Tensor | None, written: np.ndarray) -> bool:
         and not grad.is_conj()
         and not grad._is_zerotensor()
         and same_layout(param, grad)
-    ):
-        return False
-    begin = grad.data_ptr()
-    end = begin + grad.numel() * grad.element_size()
-    after = int(np.searchsorted(written[:, 1], np.uint64(begin), side="right"))
-    return begin == end or after == len(written) or int(written[after, 0]) >= end
+    )
+
+
+def _runs(begins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The runs of memory that dense tensors lie in, in order."""
+    order = np.argsort(begins, kind="stable")
+    order = order[sizes[order] > 0]
+    return np.column_stack([begins[order], begins[order] + sizes[order]])
