@@ -27,9 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_start():
+def _same_start(monkeypatch):
     import torch
 
+    from slalom.backends.llvm.threads import ALL, Threads
+
+    monkeypatch.setattr(Threads, "choose", lambda _: ALL)
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.manual_seed(0)
     yield

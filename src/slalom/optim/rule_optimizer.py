@@ -308,8 +308,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         for groups in turns(self.param_groups):
             place = {id(p): i for i, g in enumerate(groups) for p in g["params"]}
             fresh = {p for p, i in place.items() if first.get(p) == i}
-            # What is made here outlives that mode.
-            with torch.inference_mode(False), collected_later():
+            with torch.inference_mode(False), collected_later():  # what is made outlives that mode
                 plan = self.step_by_new_plan(groups, scale, fresh)
             if groups is self.param_groups:
                 plan.watch(groups, self.state)

@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from operator import attrgetter
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,13 @@ from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.packing import packing
 from slalom.backends.llvm.room import give
 from slalom.backends.llvm.square import square
+from slalom.backends.llvm.threads import ALL, LEAST, ONE, Threads
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.backends.row import Row
 from slalom.ir.program import Program
 
-GRAIN = 65536
-"""Elements below which a step stays on the calling thread: a fork costs more than they do."""
+_GRAINS = {ONE: 1 << 40, ALL: LEAST // 2 // LINE}
+"""The lines that a thread has at least: those of a step are shared out where there are more."""
 
 HELD = 1048576
 """Elements up to which a step holds the interpreter: it is over before another thread could run."""
@@ -130,7 +132,7 @@ class LlvmLaunch(Launch):
         self._table = Table(
             self._driver.torch, self._driver.anatomy, self._segments.ctypes.data, n,
             base + LOOK.itemsize * first_absent, len(absent), ctypes.addressof(self._grads),
-            0, 0, self._sums.ctypes.data, 0, 0, GRAIN // LINE, True,
+            0, 0, self._sums.ctypes.data, 0, 0, _GRAINS[ONE], True,
         )  # fmt: skip
         self._tell_written(runs)
         self._address = ctypes.addressof(self._table)
@@ -139,6 +141,7 @@ class LlvmLaunch(Launch):
         self._meetings: Meetings | None = None
         self._inference = any(p.is_inference() for p in params)
         self._sure = True
+        self._threads, self._way = Threads(), ONE
 
     def gather(self) -> Look:
         sure, self._sure = self._sure, False
@@ -231,13 +234,18 @@ class LlvmLaunch(Launch):
             pack()
         if "bump_version" in self._driver.asks:
             increment_version([*self._params[:], *self._alive.keep()])
+        shared = self._table.lines * LINE >= LEAST and torch.get_num_threads() > 1
+        self._way = self._threads.choose() if shared else ONE
+        begin = perf_counter()
         if self._meetings is not None:
             self._meetings.hold(self._run_table)
         self._run_table(self._table)
+        if shared:
+            self._threads.tell(self._way, perf_counter() - begin)
 
     def _run_table(self, table: Table) -> None:
         """Run all of the launch, or a part of it."""
-        address = ctypes.addressof(table)
+        address, table.grain = ctypes.addressof(table), _GRAINS[self._way]
         if self._elements > HELD:
             grads = self._keep_gradients()  # another thread may drop them meanwhile
             tensors = [*self._alive.keep(), *self._params[:]]
