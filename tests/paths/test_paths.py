@@ -105,18 +105,20 @@ def test_who_moves_where_nobody_is_named():
 def test_a_picture_is_of_the_kind_its_name_says(kind, begins, tmp_path, monkeypatch):
     monkeypatch.setattr(picture, "FRAMES", 3)
     shown = scene("noisy-bowl", ["bgd", "sgd"], steps=8)
-    path = picture.write(shown, tmp_path / f"it.{kind}")
+    path = picture.write(picture.of_scene(shown), tmp_path / f"it.{kind}")
     assert path.read_bytes().startswith(begins)
     assert [f.name for f in tmp_path.iterdir()] == [path.name]
 
 
 @drawn
 def test_a_film_shows_as_much_of_each_path_as_its_time_says():
-    film = picture.Drawing(scene("ravine", ["sgd", "adam"], steps=10))
+    shown = picture.of_scene(scene("ravine", ["sgd", "adam"], steps=10))
+    film = picture.Drawing(shown)
     for time in (0, 4, 10):
-        paths = film.show(time)[:2]
+        artists = film.show(time)
+        paths = artists[::3]
         assert [len(p.get_xdata()) for p in paths] == [time + 1] * 2
-    assert paths[1].get_xdata()[-1] == film.descents[1].points[-1, 0]
+    assert paths[1].get_xdata()[-1] == shown.points[1][-1, 0]
 
 
 @drawn
@@ -125,7 +127,7 @@ def test_without_ffmpeg_a_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(animation.FFMpegWriter, "isAvailable", lambda: False)
     with pytest.raises(InputError, match="an MP4 needs ffmpeg"):
-        picture.write(scene("ravine", ["sgd"]), tmp_path / "it.mp4")
+        picture.refuse(tmp_path / "it.mp4")
     assert list(tmp_path.iterdir()) == []
 
 

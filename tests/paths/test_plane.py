@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import slalom
 from slalom.cli.moving import paths
 from slalom.errors import InputError
 from slalom.paths import page as pages
-from slalom.paths import plane
+from slalom.paths import picture, plane
 from slalom.paths.plane import COLUMNS, ROWS, Plane, Way, chapter, landscape, principal, view_of
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.result import Result
@@ -106,8 +107,40 @@ def test_what_cannot_be_shown_is_a_sentence(raced, tmp_path):
         paths(None, race=raced.path, out=None, **given)
     with pytest.raises(InputError, match="it is principal or random"):
         paths("digits", race=raced.path, directions="any", out=None, **given)
-    with pytest.raises(InputError, match=r"end a.png in .html"):
-        paths("digits", race=raced.path, out=Path("a.png"), **given)
+    with pytest.raises(InputError, match=r"a.jpg ends in no format that is drawn"):
+        paths("digits", race=raced.path, out=Path("a.jpg"), **given)
+    with pytest.raises(InputError, match="there is no folder none"):
+        paths("digits", race=raced.path, out=Path("none/a.html"), **given)
+
+
+def test_a_picture_of_it_has_the_ways_the_ground_and_the_losses(shown, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(picture, "FRAMES", 3)
+    given = picture.of_landscape(shown)
+    drawn = picture.Drawing(given)
+    ground, loss = drawn.figure.axes
+    assert ground.get_title(loc="left") == shown.title
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == [
+        w.label for w in shown.ways
+    ]
+    for way, points, (path, _, curve) in zip(
+        shown.ways, shown.points, zip(*[iter(drawn.show(given.end))] * 3, strict=True), strict=True
+    ):
+        assert np.array_equal(path.get_xydata(), points)
+        assert list(curve.get_xdata()) == [shown.every * i for i in range(len(points))]
+        assert list(curve.get_ydata()) == pytest.approx(way.losses)
+    for kind, begins in (("png", b"\x89PNG"), ("gif", b"GIF8")):
+        path = picture.write(given, tmp_path / f"it.{kind}")
+        assert path.read_bytes().startswith(begins)
+
+
+def test_a_loss_below_zero_is_drawn_where_it_is(shown):
+    pytest.importorskip("matplotlib")
+    below = [replace(way, losses=[x - 100 for x in way.losses]) for way in shown.ways]
+    drawn = picture.Drawing(picture.of_landscape(replace(shown, ways=below)))
+    loss = drawn.figure.axes[1]
+    assert loss.get_yscale() == "linear"
+    assert list(loss.lines[0].get_ydata()) == pytest.approx(below[0].losses)
 
 
 @node.needed

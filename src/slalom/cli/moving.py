@@ -90,10 +90,23 @@ def paths(
     who = rules.split(",") if rules else USUAL
     shown = scene(name, who, start=start, steps=steps, knobs=knob or ())
     path = out or Path(f"{name}.html")
-    if path.suffix.lower() == ".html":
+    if _is_page(path):
         print(page.write([shown], path))
     else:
-        print(picture.write(shown, path))
+        print(picture.write(picture.of_scene(shown), path))
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a page is asked for, and no picture; :class:`InputError`, before anything is
+    computed, where neither can be there."""
+    from slalom.paths import picture
+    from slalom.train import atomic
+
+    if path.suffix.lower() != ".html":
+        picture.refuse(path)
+        return False
+    atomic.refuse_no_file(path)
+    return True
 
 
 def _refuse(given: Mapping[str, Any], what: str) -> None:
@@ -104,7 +117,7 @@ def _refuse(given: Mapping[str, Any], what: str) -> None:
 
 
 def _own(task: str | None, race: Path, directions: str, out: Path) -> None:
-    from slalom.paths import page
+    from slalom.paths import page, picture
     from slalom.paths.plane import landscape
     from slalom.racing.result import Result
     from slalom.tasks import load
@@ -113,7 +126,9 @@ def _own(task: str | None, race: Path, directions: str, out: Path) -> None:
         raise InputError("name the race's task before --race: slalom paths my_task.py --race RACE")
     if directions not in ("principal", "random"):
         raise InputError(f"--directions is {directions!r}; it is principal or random")
-    if out.suffix.lower() != ".html":
-        raise InputError(f"a plane is shown on a page; end {out} in .html")
+    is_page = _is_page(out)
     shown = landscape(load(task), Result(race), directions)  # type: ignore[arg-type]
-    print(page.write_landscape(shown, out))
+    if is_page:
+        print(page.write_landscape(shown, out))
+    else:
+        print(picture.write(picture.of_landscape(shown), out))

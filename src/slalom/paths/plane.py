@@ -201,6 +201,7 @@ class Landscape:
         heights: the loss over it, (rows, columns), the lowest row first.
         points: of each way, (looks + 1, 2).
         ways: they.
+        every: updates from one point to the next.
     """
 
     title: str
@@ -209,6 +210,7 @@ class Landscape:
     heights: np.ndarray
     points: list[np.ndarray]
     ways: list[Way]
+    every: int
 
 
 def landscape(
@@ -228,7 +230,7 @@ def landscape(
     )
     return Landscape(
         f"{task.name}: the ways of {len(run)} settings", says, view, heights,
-        [p.numpy() for p in points], run,
+        [p.numpy() for p in points], run, every,
     )  # fmt: skip
 
 

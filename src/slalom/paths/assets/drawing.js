@@ -109,18 +109,22 @@ function drawLosses(chart, shown, time, scene, lowest) {
   const above = shown.map(({descent}) => descent.losses.map((loss) => loss - lowest));
   const first = SURFACE.loss(...scene.start, scene.knobs) - lowest;
   const least = (first > 0 ? first : 1) * SPAN;
-  const logs = above.map((losses) => losses.map((l) => Math.log10(Math.max(l, least))));
+  const linear = above.flat().some((l) => l < 0); // a loss of one's own may be
+  const drawn = above.map((losses) => losses.map((l) => linear ? l : Math.log10(Math.max(l, least))));
   let low = 0, high = 1;
-  if (logs.length) {
-    low = Math.floor(Math.min(...logs.map((l) => Math.min(...l))));
-    high = Math.max(Math.ceil(Math.max(...logs.map((l) => Math.max(...l)))), low + 1);
+  if (drawn.length) {
+    low = Math.min(...drawn.map((l) => Math.min(...l)));
+    high = Math.max(...drawn.map((l) => Math.max(...l)));
+    if (!linear) [low, high] = [Math.floor(low), Math.ceil(high)];
+    high = Math.max(high, low + (linear ? 1e-9 : 1));
   }
   const x = (step) => edge.left + (step / scene.steps) * (width - edge.left - edge.right);
-  const y = (log) => edge.top + ((high - log) / (high - low)) * (height - edge.top - edge.bottom);
-  for (const log of ticks(low, high, 6).filter(Number.isInteger)) {
-    svg("path", {d: `M${edge.left} ${y(log)}H${width - edge.right}`, stroke: "var(--line)"}, chart);
-    const label = Math.abs(log) < 4 ? String(Number((10 ** log).toPrecision(1))) : `1e${log}`;
-    svg("text", {x: edge.left - 6, y: y(log) + 4, "text-anchor": "end"}, chart, label);
+  const y = (at) => edge.top + ((high - at) / (high - low)) * (height - edge.top - edge.bottom);
+  for (const at of ticks(low, high, 6).filter((at) => linear || Number.isInteger(at))) {
+    svg("path", {d: `M${edge.left} ${y(at)}H${width - edge.right}`, stroke: "var(--line)"}, chart);
+    const label = linear ? short(at)
+      : Math.abs(at) < 4 ? String(Number((10 ** at).toPrecision(1))) : `1e${at}`;
+    svg("text", {x: edge.left - 6, y: y(at) + 4, "text-anchor": "end"}, chart, label);
   }
   for (const step of ticks(0, scene.steps, 5)) {
     svg("text", {x: x(step), y: height - 20, "text-anchor": "middle"}, chart, step);
@@ -129,6 +133,6 @@ function drawLosses(chart, shown, time, scene, lowest) {
   svg("path", {d: `M${x(time)} ${edge.top}V${height - edge.bottom}`, stroke: "var(--soft)"}, chart);
   shown.forEach(({i, descent}, at) => {
     const now = Math.min(time, descent.points.length - 1);
-    way(chart, logs[at].map((log, step) => [x(step), y(log)]), now, i, now < time);
+    way(chart, drawn[at].map((loss, step) => [x(step), y(loss)]), now, i, now < time);
   });
 }
