@@ -52,8 +52,9 @@ def figure(chart: Chart, unit: str = UNITS[0]) -> go.Figure:
         drawn.update_layout({f"{axis}axis": {
             "title": {"text": escape(chart.title(axis, unit))}, "automargin": True,
             "type": "log" if axis in chart.log else None, "zeroline": False,
-            # one label a decade, and those of 2 and 5 where there is only one
-            **({"minor": {"ticks": "outside", "ticklen": 3}} if axis in chart.log else {}),
+            # few labels: one a decade, and those of 2 and 5 where there are only two or three
+            **({"nticks": 5, "minor": {"ticks": "outside", "ticklen": 3}}
+               if axis in chart.log else {}),
         }})  # fmt: skip
     if chart.words:
         words = [escape(word) for word in reversed(chart.words)]
