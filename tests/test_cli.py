@@ -169,6 +169,14 @@ def test_quiet_prints_the_verdict_and_the_page(file):
         (["bench", "steps", "--rounds", "0"], "--rounds is 0; it must be a whole number from 1"),
         (["bench", "clip", "--rule", "Adam"], "--rule is of the benchmark steps, and does nothing"),
         (["bench", "--rounds", "0"], "--rounds is 0; it must be a whole number from 1"),
+        (["race"], "missing argument 'task'; see slalom race --help"),
+        (["report", "none", "--nope"], "no such option: --nope; see slalom report --help"),
+        (["race", "digits", "--seeds", "two"], "invalid value for '--seeds'"),
+        (["nope"], "no such command 'nope'; see slalom --help"),
+        (["race", "digits", "--entrants", ""], "there is no entrant ''"),
+        (["paths", "--rules", ""], "there is no rule ''"),
+        (["paths", "--start", ""], "the start is ''; it must be two numbers, as in -1,2"),
+        (["race", "digits", "--log", ""], "log is ''; it is one of tensorboard"),
         (["bench"], "name a benchmark; there are loop, steps, sparse, clip, load, memory"),
         (
             ["report", "none", "--svg", "--out", "metric.svg"],
@@ -262,8 +270,9 @@ def test_a_limit_on_the_time_is_no_failure_and_can_be_gone_on_with(file):
     assert Result(file.parent / "r").meta["finished"]
 
 
-def test_help_names_every_command():
-    result = slalom("--help")
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_help_names_every_command(words):
+    result = slalom(*words)
     assert result.returncode == 0
     for command in ("race", "races", "report", "rules", "bench", "doctor"):
         assert command in result.stdout

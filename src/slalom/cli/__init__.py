@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +22,8 @@ COMMANDS = (
     tuning.tune,    reading.rules, moving.paths, machine.bench, machine.doctor,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command()(command)
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    app.command(help="\n\n".join(" ".join(each.split()) for each in paragraphs))(command)
 
 
 def _version(asked: bool) -> None:
@@ -47,13 +49,25 @@ def main() -> None:
     from slalom.plain import plain, say_in_any_encoding
 
     say_in_any_encoding()
+    code = None
     try:
-        app()
-    except InputError as error:
-        print(plain(f"slalom: {error}"), file=sys.stderr)
-        raise SystemExit(2) from None
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, SystemExit) as end:
         code = 130 if isinstance(end, KeyboardInterrupt) else end.code
-        if code == 130:  # all is told, and what is left is Python's own end
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise SystemExit(code) from None
+    except Exception as error:
+        if not isinstance(error, InputError) and not hasattr(error, "format_message"):
+            raise
+        told = str(error) if isinstance(error, InputError) else _misused(error)
+        print(plain(f"slalom: {told}"), file=sys.stderr)
+        code = 2
+    if code == 130:  # all is told, and what is left is Python's own end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise SystemExit(code)
+
+
+def _misused(error: Any) -> str:
+    """What the parser of the command line says of words and options, in a sentence."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "slalom" if context is None else context.command_path
+    return f"{message[:1].lower()}{message[1:]}; see {command} --help"

@@ -87,7 +87,7 @@ def paths(
         return
     _refuse({"--directions": directions}, "a surface; it is of the plane of a race")
     name = surface or "ravine"
-    who = rules.split(",") if rules else USUAL
+    who = USUAL if rules is None else rules.split(",")
     shown = scene(name, who, start=start, steps=steps, knobs=knob or ())
     path = out or Path(f"{name}.html")
     if _is_page(path):

@@ -125,14 +125,15 @@ def race(
     with interrupted_once(), Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(
-                chosen, entrants=names_of(entrants) if entrants else None, points_each=points,
+                chosen, points_each=points,
+                entrants=None if entrants is None else names_of(entrants),
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes), space=space_of(space) if space else None,
                 sampler=sampler,  # type: ignore[arg-type]
                 seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume,
                 within=within, budget=budget, watch=live, progress=False, keep_weights=keep_weights,
-                log=log.split(",") if log else (),
+                log=() if log is None else log.split(","),
             )  # fmt: skip
         except KeyboardInterrupt:
             live.stop()

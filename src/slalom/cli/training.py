@@ -116,7 +116,7 @@ def train(
             result = fit(
                 found, chosen, **given, graph=graph, tune=tune, shard=shard, out=folder,
                 save_every=save_every, keep=keep, progress=not (quiet or as_json),
-                log=log.split(",") if log else (),
+                log=() if log is None else log.split(","),
             )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)

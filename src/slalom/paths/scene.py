@@ -118,7 +118,7 @@ def scene(
     if steps is not None and not 1 <= steps <= MOST_STEPS:
         raise InputError(f"steps is {steps}; it must be from 1 to {MOST_STEPS}")
     return Scene(
-        name, movers(names), _point(start, on) if start else None, steps,
+        name, movers(names), None if start is None else _point(start, on), steps,
         dict(_knob(text, on, name) for text in knobs),
     )  # fmt: skip
 
