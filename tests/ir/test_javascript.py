@@ -126,7 +126,7 @@ def inputs(hypers: dict[str, Any]) -> dict[str, Any]:
     for name, value in hypers.items():
         if isinstance(value, tuple):
             found |= {input_name(f"{name}[{i}]"): v for i, v in enumerate(value)}
-        else:
+        elif value != math.inf:  # of which JSON knows nothing, and which is fixed
             found[name] = value
     return found
 

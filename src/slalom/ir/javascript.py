@@ -58,7 +58,7 @@ def javascript(rule: Rule, size: int, fixed: Mapping[str, Any] | None = None) ->
     """
     open_ones = None if not fixed else {"step", *rule.numbers, *(rule.hypers.keys() - fixed.keys())}
     programs = branches(rule, fixed, open_ones)
-    written = [_way(program, size) for program in programs]
+    ways = [_way(program, size) for program in programs]
     about = {
         "title": rule.title,
         "states": rule.arguments,
@@ -68,9 +68,9 @@ def javascript(rule: Rule, size: int, fixed: Mapping[str, Any] | None = None) ->
         "init": {n: input_name(v) if isinstance(v, str) else v for n, v in rule.init.items()},
         "formulas": [[line[:2] for line in _lines(program)] for program in programs],
     }
-    fields = [f"{json.dumps(name)}: {_value(value)}" for name, value in about.items()]
-    ways = '"ways": [\n' + ",\n".join(written) + "\n]"
-    return "{\n" + ",\n".join([*fields, ways]) + "\n}"
+    fields = [f"{json.dumps(name)}: {literal(value)}" for name, value in about.items()]
+    fields.append('"ways": [\n' + ",\n".join(ways) + "\n]")
+    return "{\n" + ",\n".join(fields) + "\n}"
 
 
 def _is_single(rule: Rule, state: str) -> bool:
@@ -92,7 +92,7 @@ def _hypers(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _way(program: Program, size: int) -> str:
     """One function: its conditions first, then the update."""
-    body = [f"if (v.{n} !== {_value(f)}) return null;" for n, f in program.flags.items()]
+    body = [f"if (v.{n} !== {literal(f)}) return null;" for n, f in program.flags.items()]
     body += [
         f"if (v.{name} === null) return null;"
         for name, length in program.shapes.items()
@@ -130,7 +130,7 @@ class _Writer:
             name = f"v.{input_name(node.args[0])}"
             return [f"{name}[{i}]" if node.along & ROWS else name for i in places]
         if node.op == "constant":
-            return [_value(node.value)]
+            return [literal(node.value)]
         if node.op == "size":
             return [str(self._size if node.args[0] & ROWS else 1)]
         if node.op in SUMS:
@@ -138,7 +138,7 @@ class _Writer:
             each = self._known[operand]
             each = [f"{x} * {x}" for x in each] if node.op == "squares" else each
             return [self._const(text) for text in (each if left & ROWS else [" + ".join(each)])]
-        if node.op == "spread":
+        if node.op in ("spread", "across"):  # a vector is the only tensor there is
             return [self._at(node.args[0], i) for i in places]
         template = _TEMPLATES[node.op]
         return [self._const(template.format(*(self._at(a, i) for a in node.args))) for i in places]
@@ -178,8 +178,10 @@ def _lines(program: Program) -> list[tuple[str, str, Symbol]]:
     return lines(program.source, named)
 
 
-def _value(value: Any) -> str:
-    """A number, word or list as JavaScript has it."""
+def literal(value: Any) -> str:
+    """A number, word, list or table as JavaScript has it."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{literal(n)}: {literal(v)}' for n, v in value.items())}}}"
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, float) and value < 0:

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from slalom.ir.formula import input_name
-from slalom.ir.javascript import javascript
+from slalom.ir.javascript import javascript, literal
 from slalom.paths import plane
 from slalom.paths.descent import FAR, descend
 from slalom.paths.picture import COLOURS, SHADES
@@ -119,7 +119,7 @@ def _chapter(scene: Scene, movers: Sequence[Mover]) -> dict[str, Any]:
 
 def _rule(rule: Rule) -> str:
     more = {"controls": controls(rule), "fixed": fixed(rule)}
-    return f"Object.assign({javascript(rule, 2, fixed(rule))}, {_json(more)})"
+    return f"Object.assign({javascript(rule, 2, fixed(rule))}, {literal(more)})"
 
 
 def _surface(surface: Surface) -> str:

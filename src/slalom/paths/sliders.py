@@ -22,10 +22,10 @@ SHARES = ("momentum", "dampening", "alpha")
 
 def fixed(rule: Rule) -> dict[str, Any]:
     """Hyper-parameter -> its default, of those that are not turned: ``maximize``, those that are
-    None, and those that count something, so that half a step more is refused."""
+    None or infinite, and those that count something, so that half a step more is refused."""
     return {
         name: default for name, default in rule.hypers.items()
-        if default is None or name == "maximize" or _counts(rule, name, default)
+        if default in (None, math.inf) or name == "maximize" or _counts(rule, name, default)
     }  # fmt: skip
 
 
