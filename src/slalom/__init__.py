@@ -15,6 +15,7 @@ from slalom.version import __version__
 
 if TYPE_CHECKING:
     from slalom import backends as backends
+    from slalom import tasks as tasks
     from slalom import testing as testing
     from slalom import train as train
     from slalom.api import race
@@ -32,7 +33,7 @@ _LAZY = {
 """Public names whose modules cost time to import and are loaded where first used."""
 
 
-_MODULES = ("backends", "testing", "train")
+_MODULES = ("backends", "tasks", "testing", "train")
 """Parts that are called by their own names, as ``slalom.testing.conformance``."""
 
 

@@ -23,8 +23,9 @@ def test_figures_of_either_kind(name, raced):
     for unit in ("steps", "seconds", "samples"):
         figure = make(unit=unit)
         assert unit in (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text)
-        axes = make(unit=unit, backend="matplotlib").axes[0]
-        assert unit in (axes.get_xlabel(), axes.get_ylabel())
+        drawn = make(unit=unit, backend="matplotlib")
+        assert unit in (drawn.axes[0].get_xlabel(), drawn.axes[0].get_ylabel())
+    assert drawn._repr_png_().startswith(b"\x89PNG")  # as a notebook asks, without pyplot
     named = [trace.name for trace in make().data if trace.showlegend]
     assert len(named) == len(set(named)) >= 1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slalom.errors import InputError
@@ -76,7 +78,15 @@ def drawing(chart: Chart, keys: Sequence[Key], unit: str = UNITS[0]) -> Figure:
         )  # fmt: skip
         for text in legend.get_texts():
             text.set_parse_math(False)
+    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010, as notebooks ask for it
     return figure
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as a notebook shows it, which knows of no figure that pyplot did not make."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
 
 
 def _look(style: Any) -> dict[str, Any]:

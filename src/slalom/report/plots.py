@@ -68,7 +68,8 @@ class Plots:
         for make in charts.CHARTS:
             if make.__name__ == name:
                 return lambda **how: self._drawn(make(self._result), **how)
-        raise AttributeError(f"there is no chart {name!r}")
+        names = ", ".join(make.__name__ for make in charts.CHARTS)
+        raise AttributeError(f"there is no chart {name!r}; there are curves, {names}")
 
     def _drawn(
         self, chart: Chart | None, keys: Sequence[Key] | None = None, *, unit: str = UNITS[0],
