@@ -13,6 +13,7 @@ from test_page import EVIL, evil  # noqa: F401
 import slalom
 from slalom.errors import InputError
 from slalom.racing import events
+from slalom.racing.status import Stage, Status
 from slalom.report.notebook import Progress, as_html, in_notebook
 from small import small_task
 
@@ -90,13 +91,13 @@ def test_progress_shows_how_far_a_race_is(tmp_path, monkeypatch):
     progress(events.Started("<b>t", ["SGD", "Adam"], "accuracy", 0.9, tmp_path))
     progress(events.Told("finals"))
     progress(events.Planned(4))
-    progress(events.Moved("Adam(lr=1)", 1000, "final", "reached", 10, 0.5, 8, 0.1))
+    progress(events.Moved("Adam(lr=1)", 1000, Stage.FINAL, Status.REACHED, 10, 0.5, 8, 0.1))
     assert "<b>t" not in seen[-1]
     assert "value='1'" in seen[-1]
     assert "max='4'" in seen[-1]
     for told in ("Adam(lr=1)", "reached", "finals", "accuracy 0.9", ">8<"):
         assert told in seen[-1]
-    progress(events.Finished(None))
+    progress(events.Finished(None))  # type: ignore[arg-type]
     assert "raced in" in seen[-1]
 
 
