@@ -202,9 +202,11 @@ class _Ready:
         """A state, with its scales where it is of codes; made, converted or moved where needed."""
         param, there = self.param, self.own.get(name)
         asked = self._treatment.state_dtype
-        dtype = keeping.dtype_of(asked, self.rule, name, param, self._positive)
-        if dtype in CODES:
-            self.coded.append(name)
+        dtype = None
+        if asked is not None:
+            dtype = keeping.dtype_of(asked, self.rule, name, param, self._positive)
+            if dtype in CODES:
+                self.coded.append(name)
         if there is None:
             made = keeping.begin(self.rule, name, param, self.starts[name], dtype)
         elif name in self.rule.shapes:
