@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from slalom.errors import InputError
-from slalom.racing import events, weights
+from slalom.racing import events, together, weights
 from slalom.racing.entrants import FIELD
 from slalom.racing.interrupts import interrupted_once
 from slalom.racing.limit import Limit, OutOfTimeError
@@ -76,6 +77,7 @@ def race(
     about: Literal["settings", "rules"] = "settings",
     full: bool = False,
     budget: str | None = None,
+    lanes: int = 1,
     workers: int = 1,
     engine: str = "processes",
     address: str | None = None,
@@ -127,6 +129,10 @@ def race(
         budget: ask who is best at the end of it, in place of who is at the task's target soonest:
             ``"10 epochs"``, ``"2000 steps"`` (of the task's batches), ``"1e6 samples"``, or
             ``"90 seconds"``, of updates alone, as they are timed here before the race.
+        lanes: runs that are trained side by side, in one pass through a stacked model: 16 or 32. Each
+            equals the run by itself up to rounding, and not to the bit, so that the ledger keeps
+            whether runs had lanes. What cannot be stacked is raced one by one, and the result's
+            notes say why.
         workers: processes that train, with one torch thread each. Changes no result.
         engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
             ``slalom[ray]``) for actors of a Ray cluster.
@@ -167,7 +173,7 @@ def race(
     options = Options(
         entrants=entrants, points_each=points_each, search=search, batch_sizes=batch_sizes,
         seeds=seeds, seed=seed, baseline=baseline, about=about, full=full, budget=budget,
-        space=space, sampler=sampler, asked=asked,
+        space=space, sampler=sampler, lanes=lanes, asked=asked,
     )  # fmt: skip
     if budget is not None:
         task = task.lasting(budget)
@@ -177,7 +183,17 @@ def race(
     options.check(task)
     logs = list(map(Log, [log] if isinstance(log, str) else log))
     told: list[Watch] = [*watchers(watch), *logs]
-    trainer = runner or hired(task, workers, engine, address)
+    beside = [f"lanes={lanes} goes with {name}" for name, differs in (
+        ("workers=1", workers != 1), ("engine='processes'", engine != "processes"),
+        ("no runner", runner is not None),
+    ) if lanes > 1 and differs]  # fmt: skip
+    if beside:
+        raise InputError(f"{beside[0]}: one process trains them all")
+    families = [*options.field, *([options.usual] if options.usual else [])]
+    why = together.refusal(task, families, seed) if lanes > 1 else None
+    if why is not None:
+        options = replace(options, lanes=1)
+    trainer = runner or hired(task, workers, engine, address, options.lanes)
     trainer.limit = limit
     if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
         raise InputError(
@@ -193,6 +209,8 @@ def race(
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, partial(_tell, told))
+            if why is not None:
+                race.tell(f"runs are trained one by one, and not in lanes: {why}", note=True)
             try:
                 race.run()
             except OutOfTimeError:

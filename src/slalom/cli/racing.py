@@ -85,6 +85,9 @@ def race(
     device: Annotated[
         str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
     ] = None,
+    lanes: Annotated[
+        int, typer.Option(help="Runs trained side by side in a stacked model: 16, 32.")
+    ] = 1,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
     engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto.")] = None,
@@ -130,7 +133,7 @@ def race(
                 search="all" if search == "all" else tuple(search.split(",")),
                 batch_sizes=_sizes(batch_sizes), space=space_of(space) if space else None,
                 sampler=sampler,  # type: ignore[arg-type]
-                seeds=seeds, seed=seed, about=about, full=full, workers=workers,  # type: ignore[arg-type]
+                seeds=seeds, seed=seed, about=about, full=full, workers=workers, lanes=lanes,  # type: ignore[arg-type]
                 engine=engine, address=address, out=out, resume=resume,
                 within=within, budget=budget, watch=live, progress=False, keep_weights=keep_weights,
                 log=() if log is None else log.split(","),

@@ -173,13 +173,13 @@ META: Mapping[str, Test] = {
     "first_losses": _list(_text), "target": _or_none(_number),
     "finished": _flag, "elapsed": _or_none(_number), "versions": _dict(_text), "created": _text,
     "budget": _or_none(_text), "sampler": _or_none(_text), "schedule": _or_none(_text),
-    "paces": _dict(_number),
+    "lanes": _whole(1), "paces": _dict(_number),
     "again": _text, "validates_on_train": _flag, "interrupted": _flag, "timed": _flag,
 }  # fmt: skip
 """The keys of the table ``meta``, and whether a value can be theirs."""
 
-LATER = ("interrupted", "timed", "finals_every", "finalists", "paces")
-"""Keys that a ledger need not have."""
+LATER = ("interrupted", "timed", "finals_every", "finalists", "paces", "lanes")
+"""Keys that a ledger need not have: what comes later in a race, or came later into Slalom."""
 
 
 def faults(db: sqlite3.Connection) -> str:

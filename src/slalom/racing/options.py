@@ -61,6 +61,7 @@ class Options:
     budget: str | None = None
     space: Mapping[str, Any] | None = None
     sampler: str | None = None
+    lanes: int = 1
     asked: Any = ...
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ class Options:
         if self.seeds is not None:
             check_number("seeds", self.seeds, STANDARD.evidence)
         check_number("seed", self.seed, 0)
+        check_number("lanes", self.lanes, 1)
         for name, value in (("seeds", self.seeds or 0), ("seed", self.seed)):
             most = MOST if name == "seed" else FINALS
             if value > most:
@@ -225,6 +227,7 @@ class Options:
             "entrants": [f.label for f in self.field],
             "search": self.search if self.search == "all" else list(self.search),
             "batch_sizes": self.batch_sizes and list(self.batch_sizes), "sampler": self.sampler,
+            "lanes": self.lanes,
             "baseline": usual and called(usual.make),
             "parameters": sum(p.numel() for p in task.make_model(self.seed).parameters()),
             "runtime": {
@@ -263,6 +266,8 @@ class Options:
             words += ["--full"]
         if self.budget is not None:
             words += ["--budget", str(self.budget)]
+        if self.lanes > 1:
+            words += ["--lanes", str(self.lanes)]
         return [*words, "--seeds", str(self.most_seeds), "--seed", str(self.seed)]
 
     def _call(self, spec: str | None) -> str:
@@ -286,6 +291,8 @@ class Options:
             given.append(f"sampler={self.sampler!r}")
         if self.budget is not None:
             given.append(f"budget={str(self.budget)!r}")
+        if self.lanes > 1:
+            given.append(f"lanes={self.lanes}")
         if self.baseline != USUAL:
             usual = None if self.baseline is None else writer.entrant(self.baseline)
             given.append(f"baseline={usual}")

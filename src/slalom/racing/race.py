@@ -97,7 +97,7 @@ class Race:
         families = [*self.field, *([self.usual] if self.usual else [])]
         known = self.ledger.meta.get("paces")
         if known is None:
-            self._tell("the clock: updates of all, taking turns")
+            self.tell("the clock: updates of all, taking turns")
             known = paces(self.task, families, self.seed, self.trainer.limit)
             self.ledger.set(paces=known)
         found, most = paced(self.task, families, known, seconds)
@@ -106,7 +106,7 @@ class Race:
         self.task.max_steps = most
         self.trainer.task = self.task
         told = ", ".join(f"{f.updates:,} of {f.label}" for f in self.field)
-        self._tell(f"in {self.task.budget} updates are made: {told}", note=True)
+        self.tell(f"in {self.task.budget} updates are made: {told}", note=True)
 
     # heats
 
@@ -142,7 +142,7 @@ class Race:
                 f"{first.history.reason}"
             )
         for label in sorted(heats.extended):
-            self._tell(f"the best {label} lay at the edge of its range; extended", note=True)
+            self.tell(f"the best {label} lay at the edge of its range; extended", note=True)
         return heats
 
     def _setting(self, place: int) -> Mapping[str, Contender]:
@@ -154,7 +154,7 @@ class Race:
         study = place if self.options.about == "rules" else 0
         if study not in self._searches:
             text = "heats" if self.options.about == "settings" else f"heats of study {study + 1}"
-            self._tell(text)
+            self.tell(text)
             found = self._search(study).chosen
             if study == 0:
                 self._tell_of_absent(found)
@@ -173,7 +173,7 @@ class Race:
                 text = "the best was at the target long before its first evaluation was due"
                 if self.task.budget is not None:
                     text = "one update of it takes more than the budget"
-                self._tell(f"{family.label} did not race: {text}", note=True)
+                self.tell(f"{family.label} did not race: {text}", note=True)
 
     def _space_evaluations(self, found: Mapping[str, Contender]) -> None:
         """Evaluate more often in the finals, where too few would tell one rule from another."""
@@ -183,7 +183,7 @@ class Race:
         every = max(1, math.floor(soonest / EVALUATIONS))
         if every < self.task.eval_every and "finals_every" not in self.ledger.meta:
             self.ledger.set(finals_every=every)
-            self._tell(
+            self.tell(
                 f"the best was there after {soonest / self.task.eval_every:.0f} evaluations, too "
                 f"few to tell rules apart; the finals evaluate every {every} updates instead of "
                 f"every {self.task.eval_every}",
@@ -192,7 +192,7 @@ class Race:
 
     def _find_target(self) -> None:
         """What the best reaches and holds in half the time it has, on most of some fresh seeds."""
-        self._tell("looking for a target: what the best reaches within half of the cap")
+        self.tell("looking for a target: what the best reaches within half of the cap")
         half = self.task.max_steps / 2
         found = [(self._held(s.history, s.lane, half), s) for s in self._search().chosen.values()]
         found = [(value, s) for value, s in found if not math.isnan(value)]
@@ -221,7 +221,7 @@ class Race:
             f"{self.task.target:.4g}: what {best.entrant.label} reached and held in half of "
             f"max_steps on {MOST_OF_THEM} of {CHECKS} seeds that nothing else uses"
         )
-        self._tell(text, note=True)
+        self.tell(text, note=True)
 
     def _held(self, history: History, lane: Lane, work: float) -> float:
         return History(tuple(e for e in history.evaluations if lane.work(e) <= work + 1e-9)).held(
@@ -265,7 +265,7 @@ class Race:
 
         design = judged_by(self.options.most_seeds, self.task.budget, self.options.full)
         finals = Finals(labels, self._setting, train, float(self.task.max_steps), design)
-        self._tell("finals: " + ", ".join(self._called(chosen, n) for n in labels))
+        self.tell("finals: " + ", ".join(self._called(chosen, n) for n in labels))
         if self.options.full:
             finals.run_all()
         else:
@@ -305,7 +305,7 @@ class Race:
             chosen[n].entrant for n in (found.leader, *found.findings)
             if n == found.leader or chosen[n].status != Status.FAILED
         ]  # fmt: skip
-        self._tell("the clock: updates of the finalists, taking turns")
+        self.tell("the clock: updates of the finalists, taking turns")
         try:
             rounds, noisy = stopwatch(self.task, near, self.seed, self.trainer.limit)
         except Exception as error:  # all of them in memory at once may be more than there is
@@ -375,7 +375,8 @@ class Race:
             )
         )  # fmt: skip
 
-    def _tell(self, text: str, *, note: bool = False) -> None:
+    def tell(self, text: str, *, note: bool = False) -> None:
+        """Say what goes on, and put it into the ledger if that is to be known later."""
         if note:
             self.ledger.note(text)
         self.watch(events.Told(text))

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class Trainer(Runner):
         self._runs.forget(entrant.number, seed)
 
 
+Stint = Generator[tuple[Any, int], tuple[Evaluation | None, float], History]
+"""See :meth:`Runs.stint`."""
+
+
 @dataclass
 class _Kept:
     """A run, and the seconds of work in it that are on no disk."""
@@ -91,35 +95,58 @@ class Runs:
 
     def train(self, request: Request) -> History:
         """Bring one run on; an exception in the model, loss or data ends it as ``failed``."""
-        key = request.entrant.number, request.seed
-        found = list(request.known.evaluations)
-        kept = self._kept.pop(key, None)
+        stint = self.stint(request, list(request.known.evaluations))
         with one_thread():
             try:
-                if kept is None or kept.run.step != request.known.step:
-                    kept = self._restored(request, found) or self._branched(request, found)
-                    self._live_through(kept, request, found)
-                self._kept[key] = kept
-                self._make_room(kept.run)
-                run = kept.run
-                while run.step < request.until and run.diverged is None:
-                    self._check_time(kept, request, found)
+                run, steps = next(stint)
+                while True:
                     since = time.perf_counter()
-                    run.advance(min(request.every, request.until - run.step))
-                    if run.diverged is None:
-                        found.append(run.evaluate())
-                        self._keep_trunk(run, request, found)
-                        if History(tuple(found)).crossing(self.task):
-                            break
-                    kept.unsaved += time.perf_counter() - since
-                    self._save(kept, request, found)
-            except Exception as error:
-                self._kept.pop(key, None)
-                when = f" after {kept.run.step} updates" if kept is not None else ""
-                when += f" on seed {request.seed}"
-                return History(tuple(found), Status.FAILED, told(error) + when)
+                    try:
+                        run.advance(steps)
+                        found = None if run.diverged is not None else run.evaluate()
+                    except Exception as error:
+                        run, steps = stint.throw(error)
+                    else:
+                        run, steps = stint.send((found, time.perf_counter() - since))
+            except StopIteration as end:
+                return end.value
+
+    def stint(self, request: Request, found: list[Evaluation]) -> Stint:
+        """A run on its way to what is asked of it: yields (the run, updates that it is to make
+        next), wants (the evaluation after them or None if it diverged, the seconds of both), or the
+        exception that came of it; returns what is known of the run in the end.
+
+        ``found`` is what was known, to which is added what comes.
+        """
+        key = request.entrant.number, request.seed
+        kept = self._kept.pop(key, None)
+        try:
+            if kept is None or kept.run.step != request.known.step:
+                kept = self._restored(request, found) or self._branched(request, found)
+                while kept.run.step < request.known.step and kept.run.diverged is None:
+                    self._check_time(kept, request, found)  # to where it is known already
+                    steps = min(request.every, request.known.step - kept.run.step)
+                    kept.unsaved += (yield kept.run, steps)[1]
+            self._kept[key] = kept
+            self._make_room(kept.run)
+            run = kept.run
+            while run.step < request.until and run.diverged is None:
+                self._check_time(kept, request, found)
+                evaluation, seconds = yield run, min(request.every, request.until - run.step)
+                if evaluation is not None:
+                    found.append(evaluation)
+                    self._keep_trunk(run, request, found)
+                    if History(tuple(found)).crossing(self.task):
+                        break
+                kept.unsaved += seconds
+                self._save(kept, request, found)
+        except Exception as error:
+            self._kept.pop(key, None)
+            when = f" after {kept.run.step} updates" if kept is not None else ""
+            when += f" on seed {request.seed}"
+            return History(tuple(found), Status.FAILED, told(error) + when)
         if run.diverged is not None:
-            del self._kept[key]
+            self._kept.pop(key, None)
             return History(tuple(found), Status.DIVERGED, run.diverged)
         return History(tuple(found))
 
@@ -158,15 +185,6 @@ class Runs:
         lane = Lane.of(self.task, entrant)
         length = entrant.horizon or lane.until(float(self.task.max_steps))
         return schedule.ends and step < schedule.shared(length)
-
-    def _live_through(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
-        """Bring a run to where it is known already."""
-        while kept.run.step < request.known.step:
-            self._check_time(kept, request, found)
-            since = time.perf_counter()
-            kept.run.advance(min(request.every, request.known.step - kept.run.step))
-            kept.run.evaluate()
-            kept.unsaved += time.perf_counter() - since
 
     def _check_time(self, kept: _Kept, request: Request, found: Sequence[Evaluation]) -> None:
         """When the time is up, write a checkpoint of what is not on the disk, and raise."""

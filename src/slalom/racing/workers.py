@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slalom.errors import InputError
+from slalom.racing.abreast import Abreast
 from slalom.racing.crew import Processes
 from slalom.racing.options import check_number
 from slalom.racing.runner import Runner
@@ -11,13 +12,13 @@ from slalom.train import Task
 from slalom.train.loop import Loop
 
 
-def hired(task: Task, workers: int, engine: str, address: str | None) -> Runner:
-    """Who trains.
+def hired(task: Task, workers: int, engine: str, address: str | None, lanes: int = 1) -> Runner:
+    """Who trains; so many runs side by side.
 
     Raises :class:`InputError` for what cannot be had here.
     """
     check_number("workers", workers, 1)
-    found = _hired(task, workers, engine, address)
+    found = Abreast(task, lanes) if lanes > 1 else _hired(task, workers, engine, address)
     if isinstance(task, Loop):  # which evaluates where it does, and is not timed without that
         found.any_spacing = found.real = False
     return found

@@ -59,44 +59,66 @@ def judge(
     Of a loss that is neither the mean nor the sum of those of its samples, the mean over batches
     by their samples. Batches are judged one by one, and need not be of one shape.
     """
-    parts: list[Any] = []
-    seen: list[Any] = []
-    total, weights, lost = 0.0, 0.0, False
-    updated = metric.measure.start() if hasattr(metric.measure, "start") else None
+    tally = Tally(metric, reading, reduction)
     objective.begin(model)
     for given, n in batches:
         batch = moved(given, device)
         loss, outputs, targets = objective.judged(model, batch)
-        factor, weight = reduction.shares(batch, n)
-        if loss is None:
-            lost = True
-        elif factor:
-            total += factor * loss.item()
-            weights += weight
-        if metric.of == "model":
-            seen.append(batch)
-        elif updated is not None:
-            updated.update(detached(outputs), targets)
-        elif metric.of != "loss":
-            parts.append(read(metric, reading, detached(outputs), targets))
+        tally.add(batch, n, loss if loss is None else loss.item, outputs, targets)
     objective.end()
-    mean = None if lost else total / weights if weights else math.nan
-    if metric.of == "loss":
-        if mean is None:
-            raise InputError("the step returns no loss, and the metric is made of it")
-        return mean, float(metric.measure(mean))
-    if metric.of == "model":
-        return mean, float(metric.measure(model, seen))
-    if updated is not None:
-        return mean, updated.compute()
-    try:
-        together = joined(parts)
-    except ValueError as error:
-        raise InputError(
-            f"the metric {metric.name} is a function of all outputs, and {error}; take one by "
-            "name, a torchmetrics object, or a function (model, loader) -> number"
-        ) from error
-    return mean, float(metric.measure(*together))
+    return tally.end(model)
+
+
+class Tally:
+    """What is known of one model on the way through the batches of a validation set."""
+
+    def __init__(self, metric: Metric, reading: Reading, reduction: Reduction):
+        self._metric, self._reading, self._reduction = metric, reading, reduction
+        self._parts: list[Any] = []
+        self._total, self._weights, self._lost = 0.0, 0.0, False
+        measure = metric.measure
+        self._updated = measure.start() if hasattr(measure, "start") else None
+
+    def add(
+        self, batch: Any, n: int, loss: Callable[[], float] | None, outputs: Any, targets: Any
+    ) -> None:
+        """A batch of ``n`` samples, with what the model made of it; ``loss`` is called if it
+        counts, and None where there is none."""
+        metric = self._metric
+        factor, weight = self._reduction.shares(batch, n)
+        if loss is None:
+            self._lost = True
+        elif factor:
+            self._total += factor * loss()
+            self._weights += weight
+        if metric.of == "model":
+            self._parts.append(batch)
+        elif self._updated is not None:
+            self._updated.update(detached(outputs), targets)
+        elif metric.of != "loss":
+            self._parts.append(read(metric, self._reading, detached(outputs), targets))
+
+    def end(self, model: nn.Module) -> tuple[float | None, float]:
+        """(mean loss or None where there is none, metric) over what was added."""
+        metric = self._metric
+        known = self._total / self._weights if self._weights else math.nan
+        mean = None if self._lost else known
+        if metric.of == "loss":
+            if mean is None:
+                raise InputError("the step returns no loss, and the metric is made of it")
+            return mean, float(metric.measure(mean))
+        if metric.of == "model":
+            return mean, float(metric.measure(model, self._parts))
+        if self._updated is not None:
+            return mean, self._updated.compute()
+        try:
+            together = joined(self._parts)
+        except ValueError as error:
+            raise InputError(
+                f"the metric {metric.name} is a function of all outputs, and {error}; take one by "
+                "name, a torchmetrics object, or a function (model, loader) -> number"
+            ) from error
+        return mean, float(metric.measure(*together))
 
 
 def read(metric: Metric, reading: Reading, outputs: Any, targets: Any) -> tuple[Any, Any]:

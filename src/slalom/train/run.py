@@ -133,16 +133,12 @@ class Run:
             try:
                 for _ in range(steps):
                     loss = self._update()
-                    if not self._sound(loss):
+                    if not self._noted(loss):
                         break
-                    if math.isfinite(loss):  # no update was left out
+                    if math.isfinite(loss):
                         losses.append(loss)
             finally:
                 self.seconds += time.perf_counter() - start
-                total, done = self._recent
-                for loss in losses:  # one by one, which rounds alike wherever a run is cut
-                    total += loss
-                self._recent = total, done + len(losses)
         return sum(losses) / len(losses) if losses else math.nan
 
     def _update(self) -> float:
@@ -160,6 +156,28 @@ class Run:
             value = self._turn(turns[0], batches)
         else:
             value = sum(self._turn(turn, batches) for turn in turns)
+        self._count(value, n)
+        return value
+
+    def batch(self) -> tuple[Any, int] | None:
+        """(the next batch, its samples), for :meth:`take`; None where an update is made of more
+        than the gradient of one batch."""
+        if self._whole or self._closed:
+            return None
+        batches, n = self._next()
+        return (batches[0][0], n) if len(batches) == 1 else None
+
+    def take(self, loss: float, n: int) -> None:
+        """Make the update of gradients that were set from outside, of the loss of ``n`` samples;
+        the clock and random numbers are the caller's."""
+        loss = loss / n if self.task.reduction.kind == "sum" else loss
+        if self._usable(loss):
+            self._apply()
+        self._count(loss, n)
+        self._noted(loss)
+
+    def _count(self, value: float, n: int) -> None:
+        """An update of this loss and so many samples was made."""
         self.step += 1
         self.samples += n
         if self._pace.scheduler is not None:
@@ -167,7 +185,6 @@ class Run:
             self._pace.after(self.step, value, n, ends, self._told)
         if self._average is not None:
             self._average.update_parameters(self.model)
-        return value
 
     def _turn(self, turn: str | None, batches: Any) -> float:
         """Update a part of the model, or all of it; the loss it was updated by."""
@@ -277,6 +294,15 @@ class Run:
         self.seconds -= time.perf_counter() - start  # which count updates alone
         return found
 
+    def _noted(self, loss: float) -> bool:
+        """Keep the loss of an update; whether the run can go on."""
+        if not self._sound(loss):
+            return False
+        if math.isfinite(loss):  # no update was left out
+            total, done = self._recent  # one by one, which rounds alike wherever a run is cut
+            self._recent = total + loss, done + 1
+        return True
+
     def _sound(self, loss: float) -> bool:
         if self._first_loss is None:
             self._first_loss = loss
@@ -289,7 +315,10 @@ class Run:
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
         (step, *known), self._judged = self._judged or (-1,), None
-        loss, metric = known if step == self.step else self._judge()
+        return self.found(*(known if step == self.step else self._judge()))
+
+    def found(self, loss: float, metric: float) -> Evaluation:
+        """Where the run stands, by what was measured of its model."""
         total, done = self._recent
         self._recent = 0.0, 0
         return Evaluation(
@@ -298,17 +327,20 @@ class Run:
 
     def _judge(self) -> tuple[float, float]:
         """(mean loss, metric) on the validation set."""
-        model = self.model if self._average is None else self._average.module
-        judged = (model, *self.objective.modules())
         self._judging.seed(self.seed)
-        with self._at_their_best(), judging(judged), self._judging:
-            return self.task.judge(model, self.objective)
+        modules = (self.judged, *self.objective.modules())
+        with self.at_their_best(), judging(modules), self._judging:
+            return self.task.judge(self.judged, self.objective)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is evaluated: the average of the weights, where there is one."""
+        return self.model if self._average is None else self._average.module
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Copies of the weights that are evaluated, as the model's ``state_dict`` names them."""
-        model = self.model if self._average is None else self._average.module
-        with self._at_their_best():
-            return {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
+        with self.at_their_best():
+            return {n: t.detach().cpu().clone() for n, t in self.judged.state_dict().items()}
 
     def trained(self) -> nn.Module:
         """The model with these weights; the run cannot go on from it."""
@@ -316,7 +348,7 @@ class Run:
         return self.model.eval()
 
     @contextlib.contextmanager
-    def _at_their_best(self) -> Iterator[None]:
+    def at_their_best(self) -> Iterator[None]:
         """The weights that are to be used; afterwards all is, to the bit, as it was."""
         to_eval, to_train = (getattr(self.optimizer, n, None) for n in ("eval", "train"))
         if not (callable(to_eval) and callable(to_train)):

@@ -334,12 +334,13 @@ class Task(FromElsewhere, Lasting):
             batch = moved(samples.span(0, 1), self.device)
             return numbers_on_the_way(lambda: objective.judged(model, batch))
 
-    def chunk(self, samples: Samples) -> int:
-        """Samples that go through the model at a time where all of them are to: as many as a
-        batch has, or more where they are small, so that memory stays that of training."""
+    def chunk(self, samples: Samples, models: int = 1) -> int:
+        """Samples that go through the model at a time where all of them are to, or through so many
+        models: as many as a batch has, or more where they are small, so that memory stays that of
+        training."""
         size = samples.batch_size or self.batch_size // self.accumulate
         if samples.arrays is not None and samples.batch_size is None and self._each:
-            size = max(size, evaluation.ROOM // self._each)
+            size = max(size, evaluation.ROOM // (self._each * models))
         return min(size, len(samples))
 
     def whole(self, model: nn.Module) -> int:

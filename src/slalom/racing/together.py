@@ -1,0 +1,146 @@
+"""Whether the runs of a race can be trained side by side, found out before it starts."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from slalom.racing.contender import Lane
+from slalom.racing.entrants import Entrant, Family
+from slalom.racing.space import points
+from slalom.racing.trainer import one_thread
+from slalom.train import Evaluation, Run, Task, stack
+from slalom.train.loop import Loop
+from slalom.train.objective import Supervised
+
+FIRST = 2
+"""Updates after which a run in a stack is compared with the one by itself."""
+
+MOST = 40
+"""Updates that are made in stacks of other runs, at most: an epoch where it is shorter, whose last
+batch may be smaller."""
+
+ROUNDING = 200
+"""Units of rounding by which losses may differ after the first updates."""
+
+
+def refusal(task: Task, families: Sequence[Family], seed: int) -> str | None:
+    """Why the runs of a race cannot be trained side by side, or None.
+
+    By what the task is, and by a trial: every family's runs make their first updates by themselves
+    and in stacks. Their losses must agree to rounding; and whoever else is in the stack, to the
+    bit, so that a race that was killed comes to the same when it is resumed. It takes as long as a
+    few epochs of training, at most.
+    """
+    if isinstance(task, Loop):
+        return "a loop of one's own trains itself"
+    if not isinstance(task.objective, Supervised) or any(task.objective.modules_that_learn()):
+        return "its loss is no function of outputs and targets alone"
+    if task.accumulate > 1 or task.precision is not None:
+        return "it accumulates batches, or has a precision of its own"
+    entrants = [
+        Entrant(number, family, points(family.space, None, seed)[0])
+        for number, family in enumerate(families)
+    ]
+    with one_thread():
+        return _tried(task, entrants, seed)
+
+
+def _tried(task: Task, entrants: Sequence[Entrant], seed: int) -> str | None:
+    alone: list[tuple[Entrant, Evaluation]] = []
+    for entrant in entrants:
+        try:
+            run = _begun(task, entrant, seed + entrant.number)
+            if run.batch() is None:
+                continue
+            before = run.state_dict()
+            buffers = [b.clone() for b in run.model.buffers()]
+            run.advance(FIRST)
+            after, found = run.state_dict(), run.evaluate()
+        except Exception:  # it fails alone, as where it fails later
+            continue
+        if not same(before["noise"], after["noise"]):
+            return f"an update of {entrant.family.label} draws random numbers"
+        if not same(buffers, list(run.model.buffers())):
+            return "the model keeps more of a batch than its gradient, as BatchNorm does"
+        if not same(before["attributes"], after["attributes"]):
+            return "the model or the loss keeps something in its attributes from batch to batch"
+        alone.append((entrant, found))
+    if not alone:
+        return "every update takes more than one batch"
+    several = [entrant for entrant, _ in alone]
+    updates = min(MOST, max(FIRST, task.updates_per_epoch(task.batch_size)))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "There is a performance drop")  # of one by one
+            first = _stacked(task, several, seed, FIRST)
+            whole = _stacked(task, several, seed, updates)
+            other = _stacked(task, [*several[::-1], several[0]], seed, updates)[-2::-1]
+            single = _stacked(task, several[:1], seed, updates)
+    except Exception as error:
+        said = re.split(r"(?<=\w)\. |\n", str(error))[0]
+        return f"torch cannot stack it: {type(error).__name__}: {said}"
+    for (entrant, own), beside in zip(alone, first, strict=True):
+        pairs = (own.train_loss, beside.train_loss), (own.valid_loss, beside.valid_loss)
+        if not all(_near(*pair) for pair in pairs):
+            return (
+                f"{entrant.family.label} comes to a loss of {own.valid_loss:.6g} by itself, and of "
+                f"{beside.valid_loss:.6g} beside others"
+            )
+    if _losses(whole) != _losses(other) or _losses(single) != _losses(whole[:1]):
+        return "the last bit of its losses hangs on who trains beside it"
+    return None
+
+
+def _begun(task: Task, entrant: Entrant, seed: int) -> Run:
+    length = entrant.horizon or Lane.of(task, entrant).end
+    own = entrant.of(task)
+    return Run(own, entrant.optimizer, seed, batch_size=entrant.batch_size, updates=length)
+
+
+def _stacked(
+    task: Task, entrants: Sequence[Entrant], seed: int, updates: int
+) -> list[Evaluation]:
+    """What runs come to that make so many updates side by side.
+
+    Those of batches of other sizes are apart, as they are in a race.
+    """
+    members = [stack.Member(_begun(task, e, seed + e.number)) for e in entrants]
+    for _ in range(updates):
+        groups: dict[Any, list[tuple[stack.Member, stack.Batch]]] = {}
+        for member in members:
+            batch = member.run.batch()
+            assert batch is not None
+            groups.setdefault(stack.shapes(batch), []).append((member, batch))
+        for group in groups.values():
+            failed = stack.update(*zip(*group, strict=True))
+            for error in failed:
+                if error is not None:
+                    raise error
+    return stack.evaluate(members)
+
+
+def _near(one: float, other: float) -> bool:
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.isfinite(one) == math.isfinite(other)
+    return abs(one - other) <= ROUNDING * torch.finfo(torch.float32).eps * (1 + abs(one))
+
+
+def _losses(found: Sequence[Evaluation]) -> list[tuple[str, str]]:
+    return [(e.train_loss.hex(), e.valid_loss.hex()) for e in found]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are equal, tensors and all."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other or one != one
