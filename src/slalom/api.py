@@ -129,10 +129,10 @@ def race(
         budget: ask who is best at the end of it, in place of who is at the task's target soonest:
             ``"10 epochs"``, ``"2000 steps"`` (of the task's batches), ``"1e6 samples"``, or
             ``"90 seconds"``, of updates alone, as they are timed here before the race.
-        lanes: runs that are trained side by side, in one pass through a stacked model: 16 or 32. Each
-            equals the run by itself up to rounding, and not to the bit, so that the ledger keeps
-            whether runs had lanes. What cannot be stacked is raced one by one, and the result's
-            notes say why.
+        lanes: runs that are trained side by side, in one pass through a stacked model: 16 or 32.
+            Each equals the run by itself up to rounding, and not to the bit, so that the ledger
+            keeps how many there were. What cannot be stacked is raced one by one, and the notes of
+            the result say why.
         workers: processes that train, with one torch thread each. Changes no result.
         engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
             ``slalom[ray]``) for actors of a Ray cluster.

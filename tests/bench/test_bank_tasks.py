@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 import slalom
-from slalom.bench import lanes
 from slalom.bench.bank import BANK, kind, load
 from slalom.bench.bank.convex import _rotated
 from slalom.bench.bank.moving import Following, Turning
 from slalom.bench.bank.noise import balanced_accuracy
 from slalom.bench.bank.physics import Curve
 from slalom.errors import InputError
-from slalom.racing.entrants import FIELD, Entrant
+from slalom.racing.entrants import FIELD
+from slalom.racing.together import refusal
 from slalom.tasks import TASKS
 from slalom.train import Run
 
@@ -54,7 +54,8 @@ def test_a_task_is_small_and_can_be_made(name):
     assert task.name == name
     assert task.target is not None
     assert task.max_steps / task.eval_every >= 40
-    assert lanes.stacks(task)
+    found = refusal(task, [FIELD["SGD"]], 0, to_the_bit=False)
+    assert (found is None) == (name not in ("turning-classes", "walking-goal"))  # which count
     assert not task.reached(task.judge(task.make_model(0).eval())[1])
     assert sum(p.numel() for p in task.make_model(0).parameters()) < 10_000
 
@@ -147,12 +148,3 @@ def test_a_balanced_accuracy_counts_both_classes_alike():
     always = torch.tensor([[1.0, 0.0]]).expand(10, 2)
     assert balanced_accuracy(always, truth) == 0.5
     assert balanced_accuracy(nn.functional.one_hot(truth).float(), truth) == 1.0
-
-
-def test_accuracies_side_by_side_are_the_metric_itself():
-    task = load("ring")
-    entrant = Entrant(0, FIELD["Adam"], {"lr": 0.03})
-    ((history,),) = lanes.train(task, [entrant], [0], 2)
-    run = Run(task, entrant.optimizer, 0)
-    run.advance(2)
-    assert [e.metric for e in history.evaluations] == [run.evaluate().metric]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from slalom.bench import lanes, tuners
+from slalom.bench import tuners
 from slalom.bench.kinds import lines
 from slalom.bench.need import Need
 from slalom.bench.race import (
@@ -30,6 +30,7 @@ from slalom.bench.race import (
 from slalom.bench.record import BEYOND, COARSE, GOOD, STEP, Recorder, coarse, refined
 from slalom.bench.verdict import FASTER, called, fields
 from slalom.errors import InputError
+from slalom.racing.abreast import Abreast
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank, Draw, Replayer, Terms
@@ -114,7 +115,7 @@ def test_a_bank_of_another_version_is_refused(tmp_path, monkeypatch):
 def test_a_recording_that_was_killed_goes_on(recorded, tmp_path, monkeypatch):
     task, whole, _ = recorded
     path, calls = tmp_path / "small.json.xz", itertools.count()
-    train = lanes.train
+    train = Abreast.advance
 
     def killed(*args):
         if next(calls) == 2:
@@ -122,17 +123,21 @@ def test_a_recording_that_was_killed_goes_on(recorded, tmp_path, monkeypatch):
         return train(*args)
 
     monkeypatch.setattr("slalom.bench.record.PAUSE", -1.0)
-    monkeypatch.setattr(lanes, "train", killed)
+    monkeypatch.setattr(Abreast, "advance", killed)
     with pytest.raises(KeyboardInterrupt):
         Recorder(task, path, seeds=3).record(TWO)
     assert not path.exists()
     before = dict(Recorder(task, path, seeds=3).bank.histories)
     assert before
     trained = []
-    monkeypatch.setattr(lanes, "train", lambda *a: trained.extend(a[1]) or train(*a))
+    monkeypatch.setattr(
+        Abreast, "advance", lambda s, asked: trained.extend(asked) or train(s, asked)
+    )
     Recorder(task, path, seeds=3).record(TWO)
     assert Bank.load(path).histories.keys() == Bank.load(whole).histories.keys()
-    assert not {(e.family.label, e.hypers["lr"]) for e in trained} & before.keys()
+    again = {(r.entrant.family.label, r.entrant.hypers["lr"]) for r in trained}
+    assert again
+    assert not again & before.keys()
     assert [p.name for p in tmp_path.iterdir()] == ["small.json.xz"]
 
 
@@ -142,37 +147,6 @@ def test_a_recording_of_another_task_is_refused(recorded):
         Recorder(small_task(max_steps=60, target=0.9), path)
     with pytest.raises(InputError, match="with eval_every 5, and the task has 10"):
         Replayer(small_task(max_steps=60, eval_every=10), Bank.load(path))
-
-
-@pytest.mark.parametrize("label", FIELD)
-def test_runs_side_by_side_are_those_of_a_trainer(label):
-    task = small_task(max_steps=40)
-    low, high = FIELD[label].space["lr"]
-    rates = [low, math.sqrt(low * high)]  # larger ones blow the rounding up
-    entrants = [Entrant(0, FIELD[label], {"lr": rate}) for rate in rates]
-    until = Lane.of(task, entrants[0]).until(40)
-    for entrant, histories in zip(
-        entrants, lanes.train(task, entrants, range(3), until), strict=True
-    ):
-        for seed, history in enumerate(histories):
-            alone = answer(Trainer(task), request(task, label, entrant.hypers["lr"], seed, 40))
-            assert shape(history) == shape(alone)
-            assert history.ended == alone.ended
-            for a, b in zip(history.evaluations, alone.evaluations, strict=True):
-                assert a.metric == pytest.approx(b.metric, abs=0.05)
-                assert (a.train_loss, a.valid_loss) == pytest.approx(
-                    (b.train_loss, b.valid_loss), rel=1e-3, abs=1e-5
-                )
-
-
-def test_a_run_that_diverges_beside_others_ends_as_alone():
-    task = small_task(max_steps=40, metric="loss", target=0.01)
-    entrants = [Entrant(0, FIELD["SGD"], {"lr": rate}) for rate in (0.1, 1e6)]
-    (fine, _), (blown, _) = lanes.train(task, entrants, [0, 1], 40)
-    alone = answer(Trainer(task), request(task, "SGD", 1e6, 0, 40))
-    assert (blown.ended, blown.step) == (alone.ended, alone.step) == (Status.DIVERGED, alone.step)
-    assert fine.ended is None
-    assert fine.step == 40
 
 
 def test_what_cannot_be_stacked_is_trained_one_by_one(tmp_path):
@@ -186,9 +160,6 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(tmp_path):
 
     task = small_task(max_steps=5)
     task.model = Recurrent
-    entrant = Entrant(0, FIELD["SGD"], {"lr": 0.1})
-    with pytest.raises(InputError, match="cannot be stacked"):
-        lanes.train(task, [entrant], [0], 5)
     bank = Recorder(task, tmp_path / "it", seeds=1).record([FIELD["SGD"]])
     key = bank.nearest("SGD", 0.1)
     alone = answer(Trainer(task), request(task, "SGD", key[1], 0, 15))

@@ -9,7 +9,7 @@ The learning rates begin as a coarse grid over the range that a rule declares an
 setting is nearly as good as the rule's best, the gaps beside it are filled, until neighbours lie
 within :data:`STEP` of one another. What is best is judged on all the seeds, by the expected work
 with restarts (:mod:`slalom.bench.need`). Runs are trained side by side where the model allows it
-(:mod:`slalom.bench.lanes`).
+(:class:`slalom.racing.abreast.Abreast`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from slalom.bench import lanes
 from slalom.bench.bank import BANK, load
 from slalom.bench.need import Need
 from slalom.bench.race import SUFFIX, capped
 from slalom.errors import InputError
+from slalom.racing.abreast import trainer
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
 from slalom.racing.replay import Bank, Terms
-from slalom.racing.runner import History, Request
+from slalom.racing.runner import Request
 from slalom.racing.space import searched_evenly
-from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS
 from slalom.train import Task
 
@@ -51,8 +50,9 @@ GOOD = 1.25
 FARTHEST = 6
 """Steps of the first grid, at most, by which the grid grows past one of its edges."""
 
-ROOM = 1 << 16
-"""Samples in one pass through a stacked model, at most, so that their memory is bounded."""
+LANES, ROOM = 64, 1 << 16
+"""Runs side by side, and samples in one pass through a stacked model, at most, so that their memory
+is bounded."""
 
 PAUSE = 20.0
 """Seconds of recording after which what is there is written."""
@@ -76,7 +76,6 @@ class Recorder:
                 f"{found} is of {self.bank.terms}, and the task of {terms}; remove the file to "
                 "record it anew"
             )
-        self._stacked = lanes.stacks(self.task)
         self._saved = time.monotonic()
 
     def record(self, field: Iterable[Family] = FIELD.values()) -> Bank:
@@ -110,23 +109,23 @@ class Recorder:
     def _train(self, family: Family, rates: Sequence[float]) -> None:
         """Train so many as go side by side, and keep them."""
         lane = Lane.of(self.task, Entrant(0, family, {}))
-        until, many = self.bank.terms.until(lane), max(1, ROOM // (lane.batch * self.seeds))
-        for i in range(0, len(rates), many):
-            entrants = [Entrant(0, family, {"lr": rate}) for rate in rates[i : i + many]]
-            if self._stacked:
-                found = lanes.train(self.task, entrants, range(self.seeds), until)
-            else:
-                found = [self._alone(entrant, until) for entrant in entrants]
-            for entrant, histories in zip(entrants, found, strict=True):
-                self.bank.histories[family.label, entrant.hypers["lr"]] = histories
+        until, many = self.bank.terms.until(lane), max(1, min(LANES, ROOM // lane.batch))
+        each = max(1, many // self.seeds)
+        for i in range(0, len(rates), each):
+            here = rates[i : i + each]
+            runner = trainer(self.task, [family], many)
+            requests = [
+                Request(Entrant(number, family, {"lr": rate}), seed, until, lane.every)
+                for number, rate in enumerate(here)
+                for seed in range(self.seeds)
+            ]
+            found = [history for _, history in runner.advance(requests)]
+            for number, rate in enumerate(here):
+                own = found[number * self.seeds : (number + 1) * self.seeds]
+                self.bank.histories[family.label, rate] = own
             if time.monotonic() - self._saved > PAUSE:
                 self.bank.save(self._part)
                 self._saved = time.monotonic()
-
-    def _alone(self, entrant: Entrant, until: int) -> list[History]:
-        trainer, lane = Trainer(self.task), Lane.of(self.task, entrant)
-        requests = (Request(entrant, seed, until, lane.every) for seed in range(self.seeds))
-        return [history for r in requests for _, history in trainer.advance([r])]
 
 
 def coarse(family: Family) -> list[float]:

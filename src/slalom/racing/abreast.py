@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from slalom.errors import InputError
-from slalom.racing.entrants import Entrant
+from slalom.racing.entrants import Entrant, Family
 from slalom.racing.limit import OutOfTimeError
 from slalom.racing.runner import History, Request, Runner
-from slalom.racing.together import same
-from slalom.racing.trainer import Runs, Stint, one_thread
+from slalom.racing.together import refusal, same
+from slalom.racing.trainer import Runs, Stint, Trainer, one_thread
 from slalom.train import Evaluation, Task
 from slalom.train.rng import RandomStream
 from slalom.train.stack import Batch, Member, evaluate, shapes, update
@@ -84,6 +84,13 @@ class Abreast(Runner):
     def forget(self, entrant: Entrant, seed: int) -> None:
         super().forget(entrant, seed)
         self._runs.forget(entrant.number, seed)
+
+
+def trainer(task: Task, families: Sequence[Family], lanes: int) -> Runner:
+    """Who trains side by side where that can be, and one run after the other where not; for what
+    need not come to the same bits again."""
+    together = refusal(task, families, 0, to_the_bit=False) is None
+    return Abreast(task, lanes) if together else Trainer(task)
 
 
 class _Heat:

@@ -29,13 +29,15 @@ ROUNDING = 200
 """Units of rounding by which losses may differ after the first updates."""
 
 
-def refusal(task: Task, families: Sequence[Family], seed: int) -> str | None:
+def refusal(
+    task: Task, families: Sequence[Family], seed: int, *, to_the_bit: bool = True
+) -> str | None:
     """Why the runs of a race cannot be trained side by side, or None.
 
     By what the task is, and by a trial: every family's runs make their first updates by themselves
-    and in stacks. Their losses must agree to rounding; and whoever else is in the stack, to the
-    bit, so that a race that was killed comes to the same when it is resumed. It takes as long as a
-    few epochs of training, at most.
+    and in stacks. Their losses must agree to rounding; and with ``to_the_bit``, whoever else is in
+    the stack, to the bit, so that a race that was killed comes to the same when it is resumed. It
+    takes as long as a few epochs of training, at most.
     """
     if isinstance(task, Loop):
         return "a loop of one's own trains itself"
@@ -48,10 +50,10 @@ def refusal(task: Task, families: Sequence[Family], seed: int) -> str | None:
         for number, family in enumerate(families)
     ]
     with one_thread():
-        return _tried(task, entrants, seed)
+        return _tried(task, entrants, seed, to_the_bit)
 
 
-def _tried(task: Task, entrants: Sequence[Entrant], seed: int) -> str | None:
+def _tried(task: Task, entrants: Sequence[Entrant], seed: int, to_the_bit: bool) -> str | None:
     alone: list[tuple[Entrant, Evaluation]] = []
     for entrant in entrants:
         try:
@@ -74,14 +76,10 @@ def _tried(task: Task, entrants: Sequence[Entrant], seed: int) -> str | None:
     if not alone:
         return "every update takes more than one batch"
     several = [entrant for entrant, _ in alone]
-    updates = min(MOST, max(FIRST, task.updates_per_epoch(task.batch_size)))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "There is a performance drop")  # of one by one
             first = _stacked(task, several, seed, FIRST)
-            whole = _stacked(task, several, seed, updates)
-            other = _stacked(task, [*several[::-1], several[0]], seed, updates)[-2::-1]
-            single = _stacked(task, several[:1], seed, updates)
     except Exception as error:
         said = re.split(r"(?<=\w)\. |\n", str(error))[0]
         return f"torch cannot stack it: {type(error).__name__}: {said}"
@@ -92,9 +90,18 @@ def _tried(task: Task, entrants: Sequence[Entrant], seed: int) -> str | None:
                 f"{entrant.family.label} comes to a loss of {own.valid_loss:.6g} by itself, and of "
                 f"{beside.valid_loss:.6g} beside others"
             )
-    if _losses(whole) != _losses(other) or _losses(single) != _losses(whole[:1]):
+    if to_the_bit and _hangs_on_others(task, several, seed):
         return "the last bit of its losses hangs on who trains beside it"
     return None
+
+
+def _hangs_on_others(task: Task, entrants: Sequence[Entrant], seed: int) -> bool:
+    """Whether runs come to other numbers in another place of the stack, or with others in it."""
+    updates = min(MOST, max(FIRST, task.updates_per_epoch(task.batch_size)))
+    whole = _losses(_stacked(task, entrants, seed, updates))
+    other = _losses(_stacked(task, [*entrants[::-1], entrants[0]], seed, updates))
+    single = _losses(_stacked(task, entrants[:1], seed, updates))
+    return whole != other[-2::-1] or single != whole[:1]
 
 
 def _begun(task: Task, entrant: Entrant, seed: int) -> Run:
@@ -103,9 +110,7 @@ def _begun(task: Task, entrant: Entrant, seed: int) -> Run:
     return Run(own, entrant.optimizer, seed, batch_size=entrant.batch_size, updates=length)
 
 
-def _stacked(
-    task: Task, entrants: Sequence[Entrant], seed: int, updates: int
-) -> list[Evaluation]:
+def _stacked(task: Task, entrants: Sequence[Entrant], seed: int, updates: int) -> list[Evaluation]:
     """What runs come to that make so many updates side by side.
 
     Those of batches of other sizes are apart, as they are in a race.

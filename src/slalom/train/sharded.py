@@ -111,7 +111,7 @@ class ShardedRun(SharedRun):
 
     def weights(self) -> dict[str, Tensor]:
         """As of a :class:`Run`, whole: all processes have to ask for them."""
-        with self._at_their_best():
+        with self.at_their_best():
             return {n: _whole(t).cpu().clone() for n, t in self.model.state_dict().items()}
 
     def trained(self) -> nn.Module:

@@ -22,7 +22,6 @@ from slalom.train.evaluation import Evaluation, Tally
 from slalom.train.models import judging
 from slalom.train.products import Layer, layers_of, losses_of
 from slalom.train.run import Run
-from slalom.train.task import Task
 from slalom.train.tree import leaves, mapped, moved
 
 ROOM = 1 << 16
@@ -106,9 +105,9 @@ def evaluate(members: Sequence[Member]) -> list[Evaluation]:
             outputs = _judged(first.judged, tensors, inputs)
             wide = mapped(lambda a: a.expand(len(_even(runs)), *a.shape), targets)
             losses = losses_of(objective.of, outputs, wide).tolist()
-            for place, tally in enumerate(tallies):
+            for place, (tally, loss) in enumerate(zip(tallies, losses, strict=False)):
                 own = mapped(lambda o, i=place: o[i], outputs)
-                tally.add(batch, n, lambda i=place: losses[i], own, targets)
+                tally.add(batch, n, lambda value=loss: value, own, targets)
         found = [t.end(run.judged) for t, run in zip(tallies, runs, strict=True)]
     return [run.found(*each) for run, each in zip(runs, found, strict=True)]
 

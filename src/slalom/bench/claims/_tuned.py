@@ -9,22 +9,24 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from slalom.bench import lanes
 from slalom.bench.claims._claim import Figure, times
 from slalom.bench.need import Need
 from slalom.bench.race import SUFFIX, banked, need
 from slalom.errors import InputError
+from slalom.racing.abreast import trainer
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant, Family
 from slalom.racing.replay import Bank
 from slalom.racing.runner import Request
 from slalom.racing.space import searched_evenly
-from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS
 from slalom.train import Task
 
 FOLDER = Path("benchmarks/bank")
 """The bank's, seen from the root of the repository: it is no part of the package."""
+
+LANES = 64
+"""Runs side by side, where a model can be stacked."""
 
 FRESH = 1000
 """The first seed of the runs that are judged; those before it choose the rate."""
@@ -52,12 +54,9 @@ def needs(
     """Rate -> what its runs need, over the seeds; side by side where the model can be stacked."""
     entrants = [Entrant(i, one, {"lr": rate}) for i, rate in enumerate(rates)]
     lane, seeds = Lane.of(task, entrants[0]), list(seeds)
-    if lanes.stacks(task):
-        runs = lanes.train(task, entrants, seeds, until)
-    else:
-        trainer = Trainer(task)
-        asked = [[Request(e, seed, until, lane.every) for seed in seeds] for e in entrants]
-        runs = [[history for _, history in trainer.advance(own)] for own in asked]
+    asked = [Request(e, seed, until, lane.every) for e in entrants for seed in seeds]
+    found = [history for _, history in trainer(task, [one], LANES).advance(asked)]
+    runs = [found[i : i + len(seeds)] for i in range(0, len(found), len(seeds))]
     return {rate: Need.of(task, lane, own) for rate, own in zip(rates, runs, strict=True)}
 
 
