@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from slalom.bench import tuners
+from slalom.bench import record, tuners
 from slalom.bench.kinds import lines
 from slalom.bench.need import Need
 from slalom.bench.race import (
     SUFFIX,
-    Row,
     Search,
+    TaskRaces,
     banked,
     left_out,
     needs,
@@ -30,11 +30,11 @@ from slalom.bench.race import (
 from slalom.bench.record import BEYOND, COARSE, GOOD, STEP, Recorder, coarse, refined
 from slalom.bench.verdict import FASTER, called, fields
 from slalom.errors import InputError
-from slalom.racing.abreast import Abreast
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.replay import Bank, Draw, Replayer, Terms
 from slalom.racing.runner import HOLD, History, Request
+from slalom.racing.space import searched_evenly
 from slalom.racing.status import Status
 from slalom.racing.trainer import Trainer
 from slalom.train import Evaluation
@@ -115,24 +115,29 @@ def test_a_bank_of_another_version_is_refused(tmp_path, monkeypatch):
 def test_a_recording_that_was_killed_goes_on(recorded, tmp_path, monkeypatch):
     task, whole, _ = recorded
     path, calls = tmp_path / "small.json.xz", itertools.count()
-    train = Abreast.advance
+    made = record.trainer
 
     def killed(*args):
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return train(*args)
+        return made(*args)
 
     monkeypatch.setattr("slalom.bench.record.PAUSE", -1.0)
-    monkeypatch.setattr(Abreast, "advance", killed)
+    monkeypatch.setattr(record, "trainer", killed)
     with pytest.raises(KeyboardInterrupt):
         Recorder(task, path, seeds=3).record(TWO)
     assert not path.exists()
     before = dict(Recorder(task, path, seeds=3).bank.histories)
     assert before
     trained = []
-    monkeypatch.setattr(
-        Abreast, "advance", lambda s, asked: trained.extend(asked) or train(s, asked)
-    )
+
+    def noted(*args):
+        runner = made(*args)
+        advance = runner.advance
+        runner.advance = lambda asked: trained.extend(asked) or advance(asked)
+        return runner
+
+    monkeypatch.setattr(record, "trainer", noted)
     Recorder(task, path, seeds=3).record(TWO)
     assert Bank.load(path).histories.keys() == Bank.load(whole).histories.keys()
     again = {(r.entrant.family.label, r.entrant.hypers["lr"]) for r in trained}
@@ -171,7 +176,7 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(tmp_path):
 
 def test_the_first_grid_leaves_the_range_on_both_sides():
     for family in FIELD.values():
-        low, high = family.space["lr"]
+        low, high = searched_evenly(family.space, "lr") or (math.nan, math.nan)
         rates = coarse(family)
         assert len(rates) == COARSE
         assert rates[0] <= 1.01 * low / BEYOND
@@ -355,9 +360,9 @@ def test_the_search_is_cheap_and_its_choice_is_good():
 def test_what_is_left_out_does_not_choose():
     """A schedule that is good on one task alone is not the one that this task is judged by."""
 
-    def row(name: str, **regrets: float) -> Row:
+    def row(name: str, **regrets: float) -> TaskRaces:
         found = {s: [Search(10.0, r, r)] for s, r in regrets.items()}
-        return Row(name, False, found, [])
+        return TaskRaces(name, False, found, [])
 
     rows = [row("odd", a=3.0, b=1.0), row("x", a=1.0, b=1.2), row("y", a=1.0, b=1.2)]
     assert left_out(rows) == {"odd": "a", "x": "b", "y": "b"}

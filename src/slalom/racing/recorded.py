@@ -146,7 +146,7 @@ def _identity(task: Task, options: Options, untrained: Evaluation) -> dict[str, 
 
 def _gone_on_with(folder: Path, task: Task, options: Options) -> Ledger:
     with contextlib.closing(Ledger(folder / "ledger.sqlite", read_only=True)) as ledger:
-        before = {"lanes": 1} | ledger.meta
+        before: dict[str, Any] = {"lanes": 1} | ledger.meta
     ours = _identity(task, options, _untrained(task, options.seed))
     theirs_of, ours_of = before["fingerprints"], ours.pop("fingerprints")
     for name, value in ours.items():

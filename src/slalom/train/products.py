@@ -62,7 +62,7 @@ def _layers(module: nn.Module, prefix: str) -> Iterator[Layer | None]:
         yield None
 
 
-def _hooked(module: nn.Module) -> bool:
+def _hooked(module: Any) -> bool:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, name, None) for name in hooks)
 

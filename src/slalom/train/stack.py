@@ -108,7 +108,7 @@ def evaluate(members: Sequence[Member]) -> list[Evaluation]:
             for place, (tally, loss) in enumerate(zip(tallies, losses, strict=False)):
                 own = mapped(lambda o, i=place: o[i], outputs)
                 tally.add(batch, n, lambda value=loss: value, own, targets)
-        found = [t.end(run.judged) for t, run in zip(tallies, runs, strict=True)]
+        found: list[Any] = [t.end(run.judged) for t, run in zip(tallies, runs, strict=True)]
     return [run.found(*each) for run, each in zip(runs, found, strict=True)]
 
 
