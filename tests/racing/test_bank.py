@@ -134,7 +134,7 @@ def test_a_recording_that_was_killed_goes_on(recorded, tmp_path, monkeypatch):
     def noted(*args):
         runner = made(*args)
         advance = runner.advance
-        runner.advance = lambda asked: trained.extend(asked) or advance(asked)
+        monkeypatch.setattr(runner, "advance", lambda r: trained.extend(r) or advance(r))
         return runner
 
     monkeypatch.setattr(record, "trainer", noted)
