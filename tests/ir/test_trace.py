@@ -11,7 +11,18 @@ import slalom
 from slalom.backends import using
 from slalom.ir.formula import formulas
 from slalom.ir.program import program_for, programs, trace
-from slalom.rules import RULES, RuleError, maximum, minimum, rule, sign, sqrt, where
+from slalom.rules import (
+    RULES,
+    RuleError,
+    cautious,
+    lookahead,
+    maximum,
+    minimum,
+    rule,
+    sign,
+    sqrt,
+    where,
+)
 
 
 def traced(rule, **hypers):
@@ -110,6 +121,15 @@ def test_a_branch_on_the_step_changes_the_program_when_its_time_comes():
         p.grad = torch.ones(3)
         optimizer.step()
         assert torch.equal(p.detach(), torch.full((3,), expected))
+
+
+@pytest.mark.parametrize(("since", "moved"), [(1.0, 28), (4.0, 36)])
+def test_transforms_of_transforms_are_one_pass(since, moved):
+    """The slow weights are touched in every fifth step alone."""
+    made = cautious(lookahead(RULES["adam"]))
+    program = trace(made, made.hypers, step=5, first=False, numbers=[since])
+    assert len(program.sweeps) == 1
+    assert program.bytes == moved
 
 
 def test_division_by_zero_among_scalars_is_ieee():

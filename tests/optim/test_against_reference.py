@@ -36,8 +36,6 @@ shapes = st.lists(
     [pytest.param(r, id=n, marks=pytest.mark.slow if n in LONG else ()) for n, r in RULES.items()],
 )
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
-    if backend == "llvm" and multiplies(rule):
-        pytest.skip("machine code multiplies no matrices")
     with using(backend):
 
         @settings(max_examples=50)

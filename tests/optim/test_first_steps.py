@@ -12,7 +12,6 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.ir.program import multiplies
 from slalom.optim.registered import CLASSES
 from slalom.rules import mean, sqrt
 
@@ -253,8 +252,6 @@ def test_a_parameter_of_inference_mode_is_refused_before_anything_is_changed(bac
 def test_at_a_rate_of_zero_nothing_moves(name, decay, backend):
     """torch.distributed.checkpoint makes such a step when it saves."""
     made = CLASSES[name]
-    if backend == "llvm" and multiplies(made.rule):
-        pytest.skip("machine code multiplies no matrices")
     options = {"weight_decay": decay} if "weight_decay" in made.rule.hypers else {}
     param = Parameter(torch.linspace(-1, 1, 7))
     with using(backend):

@@ -16,6 +16,8 @@ from torch.nn import Parameter
 import slalom
 from reference import distance
 from slalom.backends import using
+from slalom.ir.program import trace
+from slalom.ir.vectors import of_vectors
 
 SHAPE = (8, 16, 24, 24)
 """More elements than stay on one thread."""
@@ -222,3 +224,17 @@ def test_resuming_in_another_memory_format_as_torchs_loop_does(name, first):
             optimizer.step()
         ends.append(param)
     assert distance(ends[1], ends[0]) <= 1e-13
+
+
+@pytest.mark.parametrize("name", ["factored_adafactor", "adam_mini"])
+def test_each_row_of_a_vector_is_an_element(name):
+    """So that nothing comes between its sweeps for each; the scalars are those of a matrix."""
+    made = slalom.rules.RULES[name]
+    program = trace(made, made.hypers, step=9, first=False)
+    flat = of_vectors(program)
+    assert program.by_rows
+    assert not flat.by_rows
+    assert flat.scalars is program.scalars
+    assert set(flat.writes) - set(program.writes) == {
+        n for n, kind in program.rule.shapes.items() if kind == "tensor1"
+    }

@@ -12,6 +12,7 @@ from torch import nn
 
 import slalom
 from reference import distance, trajectory
+from slalom.backends import using
 from slalom.backends.foreach.part import CHUNK
 from slalom.optim import Muon, NorMuon
 from slalom.rules import RULES
@@ -191,12 +192,45 @@ def test_of_any_layout_and_dtype(dtype, rounding):
         assert distance(a, start) > 0.01
 
 
-def test_it_is_served_by_torchs_operations_and_says_so():
-    params = trained(Muon(params := starts(), lr=0.1), params)
-    optimizer = Muon(params)
+def test_another_option_may_multiply_more():
+    """Then there is no room for its operands in the plan that was, and another is made."""
+
+    @slalom.rule
+    def again(param, grad, *, lr=0.1, twice=False):
+        change = orthogonal(grad / norm(grad), SCHULZ)
+        return param - lr * (orthogonal(change * param, SCHULZ) if twice else change)
+
+    ends = []
+    for backend in ("llvm", "foreach"):
+        params = starts()
+        with using(backend), torch.device("meta"):  # where nothing of ours may come to lie
+            optimizer = slalom.optimizer(again)(params)
+            for twice in (False, True, False):
+                optimizer.param_groups[0]["twice"] = twice
+                for k, param in enumerate(params):
+                    param.grad = None if k == 1 else param.detach() * 2 - 1
+                optimizer.step()
+        ends.append(params)
+    for ours, theirs in zip(*ends, strict=True):
+        assert distance(ours, theirs) <= 1e-12
+
+
+def test_what_has_products_and_crossings_is_served_by_torchs_operations_and_says_so():
+    """Machine code has one or the other."""
+
+    @slalom.rule
+    def both(param, grad, *, lr=0.1):
+        change = orthogonal(grad / norm(grad), [(1.5, -0.5, 0.0)])
+        return param - lr * change / norm(change, over="optimizer")
+
+    params = starts()
+    optimizer = slalom.optimizer(both)(params)
+    for param in params:
+        param.grad = torch.ones_like(param)
     rows = slalom.explain(optimizer).rows
     assert {row[3] for row in rows} == {"foreach"}
     assert all("multiplies matrices" in row[4] for row in rows)
+    assert {row[3] for row in slalom.explain(Muon(params)).rows} == {"llvm"}
 
 
 @pytest.mark.parametrize("options", [{}, {"differentiable": True}, {"capturable": True}])

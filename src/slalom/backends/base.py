@@ -79,6 +79,7 @@ class Slot:
         whole: its rule looks at whole tensors, and not at one element after another.
         matrix: it looks at their rows or columns.
         multiplies: it has operations on whole matrices.
+        operands: the names of what these are done to, where machine code may be asked for it.
         crosses: it looks at other tensors too.
         small: the names of the states that are smaller than the parameter.
         made: its states were just made, so that each lies as the parameter does, and has its dtype.
@@ -96,6 +97,7 @@ class Slot:
     whole: bool = False
     matrix: bool = False
     multiplies: bool = False
+    operands: Collection[str] = ()
     crosses: bool = False
     small: Collection[str] = ()
     made: bool = False

@@ -110,7 +110,7 @@ class Plan:
         chance = np.array([treatment.rounds(s) for s in own], bool)
         # What is rounded by chance, or has to wait for another, has a row of its own.
         single = chance | np.array([s.alone for s in own], bool)
-        sets = [frozenset(s.state) for s in own]
+        sets = [frozenset((*s.state, *s.operands)) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         # Where they look further than one element, as bits.
         self._wide = np.array([_bits(*s.further) for s in own], np.intp)
@@ -322,7 +322,8 @@ class Plan:
             return False
         sets = self._state_sets
         present = [0] if len(sets) == 1 else set(self._set_of[places].tolist())
-        return all(sets[i].issuperset(program.live_state) for i in present)
+        used = {*program.live_state, *program.operands}
+        return all(sets[i].issuperset(used) for i in present)
 
     def _square_sum(self, groups: Groups) -> Any:
         """The sum of the squares of all gradients, over all processes."""

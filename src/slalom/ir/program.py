@@ -106,6 +106,17 @@ class Program:
         """Where all tensors of a group or the optimizer are asked for one number each."""
         return crossings(self.outputs, self.small)
 
+    @cached_property
+    def operands(self) -> tuple[str, ...]:
+        """The names of what its operations on matrices are done to, one after another.
+
+        None where it has crossings too, or divides by one number a row: only torch's operations
+        do that.
+        """
+        products = {n: p for s in self.sweeps for n, p in s.products.items()}
+        lengths = (p.args[2] for p in products.values())
+        return () if self.crossings or any(length.along for length in lengths) else tuple(products)
+
     @property
     def further(self) -> tuple[bool, bool, bool, bool]:
         """In which ways it looks beyond one element: see :class:`slalom.backends.base.Slot`."""

@@ -110,7 +110,7 @@ def make_slots(
                 # without a state, and without decay, what a gradient leaves out stays anyway
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
                 name=name, whole=one.whole, matrix=one.matrix,
-                multiplies=one.multiplies, crosses=one.crosses,
+                multiplies=one.multiplies, operands=one.operands, crosses=one.crosses,
                 small={*rule.shapes, *(n + SCALE for n in one.coded)},
                 made=one.made,
             )  # fmt: skip
@@ -162,8 +162,9 @@ class _Ready:
         if key not in live:
             program = program_for(rule, group, count + 1, count == 0, *numbers)
             starts = {name: rule.start(name, group) for name in program.live_state}
-            live[key] = starts, *program.further
-        self.starts, self.whole, self.matrix, self.multiplies, self.crosses = live[key]
+            live[key] = starts, program.operands, program.further
+        self.starts, self.operands, further = live[key]
+        self.whole, self.matrix, self.multiplies, self.crosses = further
         self.count, self.numbers = count, numbers
         self._signs = "signs", *key
         self._of_all = live

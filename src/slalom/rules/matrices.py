@@ -80,6 +80,28 @@ def batched(
     return (found.mT if tall else found).reshape(-1, *like.shape)
 
 
+def replaced(
+    operation: Callable[..., Tensor], batch: Tensor, lengths: Any, dtype: str | None,
+    numbers: Sequence[Any],
+) -> None:  # fmt: skip
+    """The same in place, of tensors that lie in one batch; ``lengths`` they are divided by first.
+
+    Those are one number for each, or None.
+    """
+    if batch.numel() == 0:
+        return
+    n, rows = batch.shape[0], math.prod(batch.shape[1:2])
+    matrices = batch.view(n, rows, -1)
+    if lengths is not None:
+        matrices = matrices / torch.as_tensor(lengths, dtype=batch.dtype, device=batch.device).view(
+            -1, 1, 1
+        )
+    tall, made = rows * rows > batch[0].numel(), working(batch, dtype)
+    given = (matrices.mT if tall else matrices).to(made, memory_format=torch.contiguous_format)
+    found = operation(given, *numbers)
+    batch.view(n, rows, -1).copy_(found.mT if tall else found)
+
+
 def working(like: Tensor, dtype: str | None) -> torch.dtype:
     """What a tensor's matrix is multiplied in; see :func:`orthogonal`."""
     if like.dtype == torch.float64:

@@ -29,7 +29,9 @@ class Llvm(Backend):
             driver()
         except Unavailable as error:
             return str(error)
-        return MATRICES if slot.multiplies else observed() or _reason(slot)
+        if slot.multiplies and not slot.operands:
+            return MATRICES
+        return observed() or _reason(slot)
 
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         from slalom.backends.llvm.launch import LlvmLaunch

@@ -44,7 +44,7 @@ def computed_in(arrays: Arrays, small: Collection[str] = ()) -> str:
 
 def touched(sweep: Sweep, arrays: Arrays) -> list[str]:
     """The arrays that a sweep reads or writes, in their order, with what belongs to them."""
-    names, used = dict(arrays), {*sweep.reads, *sweep.writes}
+    names, used = dict(arrays), {*sweep.reads, *sweep.writes, *sweep.operands}
     return [n for n in names if n in used or owner(n, names) in used]
 
 

@@ -28,6 +28,7 @@ from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.looked import LOOK, SEGMENT, looks
 from slalom.backends.llvm.meetings import Asked, Meetings
 from slalom.backends.llvm.observers import observed
+from slalom.backends.llvm.operands import Operands, computed
 from slalom.backends.llvm.packing import packing
 from slalom.backends.llvm.room import give
 from slalom.backends.llvm.square import square
@@ -35,6 +36,7 @@ from slalom.backends.llvm.threads import ALL, LEAST, ONE, Threads
 from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 from slalom.backends.row import Row
 from slalom.ir.program import Program
+from slalom.ir.vectors import of_vectors
 
 _GRAINS = {ONE: 1 << 40, ALL: LEAST // 2 // LINE}
 """The lines that a thread has at least: those of a step are shared out where there are more."""
@@ -93,7 +95,8 @@ class LlvmLaunch(Launch):
                 looked.append(tensor)
             beside += range(len(looked), len(looked) + len(slot.kept))
             looked += slot.kept
-            kind = param.dtype, dtype, *((name, t.dtype) for name, t in slot.state.items())
+            kept_in = ((name, t.dtype) for name, t in slot.state.items())
+            kind = param.dtype, dtype, *kept_in, *((o, computed(slot)) for o in slot.operands)
             self._kind_of[i] = kinds.setdefault(kind, len(kinds))
         first_absent = len(looked)
         beside += range(first_absent, first_absent + len(absent))
@@ -113,8 +116,8 @@ class LlvmLaunch(Launch):
         own = self._segments[:n]
         own["states"], own["kept"] = list(map(len, states)), [len(s.kept) for s in slots]
         own["copied"][[i for _, i, _ in self._copies]] = 1
-        self._first_array = np.cumsum(own["states"] + 2) - own["states"] - 2
-        self._arrays = np.zeros(int(own["states"].sum()) + 2 * n + 1, np.uint64)
+        self._operands = Operands(slots)
+        self._first_array, self._arrays = self._operands.arrays(slots)
         own["looks"] = base + LOOK.itemsize * firsts
         own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array
         own["values"] = counts.values.ctypes.data + counts.values.strides[0] * places
@@ -198,13 +201,17 @@ class LlvmLaunch(Launch):
             table["row"][members] = block.ctypes.data + 8 * width * which
             table["next"][members] = block.ctypes.data + 8 * width * which + 8 * (n + 1)
             self._packed += packing([row for row, _ in own], block, n)
-            kinds = self._kind_of[members]
+            kinds = 2 * self._kind_of[members]
+            if program.by_rows and not program.multiplies:
+                kinds += [prod(self._params[i].shape[1:]) == 1 for i in members.tolist()]
             for kind in np.unique(kinds).tolist():
-                code, mine = machine_code(program, self._kinds[kind], stochastic), kinds == kind
+                form = of_vectors(program) if kind % 2 else program
+                code, mine = machine_code(form, self._kinds[kind // 2], stochastic), kinds == kind
                 scratch = self._give(code, members[mine])
                 if code.before:
                     own_rows = [own[i][0] for i in which[mine].tolist()]
-                    asked.append(Asked(code, own_rows, members[mine], scratch[0]))
+                    given = members[mine], scratch[0], self._operands
+                    asked.append(Asked(code, own_rows, *given))
         if asked:
             self._meetings = Meetings(asked, table, self._table)
 

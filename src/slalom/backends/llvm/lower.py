@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from slalom.backends.llvm.arithmetic import narrowed
 from slalom.backends.llvm.blockwise import blockwise
 from slalom.backends.llvm.elements import Arrays, Elements, array, coded, computed_in, touched
+from slalom.backends.llvm.halts import halts
 from slalom.backends.llvm.rows import by_rows
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import abreast
@@ -18,13 +19,14 @@ def names(program: Program, arrays: Arrays) -> list[str]:
     """The functions that :func:`lower` defines, in the order in which they are called.
 
     ``update``, or where something is summed up ``before.0``, ``sweep.0``, ``before.1`` ... and
-    after the last sweep one more ``before``; then ``met.0`` ..., one a crossing.
+    after the last sweep one more ``before``; then ``met.0`` ..., one a halt.
     """
     if not program.sums:
         return ["update"]
-    count = len(sweeps_over(program, arrays))
+    sweeps = sweeps_over(program, arrays)
+    count = len(sweeps)
     between = [f"{name}.{k}" for k in range(count) for name in ("before", "sweep")]
-    return [*between, f"before.{count}", *(f"met.{i}" for i in range(len(program.crossings)))]
+    return [*between, f"before.{count}", *(f"met.{i}" for i in range(len(halts(program, sweeps))))]
 
 
 def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = False) -> str:
@@ -59,7 +61,7 @@ def lower(program: Program, arrays: Arrays, *, fma: bool, stochastic: bool = Fal
         for more, own in (summaries.before(k), text):
             declares += more
             lines += own
-    met = (summaries.met(i) for i in range(len(program.crossings)))
+    met = (summaries.met(i) for i in range(len(summaries.halts)))
     for more, own in (summaries.after(), *met):
         declares += more
         lines += own

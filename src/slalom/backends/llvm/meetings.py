@@ -1,4 +1,4 @@
-"""Crossings by machine code: what comes before each, and what its numbers become."""
+"""Halts of machine code: what comes before each, and what is done there."""
 
 from __future__ import annotations
 
@@ -11,32 +11,39 @@ import numpy as np
 from slalom.backends.crossings import company
 from slalom.backends.llvm.code import Code
 from slalom.backends.llvm.driver import LINE, Table
+from slalom.backends.llvm.operands import Operands
 from slalom.backends.row import Row
+from slalom.ir.operations import PRODUCTS
+from slalom.rules import matrices
 from slalom.rules.definition import Rule
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Segments that are updated by one code with crossings.
+    """Segments that are updated by one code with halts.
 
     Attributes:
         code: their code.
         rows: of each its row.
         members: their places among the segments of the launch.
         own: their own numbers, a row each.
+        operands: their operands of operations on matrices.
     """
 
     code: Code
     rows: Sequence[Row]
     members: np.ndarray
     own: np.ndarray
+    operands: Operands
 
 
 class Meetings:
-    """All that a launch does before its last run, in which it writes and counts.
+    """All that a launch does before its last run, in which it counts.
 
-    Until then nothing of the user's is changed, so that an exception out of a signal between two
-    runs leaves everything as it was. Segments and table are those of the launch.
+    Up to the last crossing nothing of the user's is changed, so that an exception out of a signal
+    between two runs leaves everything as it was. Where matrices are multiplied it may leave states
+    that were written before, as torch's own optimizers may. Segments and table are those of the
+    launch.
     """
 
     def __init__(self, asked: Sequence[Asked], segments: np.ndarray, table: Table):
@@ -59,16 +66,41 @@ class Meetings:
             self._tables.append((Table(**fields), part))
 
     def hold(self, run: Callable[[Table], None]) -> None:
-        """Run up to the last crossing, and bring together what each asks for."""
+        """Run up to the last halt, and do what is to be done at each."""
         for i, (table, _) in enumerate(self._tables):
             run(table)
             together: dict[Rule, list[Asked]] = {}
             for a in self._asked:
-                if i < len(a.code.before):
+                if i >= len(a.code.before):
+                    continue
+                if a.code.halts[i].products:
+                    _multiply(a, i)
+                else:
                     together.setdefault(a.rows[0].rule, []).append(a)
             for asked in together.values():
                 for places in zip(*(a.code.places[i] for a in asked), strict=True):
                     _bring_together(asked, places)
+
+
+def _multiply(asked: Asked, i: int) -> None:
+    """Do the operations on matrices of a halt, each on all tensors of a shape and a row at once."""
+    places = {id(node): place for place, node in asked.code.places[i]}
+    alike: dict[tuple[int, int], list[int]] = {}
+    for k, (row, member) in enumerate(zip(asked.rows, asked.members.tolist(), strict=True)):
+        alike.setdefault((id(row), asked.operands.block_of(member)), []).append(k)
+    for name, product in asked.code.halts[i].products.items():
+        place = places.get(id(product))
+        for mine in alike.values():
+            row = asked.rows[mine[0]]
+            assert row.program is not None
+            scalars = {id(s): v for s, v in zip(row.program.scalars, row.values, strict=False)}
+            numbers = [
+                a.args[0] if a.op == "constant" else scalars[id(a)] for a in product.args[3:]
+            ]
+            lengths = None if place is None else asked.own[mine, place]
+            members = asked.members[mine].tolist()
+            with asked.operands.batch(name, members) as batch:
+                matrices.replaced(PRODUCTS[product.op], batch, lengths, product.args[1], numbers)
 
 
 def _bring_together(asked: Sequence[Asked], places: Sequence[tuple[int, Any]]) -> None:

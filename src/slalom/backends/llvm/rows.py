@@ -19,19 +19,16 @@ def by_rows(
 
     It goes over the whole rows from element ``begin`` to ``end``. Sums of rows go into their slots;
     to ``sums`` go those over all elements and then, added to what stands there, those of columns.
-    A matrix of one column, as a vector is, is gone along as if it were one row.
+    A matrix of one column, as a vector is, has a program without rows: :mod:`slalom.ir.vectors`.
     """
     order = [n for n, _ in arrays]
     places = [order.index(n) for n in touched(sweep, arrays)]
-    writer = _Loop(sweep, arrays, layout, COLUMNS)
+    writer = _Loop(sweep, arrays, layout)
     declares, rows = writer.function(f"rows.{name}", k, fma=fma, stochastic=stochastic)
-    writer = _Loop(sweep, arrays, layout, ROWS)
-    _, column = writer.function(f"column.{name}", k, fma=fma, stochastic=stochastic)
     handed = [f"ptr {array(p)}" for p in places]
     handed += ["i64 %begin", "i64 %end", "ptr %sums", "ptr %own"]
     return declares, [
         *rows,
-        *column,
         f"define void @{name}(ptr %addresses, ptr %own, i64 %begin, i64 %end, ptr %sums) "
         "nounwind {",
         *(
@@ -41,13 +38,6 @@ def by_rows(
                 f"  {array(p)} = load ptr, ptr {array(p)}.at",
             )
         ),
-        *word("%width", "i64", layout.base + Place.WIDTH),
-        "  %single = icmp eq i64 %width, 1",
-        "  br i1 %single, label %column, label %rows",
-        "column:",
-        f"  call void @column.{name}({', '.join(handed)})",
-        "  ret void",
-        "rows:",
         f"  call void @rows.{name}({', '.join(handed)})",
         "  ret void",
         "}",
@@ -55,18 +45,14 @@ def by_rows(
 
 
 class _Loop:
-    """Writes one of the loops: rows of many columns, or the one column of many rows.
+    """Writes the loop over rows, and within each over its elements.
 
-    ``inner`` says what neighbours differ in, the other axis is the outer one. ``%wide0`` is the
-    address of sixteen sums side by side, ``%one0`` of the sum of what is left over, of a row (or
-    the column) or of all of them; ``%inner0`` that of sums of which each element has its own.
+    ``%wide0`` is the address of sixteen sums side by side, ``%one0`` of the sum of what is left
+    over, of a row or of all of them; those of columns are added up where they lie.
     """
 
-    def __init__(self, sweep: Sweep, arrays: Arrays, layout: Layout, inner: int):
-        self._sweep, self._arrays, self._layout, self._inner = sweep, arrays, layout, inner
-        self._outer = ROWS + COLUMNS - inner
-        self._range = ("%first", "%last") if inner == COLUMNS else ("0", "1")
-        self._along = ("0", "%width") if inner == COLUMNS else ("%begin", "%end")
+    def __init__(self, sweep: Sweep, arrays: Arrays, layout: Layout):
+        self._sweep, self._arrays, self._layout = sweep, arrays, layout
         self._kind = computed_in(arrays, sweep.rule.shapes)
         self._sums = list(enumerate(sweep.sums))
         order = sorted(self._sums, key=lambda own: own[1].along == COLUMNS)
@@ -77,7 +63,7 @@ class _Loop:
     def function(
         self, name: str, k: int, *, fma: bool, stochastic: bool
     ) -> tuple[list[str], list[str]]:
-        options = {"fma": fma, "stochastic": stochastic, "aligned": False, "inner": self._inner}
+        options = {"fma": fma, "stochastic": stochastic, "aligned": False, "inner": COLUMNS}
         own = self._sweep, self._arrays
         wide = Elements(*own, lanes=LANES, prefix="w", place="%i", number="%c", **options)
         one = Elements(*own, prefix="v", place="%j", number="%d", **options)
@@ -85,7 +71,6 @@ class _Loop:
         given = [f"ptr noalias {array(order.index(n))}" for n in touched(self._sweep, self._arrays)]
         given += ["i64 %begin", "i64 %end", "ptr noalias %sums", "ptr noalias %own"]
         noise = len(self._sweep.scalars)
-        (first, last), (begin, end) = self._range, self._along
         return [*wide.declares, *one.declares], [
             f"define internal void @{name}({', '.join(given)}) noinline nounwind {{",
             "entry:",
@@ -95,17 +80,17 @@ class _Loop:
                "  %noise = fptoui double %noise.double to i32") if stochastic else ()),
             "  br label %outer",
             "outer:",
-            f"  %r = phi i64 [ {first}, %entry ], [ %r.next, %row.end ]",
-            f"  %r.some = icmp slt i64 %r, {last}",
+            "  %r = phi i64 [ %first, %entry ], [ %r.next, %row.end ]",
+            "  %r.some = icmp slt i64 %r, %last",
             "  br i1 %r.some, label %row, label %done",
             "row:",
             *self._begin(),
             "  %base = mul i64 %r, %width",
             "  br label %wide",
             "wide:",
-            f"  %c = phi i64 [ {begin}, %row ], [ %c.next, %wide.body ]",
+            "  %c = phi i64 [ 0, %row ], [ %c.next, %wide.body ]",
             f"  %c.next = add nuw nsw i64 %c, {LANES}",
-            f"  %full = icmp sle i64 %c.next, {end}",
+            "  %full = icmp sle i64 %c.next, %width",
             "  br i1 %full, label %wide.body, label %rest",
             "wide.body:",
             "  %i = add i64 %base, %c",
@@ -113,11 +98,11 @@ class _Loop:
             *self._add("wide", wide.summed, "%c"),
             "  br label %wide",
             "rest:",
-            *self._fold(self._outer),
+            *self._fold(ROWS),
             "  br label %each",
             "each:",
             "  %d = phi i64 [ %c, %rest ], [ %d.next, %each.body ]",
-            f"  %some = icmp slt i64 %d, {end}",
+            "  %some = icmp slt i64 %d, %width",
             "  br i1 %some, label %each.body, label %row.end",
             "each.body:",
             "  %j = add i64 %base, %d",
@@ -142,13 +127,13 @@ class _Loop:
             *word(LENGTH[ROWS], "i64", base + Place.HEIGHT),
             *word(SLOTS[ROWS], "ptr", base + Place.ROW_SLOTS),
             *word(SLOTS[COLUMNS], "ptr", base + Place.COLUMN_SLOTS),
+            "  %first = udiv i64 %begin, %width",
+            "  %last = udiv i64 %end, %width",
         ]
-        if self._inner == COLUMNS:
-            lines += ["  %first = udiv i64 %begin, %width", "  %last = udiv i64 %end, %width"]
         for n, total in self._sums:
             if total.along:
                 lines += self._where(n, total.along)
-            if total.along != self._inner:
+            if total.along != COLUMNS:
                 lines += [
                     f"  %wide{n} = alloca <{LANES} x double>",
                     f"  %one{n} = alloca double",
@@ -184,13 +169,13 @@ class _Loop:
         """At the beginning of a row."""
         lines = []
         for i, symbol in enumerate(self._sweep.scalars):
-            if symbol.along == self._outer:
+            if symbol.along == ROWS:
                 lines += [
                     f"  %s{i}.here = getelementptr {self._kind}, ptr %s{i}.at, i64 %r",
                     f"  %s{i} = load {self._kind}, ptr %s{i}.here",
                     *spread(self._kind, f"%s{i}", LANES, f"%s{i}")[0],
                 ]
-        own = (n for n, total in self._sums if total.along == self._outer)
+        own = (n for n, total in self._sums if total.along == ROWS)
         return lines + [line for n in own for line in self._nothing(n)]
 
     def _add(self, which: str, values: Sequence[str], number: str) -> list[str]:
@@ -201,16 +186,12 @@ class _Loop:
         lines = []
         for n, total in self._sums:
             own, at = f"%{which}{n}.sum", f"%{which}{n}"
-            if total.along == self._inner:
+            if total.along == COLUMNS:
                 at = f"%{which}{n}.at"
                 lines.append(f"  {at} = getelementptr double, ptr %sums{n}.at, i64 {number}")
-            before = None
-            if total.along == ROWS == self._inner:  # of one number, and what stands there is old
-                before = "zeroinitializer" if many else "0.0"
-            else:
-                lines.append(f"  {own} = load {double}, ptr {at}, align 8")
             lines += [
-                *added(own, values[n], total.op == "squares", kind, double, before),
+                f"  {own} = load {double}, ptr {at}, align 8",
+                *added(own, values[n], total.op == "squares", kind, double),
                 f"  store {double} {own}.next, ptr {at}, align 8",
             ]
         return lines
@@ -234,7 +215,7 @@ class _Loop:
         """At the end of a row."""
         lines = []
         for n, total in self._sums:
-            if total.along == self._outer:
+            if total.along == ROWS:
                 lines += [
                     f"  %sums{n}.here = getelementptr double, ptr %sums{n}.at, i64 %r",
                     f"  %sums{n}.own = load double, ptr %one{n}",

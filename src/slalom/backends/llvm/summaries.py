@@ -13,9 +13,10 @@ from enum import IntEnum
 
 from slalom.backends.llvm.arithmetic import literal
 from slalom.backends.llvm.elements import SIZES, Arrays, Memory, computed_in
+from slalom.backends.llvm.halts import Halt, halts
 from slalom.ir.operations import COLUMNS, ELEMENTS, KEPT, ROWS, SUMS
 from slalom.ir.program import Program
-from slalom.ir.sweeps import Crossing, Sweep
+from slalom.ir.sweeps import Sweep
 from slalom.ir.symbol import Symbol
 
 
@@ -62,7 +63,7 @@ class Layout:
         slots: of rows and of columns, how many slots there are.
     """
 
-    def __init__(self, sweeps: Sequence[Sweep], crossings: Sequence[Crossing]):
+    def __init__(self, sweeps: Sequence[Sweep], stops: Sequence[Halt]):
         self.base = max(len(s.scalars) for s in sweeps) + 1  # behind the random bits of a row
         self._own: dict[int, int] = {}
         self._slots: dict[int, int] = {}
@@ -78,7 +79,7 @@ class Layout:
                 else:
                     self._own[id(total)] = self.numbers
                     self.numbers += 1
-        for node in (node for crossing in crossings for node in crossing.nodes):
+        for node in (node for stop in stops for node in stop.asked):
             self._own[id(node)] = self.numbers
             self.numbers += 1
         self._operands: dict[tuple[int, int], int] = {}
@@ -109,7 +110,8 @@ class Summaries:
 
     def __init__(self, program: Program, sweeps: Sequence[Sweep], arrays: Arrays, stochastic: bool):
         self._program, self._sweeps, self._arrays = program, sweeps, arrays
-        self._stochastic, self.layout = stochastic, Layout(sweeps, program.crossings)
+        self.halts = halts(program, sweeps)
+        self._stochastic, self.layout = stochastic, Layout(sweeps, self.halts)
         self._kind = computed_in(arrays, program.rule.shapes)
 
     def before(self, k: int) -> tuple[list[str], list[str]]:
@@ -136,12 +138,12 @@ class Summaries:
         return text.function(f"before.{k}")
 
     def met(self, i: int) -> tuple[list[str], list[str]]:
-        """The same function at crossing ``i``, which puts down what this tensor brings to it."""
+        """The same function at halt ``i``, which puts down what is asked for there."""
         text = _Between(self._program, self._arrays, self.layout)
-        for node in self._program.crossings[i].nodes:
+        for node, asked in self.halts[i].asked.items():
             place = self.layout.of_sum(node)
             assert place is not None
-            text.put("double", "%own", place, text.number(node.args[0]))
+            text.put("double", "%own", place, text.number(asked))
         return text.function(f"met.{i}")
 
     def after(self) -> tuple[list[str], list[str]]:

@@ -78,17 +78,15 @@ def abreast(
     ]
 
 
-def added(
-    own: str, value: str, square: bool, kind: str, double: str, before: str | None = None
-) -> list[str]:
-    """A sum (``before``, or else what is called ``own``) with one more value, or its square."""
+def added(own: str, value: str, square: bool, kind: str, double: str) -> list[str]:
+    """A sum with one more value, or its square."""
     lines = []
     if kind != double:
         lines, value = [f"  {own}.value = fpext {kind} {value} to {double}"], f"{own}.value"
     if square:
         lines.append(f"  {own}.square = fmul {double} {value}, {value}")
         value = f"{own}.square"
-    return [*lines, f"  {own}.next = fadd {double} {before or own}, {value}"]
+    return [*lines, f"  {own}.next = fadd {double} {own}, {value}"]
 
 
 def folded(own: str) -> list[str]:
