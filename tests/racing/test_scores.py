@@ -145,8 +145,8 @@ def test_what_lost_runs_leave_open_is_said_so() -> None:
 
 
 def test_which_judge_a_race_has() -> None:
-    assert not isinstance(judged_by(5, None), AtTheEnd)
-    design = judged_by(5, "10 epochs")
+    assert not isinstance(judged_by(5, None, full=False), AtTheEnd)
+    design = judged_by(5, "10 epochs", full=False)
     assert isinstance(design, AtTheEnd)
     assert design.seeds == 5
     finals = {"a": scores(0.0, 0.1, 0.2), "b": scores(0.5, 0.4, 0.9)}
