@@ -62,7 +62,7 @@ def main() -> None:
         code = 2
     if code == 130:  # all is told, and what is left is Python's own end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise SystemExit(code)
+    raise SystemExit(code or 0)
 
 
 def _misused(error: Any) -> str:

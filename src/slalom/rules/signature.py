@@ -22,7 +22,8 @@ OF_SCHEDULES = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum
 
 OF_CLASSES = (
     "self", "foreach", "fused", "capturable", "differentiable", "clip_norm", "clip_value",
-    "on_nonfinite", "independent_weight_decay", "rounding", "rounding_seed",
+    "on_nonfinite", "independent_weight_decay", "rounding", "rounding_seed", "state_dtype",
+    "remainder",
 )  # fmt: skip
 """Arguments that an optimizer class has beside its rule's."""
 
