@@ -5,6 +5,8 @@ No bit of a result hangs on it, so that it may be chosen by the clock, anew in e
 
 from __future__ import annotations
 
+from collections import deque
+
 LEAST = 32768
 """Elements below which one thread does a step: to wake another takes as long."""
 
@@ -13,8 +15,8 @@ ONE, ALL = False, True
 _SHARE = 20
 """A way is tried again when the steps since took so many times what that costs beyond them."""
 
-_WEIGHT = 0.3
-"""The weight of a step in what is held to be the time of one."""
+_STEPS = 5
+"""Of each way the last so many steps say what it takes, the slowest of them left out."""
 
 
 class Threads:
@@ -26,15 +28,15 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[bool, float] = {}  # of each way the time of a step
-        self._tried = {ONE: 0, ALL: 0}
+        self._last = {way: deque[float](maxlen=_STEPS) for way in (ONE, ALL)}
+        self._seconds = {ONE: 0.0, ALL: 0.0}  # of each way what a step is held to take
         self._since = 0.0  # seconds that steps took since the other way was tried
 
     def choose(self) -> bool:
         """:data:`ONE` or :data:`ALL`, for the next step."""
         known = self._seconds
-        if len(known) < 2:
-            return ALL if ONE in known else ONE
+        if len(self._last[ALL]) < 2:  # the first of them may have started the threads
+            return ALL if self._last[ONE] else ONE
         better = known[ALL] < known[ONE]
         other = not better
         if self._since <= _SHARE * (known[other] - known[better]) + 8 * known[better]:
@@ -45,8 +47,8 @@ class Threads:
     def tell(self, way: bool, seconds: float) -> None:
         """Take down how long a step took that went this way."""
         self._since += seconds
-        self._tried[way] += 1
-        before = self._seconds.get(way, seconds)
-        # The first on all threads may have started them, and counts no more from the second on.
-        weight = 1.0 if self._tried[way] == 2 else _WEIGHT
-        self._seconds[way] = before + weight * (seconds - before)
+        last = self._last[way]
+        last.append(seconds)
+        # One slow step says nothing of the next; where two of five are slow, it is no accident.
+        alone = len(last) == 1
+        self._seconds[way] = seconds if alone else (sum(last) - max(last)) / (len(last) - 1)
