@@ -46,7 +46,7 @@ class Threads:
 
     def tell(self, way: bool, seconds: float) -> None:
         """Take down how long a step took that went this way."""
-        self._since += seconds
+        self._since += min(seconds, self._seconds[not way] or seconds)  # no trial pays for another
         last = self._last[way]
         last.append(seconds)
         # One slow step says nothing of the next; where two of five are slow, it is no accident.
