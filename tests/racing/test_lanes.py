@@ -227,6 +227,12 @@ def test_what_a_task_asks_beside_a_gradient_is_told(options: dict[str, Any]) -> 
     assert refusal(small(**options), families(["SGD"]), 0) is not None
 
 
+@pytest.mark.parametrize("entrant", ["SGD(precision=bfloat16)", "SGD(precision=float32)"])
+def test_a_precision_of_an_entrants_own_is_told(entrant: str) -> None:
+    found = refusal(small(), families(["SGD", entrant]), 0)
+    assert found == "it accumulates batches, or has a precision of its own"
+
+
 def test_layers_that_are_not_plain_are_stacked_by_vmap() -> None:
     """To rounding; they may hang on who is beside them in their last bit."""
     task = small(target=2.0)

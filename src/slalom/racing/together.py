@@ -43,7 +43,8 @@ def refusal(
         return "a loop of one's own trains itself"
     if not isinstance(task.objective, Supervised) or any(task.objective.modules_that_learn()):
         return "its loss is no function of outputs and targets alone"
-    if task.accumulate > 1 or task.precision is not None:
+    own = task.precision is not None or any("precision" in (*f.space, *f.fixed) for f in families)
+    if task.accumulate > 1 or own:
         return "it accumulates batches, or has a precision of its own"
     entrants = [
         Entrant(number, family, points(family.space, None, seed)[0])

@@ -373,7 +373,7 @@ def test_a_call_that_fails_is_told_and_the_next_step_is_right(function):
     assert equal(adam.param_groups[0]["params"], other[1].param_groups[0]["params"])
 
 
-@pytest.mark.parametrize("code", [700, 719, 214])
+@pytest.mark.parametrize("code", [700, 719, 214, 220])
 @pytest.mark.parametrize("function", ["cuLaunchKernel", "cuEventQuery", "cuCtxPushCurrent_v2"])
 def test_failed_work_on_the_gpu_is_told_as_what_it_is(function, code):
     backend, adam, _ = ready("Adam")

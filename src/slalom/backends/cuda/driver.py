@@ -51,7 +51,7 @@ class Calls(NamedTuple):
 
 
 NOT_READY = 600
-LAUNCH_CODES = {214, 700, 702, 709, 710, *range(713, 721), 999}
+LAUNCH_CODES = {214, 220, 226, 700, 702, 709, 710, *range(713, 721), 999}
 """Codes of work that failed on the GPU, at some time before the call that tells it."""
 
 _WITHOUT_TIMES = 2  # an event that is never asked how long something took
