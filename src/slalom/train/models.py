@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,25 @@ def made_anew(module: nn.Module) -> nn.Module:
                 "reset_parameters would begin it otherwise; give a function that makes the model"
             )
     return made
+
+
+@contextlib.contextmanager
+def at_their_best(optimizer: Any, parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Within it parameters are the weights that are to be used: of Schedule-Free their average.
+
+    Afterwards all is, to the bit, as it was.
+    """
+    to_eval, to_train = (getattr(optimizer, n, None) for n in ("eval", "train"))
+    if not (callable(to_eval) and callable(to_train)):
+        yield
+        return
+    trained = [p.detach().clone() for p in parameters]  # the way back would round
+    to_eval()
+    yield
+    to_train()
+    with torch.no_grad():
+        for parameter, value in zip(parameters, trained, strict=True):
+            parameter.copy_(value)
 
 
 def begun_otherwise(given: nn.Module, fresh: nn.Module) -> str | None:

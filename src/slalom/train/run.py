@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +15,15 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slalom.errors import InputError
-from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.train import atomic
 from slalom.train.ahead import Ahead, Carrier
 from slalom.train.batches import Updates
+from slalom.train.clipping import Clipping
 from slalom.train.evaluation import Evaluation
 from slalom.train.followed import METRIC, VALID_LOSS
 from slalom.train.gradient import summed_gradient
 from slalom.train.held import Held, saved_buffers
-from slalom.train.models import judging
+from slalom.train.models import at_their_best, judging
 from slalom.train.rates import Rates
 from slalom.train.reduction import Reduction
 from slalom.train.rng import RandomStream, seed_of
@@ -110,7 +110,7 @@ class Run:
         if task.ema is not None:
             average = get_ema_multi_avg_fn(task.ema)
             self._average = AveragedModel(self.model, multi_avg_fn=average)
-        self._clips = self._clipped_here()
+        self._clip = Clipping(task, self.optimizer, self._parameters)
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self._closed = closure is not None and closure.default is closure.empty
         if self._closed and len(self.objective.turns) > 1:
@@ -258,31 +258,13 @@ class Run:
 
     def _apply(self) -> None:
         """Clip the gradients and update."""
-        task, scaler = self.task, self._scaler
-        if self._clips:
-            if scaler is not None:
-                scaler.unscale_(self.optimizer)
-            if task.clip_value is not None:
-                torch.nn.utils.clip_grad_value_(self._parameters, task.clip_value)
-            if task.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(self._parameters, task.clip_norm)
+        scaler = self._scaler
+        self._clip(scaler)
         if scaler is None:
             self.optimizer.step()
         else:
             scaler.step(self.optimizer)
             scaler.update()
-
-    def _clipped_here(self) -> bool:
-        """Whether gradients are clipped before the update: else there is no bound, or one of our
-        own optimizers clips in its pass over them, where it has all of them."""
-        norm, value, optimizer = self.task.clip_norm, self.task.clip_value, self.optimizer
-        if norm is None and value is None:
-            return False
-        if not isinstance(optimizer, RuleOptimizer):
-            return True
-        its = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        its_all = its.issuperset(id(p) for p in self._parameters if p.requires_grad)
-        return not (its_all and optimizer.clip(norm, value))
 
     def _told(self, name: str) -> float:
         """What a schedule is told of the model on the validation set."""
@@ -347,21 +329,9 @@ class Run:
         self.model.load_state_dict(self.weights())
         return self.model.eval()
 
-    @contextlib.contextmanager
-    def at_their_best(self) -> Iterator[None]:
-        """The weights that are to be used; afterwards all is, to the bit, as it was."""
-        to_eval, to_train = (getattr(self.optimizer, n, None) for n in ("eval", "train"))
-        if not (callable(to_eval) and callable(to_train)):
-            yield
-            return
-        # Schedule-Free goes to its average, and its way back would round
-        trained = [p.detach().clone() for p in self._parameters]
-        to_eval()
-        yield
-        to_train()
-        with torch.no_grad():
-            for parameter, value in zip(self._parameters, trained, strict=True):
-                parameter.copy_(value)
+    def at_their_best(self) -> AbstractContextManager[None]:
+        """Within it the weights are those that are to be used."""
+        return at_their_best(self.optimizer, self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run of the same task, optimizer and seed needs to go on from here."""
