@@ -7,7 +7,7 @@ last bit, so that these are Python's own, one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import is_
 from typing import Any
@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from slalom.ir.operations import COMPARISONS, SCALAR_OPS
-from slalom.ir.scalars import TEMPLATES, Statements
-from slalom.ir.symbol import Symbol
+from slalom.ir.scalars import TEMPLATES, HostPart, Statements
 
 Column = Any
 """A float where all rows have the same one, else float64 of shape (rows,)."""
@@ -29,25 +28,13 @@ _TEMPLATES = {
 
 
 class Columns:
-    """The scalars of many rows that one program serves.
+    """The scalars of many rows that one program serves."""
 
-    Arguments are those of :func:`slalom.ir.scalars.compile_scalars`.
-    """
-
-    def __init__(
-        self,
-        hypers: Sequence[str],
-        late: Collection[str],
-        numbers: Sequence[str],
-        flags: Mapping[str, Any],
-        shapes: Mapping[str, int | None],
-        guards: Sequence[tuple[Symbol, bool]],
-        results: Sequence[Symbol],
-    ):
-        self._hypers, self._late, self._flags, self._shapes = hypers, late, flags, shapes
+    def __init__(self, part: HostPart):
+        self._hypers, self._late, numbers, self._flags, self._shapes, guards, results = part
         self._width = len(results)
         given = ["step", *numbers]
-        for name, length in shapes.items():
+        for name, length in self._shapes.items():
             given += [name] if length is None else [f"{name}[{i}]" for i in range(length)]
         inputs = {name: f"x{i}" for i, name in enumerate(given)}
         write = Statements(inputs, _TEMPLATES)

@@ -13,7 +13,7 @@ from slalom.ir.columns import Columns
 from slalom.ir.formula import formula, input_name
 from slalom.ir.operations import ALLOWED, KEPT
 from slalom.ir.passes import Body, fuse, hoist, ordered
-from slalom.ir.scalars import Scalars, compile_scalars
+from slalom.ir.scalars import HostPart, Scalars, compile_scalars
 from slalom.ir.sweeps import Crossing, Sweep, crossings, moved, split
 from slalom.ir.symbol import Graph, NotRealError, Symbol
 from slalom.rules.definition import REQUIRED, Rule, RuleError
@@ -176,17 +176,18 @@ class Program:
         hold, so that another program has to serve. Raises :class:`RuleValueError` where one of
         them is no real number.
         """
-        return compile_scalars(*self._scalars_of(), refuse=partial(RuleValueError, self.rule))
+        return compile_scalars(self._host_part, partial(RuleValueError, self.rule))
 
     @cached_property
     def rows(self) -> Columns:
         """The same of many rows at once."""
-        return Columns(*self._scalars_of())
+        return Columns(self._host_part)
 
-    def _scalars_of(self) -> tuple[Any, ...]:
+    @property
+    def _host_part(self) -> HostPart:
         rule, results = self.rule, [*self.scalars, *self.numbers]
         given = list(rule.hypers), rule.late, rule.numbers
-        return *given, self.flags, self.shapes, self.guards, results
+        return HostPart(*given, self.flags, self.shapes, self.guards, results)
 
 
 class RuleValueError(ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,23 +27,39 @@ TEMPLATES = {
 """How an operation is written in Python; the others are calls."""
 
 
+class HostPart(NamedTuple):
+    """What of a program depends on scalars alone.
+
+    Attributes:
+        hypers, numbers: the names of its hyper-parameters and of the numbers that it keeps.
+        late: those of ``hypers`` that may be tensors of another device.
+        flags: name -> the value that it serves for, of hyper-parameters that are no numbers, and of
+            ``first``.
+        shapes: name -> how many numbers a hyper-parameter has, None for one that is a number.
+        guards: conditions, and how they must come out.
+        results: what is computed.
+    """
+
+    hypers: Sequence[str]
+    late: Collection[str]
+    numbers: Sequence[str]
+    flags: Mapping[str, Any]
+    shapes: Mapping[str, int | None]
+    guards: Sequence[tuple[Symbol, bool]]
+    results: Sequence[Symbol]
+
+
 def compile_scalars(
-    hypers: Sequence[str],
-    late: Collection[str],
-    numbers: Sequence[str],
-    flags: Mapping[str, Any],
-    shapes: Mapping[str, int | None],
-    guards: Sequence[tuple[Symbol, bool]],
-    results: Sequence[Symbol],
-    refuse: Callable[[NotRealError], Exception] = lambda error: error,
+    part: HostPart, refuse: Callable[[NotRealError], Exception] = lambda error: error
 ) -> Callable[..., Scalars | None]:
-    """``f(step, first, *hypers, *numbers)``: the values of ``results``.
+    """``f(step, first, *hypers, *numbers)``: the values of the results.
 
     None where a flag or a guard does not hold, so that another program has to serve. Hyper-
     parameters may be anything that ``float`` takes; those of ``late`` may also be tensors of
     another device, and what is computed of them then stays there. Where a scalar is no real
     number, raises what ``refuse`` makes of the :class:`slalom.ir.symbol.NotRealError`.
     """
+    hypers, late, numbers, flags, shapes, guards, results = part
     lines = [f"def row({', '.join(_arguments(hypers, numbers))}):"]
     names = {name: f"h{i}" for i, name in enumerate(hypers)}
     space: dict[str, Any] = {"number": number}
