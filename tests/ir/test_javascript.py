@@ -17,7 +17,7 @@ from drawn import hypers_of
 from slalom.ir.branches import branches
 from slalom.ir.formula import input_name
 from slalom.ir.javascript import javascript
-from slalom.paths.sliders import fixed
+from slalom.paths.sliders import counted, fixed
 from slalom.rules import (
     RULES,
     Rule,
@@ -46,6 +46,7 @@ function ask({rule, start, grads, hypers}) {
   let param = start, path = [];
   grads.forEach((grad, i) => {
     const inputs = {param, grad, step: i + 1, first: i === 0, ...state, ...hypers};
+    for (const name in hypers) if (hypers[name] === "Infinity") inputs[name] = Infinity;
     const served = made.ways.map((way) => way(inputs)).map((r, i) => [r, i]).filter(([r]) => r);
     if (served.length !== 1) throw Error(`${served.length} ways serve`);
     const [[result, way]] = served;
@@ -89,7 +90,7 @@ EVERY: dict[str, Rule] = {**RULES, "odd": odd, "odd_sums": odd_sums}
 def page(tmp_path_factory):
     """Every rule for a vector of one element, and of three."""
     written = ",\n".join(
-        f"{name}{size}: {javascript(rule, size, fixed(rule))}"
+        f"{name}{size}: {javascript(rule, size, fixed(rule), counted(rule))}"
         for name, rule in EVERY.items() for size in (1, 3)
     )  # fmt: skip
     asked = node.Node(f"const RULES = {{{written}}};{ASK}", tmp_path_factory.mktemp("node"))
@@ -126,8 +127,8 @@ def inputs(hypers: dict[str, Any]) -> dict[str, Any]:
     for name, value in hypers.items():
         if isinstance(value, tuple):
             found |= {input_name(f"{name}[{i}]"): v for i, v in enumerate(value)}
-        elif value != math.inf:  # of which JSON knows nothing, and which is fixed
-            found[name] = value
+        else:
+            found[name] = "Infinity" if value == math.inf else value  # JSON knows no infinity
     return found
 
 

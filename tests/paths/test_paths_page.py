@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 from dataclasses import replace
 from importlib import resources
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,8 +146,9 @@ def test_no_slider_reaches_what_the_rule_refuses(tmp_path):
     """
     with asking(Scene("ravine", movers(["SGD"]), steps=2), ask, tmp_path) as page:
         for label, name, control, bound, default in cases:
-            given = None if default is REQUIRED else default
-            values, again = page.ask({"control": control, "default": given})
+            given = None if default in (REQUIRED, None, math.inf) else default
+            asked = {n: v for n, v in control.items() if n != "unset"}
+            values, again = page.ask({"control": asked, "default": given})
             assert bound is None or all(v in bound for v in values), (label, name, values)
             assert sorted(values, key=abs) == values, (label, name, values)
             assert len(set(values)) == len(values), (label, name, values)
@@ -157,8 +161,9 @@ def test_every_hyper_parameter_has_its_control():
              for _, _, control, bound, default in bounds()}  # fmt: skip
     assert {kind for boolean, _, kind in kinds if boolean} == {"check"}
     assert {kind for boolean, choice, kind in kinds if not boolean and not choice} == {
-        "log", "share",
+        "log", "share", "words",
     }  # fmt: skip
+    assert set().union(*map(fixed, RULES.values())) == {"ns_dtype"}
     for rule in RULES.values():
         missing = fixed(rule)
         flat = set(chain.from_iterable(
@@ -336,6 +341,47 @@ pages[0].click();
 told.back = find('title').textContent;
 tell(told);
 """
+
+
+KNOBS = """
+const card = cards.find((one) => one.mover.rule === q.rule);
+const id = `${q.name}${card.i}`;
+const control = document.getElementById(id), knob = control.closest('.knob');
+const [given] = knob.querySelectorAll('input[type=checkbox]');
+const value = () => card.mover.hypers[q.name];
+const told = {first: value() ?? 'default', off: control.disabled, losses: []};
+const look = () => { card.root.open = true; card.say(); told.losses.push(card.loss.textContent); };
+look();
+for (const turn of q.turns) {
+  if (turn === 'give') { given.click(); }
+  else {
+    control.selectedIndex = turn;
+    control.dispatchEvent(new Event('change'));
+  }
+  look();
+  told.losses.push(value());
+}
+tell(told);
+"""
+
+
+@browser.needed
+def test_what_need_not_be_given_is_given_by_a_box_and_what_counts_is_chosen(tmp_path):
+    on = Scene("ravine", movers(["Prodigy", "Muon"]), steps=20)
+
+    def turned(rule: str, name: str, *turns: Any) -> list[Any]:
+        path = pages.write([on], tmp_path / f"{name}.html", "knobs")
+        q = json.dumps({"rule": rule, "name": name, "turns": turns})
+        return browser.asked(path, tmp_path, f"const q = {q};{KNOBS}")["losses"]
+
+    plain, first, beta3, again, none = turned("prodigy", "beta3", "give", "give")
+    assert first != plain  # beta3 of a share in place of the root of beta2
+    assert 0 < beta3 < 1
+    assert (again, none) == (plain, None)
+    plain, fewer, steps, odd, original = turned("muon", "ns_steps", 1, 5)
+    assert (steps, original) == (1, 5)
+    assert fewer != plain
+    assert odd == plain
 
 
 @browser.needed

@@ -62,7 +62,9 @@ def _choices(rule: Rule, name: str) -> tuple[Any, ...]:
         return (False, True)
     if isinstance(default, str):
         return bound.words if isinstance(bound, Choice) else (default,)
-    return (None, 1.0) if default is None else ()
+    if default is None:
+        return (None, *(bound.words if isinstance(bound, Choice) else (1.0,)))
+    return ()
 
 
 class _Told(Graph):

@@ -22,9 +22,10 @@ here than sums over a few elements, which are written out.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from slalom.ir.branches import branches
@@ -50,21 +51,31 @@ _HAT = "_hat"
 """Ends the name of an average that was corrected for its start at zero."""
 
 
-def javascript(rule: Rule, size: int, fixed: Mapping[str, Any] | None = None) -> str:
+def javascript(
+    rule: Rule, size: int, fixed: Mapping[str, Any] | None = None,
+    among: Mapping[str, Sequence[Any]] | None = None,
+) -> str:  # fmt: skip
     """The object of a rule for a vector of ``size`` elements, as the module's text says it.
 
-    Hyper-parameters in ``fixed`` have that value; see :func:`slalom.ir.branches.branches`. Raises
+    Hyper-parameters in ``fixed`` have that value; see :func:`slalom.ir.branches.branches`. Those in
+    ``among``, of which a loop may hang, have one of these, each with ways of its own. Raises
     :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
     """
-    open_ones = None if not fixed else {"step", *rule.numbers, *(rule.hypers.keys() - fixed.keys())}
-    programs = branches(rule, fixed, open_ones)
-    ways = [_way(program, size) for program in programs]
+    fixed, among = fixed or {}, among or {}
+    closed = {*fixed, *among}
+    open_ones = {"step", *rule.numbers, *(rule.hypers.keys() - closed)} if closed else None
+    programs, ways = [], []
+    for values in itertools.product(*among.values()):
+        chosen = dict(zip(among, values, strict=True))
+        own = branches(rule, {**fixed, **chosen}, open_ones)
+        programs += own
+        ways += [_way(program, size, chosen) for program in own]
     about = {
         "title": rule.title,
         "states": rule.arguments,
         "single": [n for n in rule.arguments if _is_single(rule, n)],
         "averaged": rule.averaged,
-        "hypers": dict(_hypers(rule, fixed or {})),
+        "hypers": dict(_hypers(rule, fixed)),
         "init": {n: input_name(v) if isinstance(v, str) else v for n, v in rule.init.items()},
         "formulas": [[line[:2] for line in _lines(program)] for program in programs],
     }
@@ -90,9 +101,10 @@ def _hypers(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, None if default is REQUIRED else default
 
 
-def _way(program: Program, size: int) -> str:
+def _way(program: Program, size: int, chosen: Mapping[str, Any]) -> str:
     """One function: its conditions first, then the update."""
-    body = [f"if (v.{n} !== {literal(f)}) return null;" for n, f in program.flags.items()]
+    flags = {**program.flags, **chosen}
+    body = [f"if (v.{n} !== {literal(f)}) return null;" for n, f in flags.items()]
     body += [
         f"if (v.{name} === null) return null;"
         for name, length in program.shapes.items()

@@ -17,7 +17,7 @@ from slalom.paths.descent import FAR, descend
 from slalom.paths.picture import COLOURS, SHADES
 from slalom.paths.plane import Landscape
 from slalom.paths.scene import Mover, Scene
-from slalom.paths.sliders import controls, fixed
+from slalom.paths.sliders import controls, counted, fixed
 from slalom.paths.surface import Surface
 from slalom.rules import Rule
 from slalom.train import atomic
@@ -119,7 +119,7 @@ def _chapter(scene: Scene, movers: Sequence[Mover]) -> dict[str, Any]:
 
 def _rule(rule: Rule) -> str:
     more = {"controls": controls(rule), "fixed": fixed(rule)}
-    return f"Object.assign({javascript(rule, 2, fixed(rule))}, {literal(more)})"
+    return f"Object.assign({javascript(rule, 2, fixed(rule), counted(rule))}, {literal(more)})"
 
 
 def _surface(surface: Surface) -> str:

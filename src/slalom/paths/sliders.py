@@ -12,7 +12,8 @@ from slalom.rules.bounds import Choice, Interval
 RANGES = {
     "lr": (1e-5, 10.0), "eps": (1e-16, 1.0), "weight_decay": (1e-5, 1.0), "lr_decay": (1e-4, 10.0),
     "initial_accumulator_value": (1e-4, 100.0), "warmup_steps": (1.0, 300.0), "t0": (1.0, 1e6),
-    "etas": (1.01, 10.0),
+    "etas": (1.01, 10.0), "base_lr": (1e-5, 10.0), "growth_rate": (1.01, 10.0),
+    "alpha_warmup": (1.0, 1e4), "beta3_warmup": (1.0, 1e4),
 }  # fmt: skip
 """Ends of some; those of others are a thousandth and a thousand times the default."""
 
@@ -20,35 +21,52 @@ SHARES = ("momentum", "dampening", "alpha")
 """These weigh the past where their default is below 1, though they are bounded from below alone."""
 
 
+COUNTS = range(11)
+"""What something that is counted may be, such as the steps of an iteration."""
+
+
 def fixed(rule: Rule) -> dict[str, Any]:
-    """Hyper-parameter -> its default, of those that are not turned: ``maximize``, those that are
-    None or infinite, and those that count something, so that half a step more is refused."""
+    """Hyper-parameter -> its default, of those that are not turned: which numbers are computed in,
+    since all are doubles in the page."""
+    return {name: d for name, d in rule.hypers.items() if name.endswith("dtype")}
+
+
+def counted(rule: Rule) -> dict[str, list[Any]]:
+    """Hyper-parameter -> what it may be, of those that count, so that half a step is refused."""
     return {
-        name: default for name, default in rule.hypers.items()
-        if default in (None, math.inf) or name == "maximize" or _counts(rule, name, default)
+        name: [n for n in COUNTS if _allows(rule, name, n)]
+        for name, default in rule.hypers.items() if _counts(rule, name, default)
     }  # fmt: skip
 
 
 def _counts(rule: Rule, name: str, default: Any) -> bool:
     if default is REQUIRED or isinstance(default, bool) or not isinstance(default, int | float):
         return False
-    between = {**rule.hypers, name: default + 0.5}
-    return not all(holds(between) for holds in rule.requires.values())
+    return math.isfinite(default) and not _allows(rule, name, default + 0.5)
+
+
+def _allows(rule: Rule, name: str, value: float) -> bool:
+    """Whether a value has the form that the rule asks of it; its bound is another question."""
+    given = {**rule.hypers, name: value}
+    return all(holds(given) for holds in rule.requires.values())
 
 
 def controls(rule: Rule) -> dict[str, dict[str, Any]]:
     """Input -> its control, of every hyper-parameter that is not :func:`fixed`.
 
-    A control is ``{kind: "check"}``, ``{kind: "words", words}``, ``{kind: "share", zero}``, for
-    numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero, sign}``, of
-    numbers between ``low`` and ``high`` with that sign, where ``zero`` says that 0 is a value too.
+    A control is ``{kind: "check"}``, ``{kind: "words", words}``, of some values, ``{kind: "share",
+    zero}``, for numbers from 0 to 1 that matter most near 1, or ``{kind: "log", low, high, zero,
+    sign}``, of numbers between ``low`` and ``high`` with that sign, where ``zero`` says that 0 is a
+    value too. A number that need not be given has ``unset`` besides, what it is then.
     """
     found: dict[str, dict[str, Any]] = {}
-    still = fixed(rule)
+    still, counts = fixed(rule), counted(rule)
     for name, default in rule.hypers.items():
         if name in still:
             continue
-        if isinstance(default, tuple):
+        if name in counts:
+            found[name] = {"kind": "words", "words": counts[name]}
+        elif isinstance(default, tuple):
             for i, one in enumerate(default):
                 found[input_name(f"{name}[{i}]")] = _control(rule, name, one, i)
         else:
@@ -61,7 +79,9 @@ def _control(rule: Rule, name: str, default: Any, i: int | None) -> dict[str, An
     if isinstance(default, bool):
         return {"kind": "check"}
     if isinstance(bound, Choice):
-        return {"kind": "words", "words": bound.words}
+        return {"kind": "words", "words": [*([None] if default is None else []), *bound.words]}
+    if default in (None, math.inf):
+        return {**_control(rule, name, REQUIRED, i), "unset": default}
     if _is_share(name, default, bound):
         return {"kind": "share", "zero": bound is None or 0 in bound}
     usual = 1.0 if default is REQUIRED or not default else float(default)

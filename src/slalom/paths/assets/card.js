@@ -25,23 +25,37 @@ function knob(id, name, control, value, turned) {
     return element("div", {className: "knob"}, label, box);
   }
   if (control.kind === "words") {
-    const words = control.words.map((word) => element("option", {textContent: word}));
+    const words = control.words.map((word) => element("option", {textContent: word ?? "none"}));
     const select = element("select", {id}, ...words);
-    select.value = value;
-    select.addEventListener("change", () => turned(select.value));
+    select.selectedIndex = control.words.indexOf(value);
+    select.addEventListener("change", () => turned(control.words[select.selectedIndex]));
     return element("div", {className: "knob"}, label, select);
   }
-  const said = element("span", {className: "value", textContent: full(value)});
+  const said = element("span", {className: "value"});
   const range = element("input", {id, type: "range", min: 0, max: 1, step: 0.005});
-  range.value = placeOf(control, value);
-  range.setAttribute("aria-valuetext", full(value));
-  range.addEventListener("input", () => {
-    const found = valueAt(control, Number(range.value));
-    said.textContent = full(found);
-    range.setAttribute("aria-valuetext", full(found));
+  const say = (found) => {
+    said.textContent = found === null ? "none" : full(found);
+    range.setAttribute("aria-valuetext", said.textContent);
+  };
+  const read = () => valueAt(control, Number(range.value));
+  const unset = "unset" in control && value === control.unset;
+  range.value = unset ? 0.5 : placeOf(control, value);
+  range.disabled = unset;
+  say(value);
+  const give = (found) => {
+    say(found);
     turned(found);
+  };
+  range.addEventListener("input", () => give(read()));
+  if (!("unset" in control)) return element("div", {className: "knob"}, label, range, said);
+  const box = element("input", {type: "checkbox", checked: !unset});
+  box.setAttribute("aria-label", `give ${name}`);
+  box.addEventListener("change", () => {
+    range.disabled = !box.checked;
+    give(box.checked ? read() : control.unset);
   });
-  return element("div", {className: "knob"}, label, range, said);
+  const given = element("span", {className: "given"}, box, range);
+  return element("div", {className: "knob"}, label, given, said);
 }
 
 class Card {
