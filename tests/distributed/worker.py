@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 import slalom
 from slalom import optim
+from slalom.backends.base import OWNED
 from slalom.engine.treatment import NonFiniteGradientError
-from slalom.rules import norm
+from slalom.ir.operations import PRODUCTS
 
 RULES: dict[str, dict[str, Any]] = {
     "AdamW": {"amsgrad": True},
@@ -36,17 +39,27 @@ RULES: dict[str, dict[str, Any]] = {
 }
 WHOLE: dict[str, dict[str, Any]] = {
     "LARS": {"lr": 3.0, "weight_decay": 0.1}, "LAMB": {"weight_decay": 0.1}, "StableAdamW": {},
-    "AdaGradNorm": {}, "Prodigy": {"lr": 1.0, "d0": 0.01},
+    "AdaGradNorm": {}, "Prodigy": {"lr": 1.0, "d0": 0.01}, "AdamMini": {},
+    "FactoredAdafactor": {},
 }  # fmt: skip
-"""Rules that look at whole tensors, the last one at all of them."""
+"""Rules that look at whole tensors, their rows or columns, and at all of them."""
+MATRIX: dict[str, dict[str, Any]] = {
+    "Muon": {}, "NorMuon": {"beta2": 0.5, "weight_decay": 0.1},
+}  # fmt: skip
+"""Rules that multiply matrices."""
+
+KEPT = ("AdamW", "NAdam", "Adagrad", "NorMuon", "FactoredAdafactor")
+"""Rules whose checkpoints other numbers of processes go on from."""
 
 STEPS = range(6)
 
 
-def network() -> nn.Sequential:
-    """Rows that do not divide by the number of processes."""
+def network(width: int = 7) -> nn.Sequential:
+    """Rows that do not divide by the number of processes, unless the width does."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
+    return nn.Sequential(
+        nn.Linear(6, width), nn.Tanh(), nn.Linear(width, 5), nn.Tanh(), nn.Linear(5, 3)
+    )
 
 
 def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,12 +90,14 @@ def train(
 
 
 def make(name: str, params: Any, library: Any = optim, **arguments: Any) -> Any:
-    return getattr(library, name)(params, **{"lr": 0.05} | {**RULES, **WHOLE}[name] | arguments)
+    return getattr(library, name)(
+        params, **{"lr": 0.05} | {**RULES, **WHOLE, **MATRIX}[name] | arguments
+    )
 
 
-def alone(name: str, library: Any = optim, **arguments: Any) -> nn.Module:
+def alone(name: str, library: Any = optim, width: int = 7, **arguments: Any) -> nn.Module:
     """What one process makes of the whole batches."""
-    net = network()
+    net = network(width)
     return train(net, make(name, net.parameters(), library, **arguments), share=whole)
 
 
@@ -168,20 +183,67 @@ def fully_sharded() -> None:
 
 
 def sums() -> None:
-    """Norms are those of the whole tensors; rows are refused before anything is changed."""
+    """Norms are those of the whole tensors, and of their rows and columns."""
     for name in WHOLE:
         for mesh in meshes():
             net = sharded(mesh)
             same(train(net, make(name, net.parameters())), alone(name))
 
-    @slalom.rule
-    def by_row(param, grad, *, lr=0.1):
-        return param - lr * grad / norm(grad, axis=1)
 
+def matrices() -> None:
+    """Each matrix is multiplied by one process, whatever way it is distributed."""
+    for name in MATRIX:
+        for net, width, share in (*((sharded(m), 7, own) for m in meshes()), cut()):
+            optimizer = make(name, net.parameters())
+            with multiplied_here() as done:
+                train(net, optimizer, share=share)
+            same(net, alone(name, width=width))
+            everywhere = [0] * dist.get_world_size()
+            dist.all_gather_object(everywhere, sum(done))
+            copies = sum(len(everywhere) // p.device_mesh.size() for p in net.parameters())
+            assert sum(everywhere) == len(STEPS) * copies, everywhere
+            assert min(everywhere) > 0, everywhere
+            for *_, backend, why in slalom.explain(optimizer).rows:
+                assert (backend, why) == ("foreach", OWNED)
+    treated("Muon", clip_norm=0.1)
     net = sharded()
-    with pytest.raises(RuntimeError, match="sums up rows or columns, which is not served of a DT"):
-        train(net, slalom.optimizer(by_row)(net.parameters()), range(1))
-    same(net, network())
+    optimizer = optim.split(net, {"rule": "NorMuon", "lr": 0.02}, lr=0.05)
+    other = network()
+    same(
+        train(net, optimizer),
+        train(other, optim.split(other, {"rule": "NorMuon", "lr": 0.02}, lr=0.05), share=whole),
+    )
+    whys = [(backend, why.split(";")[0]) for *_, backend, why in slalom.explain(optimizer).rows]
+    part = ("llvm", "compiled, for the part of it that this process holds")
+    assert sorted(set(whys)) == [("foreach", OWNED), part], whys
+
+
+def cut() -> tuple[nn.Module, int, Any]:
+    """Layers cut along rows and columns, which FSDP cuts again; their width, and who has what."""
+    size = dist.get_world_size() // 2
+    mesh = init_device_mesh("cpu", (size, 2), mesh_dim_names=("shard", "cut"))
+    net = network(8)
+    parallelize_module(net, mesh["cut"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    for layer in net[::2]:
+        fully_shard(layer, mesh=mesh["shard"])
+    return net, 8, lambda x: x.chunk(size)[mesh.get_local_rank("shard")]
+
+
+@contextmanager
+def multiplied_here() -> Iterator[list[int]]:
+    """How many matrices this process multiplies at a time."""
+    found: list[int] = []
+    own = PRODUCTS["orthogonal"]
+
+    def counted(batch: torch.Tensor, *numbers: Any) -> torch.Tensor:
+        found.append(len(batch))
+        return own(batch, *numbers)
+
+    PRODUCTS["orthogonal"] = counted
+    try:
+        yield found
+    finally:
+        PRODUCTS["orthogonal"] = own
 
 
 def meshes() -> list[DeviceMesh]:
@@ -218,11 +280,17 @@ def tensor_parallel() -> None:
         ), whys
 
 
+def treated(name: str, **arguments: Any) -> None:
+    """Gradients are treated as those of one process are."""
+    net = sharded()
+    same(train(net, make(name, net.parameters(), **arguments)), alone(name, **arguments))
+
+
 def not_finite() -> None:
     """One NaN, in the shard of one process, is seen by all."""
-    for choice in ("skip", "raise"):
+    for name, choice in (("AdamW", "skip"), ("AdamW", "raise"), ("Muon", "skip")):
         net = sharded()
-        optimizer = make("AdamW", net.parameters(), on_nonfinite=choice)
+        optimizer = make(name, net.parameters(), on_nonfinite=choice)
         train(net, optimizer, range(2))
         before = [p.full_tensor().clone() for p in net.parameters()]
         x, y = batch(2)
@@ -306,7 +374,7 @@ class Saved(Stateful):
 
 def save(folder: str) -> None:
     """The first half of the training, saved by so many processes."""
-    for name in RULES:
+    for name in KEPT:
         training = Saved(name)
         training.train(range(5))
         dist.checkpoint.save({"all": training}, checkpoint_id=Path(folder) / name)
@@ -314,14 +382,15 @@ def save(folder: str) -> None:
 
 def load(folder: str) -> None:
     """The other half, by another number of processes: as if it had not been interrupted."""
-    for name in RULES:
+    for name in KEPT:
         uninterrupted, resumed = Saved(name), Saved(name)
         uninterrupted.train(range(10))
         dist.checkpoint.load({"all": resumed}, checkpoint_id=Path(folder) / name)
         group = resumed.optimizer.param_groups[0]
         assert (group["initial_lr"], group["lr"]) == (0.05, 0.05 * 0.5**2)
         resumed.train(range(5, 10))
-        check_states(resumed.optimizer)
+        if name in RULES:
+            check_states(resumed.optimizer)
         same(resumed.net, uninterrupted.net)
 
 

@@ -135,6 +135,31 @@ def test_a_whole_state_for_a_distributed_parameter_is_refused(mesh: Any) -> None
         optimizer.step()
 
 
+@pytest.mark.parametrize("name", ["Muon", "FactoredAdafactor"])
+def test_what_is_distributed_otherwise_is_no_matrix_of_parts(name: str, mesh: Any) -> None:
+    """Nothing is changed then; and a state of rows that lies otherwise is brought to lie right."""
+    from torch.distributed.tensor import Replicate
+
+    start, grad = torch.randn(7, 5), torch.randn(7, 5)
+    plain, whole = nn.Parameter(start.clone()), nn.Parameter(spread(start, mesh))
+    theirs, ours = (getattr(slalom.optim, name)([p], lr=0.1) for p in (plain, whole))
+    for step in range(3):
+        plain.grad, whole.grad = grad.clone(), spread(grad, mesh)
+        if step == 1:
+            state, last = ours.state[whole], whole.full_tensor().clone()
+            whole.grad = whole.grad.redistribute(placements=[Replicate()])
+            with pytest.raises(RuntimeError, match="is a DTensor whose gradient or state is not"):
+                ours.step()
+            assert torch.equal(whole.full_tensor(), last)
+            whole.grad = spread(grad, mesh)
+            for key, value in state.items():
+                if value.dim() and value.shape != whole.shape:
+                    state[key] = value.redistribute(placements=[Replicate()])
+        ours.step()
+        theirs.step()
+        torch.testing.assert_close(whole.full_tensor(), plain.detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_asking_imports_nothing() -> None:
     code = (
         "import sys, torch, slalom\n"

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.row import Row
+from slalom.backends.spread import Spread
 from slalom.ir.program import Program
 
 
@@ -53,8 +54,9 @@ def refuse_no_matrix(program: Program, param: Tensor) -> None:
         why = f"{name} multiplies matrices, and a parameter of {param.layout} is none"
     elif hasattr(param, "full_tensor"):
         why = (
-            f"{name} multiplies whole matrices, which is not served of a DTensor; use it where "
-            "parameters are whole, under DDP for example"
+            f"{name} multiplies matrices, and one is a DTensor whose gradient or state is not "
+            "distributed as it is, or that is cut in a way of its own; shard it by FSDP, or along "
+            "one axis by tensor parallelism"
         )
     if why is not None and program.multiplies:
         raise RefusedTensorError(why)
@@ -82,6 +84,8 @@ class Slot:
         operands: the names of what these are done to, where machine code may be asked for it.
         crosses: it looks at other tensors too.
         small: the names of the states that are smaller than the parameter.
+        spread: how the tensors of which its own are parts are distributed, where its rule looks at
+            the whole of them; else None.
         made: its states were just made, so that each lies as the parameter does, and has its dtype.
     """
 
@@ -100,6 +104,7 @@ class Slot:
     operands: Collection[str] = ()
     crosses: bool = False
     small: Collection[str] = ()
+    spread: Spread | None = None
     made: bool = False
 
     @property
@@ -216,6 +221,10 @@ def _wide(slot: Slot) -> int:
     wide = [t is None or t.dtype == torch.float64 for t in slot.kept]
     return sum(w << i for i, w in enumerate(wide))
 
+
+SUMMED = "it is a DTensor, and its rule sums over all of it"
+OWNED = "it is a DTensor: a process multiplies each matrix for all, and sends them their parts"
+"""Why machine code does not serve a DTensor whose rule looks at all of it."""
 
 WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 """Why a backend without sums does not serve a rule."""

@@ -1,7 +1,9 @@
 """Distributed tensors (DTensor): machine code updates the part of them that this process holds.
 
 Most rules act element by element, so where parameter, gradient and states are distributed alike, an
-update of every process's own part is an update of the whole, and nothing is communicated.
+update of every process's own part is an update of the whole, and nothing is communicated. Rules
+that look at whole tensors go over these parts too, and communicate in between
+(:mod:`slalom.backends.spread`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,8 +18,12 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Slot, handles
+from slalom.backends.spread import Spread
 
-_local = attrgetter("_local_tensor")
+
+def _local(tensor: Any) -> Any:
+    """This process's part of it; of what is no DTensor all of it."""
+    return getattr(tensor, "_local_tensor", tensor)
 
 
 def is_distributed(tensor: Any) -> bool:
@@ -30,23 +35,31 @@ def is_distributed(tensor: Any) -> bool:
 def localised(slot: Slot) -> Slot:
     """The same of this process's parts; the slot itself where they do not make up the whole."""
     param: Any = slot.param
-    if not is_distributed(param) or slot.whole:  # a sum over a part is not that of the whole
+    if not is_distributed(param):
         return slot
-    tensors: list[Any] = [param, *slot.state.values()]
-    if not all(map(is_distributed, tensors)) or any(
-        t.placements != param.placements
-        or t.device_mesh != param.device_mesh
-        or type(_local(t)) is not Tensor
-        or _local(t).requires_grad
-        for t in tensors
-    ):
-        return slot
+    tensors = {"param": param, **slot.state}
+    for name, tensor in tensors.items():
+        if name in slot.small:
+            if is_distributed(tensor) and type(_local(tensor)) is not Tensor:
+                return slot
+        elif (
+            not is_distributed(tensor)
+            or tensor.placements != param.placements
+            or tensor.device_mesh != param.device_mesh
+            or type(_local(tensor)) is not Tensor
+            or _local(tensor).requires_grad
+        ):
+            return slot
     if any(p.is_partial() for p in param.placements):
         return slot
     if param.grad is not None and _local_grad(param) is None:
         return slot
     state = {name: _local(tensor) for name, tensor in slot.state.items()}
-    return replace(slot, param=_local(param), state=state)
+    own = replace(slot, param=_local(param), state=state)
+    if not slot.whole:
+        return own
+    own.spread = Spread(param.device_mesh, param.placements, param.shape)
+    return slot if slot.multiplies and own.spread.cuts(own.param) is None else own
 
 
 def _local_grad(param: Any) -> Tensor | None:
@@ -98,11 +111,11 @@ class LocalParts:
         increment_version(params)
 
 
-Spread = tuple[Any, tuple[Any, ...]] | None
+Way = tuple[Any, tuple[Any, ...]] | None
 """Over which mesh of processes a tensor is distributed, and how; None for any other tensor."""
 
 
-def own_part(tensor: Any) -> tuple[Tensor, Spread]:
+def own_part(tensor: Any) -> tuple[Tensor, Way]:
     """What this process holds of a tensor, and how the whole is spread."""
     if not is_distributed(tensor):
         return tensor, None
@@ -111,13 +124,13 @@ def own_part(tensor: Any) -> tuple[Tensor, Spread]:
     return tensor.to_local(), (tensor.device_mesh, tensor.placements)
 
 
-def over_processes(value: float, spread: Spread) -> float:
+def over_processes(value: float, way: Way) -> float:
     """The sum of such a value over the parts of a tensor that is spread so, each counted once."""
-    if spread is None:
+    if way is None:
         return value
     from torch.distributed.tensor import DTensor, Partial, Replicate
 
-    mesh, placements = spread
+    mesh, placements = way
     sums = [Replicate() if p.is_replicate() else Partial() for p in placements]
     own = torch.tensor(value, dtype=torch.float64, device=mesh.device_type)
     return number(DTensor.from_local(own, mesh, sums))

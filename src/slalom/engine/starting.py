@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import RefusedTensorError
+from slalom.backends.spread import of_lines
+from slalom.ir.operations import KEPT
 from slalom.ir.program import trace
 from slalom.rules.definition import REQUIRED, Rule
 
@@ -16,8 +18,7 @@ def begun(rule: Rule, name: str, param: Tensor, start: float) -> Tensor:
     """The state ``name`` of a parameter, full of ``start``.
 
     It lies as the parameter does. One that is smaller (``rule.shapes``) is real and of float32 at
-    least. Raises :class:`RefusedTensorError` where such a state would be of a complex or (unless it
-    is one number) of a distributed parameter.
+    least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter.
     """
     if name not in rule.shapes:
         filled = complex(start, start) if param.is_complex() else start
@@ -28,12 +29,9 @@ def begun(rule: Rule, name: str, param: Tensor, start: float) -> Tensor:
             f"{rule.class_name} keeps {name} of rows or columns, which it does not of "
             f"{param.dtype}; give it torch.view_as_real() of the parameter"
         )
-    if shape and hasattr(param, "full_tensor"):
-        raise RefusedTensorError(
-            f"{rule.class_name} keeps {name} of rows or columns, which is not served of a DTensor; "
-            "use it where parameters are whole, under DDP for example"
-        )
     dtype = torch.promote_types(param.dtype.to_real(), torch.float32)
+    if shape and hasattr(param, "full_tensor"):
+        return of_lines(param, KEPT[rule.shapes[name]], start, dtype)
     return torch.full(shape, start, dtype=dtype, device=param.device)
 
 

@@ -171,10 +171,10 @@ def square_sum(grads: Iterable[Tensor]) -> float:
     """The sum of all squares, in double precision; of distributed gradients over all processes."""
     sums: defaultdict[Any, float] = defaultdict(float)
     for grad in grads:
-        part, spread = own_part(grad)
+        part, way = own_part(grad)
         norm = torch.linalg.vector_norm(elements(part), dtype=torch.float64).item()
-        sums[spread] += norm * norm
-    return sum(over_processes(total, spread) for spread, total in sums.items())
+        sums[way] += norm * norm
+    return sum(over_processes(total, way) for way, total in sums.items())
 
 
 def all_finite(grads: Iterable[Tensor]) -> bool:

@@ -88,12 +88,15 @@ class Summaries:
         shapes: of the tensors. Of several all summaries are one number each, and the values of
             :meth:`__call__` float64 tensors of shape (tensors,).
         device: of the tensors.
+        over: makes of sums over parts of tensors, which a process holds, those over all parts, of
+            sums along these axes (as bits).
     """
 
     def __init__(
         self, known: Mapping[Symbol, Any], kept: Mapping[str, Tensor], shapes: Sequence[torch.Size],
-        device: torch.device,
+        device: torch.device, over: Callable[[Tensor, int], Tensor] | None = None,
     ):  # fmt: skip
+        self._over = over
         self._values: dict[int, Any] = {id(symbol): value for symbol, value in known.items()}
         self._kept, self._shapes, self._device = kept, shapes, device
 
@@ -117,7 +120,8 @@ class Summaries:
         if node.op == "size":
             return sizes(node.args[0], node.args[1], self._shapes, self._device)
         if node.op in SUMS:  # over rows or columns that are summaries
-            return summed(self._values[id(node.args[0])], node.op == "squares", 0)
+            found = summed(self._values[id(node.args[0])], node.op == "squares", 0)
+            return found if self._over is None else self._over(found, node.args[0].along)
         return _applied(node.op, [self._values[id(a)] for a in node.args])
 
 

@@ -138,7 +138,8 @@ def check_state(rule: Rule, name: str, state: Tensor, param: Tensor, coded: bool
         raise RuntimeError(
             f"the state {name} is on the meta device and holds no numbers; load a checkpoint"
         )
-    if is_distributed(state) != is_distributed(param) and name not in rule.shapes:
+    one = rule.shapes.get(name) == "tensor0"
+    if is_distributed(state) != is_distributed(param) and not one:
         raise RuntimeError(
             f"of the state {name} and its parameter one is a DTensor and the other is not; load "
             "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"

@@ -13,11 +13,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_freed, plain
 from slalom.backends.narrow import CODES, LOST, REMAINDER, SCALE
+from slalom.backends.spread import moved_to_lines
 from slalom.engine import keeping
+from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
 from slalom.engine.starting import check_whole
 from slalom.engine.treatment import Treatment
+from slalom.ir.operations import KEPT
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse, check_state
@@ -213,6 +216,8 @@ class _Ready:
         elif name in self.rule.shapes:
             self.found = True
             check_state(self.rule, name, there, param)
+            if there.dim() and is_distributed(there):
+                there = moved_to_lines(param, KEPT[self.rule.shapes[name]], there)
             made = {name: there.detach().to(param.device)}
             made = {name: there} if there.device == param.device else made
         else:

@@ -31,11 +31,12 @@ class ForeachLaunch(RowsLaunch):
 
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
         super().__init__(slots, absent, counts)
+        self.spreads = [s.spread for s in slots]
         self.sizes = [s.param.numel() for s in slots]
         self.kinds = [
             (
                 s.by_rows, s.alone, any(map(is_lazy_view, (s.param, *s.state.values()))),
-                s.param.device,
+                s.param.device, None if s.spread is None else s.spread.way,
                 *((type(t) in _ORDINARY, t.dtype) for t in (s.param, *s.state.values())),
             )
             for s in slots
@@ -103,9 +104,10 @@ class ForeachLaunch(RowsLaunch):
             narrow = is_narrow(first)
             if narrow:
                 first = Opened(first).tensors
+            spreads = {i: s for i in members if (s := self.spreads[batch.slots[i]]) is not None}
             part = Part(
                 row, {n: t.dtype for n, t in first.items()}, first["param"].device,
-                all(type(t) in _ORDINARY for t in first.values()), by_rows,
+                all(type(t) in _ORDINARY for t in first.values()), by_rows, spreads,
             )  # fmt: skip
             if narrow:
                 part.narrow, part.units = members, [[i] for i in range(len(members))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import repeat
 from typing import Any
@@ -16,6 +16,7 @@ from slalom.backends.general import Pick
 from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
 from slalom.backends.rounding import place_of, rounded
 from slalom.backends.row import Row
+from slalom.backends.spread import Spread
 from slalom.ir.sums import summed_each
 from slalom.ir.sweeps import MULTIPLIED, SUMMED, Sweep
 
@@ -38,6 +39,8 @@ class Part:
         dtypes, device: of their tensors, by name, and of all of them.
         together: whether all are plain tensors, which ``torch._foreach_*`` takes.
         by_rows: whether their gradients touch some of their rows alone.
+        spreads: of each of its slots how the tensor is distributed of which it has a part, all over
+            one mesh in one way; none where they are whole.
         many: whether several of its slots may be in work at once.
         units: which of them are.
         single: which of them are updated alone.
@@ -51,6 +54,7 @@ class Part:
     device: torch.device
     together: bool
     by_rows: bool
+    spreads: Mapping[int, Spread] = field(default_factory=dict)
     many: bool = False
     units: Sequence[Sequence[int]] = ()
     single: Sequence[int] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from slalom.backends.base import RefusedTensorError, refuse_no_matrix
 from slalom.backends.crossings import company
-from slalom.backends.foreach.part import Part, as_reals, pieces
+from slalom.backends.foreach.part import CHUNK_ELSEWHERE, Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
 from slalom.backends.row import Row
+from slalom.backends.spread import multiplied_by_owner
+from slalom.ir.operations import ELEMENTS
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Crossing, Sweep
 from slalom.ir.symbol import Symbol
@@ -34,8 +37,7 @@ def update_by_sweeps(part: Part, tensors: Lists) -> Meeting:
         for k, sweep in enumerate(part.sweeps):
             yield from (Met(part.row, c, groups) for c in crossings if c.before == k)
             for turn in together:
-                for group in turn:
-                    group.sweep(sweep)
+                _tell(part, turn, sweep, [group.sweep(sweep) for group in turn])
                 for name, product in sweep.products.items():
                     _multiply(turn, name, product)
         for group in groups:
@@ -69,16 +71,30 @@ def meet(works: Sequence[Meeting]) -> None:
                     group.tell(own, value)
 
 
+def _tell(
+    part: Part, groups: Sequence[_Together], sweep: Sweep, found: Sequence[Sequence[Tensor]]
+) -> None:
+    """Put down the sums of a sweep over some groups; of parts of tensors, those over all parts."""
+    for total, values in zip(sweep.sums, zip(*found, strict=True), strict=True):
+        if part.spreads:
+            values = part.spreads[groups[0].members[0]].summed(values, ELEMENTS & ~total.args[1])
+        for group, value in zip(groups, values, strict=True):
+            group.summaries.tell(total, value)
+
+
 def _multiply(groups: Sequence[_Together], name: str, product: Symbol) -> None:
     """Put the results of an operation on matrices into its operands, all at once.
 
-    These are memory of their own, which need not be asked for again.
+    These are memory of their own, which need not be asked for again. Of parts of matrices each one
+    is multiplied by its owner.
     """
     operands = [tensor for group in groups for tensor in group.tensors[name]]
     if product.args[2].op != "constant":
         lengths = [length for group in groups for length in group.each(product.args[2])]
         torch._foreach_div_(operands, lengths)  # pyright: ignore[reportPrivateImportUsage]
-    results = multiplied(product, operands, groups[0].summaries)
+    spreads = [spread for group in groups for spread in group.spreads]
+    work = partial(multiplied, product, value=groups[0].summaries)
+    results = multiplied_by_owner(operands, spreads, work) if spreads else work(operands)
     torch._foreach_copy_(operands, results)  # pyright: ignore[reportPrivateImportUsage]
 
 
@@ -86,16 +102,37 @@ def _turns(part: Part, tensors: Lists) -> Iterator[Sequence[Sequence[Sequence[in
     """What is updated one after another: of each turn the units of every group.
 
     A group has one number a slot, or a single slot; slots whose matrices are multiplied in one
-    batch have one turn.
+    batch have one turn, and so have parts of tensors, about which processes talk.
     """
     program, each = part.program, [i for unit in part.units for i in unit]
     if not program.matrix:
         yield [part.units]
+    elif part.spreads:
+        for several in _of_a_size(part, each):
+            yield [[[i]] for i in several]
     elif not program.multiplies:
         yield from ([[[i]]] for i in each)
     else:
         for alike in _of_one_shape(part, each, tensors["param"]):
             yield [[[i]] for i in alike] if program.by_rows else [[alike]]
+
+
+def _of_a_size(part: Part, places: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Slots of parts of tensors, of which each process may own as many as may be in work at once.
+
+    Of the sizes of the whole tensors, so that all processes have the same.
+    """
+    most = max(part.most, CHUNK_ELSEWHERE) * next(iter(part.spreads.values())).mesh.size()
+    several: list[int] = []
+    taken = 0
+    for i in places:
+        size = part.spreads[i].shape.numel()
+        if several and taken + size > most:
+            yield several
+            several, taken = [], 0
+        several.append(i)
+        taken += size
+    yield several
 
 
 def _of_one_shape(
@@ -114,8 +151,8 @@ def refuse(program: Program, param: Tensor) -> None:
     """Raise :class:`RefusedTensorError` for a tensor that is no matrix to a program of these."""
     if hasattr(param, "full_tensor") and program.by_rows:
         raise RefusedTensorError(
-            f"{program.rule.class_name} sums up rows or columns, which is not served of a DTensor; "
-            "use it where parameters are whole, under DDP for example"
+            f"{program.rule.class_name} sums up rows or columns, and one is a DTensor whose "
+            "gradient or state is not distributed as it is; redistribute these"
         )
     refuse_no_matrix(program, param)
 
@@ -131,7 +168,8 @@ class _Together:
         self._part, self._program = part, part.program
         whole, self._by_rows = part.program.multiplies, part.program.matrix
         self._most = _WHOLE if whole else part.most
-        members = [i for unit in units for i in unit]
+        members = self.members = [i for unit in units for i in unit]
+        self.spreads = [part.spreads[i] for i in members] if part.spreads else []
         place = {i: k for k, i in enumerate(members)}
         self._units = [[place[i] for i in unit] for unit in units]
         small = part.program.rule.shapes
@@ -150,9 +188,18 @@ class _Together:
         params = self.tensors["param"]
         self._device = params[0].device
         shapes = [as_reals(p).shape if part.together else p.shape for p in params]
+        if self.spreads:  # and complex numbers are pairs there too
+            pairs = zip(self.spreads, params, shapes, strict=True)
+            shapes = [torch.Size([*s.shape, *own[p.dim() :]]) for s, p, own in pairs]
         known = dict(zip(part.program.scalars, part.values(), strict=False))
         kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
-        self.summaries = Summaries(known, kept, shapes, self._device)
+        self.summaries = Summaries(
+            known, kept, shapes, self._device, self._over if self.spreads else None
+        )
+
+    def _over(self, value: Tensor, axes: int) -> Tensor:
+        """A sum over parts, as one over all parts of a tensor."""
+        return self.spreads[0].summed([value], axes)[0]
 
     def tell(self, across: Symbol, value: Tensor) -> None:
         """Put down what all tensors were asked for."""
@@ -168,8 +215,11 @@ class _Together:
             if name in program.writes:
                 tensor.copy_(self.tensors[name][k])
 
-    def sweep(self, sweep: Sweep) -> None:
-        """Do one sweep over all slots; operands of products are then among the tensors."""
+    def sweep(self, sweep: Sweep) -> list[Tensor]:
+        """Do one sweep over all slots; of each sum its values.
+
+        Operands of products are then among the tensors.
+        """
         widest = self._part.widest
         values = [
             self.each(s, widest)
@@ -191,8 +241,7 @@ class _Together:
             for name, all_of_them in operands.items():
                 all_of_them += tensors[name]
         self.tensors |= operands
-        for symbol, own in zip(sweep.sums, found, strict=True):
-            self.summaries.tell(symbol, self._joined(own))
+        return [self._joined(own) for own in found]
 
     def _alone(
         self, sweep: Sweep, values: Sequence[Any], tensors: Lists

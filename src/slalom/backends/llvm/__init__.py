@@ -10,7 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import MATRICES, Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.base import (
+    MATRICES,
+    OWNED,
+    SUMMED,
+    Backend,
+    Counts,
+    Launch,
+    Slot,
+    Unavailable,
+)
 from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import CODES, NARROW
@@ -69,9 +78,9 @@ def _reason(slot: Slot) -> str | None:
     param, grad = slot.param, slot.param.grad
     module = sys.modules.get("torch.distributed.tensor")
     if module is not None and isinstance(param, module.DTensor):
-        if slot.whole:
-            return "it is a DTensor, and its rule sums over all of it"
         return "it is a DTensor whose gradient or state is not plain memory distributed as it is"
+    if slot.spread is not None:
+        return OWNED if slot.multiplies else SUMMED
     if type(param) not in (Tensor, torch.nn.Parameter):
         return f"it is a {type(param).__name__}, a subclass of Tensor"
     if param.layout != torch.strided:
