@@ -26,7 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 import slalom
 from slalom import optim
+from slalom.backends import using
 from slalom.backends.base import OWNED
+from slalom.backends.foreach import Foreach
 from slalom.engine.treatment import NonFiniteGradientError
 from slalom.ir.operations import PRODUCTS
 
@@ -259,6 +261,36 @@ def clipped() -> None:
         optimizer = make("AdamW", net.parameters(), clip_norm=0.1)
         same(train(net, optimizer), alone("AdamW", clip_norm=0.1))
         check_states(optimizer)
+
+
+class Recordable(Foreach):
+    """Torch's operations on a device whose work can be recorded, which the CPU stands for."""
+
+    name, device, captures = "recordable", "cpu", True
+
+
+def capturable() -> None:
+    """Steps that ask nothing of the device: of parts, of the norm of all shards, of one NaN."""
+    with using(Recordable(), "foreach"):
+        for name in {**RULES, **WHOLE}:
+            for mesh in meshes():
+                net = sharded(mesh)
+                optimizer = make(name, net.parameters(), capturable=True, clip_norm=0.1)
+                train(net, optimizer)
+                same(net, alone(name, clip_norm=0.1))
+        net = sharded()
+        optimizer = make("AdamW", net.parameters(), capturable=True, on_nonfinite="skip")
+        train(net, optimizer, range(2))
+        before = [p.full_tensor().clone() for p in net.parameters()]
+        x, y = batch(2)
+        nn.functional.mse_loss(net(x), y).backward()
+        if dist.get_rank() == 0:
+            net[0].weight.grad.to_local()[0, 0] = float("nan")
+        optimizer.step()
+        for param, then in zip(net.parameters(), before, strict=True):
+            assert torch.equal(param.full_tensor(), then)
+            assert param.to_local().grad is None
+            assert float(optimizer.state[param]["step"]) == 2
 
 
 def tensor_parallel() -> None:

@@ -20,8 +20,6 @@ import slalom
 from slalom.backends import using
 from slalom.backends.narrow import BLOCK, CODES, TINY, decode, encode, joined, parted
 from slalom.engine import keeping
-from slalom.engine.capturable import update_capturably
-from slalom.engine.treatment import Treatment
 from slalom.ir.program import is_whole
 from slalom.rules import RULES
 
@@ -500,8 +498,6 @@ def test_what_is_not_served_says_so(all_coded):
     q.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.tensor([[1.0, 2.0]]), (8, 2))
     with pytest.raises(RuntimeError, match="sparse gradients"):
         slalom.optim.Adagrad([q], **WIDE).step()
-    with pytest.raises(ValueError, match="remainder is not served with capturable=True"):
-        update_capturably([], {}, lambda _: RULES["sgd"], Treatment(remainder="exact"))
     with pytest.raises(ValueError, match="state_dtype is not served with differentiable=True"):
         slalom.optim.SGD([torch.ones(3)], differentiable=True, **WIDE).step()
 

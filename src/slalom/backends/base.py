@@ -239,6 +239,25 @@ Rows = Sequence[tuple[Row, np.ndarray]]
 """Rows, each with the places (in the step) of the slots that have it."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Work:
+    """Slots of one rule whose scalars lie on their own device; see :meth:`Backend.run_rows`.
+
+    Attributes:
+        slots: each has a gradient.
+        programs: those of every way that the rule may go.
+        rows: float64 of shape (slots, :data:`BEFORE` + most scalars), a row for each: which of the
+            programs serves it (below 0: none, and it stays as it is), random bits, and the scalars
+            of that program.
+        chance: whether what is narrow is rounded by chance.
+    """
+
+    slots: Sequence[Slot]
+    programs: Sequence[Program]
+    rows: Tensor
+    chance: bool = False
+
+
 class Launch(ABC):
     """The tensors of some slots, ready to be updated in step after step.
 
@@ -319,14 +338,11 @@ class Backend(ABC):
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         """A :class:`Launch` of these slots, none of which it refuses."""
 
-    def run_rows(self, slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor) -> None:
+    def run_rows(self, works: Sequence[Work]) -> None:
         """Update slots by scalars that lie on their own device, asking it for nothing.
 
-        None of the slots is refused, each has a gradient, and ``rows`` (float64 of shape (slots,
-        :data:`BEFORE` + most scalars)) has a row for each: which of the programs serves it (below
-        0: none, and it stays as it is), random bits, and the scalars of that program. Raises
-        :class:`Unavailable`, and nothing was changed, where no code can be made, as of a backend
-        that knows of no such steps.
+        None of the slots is refused. Raises :class:`Unavailable`, and nothing was changed, where no
+        code can be made, as of a backend that knows of no such steps.
         """
         raise Unavailable(f"{self.name} makes no steps whose scalars lie on the device")
 

@@ -171,7 +171,7 @@ class Opened:
         if LOST in slot:
             self.tensors["param"] = param.float() + slot[LOST].float()
 
-    def close(self, rule: Rule, writes: Iterable[str], noise: int | None) -> None:
+    def close(self, rule: Rule, writes: Iterable[str], noise: int | Tensor | None) -> None:
         """Put back what was written; ``noise`` where codes are drawn by chance."""
         slot = self._slot
         for name in writes:
@@ -190,7 +190,7 @@ class Opened:
                 slot[LOST].copy_(torch.where(lost.isfinite(), lost, torch.zeros_like(lost)))
 
 
-def drawn_for(noise: int, array: int, places: Tensor) -> Callable[[], Tensor]:
+def drawn_for(noise: int | Tensor, array: int, places: Tensor) -> Callable[[], Tensor]:
     """What draws for elements at these places; see :func:`slalom.backends.rounding.drawn`."""
     return lambda: drawn(noise, array, places)
 

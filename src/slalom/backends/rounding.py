@@ -25,12 +25,35 @@ def noise_of(seed: int, step: int, place: int) -> int:
     return (x ^ (x >> 31)) >> 32
 
 
+def noises_of(seed: int, steps: Tensor, places: Tensor) -> Tensor:
+    """The same of many parameters, on the device of ``steps`` and ``places`` (of one shape).
+
+    int64, which wraps as 64 bits without a sign do.
+    """
+    x = steps.to(torch.int64) * _signed(0x2545F4914F6CDD1D) + _signed(seed * 0xD1342543DE82EF95)
+    x = x + (places + 1) * _signed(_GOLDEN)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _shifted(x, shift)) * _signed(factor)
+    return _shifted(x ^ _shifted(x, 31), 32)
+
+
+def _signed(word: int) -> int:
+    """The number that 64 bits are in two's complement."""
+    word &= _MASK
+    return word - (word >> 63 << 64)
+
+
+def _shifted(x: Tensor, shift: int) -> Tensor:
+    """A shift to the right of bits without a sign."""
+    return (x >> shift) & ((1 << (64 - shift)) - 1)
+
+
 def place_of(rule: Rule, name: str) -> int:
     """The number of a tensor among those of an update: ``param`` is 0, the states start at 2."""
     return 0 if name == "param" else 2 + rule.arguments.index(name)
 
 
-def rounded(values: Tensor, noise: int, array: int, places: Tensor) -> Tensor:
+def rounded(values: Tensor, noise: int | Tensor, array: int, places: Tensor) -> Tensor:
     """``values`` as bfloat16, each rounded up with the chance of its distance from the one below.
 
     NaN and infinity stay what they are. ``places`` (int64, of the values' shape or in their order)
@@ -43,7 +66,7 @@ def rounded(values: Tensor, noise: int, array: int, places: Tensor) -> Tensor:
     return torch.where(exact.isfinite(), up, exact).to(torch.bfloat16)
 
 
-def drawn(noise: int, array: int, places: Tensor) -> Tensor:
+def drawn(noise: int | Tensor, array: int, places: Tensor) -> Tensor:
     """Sixteen random bits (int32) for each place: those of machine code.
 
     They are murmur3's last mix of noise, place and array.

@@ -124,16 +124,15 @@ def own_part(tensor: Any) -> tuple[Tensor, Way]:
     return tensor.to_local(), (tensor.device_mesh, tensor.placements)
 
 
-def over_processes(value: float, way: Way) -> float:
-    """The sum of such a value over the parts of a tensor that is spread so, each counted once."""
+def over_processes(values: Tensor, way: Way) -> Tensor:
+    """The sums of such values over the parts of a tensor that is spread so, each counted once."""
     if way is None:
-        return value
+        return values
     from torch.distributed.tensor import DTensor, Partial, Replicate
 
     mesh, placements = way
     sums = [Replicate() if p.is_replicate() else Partial() for p in placements]
-    own = torch.tensor(value, dtype=torch.float64, device=mesh.device_type)
-    return number(DTensor.from_local(own, mesh, sums))
+    return DTensor.from_local(values, mesh, sums).full_tensor()
 
 
 def number(tensor: Any) -> float:

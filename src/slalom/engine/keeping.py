@@ -12,8 +12,11 @@ from torch import Tensor
 from slalom.backends.base import RefusedTensorError
 from slalom.backends.layout import is_dense, is_lazy_view, like, plain, same_layout
 from slalom.backends.narrow import CODES, LOST, REMAINDER, SCALE, blocks, decode, encode, joined
-from slalom.engine.starting import begun
+from slalom.backends.spread import moved_to_lines
+from slalom.engine.distributed import is_distributed
+from slalom.engine.starting import begun, check_state
 from slalom.errors import InputError
+from slalom.ir.operations import KEPT
 from slalom.ir.program import Program, program_for
 from slalom.ir.signs import holds_weights, never_negative
 from slalom.rules.definition import Rule
@@ -125,12 +128,50 @@ def dtype_of(
     return torch.uint8 if name in signs() else torch.int8
 
 
+def state_of(
+    rule: Rule, name: str, param: Tensor, own: Mapping[str, Any], start: float | Tensor,
+    asked: Asked, signs: Callable[[], set[str]],
+) -> dict[str, Tensor]:  # fmt: skip
+    """A state of a parameter, with its scales where it is of codes; begun where there is none.
+
+    ``own`` is what is kept of the parameter. What is there is taken as it is where it is in the
+    form that is asked for, else converted, or moved to where the parameter is.
+    """
+    there = own.get(name)
+    dtype = None if asked is None else dtype_of(asked, rule, name, param, signs)
+    if there is None:
+        return begin(rule, name, param, start, dtype)
+    if name in rule.shapes:
+        check_state(rule, name, there, param)
+        if there.dim() and is_distributed(there):
+            there = moved_to_lines(param, KEPT[rule.shapes[name]], there)
+        return {name: there if there.device == param.device else there.detach().to(param.device)}
+    scales, coded = own.get(name + SCALE), there.dtype in CODES
+    if coded:
+        check_codes(name, there, scales)
+    check_state(rule, name, there, param, coded)
+    right = fits(there, param) or not _ordinary(there) or not plain(param)
+    if dtype is None and coded:
+        dtype = param.dtype
+    if right and dtype in (None, there.dtype):
+        return {name: there} | ({name + SCALE: scales} if coded and scales is not None else {})
+    if coded and scales is not None:
+        there = numbers_of(there, scales, param.device)
+    return remade(name, there.detach(), param, dtype or there.dtype)
+
+
+def _ordinary(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, torch.nn.Parameter)
+
+
 def begin(
-    rule: Rule, name: str, param: Tensor, start: float, dtype: torch.dtype | None
+    rule: Rule, name: str, param: Tensor, start: float | Tensor, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
     """A state full of ``start``, with its scales where it is of codes."""
     if dtype is None:
         return {name: begun(rule, name, param, start)}
+    if isinstance(start, Tensor):
+        return remade(name, begun(rule, name, param, start), param, dtype)
     if dtype not in CODES:
         return {name: torch.full_like(param, start, dtype=dtype, requires_grad=False)}
     codes = torch.zeros_like(param, dtype=dtype, requires_grad=False)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from slalom.backends.base import RefusedTensorError
 from slalom.backends.spread import of_lines
+from slalom.engine.distributed import is_distributed
 from slalom.ir.operations import KEPT
 from slalom.ir.program import trace
 from slalom.rules.definition import REQUIRED, Rule
 
 
-def begun(rule: Rule, name: str, param: Tensor, start: float) -> Tensor:
-    """The state ``name`` of a parameter, full of ``start``.
+def begun(rule: Rule, name: str, param: Tensor, start: float | Tensor) -> Tensor:
+    """The state ``name`` of a parameter, full of ``start``, a number or a tensor of one.
 
     It lies as the parameter does. One that is smaller (``rule.shapes``) is real and of float32 at
     least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter.
     """
+    if isinstance(start, Tensor):
+        made = begun(rule, name, param, 0.0)
+        own = torch.view_as_real(made) if made.is_complex() else made
+        own.add_(start.to(param.device, non_blocking=True).reshape(()))
+        return made
     if name not in rule.shapes:
         filled = complex(start, start) if param.is_complex() else start
         return torch.full_like(param, filled, requires_grad=False)
@@ -43,12 +50,45 @@ def check_whole(rule: Rule, live: Collection[str], own: Collection[str], name: s
     """
     if not any(n in own for n in rule.arguments):
         return
-    usual = {n: 1e-3 if d is REQUIRED else d for n, d in rule.hypers.items()}
-    made = trace(rule, usual, step=1, first=True).live_state
+    made = _made_first(rule)
     due = [*["step"] * rule.takes_step, *rule.numbers, *(n for n in live if n in made)]
     if lost := [n for n in due if n not in own]:
         there = ", ".join(n for n in ("step", *rule.arguments) if n in own)
         raise RuntimeError(
             f"the state of {name} has {there} and no {lost[0]}; load a checkpoint of "
             f"{rule.class_name}, or begin anew by optimizer.state.pop(parameter)"
+        )
+
+
+@cache
+def _made_first(rule: Rule) -> tuple[str, ...]:
+    """The states that the first update makes, with the default options."""
+    usual = {n: 1e-3 if d is REQUIRED else d for n, d in rule.hypers.items()}
+    return trace(rule, usual, step=1, first=True).live_state
+
+
+def check_state(rule: Rule, name: str, state: Tensor, param: Tensor, coded: bool = False) -> None:
+    """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
+    if tuple(state.shape) != (due := rule.shape(name, param.shape)):
+        parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
+        raise RuntimeError(
+            f"the state {name} has shape {tuple(state.shape)} where its parameter has "
+            f"{tuple(param.shape)}{parameter}; load a checkpoint of the same model"
+        )
+    complex_due = param.is_complex() and name not in rule.shapes
+    number = state.is_floating_point() or state.is_complex() or coded
+    if state.is_complex() != complex_due or not number:
+        raise RuntimeError(
+            f"the state {name} holds {state.dtype} where its parameter holds {param.dtype}; load a "
+            "checkpoint of the same model"
+        )
+    if state.device.type == "meta" and param.device.type != "meta":
+        raise RuntimeError(
+            f"the state {name} is on the meta device and holds no numbers; load a checkpoint"
+        )
+    one = rule.shapes.get(name) == "tensor0"
+    if is_distributed(state) != is_distributed(param) and not one:
+        raise RuntimeError(
+            f"of the state {name} and its parameter one is a DTensor and the other is not; load "
+            "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
         )

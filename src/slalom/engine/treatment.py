@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Slot
+from slalom.backends.base import Slot, beside
 from slalom.backends.general import elements
 from slalom.backends.narrow import CODES
 from slalom.engine.distributed import number, over_processes, own_part
@@ -37,7 +37,8 @@ class Treatment:
         clip_norm: the largest norm (of all gradients together, as one vector) that is let through;
             longer ones are scaled down to it, as by ``torch.nn.utils.clip_grad_norm_``.
         clip_value: the largest absolute value of an element that is let through.
-        on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error.
+        on_nonfinite: ``propagate`` as torch does, ``skip`` the step, or ``raise`` an error, for
+            which a step waits for the GPU. A step that is skipped does not count.
         independent_weight_decay: the share of itself that every parameter loses in a step at the
             full learning rate, whatever that is; under a schedule it follows the schedule's
             multiplier (Loshchilov & Hutter 2019, algorithm 2), so that nothing moves at a rate of
@@ -139,18 +140,38 @@ FULL_RATE = "full_lr"
 """Option of a group: its learning rate when it was made, where a decay follows its schedule."""
 
 
-def multiplier(group: Mapping[str, Any]) -> float:
+def multiplier(group: Mapping[str, Any]) -> Any:
     """The present learning rate of a group as a share of its full one; never above 1.
 
     The full one is what a scheduler climbs to (``max_lr``) or starts from (``initial_lr``), and
-    without a scheduler the rate that the group was made with.
+    without a scheduler the rate that the group was made with. A tensor where the rate is one.
     """
-    lr = float(group.get("lr", 1.0))
-    for name in ("max_lr", "initial_lr", FULL_RATE):
-        full = float(group.get(name, 0.0))
-        if full > 0:
-            return min(lr / full, 1.0)  # CyclicLR and SWALR go beyond, and tell nobody how far
+    lr = group.get("lr", 1.0)
+    full = [group.get(name, 0.0) for name in ("max_lr", "initial_lr", FULL_RATE)]
+    if isinstance(lr, Tensor) and not on_host(lr):
+        return _multiplier_there(lr.detach().double().reshape(()), full)
+    for own in map(float, full):
+        if own > 0:
+            # CyclicLR and SWALR go beyond, and tell nobody how far
+            return min(float(lr) / own, 1.0)
     return float(lr > 0)
+
+
+def on_host(number: Tensor) -> bool:
+    """Whether a tensor may be asked for its value without waiting for a device."""
+    return number.device.type == "cpu"
+
+
+def _multiplier_there(lr: Tensor, full: Sequence[Any]) -> Tensor:
+    """The same where nobody may ask for the rate."""
+    found = (lr > 0).double()
+    for own in reversed(full):
+        share = (lr / beside(own, lr)).clamp(max=1.0)
+        if isinstance(own, Tensor):
+            found = torch.where(beside(own, lr) > 0, share, found)
+        elif own > 0:
+            found = share
+    return found
 
 
 class NonFiniteGradientError(RuntimeError):
@@ -167,14 +188,21 @@ class NonFiniteGradientError(RuntimeError):
         super().__init__(f"the gradient is not finite in {some}; nothing was updated")
 
 
-def square_sum(grads: Iterable[Tensor]) -> float:
-    """The sum of all squares, in double precision; of distributed gradients over all processes."""
-    sums: defaultdict[Any, float] = defaultdict(float)
+def square_sum(grads: Iterable[Tensor]) -> float | Tensor:
+    """The sum of all squares, in double precision; of distributed gradients over all processes.
+
+    A tensor on the device of the first gradient, unless that is the CPU.
+    """
+    norms: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for grad in grads:
         part, way = own_part(grad)
-        norm = torch.linalg.vector_norm(elements(part), dtype=torch.float64).item()
-        sums[way] += norm * norm
-    return sum(over_processes(total, way) for way, total in sums.items())
+        norms[way].append(torch.linalg.vector_norm(elements(part), dtype=torch.float64))
+    total: float | Tensor = 0.0
+    for way, own in norms.items():
+        squares = torch.stack([n.to(own[0].device) for n in own]).square().sum()
+        squares = over_processes(squares, way)
+        total = beside(squares if squares.device.type != "cpu" else squares.item(), total) + total
+    return total
 
 
 def all_finite(grads: Iterable[Tensor]) -> bool:

@@ -6,6 +6,7 @@ For steps that a graph records: nothing here asks a tensor for its value.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -171,27 +172,15 @@ Asked = Generator[list[Any], list[Any], dict[str, Tensor]]
 asked for there, and is sent what became of them; it ends with the new values."""
 
 
-def elements(
-    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any]
-) -> dict[str, Tensor]:
-    """The new values of a program's outputs, and of its small states, for one parameter.
-
-    ``tensors`` are it, its gradient and its states by name, all of one dtype, which ``scalars``
-    (those of ``program.scalars``, tensors of one element) have too. A program with crossings is for
-    :func:`elements_asked`.
-    """
-    work = elements_asked(program, tensors, scalars)
-    try:
-        next(work)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError(f"{program.rule.name} asks other tensors")
-
-
 def elements_asked(
     program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any]
 ) -> Asked:
-    """:func:`elements` of a program that may have crossings."""
+    """The new values of a program's outputs, and of its small states, for one parameter.
+
+    ``tensors`` are it, its gradient and its states by name, all of one dtype, which ``scalars``
+    (those of ``program.scalars``, tensors of one element) have too. Elements that nothing needs any
+    more are let go, and computed again where they are asked for behind a crossing.
+    """
     values: dict[int, Any] = {
         id(symbol): scalar for symbol, scalar in zip(program.scalars, scalars, strict=True)
     }
@@ -213,7 +202,10 @@ def _evaluate(
     """Put the values of these and of what they are made of among those that are known."""
     like = tensors["param"]
     roots = [s for s in symbols if id(s) not in values]
-    for node in ordered(roots, lambda n: id(n) not in values):
+    order = list(ordered(roots, lambda n: id(n) not in values))
+    users = Counter(id(a) for n in order for a in n.args if isinstance(a, Symbol) and a.is_element)
+    users.update(map(id, roots))  # who is asked for it outlives its users here
+    for node in order:
         if node.op == "constant":
             values[id(node)] = node.args[0]
         elif node.op == "tensor" or node.op in KEPT:
@@ -235,3 +227,7 @@ def _evaluate(
         else:
             operation = _LOGIC.get(node.op) or SCALAR_OPS[node.op]
             values[id(node)] = operation(*(values[id(a)] for a in node.args))
+        for own in (id(a) for a in node.args if isinstance(a, Symbol) and a.is_element):
+            users[own] -= 1
+            if not users[own]:
+                values.pop(own, None)

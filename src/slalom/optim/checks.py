@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
-from slalom.engine.distributed import is_distributed
 from slalom.engine.treatment import Treatment
 from slalom.rules.bounds import COMMON, Choice
 from slalom.rules.definition import REQUIRED, Rule
@@ -117,33 +116,6 @@ def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:
             )
         if group[name] != ours:
             raise ValueError(f"{name} is of the whole optimizer and cannot be an option of a group")
-
-
-def check_state(rule: Rule, name: str, state: Tensor, param: Tensor, coded: bool = False) -> None:
-    """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
-    if tuple(state.shape) != (due := rule.shape(name, param.shape)):
-        parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
-        raise RuntimeError(
-            f"the state {name} has shape {tuple(state.shape)} where its parameter has "
-            f"{tuple(param.shape)}{parameter}; load a checkpoint of the same model"
-        )
-    complex_due = param.is_complex() and name not in rule.shapes
-    number = state.is_floating_point() or state.is_complex() or coded
-    if state.is_complex() != complex_due or not number:
-        raise RuntimeError(
-            f"the state {name} holds {state.dtype} where its parameter holds {param.dtype}; load a "
-            "checkpoint of the same model"
-        )
-    if state.device.type == "meta" and param.device.type != "meta":
-        raise RuntimeError(
-            f"the state {name} is on the meta device and holds no numbers; load a checkpoint"
-        )
-    one = rule.shapes.get(name) == "tensor0"
-    if is_distributed(state) != is_distributed(param) and not one:
-        raise RuntimeError(
-            f"of the state {name} and its parameter one is a DTensor and the other is not; load "
-            "the checkpoint with torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
-        )
 
 
 def check_sparse(rule: Rule, group: Mapping[str, Any], treatment: Treatment) -> None:

@@ -12,12 +12,12 @@ from slalom.backends.base import is_counter, read, refuse_no_matrix, write
 from slalom.backends.crossings import check_crossings
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
-from slalom.engine.starting import begun, check_whole
+from slalom.engine.starting import begun, check_state, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.program import program_for
 from slalom.ir.symbol import Symbol
 from slalom.ir.tensors import Values, across, elements_asked
-from slalom.optim.checks import check_sparse, check_state
+from slalom.optim.checks import check_sparse
 from slalom.optim.spent import Spent
 from slalom.optim.states import first_is_lost
 from slalom.rules.definition import Rule

@@ -19,7 +19,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
-from slalom.engine.capturable import is_capturable, refuse_capture, update_capturably
+from slalom.engine.capturable import stays_there, update_there
 from slalom.engine.naming import turns
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import FULL_RATE, Treatment
@@ -264,13 +264,12 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
                 return
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
-        if is_capturable(self.param_groups):
+        if stays_there(self.param_groups, self._treatment, found):
             self._plan = None
             self._complete(self.param_groups)
             given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
-            update_capturably(*given)
+            update_there(*given)
             return
-        refuse_capture()
         if found is not None and float(found) > 0:
             return
         if scale is not None:

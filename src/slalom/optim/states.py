@@ -11,19 +11,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from slalom.backends.base import Slot, is_counter, read, write
-from slalom.backends.layout import is_freed, plain
-from slalom.backends.narrow import CODES, LOST, REMAINDER, SCALE
-from slalom.backends.spread import moved_to_lines
+from slalom.backends.layout import is_freed
+from slalom.backends.narrow import LOST, REMAINDER, SCALE
 from slalom.engine import keeping
-from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
 from slalom.engine.starting import check_whole
 from slalom.engine.treatment import Treatment
-from slalom.ir.operations import KEPT
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
-from slalom.optim.checks import check_sparse, check_state
+from slalom.optim.checks import check_sparse
 from slalom.optim.spent import Spent
 from slalom.rules.definition import Rule
 
@@ -204,43 +201,16 @@ class _Ready:
 
     def _state(self, name: str) -> dict[str, Tensor]:
         """A state, with its scales where it is of codes; made, converted or moved where needed."""
-        param, there = self.param, self.own.get(name)
-        asked = self._treatment.state_dtype
-        dtype = None
-        if asked is not None:
-            dtype = keeping.dtype_of(asked, self.rule, name, param, self._positive)
-            if dtype in CODES:
-                self.coded.append(name)
-        if there is None:
-            made = keeping.begin(self.rule, name, param, self.starts[name], dtype)
-        elif name in self.rule.shapes:
-            self.found = True
-            check_state(self.rule, name, there, param)
-            if there.dim() and is_distributed(there):
-                there = moved_to_lines(param, KEPT[self.rule.shapes[name]], there)
-            made = {name: there.detach().to(param.device)}
-            made = {name: there} if there.device == param.device else made
-        else:
-            self.found = True
-            made = self._in_form(name, there, dtype)
-        self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
+        own = self.own
+        self.found |= own.get(name) is not None
+        made = keeping.state_of(
+            self.rule, name, self.param, own, self.starts[name], self._treatment.state_dtype,
+            self._positive,
+        )  # fmt: skip
+        if name + SCALE in made:
+            self.coded.append(name)
+        self.pending |= {n: t for n, t in made.items() if t is not own.get(n)}
         return made
-
-    def _in_form(self, name: str, there: Tensor, dtype: torch.dtype | None) -> dict[str, Tensor]:
-        """A state that is there, in the dtype that is asked for (None: its own, but no codes)."""
-        param, scales = self.param, self.own.get(name + SCALE)
-        coded = there.dtype in CODES
-        if coded:
-            keeping.check_codes(name, there, scales)
-        check_state(self.rule, name, there, param, coded)
-        right = keeping.fits(there, param) or not _ordinary(there) or not plain(param)
-        if dtype is None and coded:
-            dtype = param.dtype
-        if right and dtype in (None, there.dtype):
-            return {name: there} | ({name + SCALE: scales} if coded and scales is not None else {})
-        if coded and scales is not None:
-            there = keeping.numbers_of(there, scales, param.device)
-        return keeping.remade(name, there.detach(), param, dtype or there.dtype)
 
     def _positive(self) -> set[str]:
         """The states that are never negative."""
@@ -254,10 +224,6 @@ class _Ready:
 
 def _number(value: Any) -> float:
     return read(value) if is_counter(value) else float(value)
-
-
-def _ordinary(tensor: Tensor) -> bool:
-    return type(tensor) in (Tensor, torch.nn.Parameter)
 
 
 class _Counters:

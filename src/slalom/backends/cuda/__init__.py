@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable
+from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable, Work
 from slalom.backends.layout import is_dense, same_layout
-from slalom.ir.program import Program
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -49,10 +48,10 @@ class Cuda(Backend):
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
 
-    def run_rows(self, slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor) -> None:
+    def run_rows(self, works: Sequence[Work]) -> None:
         from slalom.backends.cuda.rows import update_by_rows
 
-        update_by_rows(slots, programs, rows, self.gpu_of)
+        update_by_rows(works, self.gpu_of)
 
 
 def _reason(slot: Slot) -> str | None:

@@ -80,7 +80,7 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
         prepared(gpu, function, [(i, _within(own, i)) for i, own in enumerate(mine)], rows)()
         gpu.wait()
         for i, own in enumerate(theirs):
-            serve(programs, dict(zip(names, _within(own, i), strict=True)), rows[i])
+            list(serve(programs, dict(zip(names, _within(own, i), strict=True)), rows[i]))
     for k, own, other in zip(which, mine, theirs, strict=True):
         for (name, kind), a, b in zip(arrays, own, other, strict=True):
             if not _alike(a, b, TOLERANCE[kind]):

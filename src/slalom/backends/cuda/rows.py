@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Slot
+from slalom.backends.base import Slot, Work
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import kernel
@@ -21,27 +22,19 @@ from slalom.backends.llvm.elements import NAMES, Arrays
 from slalom.ir.program import Program
 
 
-def update_by_rows(
-    slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor,
-    gpu_of: Callable[[torch.device], Gpu],
-) -> None:  # fmt: skip
-    """See :meth:`slalom.backends.base.Backend.run_rows`; one launch for each mixture of dtypes."""
-    live = {n for p in programs for n in p.live_state}
-    names = ["param", "grad", *(n for n in programs[0].rule.state if n in live)]
-    works: dict[tuple[Gpu, Arrays], list[tuple[int, list[Tensor]]]] = {}
-    for place, slot in enumerate(slots):
-        grad = slot.param.grad
-        assert grad is not None
-        with torch.no_grad():
-            grad = grad if same_layout(slot.param, grad) else like(slot.param, grad)
-        own = {"param": slot.param, "grad": grad, **slot.state}
-        tensors = [own[n] for n in names]
-        arrays = tuple((n, NAMES[t.dtype]) for n, t in zip(names, tensors, strict=True))
-        works.setdefault((gpu_of(slot.param.device), arrays), []).append((place, tensors))
+def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu]) -> None:
+    """See :meth:`slalom.backends.base.Backend.run_rows`; one launch for all that share code."""
+    alike: dict[Any, list[Work]] = {}
+    for work in works:
+        key = work.programs, work.chance, gpu_of(work.slots[0].param.device)
+        alike.setdefault(key, []).append(work)
     ready = []  # before any of them is started: what is refused changes nothing
-    for (gpu, arrays), members in works.items():
-        text = _text(tuple(programs), arrays, gpu.target)
-        ready.append(prepared(gpu, proven(gpu, text, programs, arrays), members, rows))
+    for (programs, chance, gpu), own in alike.items():
+        rows = own[0].rows if len(own) == 1 else torch.cat([work.rows for work in own])
+        slots = [slot for work in own for slot in work.slots]
+        for arrays, members in _kinds(programs, slots).items():
+            text = _text(programs, arrays, gpu.target, chance)
+            ready.append(prepared(gpu, proven(gpu, text, programs, arrays), members, rows))
     try:
         for start in ready:
             start()
@@ -50,10 +43,28 @@ def update_by_rows(
             f"{error}; of this step some parameters may have been updated and others not: load the "
             "last checkpoint"
         ) from error
+    slots = [slot for work in works for slot in work.slots]
     increment_version([s.param for s in slots])
     increment_version([t for s in slots for t in s.state.values()])
 
 
+def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, Any]:
+    """The members of each mixture of dtypes: the number of its row and the tensors of each."""
+    live = {n for p in programs for n in p.live_state}
+    names = ["param", "grad", *(n for n in programs[0].rule.state if n in live)]
+    found: dict[Arrays, list[tuple[int, list[Tensor]]]] = {}
+    for place, slot in enumerate(slots):
+        grad = slot.param.grad
+        assert grad is not None
+        with torch.no_grad():
+            grad = grad if same_layout(slot.param, grad) else like(slot.param, grad)
+        own = {"param": slot.param, "grad": grad, **slot.state}
+        tensors = [own[n] for n in names]
+        arrays = tuple((n, NAMES[t.dtype]) for n, t in zip(names, tensors, strict=True))
+        found.setdefault(arrays, []).append((place, tensors))
+    return found
+
+
 @lru_cache(256)
-def _text(programs: tuple[Program, ...], arrays: Arrays, target: Target) -> str:
-    return kernel(programs, arrays, target, chosen=True)
+def _text(programs: tuple[Program, ...], arrays: Arrays, target: Target, chance: bool) -> str:
+    return kernel(programs, arrays, target, chosen=True, stochastic=chance)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from slalom.backends.base import Backend, Counts, Launch, Slot
+from slalom.backends.base import Backend, Counts, Launch, Slot, Work
 from slalom.backends.foreach.launch import ForeachLaunch
 from slalom.backends.foreach.rows import update_by_rows
-from slalom.ir.program import Program
 
 
 class Foreach(Backend):
@@ -24,5 +23,5 @@ class Foreach(Backend):
     def prepare(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts) -> Launch:
         return ForeachLaunch(slots, absent, counts)
 
-    def run_rows(self, slots: Sequence[Slot], programs: Sequence[Program], rows: Tensor) -> None:
-        update_by_rows(slots, programs, rows)
+    def run_rows(self, works: Sequence[Work]) -> None:
+        update_by_rows(works)

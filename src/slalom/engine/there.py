@@ -1,0 +1,266 @@
+"""What a step needs of some parameters, on their device: counts, numbers, scalars in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slalom.backends.base import BEFORE, UNPREPARED, RefusedTensorError, Slot, refuse_no_matrix
+from slalom.backends.narrow import SCALE
+from slalom.backends.rounding import noises_of
+from slalom.engine import keeping
+from slalom.engine.distributed import is_distributed
+from slalom.engine.memory import check_states
+from slalom.engine.starting import check_whole
+from slalom.engine.treatment import Treatment
+from slalom.ir.branches import branches
+from slalom.ir.program import Program, is_flag
+from slalom.ir.signs import never_negative
+from slalom.ir.tensors import Values
+from slalom.rules.definition import REQUIRED, Rule
+from slalom.rules.treated import treated
+
+
+def is_recorded() -> bool:
+    """Whether a graph is being recorded."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
+def there(number: Tensor, device: torch.device) -> Tensor:
+    """A tensor of one element, where it is wanted; nobody waits for it."""
+    return number.to(device, non_blocking=True).reshape(())
+
+
+@lru_cache(64)
+def _traced(
+    rule: Rule, fixed: tuple[tuple[str, Any], ...], varying: frozenset[str]
+) -> tuple[Program, ...]:
+    """The programs of every way that these inputs can make the rule take."""
+    return tuple(branches(rule, dict(fixed), varying))
+
+
+@lru_cache(64)
+def _positive(programs: tuple[Program, ...], starts: tuple[tuple[str, float], ...]) -> set[str]:
+    return never_negative(programs, dict(starts))
+
+
+@dataclass
+class Part:
+    """The parameters of a group on one device that have a gradient, with all that is kept of them.
+
+    Attributes:
+        number: of the group.
+        own, kept: of each parameter what its state dict holds, and what it is to hold beside that.
+        names: how messages call them.
+        places, indices: their numbers in the step, and among all of the optimizer.
+        treated: the rule behind the treatment of its gradients.
+        programs, rows, chance, slots: as :class:`slalom.backends.base.Work` has them.
+    """
+
+    rule: Rule
+    group: Mapping[str, Any]
+    number: int
+    device: torch.device
+    params: list[Tensor] = field(default_factory=list)
+    grads: list[Tensor] = field(default_factory=list)
+    own: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+
+    def add(
+        self, param: Tensor, grad: Tensor, own: dict[str, Any], name: str, place: int, index: int
+    ) -> None:
+        """Take one more parameter."""
+        self.params.append(param)
+        self.grads.append(grad)
+        self.own.append(own)
+        self.kept.append({})
+        self.names.append(name)
+        self.places.append(place)
+        self.indices.append(index)
+
+    def commit(self, states: Any) -> None:
+        """Put what was made into the states, None in place of what is to go."""
+        for param, kept in zip(self.params, self.kept, strict=True):
+            states[param].update((n, v) for n, v in kept.items() if v is not None)
+            for name in [n for n, v in kept.items() if v is None]:
+                del states[param][name]
+
+    def prepare(self, treatment: Treatment, scale: Tensor | None, skip: Tensor) -> None:
+        """Make the states, the programs and the rows; nothing is changed yet."""
+        device, rule = self.device, treated(self.rule, treatment.acts(scale is not None))
+        self.treated, self.chance = rule, treatment.rounding == "stochastic"
+        skip = there(skip, device)
+        options = {n: self.group.get(n, d) for n, d in self.rule.hypers.items()}
+        options |= treatment.late(scale, self.group)
+        inputs, fixed, varying = _inputs(rule, options, device)
+        default = torch.get_default_dtype()
+        wide = torch.float64 if default == torch.float64 else torch.float32
+        many = range(len(self.params))
+
+        def number(i: int, name: str) -> Tensor:
+            return torch.zeros((), dtype=wide, device=device).add_(_start(rule, name, options))
+
+        def count(i: int) -> Tensor:  # what a rule that does not count has left tells of a first
+            known = not rule.takes_step and any(s in self.own[i] for s in rule.state)
+            return torch.full((), float(known), dtype=wide, device=device)
+
+        self._counts = [self._kept(i, "step", lambda i=i: count(i)) for i in many]
+        self._numbers = [
+            [self._kept(i, n, lambda i=i, n=n: number(i, n)) for i in many] for n in rule.numbers
+        ]
+        counts = _column(self._counts)
+        inputs |= {"step": counts + 1}
+        inputs |= {n: _column(own) for n, own in zip(rule.numbers, self._numbers, strict=True)}
+        varying |= {"step", *rule.numbers}
+        self.programs = _traced(rule, tuple(fixed.items()), frozenset(varying))
+        noise = torch.zeros_like(counts)
+        if self.chance:
+            places = _consecutive(self.indices, device)
+            noise = noises_of(treatment.rounding_seed, counts, places).double()
+        self._fill(inputs, counts, noise, skip)
+        self._counted = (1.0 - skip.double()).to(wide)
+        self._make_slots(treatment, options, fixed)
+
+    def _kept(self, i: int, name: str, start: Callable[[], Tensor]) -> Tensor:
+        """What is kept of a parameter under this name, on its device; made where it is not."""
+        known = self.own[i].get(name)
+        if isinstance(known, Tensor) and known.device == self.device:
+            return known
+        made = start() if known is None else torch.as_tensor(known).to(self.device, copy=True)
+        self._keep(i, {name: made})
+        return made
+
+    def _keep(self, i: int, made: Mapping[str, Tensor | None]) -> None:
+        """Have these put into the states. Raises RuntimeError while a graph is recorded."""
+        new = {n: t for n, t in made.items() if t is not self.own[i].get(n)}
+        if new and is_recorded():
+            raise RuntimeError(UNPREPARED)
+        self.kept[i] |= new
+
+    def _fill(self, inputs: Mapping[str, Any], counts: Tensor, noise: Tensor, skip: Tensor) -> None:
+        """Compute the rows, and what the numbers become."""
+        values = Values(inputs)
+        which = torch.full_like(counts, -1.0)
+        columns = [torch.zeros_like(counts)] * max(len(p.scalars) for p in self.programs)
+        after = [_column(own) for own in self._numbers]
+        for k, program in enumerate(self.programs):
+            serves = skip.logical_not().expand(counts.shape)
+            serves = serves & values.serves(program, counts == 0)
+            which = torch.where(serves, float(k), which)
+            for j, symbol in enumerate(program.scalars):
+                columns[j] = torch.where(serves, _as_column(values(symbol), which), columns[j])
+            for j, symbol in enumerate(program.numbers):
+                after[j] = torch.where(serves, _as_column(values(symbol), which), after[j])
+        self.rows, self._after = torch.stack([which, noise, *columns], 1), after
+        assert len((which, noise)) == BEFORE
+
+    def _make_slots(
+        self, treatment: Treatment, options: Mapping[str, Any], fixed: Mapping[str, Any]
+    ) -> None:
+        rule, programs = self.treated, self.programs
+        names = [s for s in rule.state if any(s in p.live_state for p in programs)]
+        whole, matrix, multiplies, crosses = map(
+            any, zip(*(p.further for p in programs), strict=True)
+        )
+        starts = {n: _start(rule, n, options) for n in names}
+
+        def signs() -> set[str]:
+            known = ((n, fixed.get(rule.init.get(n), rule.init.get(n, 0.0))) for n in names)
+            return _positive(programs, tuple((n, v) for n, v in known if n not in rule.shapes))
+
+        for i, (param, own) in enumerate(zip(self.params, self.own, strict=True)):
+            if matrix and is_distributed(param):
+                raise RefusedTensorError(
+                    f"{self.names[i]} is a DTensor, of which {rule.class_name} asks rows, columns or "
+                    "products, and capturable=True does not serve that; leave it out"
+                )
+            for program in programs:
+                refuse_no_matrix(program, param)
+            check_whole(self.rule, names, own, self.names[i])
+            state: dict[str, Tensor] = {}
+            for name in names:
+                asked = treatment.state_dtype
+                state |= keeping.state_of(rule, name, param, own, starts[name], asked, signs)
+            if treatment.remainder is not None:
+                state |= keeping.remainder_of(treatment.remainder, param, own)
+            beside = (*keeping.REMAINDERS.values(), *(n + SCALE for n in names))
+            gone = dict.fromkeys(n for n in beside if n in own and n not in state)
+            self._keep(i, {**state, **gone})
+            slot = Slot(
+                param, state, [], 0.0, self.number, self.places[i], name=self.names[i],
+                whole=whole, matrix=matrix, multiplies=multiplies, crosses=crosses,
+                small={*rule.shapes, *(n + SCALE for n in names)},
+            )  # fmt: skip
+            if not self.kept[i].keys() >= state.keys():  # what was just made shares no memory
+                check_states(slot)
+            self.slots.append(slot)
+
+    def count(self) -> None:
+        """Count the update, and put down what the numbers have become."""
+        torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
+            self._counts, [self._counted] * len(self._counts)
+        )
+        for own, after in zip(self._numbers, self._after, strict=True):
+            moved = [v.view(o.shape) for o, v in zip(own, after.unbind(), strict=True)]
+            torch._foreach_copy_(own, moved)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _inputs(
+    rule: Rule, options: Mapping[str, Any], device: torch.device
+) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
+    """The values of the hyper-parameters; numbers to trace with; which of them are tensors."""
+    inputs: dict[str, Any] = {}
+    fixed, varying = dict(options), set()
+
+    def scalar(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return float(value)
+        return there(value.detach(), device).double()
+
+    for name, value in options.items():
+        if is_flag(rule, name, value):
+            continue
+        several = isinstance(value, tuple | list)
+        for i, one in enumerate(value if several else [value]):
+            inputs[f"{name}[{i}]" if several else name] = scalar(one)
+        if any(isinstance(one, Tensor) for one in (value if several else [value])):
+            varying.add(name)
+            default = rule.hypers[name]
+            fixed[name] = 1.0 if default in (REQUIRED, None) else default
+    return inputs, fixed, varying
+
+
+def _start(rule: Rule, name: str, options: Mapping[str, Any]) -> Any:
+    """What is kept under a name before the first update: a number, or a tensor that lr may be."""
+    start = rule.init.get(name, 0.0)
+    return options[start] if isinstance(start, str) else start
+
+
+def _consecutive(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """Rising numbers as int64 on a device, to which nothing is copied."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and runs[-1][1] == n:
+            runs[-1][1] = n + 1
+        else:
+            runs.append([n, n + 1])
+    return torch.cat([torch.arange(*run, device=device) for run in runs])
+
+
+def _column(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([t.reshape(()) for t in tensors]).double()
+
+
+def _as_column(value: Any, like: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        return torch.full_like(like, float(value))
+    return value.to(like.dtype).expand(like.shape)
