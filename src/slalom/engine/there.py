@@ -132,7 +132,7 @@ class Part:
 
     def _kept(self, i: int, name: str, start: Callable[[], Tensor]) -> Tensor:
         """What is kept of a parameter under this name, on its device; made where it is not."""
-        known = self.own[i].get(name)
+        known: Any = self.own[i].get(name)
         if isinstance(known, Tensor) and known.device == self.device:
             return known
         made = start() if known is None else torch.as_tensor(known).to(self.device, copy=True)
@@ -174,8 +174,8 @@ class Part:
         starts = {n: _start(rule, n, options) for n in names}
 
         def signs() -> set[str]:
-            known = ((n, fixed.get(rule.init.get(n), rule.init.get(n, 0.0))) for n in names)
-            return _positive(programs, tuple((n, v) for n, v in known if n not in rule.shapes))
+            known = tuple((n, _start(rule, n, fixed)) for n in names if n not in rule.shapes)
+            return _positive(programs, known)
 
         for i, (param, own) in enumerate(zip(self.params, self.own, strict=True)):
             if matrix and is_distributed(param):
