@@ -272,12 +272,12 @@ class Recordable(Foreach):
 def capturable() -> None:
     """Steps that ask nothing of the device: of parts, of the norm of all shards, of one NaN."""
     with using(Recordable(), "foreach"):
-        for name in {**RULES, **WHOLE}:
+        for name in {**RULES, **WHOLE, **MATRIX}:
             for mesh in meshes():
                 net = sharded(mesh)
-                optimizer = make(name, net.parameters(), capturable=True, clip_norm=0.1)
-                train(net, optimizer)
-                same(net, alone(name, clip_norm=0.1))
+                how = {"clip_norm": 0.1}
+                train(net, make(name, net.parameters(), capturable=True, **how))
+                same(net, alone(name, **how))
         net = sharded()
         optimizer = make("AdamW", net.parameters(), capturable=True, on_nonfinite="skip")
         train(net, optimizer, range(2))

@@ -46,8 +46,13 @@ class RefusedTensorError(RuntimeError):
 
 
 def refuse_no_matrix(program: Program, param: Tensor) -> None:
-    """Raise :class:`RefusedTensorError` for what a program with matrices does not multiply."""
+    """Raise :class:`RefusedTensorError` for a tensor that is no matrix to a program of these."""
     name, why = program.rule.class_name, None
+    if program.by_rows and hasattr(param, "full_tensor"):
+        raise RefusedTensorError(
+            f"{name} sums up rows or columns, and one is a DTensor whose gradient or state is not "
+            "distributed as it is; redistribute these"
+        )
     if param.is_complex():
         why = f"{name} does not support complex parameters"  # in torch's words
     elif param.layout != torch.strided:

@@ -58,6 +58,11 @@ class Spread:
         parts = flat.split([v.numel() for v in values])
         return [own.view_as(v) for own, v in zip(parts, values, strict=True)]
 
+    def multiplied(self, operand: Tensor, work: Work) -> Tensor:
+        """The part of the result of an operation on the whole matrix, of this part of it."""
+        (found,) = multiplied_by_owner([operand], [self], work)
+        return found
+
     def _inwards(self) -> list[int] | None:
         """The dimensions of the mesh in the order in which they cut; None where it is not known.
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Slot, Unavailable, Work
+from slalom.backends.base import Backend, Slot, Unavailable, Work, refuse_no_matrix
 from slalom.backends.crossings import check_crossings
 from slalom.backends.general import elements
 from slalom.engine.distributed import LocalParts, localised, over_processes, own_part
@@ -116,8 +116,11 @@ def update_there(
         part.prepare(treatment, scale, skip)
     check_crossings((part.treated, program) for part in parts for program in part.programs)
     slots = [slot for part in parts for slot in part.slots]
-    # a sum is that of a whole tensor, which torch's operations take as it is
-    own = [slot if slot.whole else localised(slot) for slot in slots]
+    own = [localised(slot) for slot in slots]
+    for part in parts:
+        for slot in part.slots:
+            for program in part.programs:
+                refuse_no_matrix(program, own[slot.place].param)
     pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
     lent = LocalParts(pairs) if pairs else None
     try:

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import BEFORE, UNPREPARED, RefusedTensorError, Slot, refuse_no_matrix
+from slalom.backends.base import BEFORE, UNPREPARED, Slot
 from slalom.backends.narrow import SCALE
 from slalom.backends.rounding import noises_of
 from slalom.engine import keeping
-from slalom.engine.distributed import is_distributed
 from slalom.engine.memory import check_states
 from slalom.engine.starting import check_whole
 from slalom.engine.treatment import Treatment
@@ -178,13 +177,6 @@ class Part:
             return _positive(programs, known)
 
         for i, (param, own) in enumerate(zip(self.params, self.own, strict=True)):
-            if matrix and is_distributed(param):
-                raise RefusedTensorError(
-                    f"{self.names[i]} is a DTensor, of which {rule.class_name} asks rows, columns or "
-                    "products, and capturable=True does not serve that; leave it out"
-                )
-            for program in programs:
-                refuse_no_matrix(program, param)
             check_whole(self.rule, names, own, self.names[i])
             state: dict[str, Tensor] = {}
             for name in names:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -172,9 +173,27 @@ Asked = Generator[list[Any], list[Any], dict[str, Tensor]]
 asked for there, and is sent what became of them; it ends with the new values."""
 
 
+class Whole(Protocol):
+    """A tensor of which a process has a part, as :class:`slalom.backends.spread.Spread` is."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the whole."""
+        ...
+
+    def summed(self, values: Sequence[Tensor], axes: int) -> Sequence[Tensor]:
+        """What sums over the parts, along these axes (as bits), are over the whole."""
+        ...
+
+    def multiplied(self, operand: Tensor, work: Callable[[Sequence[Tensor]], Any]) -> Tensor:
+        """The part of the result of an operation on the whole matrix."""
+        ...
+
+
 def elements_asked(
-    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any]
-) -> Asked:
+    program: Program, tensors: Mapping[str, Tensor], scalars: Iterable[Any],
+    whole: Whole | None = None,
+) -> Asked:  # fmt: skip
     """The new values of a program's outputs, and of its small states, for one parameter.
 
     ``tensors`` are it, its gradient and its states by name, all of one dtype, which ``scalars``
@@ -186,10 +205,10 @@ def elements_asked(
     }
     results = {**program.outputs, **program.small}
     for crossing in program.crossings:
-        _evaluate([n.args[0] for n in crossing.nodes], values, tensors)
+        _evaluate([n.args[0] for n in crossing.nodes], values, tensors, whole)
         told = yield [values[id(n.args[0])] for n in crossing.nodes]
         values |= {id(n): value for n, value in zip(crossing.nodes, told, strict=True)}
-    _evaluate(results.values(), values, tensors)
+    _evaluate(results.values(), values, tensors, whole)
     return {
         name: torch.zeros_like(tensors[name]) + values[id(symbol)]
         for name, symbol in results.items()
@@ -197,8 +216,9 @@ def elements_asked(
 
 
 def _evaluate(
-    symbols: Iterable[Symbol], values: dict[int, Any], tensors: Mapping[str, Tensor]
-) -> None:
+    symbols: Iterable[Symbol], values: dict[int, Any], tensors: Mapping[str, Tensor],
+    whole: Whole | None,
+) -> None:  # fmt: skip
     """Put the values of these and of what they are made of among those that are known."""
     like = tensors["param"]
     roots = [s for s in symbols if id(s) not in values]
@@ -211,17 +231,23 @@ def _evaluate(
         elif node.op == "tensor" or node.op in KEPT:
             values[id(node)] = tensors[node.args[0]]
         elif node.op == "size":
-            values[id(node)] = sizes(node.args[0], node.args[1], [like.shape], like.device)
+            shape = like.shape if whole is None else whole.shape
+            values[id(node)] = sizes(node.args[0], node.args[1], [shape], like.device)
         elif node.op in SUMS:
             value = values[id(node.args[0])]
             left = node.args[1] if node.args[0].is_element else 0
-            values[id(node)] = summed(value, node.op == "squares", left).to(value.dtype)
+            found = summed(value, node.op == "squares", left)
+            if whole is not None:
+                (found,) = whole.summed([found], node.args[0].along & ~left)
+            values[id(node)] = found.to(value.dtype)
         elif node.op in PRODUCTS:
             operand, _, length, *_ = node.args
             own = values[id(operand)]
             if length.op != "constant":
                 own = own / values[id(length)]
-            values[id(node)] = multiplied(node, [own], lambda s: values[id(s)])[0].to(own.dtype)
+            work = partial(multiplied, node, value=lambda s: values[id(s)])
+            (found,) = work([own]) if whole is None else [whole.multiplied(own, work)]
+            values[id(node)] = found.to(own.dtype)
         elif node.op == "spread":
             values[id(node)] = values[id(node.args[0])].expand_as(like)
         else:

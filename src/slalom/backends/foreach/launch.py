@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Rows, Slot
+from slalom.backends.base import Counts, Rows, Slot, refuse_no_matrix
 from slalom.backends.foreach.part import Part
-from slalom.backends.foreach.sweeping import meet, refuse, update_by_sweeps
+from slalom.backends.foreach.sweeping import meet, update_by_sweeps
 from slalom.backends.foreach.write import Lists
 from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
@@ -100,7 +100,7 @@ class ForeachLaunch(RowsLaunch):
             (by_rows, alone, lazy, *_), *_ = kind
             first = {n: t[members[0]] for n, t in tensors.items()}
             if row.program is not None and row.program.sums:
-                refuse(row.program, first["param"])
+                refuse_no_matrix(row.program, first["param"])
             narrow = is_narrow(first)
             if narrow:
                 first = Opened(first).tensors

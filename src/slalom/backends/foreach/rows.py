@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -14,6 +15,7 @@ from slalom.backends.base import Work
 from slalom.backends.layout import is_dense
 from slalom.backends.narrow import Opened, is_narrow
 from slalom.backends.rounding import place_of, rounded
+from slalom.backends.spread import Spread
 from slalom.ir.program import Program
 from slalom.ir.symbol import Symbol
 from slalom.ir.tensors import across, elements_asked
@@ -32,7 +34,7 @@ def update_by_rows(works: Sequence[Work]) -> None:
         for slot, row in zip(work.slots, work.rows, strict=True):
             assert slot.param.grad is not None
             own = {"param": slot.param, "grad": slot.param.grad, **slot.state}
-            turn = serve(work.programs, own, row, work.chance)
+            turn = serve(work.programs, own, row, work.chance, slot.spread)
             if (asked := next(turn, None)) is not None:
                 rule = work.programs[0].rule
                 waiting.setdefault(rule, []).append((slot.group, turn, asked))
@@ -63,9 +65,13 @@ def _meet(met: Sequence[tuple[int, Turn, Asked]]) -> Iterator[tuple[int, Turn, A
 
 
 def serve(
-    programs: Sequence[Program], own: Mapping[str, Tensor], row: Tensor, chance: bool = False
-) -> Turn:
-    """Update the tensors of one slot, by name, by the program that its row names."""
+    programs: Sequence[Program], own: Mapping[str, Tensor], row: Tensor, chance: bool = False,
+    spread: Spread | None = None,
+) -> Turn:  # fmt: skip
+    """Update the tensors of one slot, by name, by the program that its row names.
+
+    ``spread`` is how the tensor is distributed of which these are parts, if they are.
+    """
     narrow = is_narrow(own)
     given = Opened(own).tensors if narrow else own
     real = {n: torch.view_as_real(t) if t.is_complex() else t for n, t in given.items()}
@@ -75,7 +81,10 @@ def serve(
     which, noise, *scalars = row.unbind()
     scalars = [s.to(widest) for s in scalars]
     noise = noise.to(torch.int64) if chance else None
-    turns = [elements_asked(p, wide, scalars[: len(p.scalars)]) for p in programs]
+    if spread is not None:  # complex numbers are pairs
+        pair = wide["param"].shape[given["param"].dim() :]
+        spread = replace(spread, shape=torch.Size([*spread.shape, *pair]))
+    turns = [elements_asked(p, wide, scalars[: len(p.scalars)], spread) for p in programs]
     told: Any = None
     for crossing in programs[0].crossings:
         asked = [[_whole(v) for v in turn.send(told)] for turn in turns]

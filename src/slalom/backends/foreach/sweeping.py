@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import RefusedTensorError, refuse_no_matrix
 from slalom.backends.crossings import company
 from slalom.backends.foreach.part import CHUNK_ELSEWHERE, Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
@@ -18,7 +17,6 @@ from slalom.backends.layout import is_lazy_view
 from slalom.backends.row import Row
 from slalom.backends.spread import multiplied_by_owner
 from slalom.ir.operations import ELEMENTS
-from slalom.ir.program import Program
 from slalom.ir.sweeps import Crossing, Sweep
 from slalom.ir.symbol import Symbol
 from slalom.ir.tensors import Summaries, across, multiplied
@@ -145,16 +143,6 @@ def _of_one_shape(
     for shape, members in shapes.items():
         n = max(1, part.most // max(1, shape.numel())) if part.many else 1
         yield from (members[k : k + n] for k in range(0, len(members), n))
-
-
-def refuse(program: Program, param: Tensor) -> None:
-    """Raise :class:`RefusedTensorError` for a tensor that is no matrix to a program of these."""
-    if hasattr(param, "full_tensor") and program.by_rows:
-        raise RefusedTensorError(
-            f"{program.rule.class_name} sums up rows or columns, and one is a DTensor whose "
-            "gradient or state is not distributed as it is; redistribute these"
-        )
-    refuse_no_matrix(program, param)
 
 
 _WHOLE = 1 << 62
