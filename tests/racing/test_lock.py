@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from slalom.errors import InputError
 from slalom.racing import lock as locks
+from slalom.racing import snapshot
 from slalom.racing.ledger import Ledger
 from slalom.racing.lock import Lock, raced
 from small import META
@@ -191,3 +195,45 @@ def test_what_is_no_lock_is_refused_in_a_sentence(path):
     with pytest.raises(InputError, match="cannot be written: Is a directory"):
         Ledger(path)
     assert not raced(path)
+
+
+@pytest.mark.parametrize("moment", ["wal", "database"])
+def test_who_looks_with_another_program_does_not_disturb_who_reads(
+    path, other, moment, monkeypatch
+):
+    """SQLite puts the log of a killed race into its file for anybody, and removes the log."""
+
+    def noting() -> Ledger:
+        ledger = Ledger(path)
+        ledger.note("in the log")
+        return ledger
+
+    kill(other(noting))
+    looked = []
+    copy = shutil.copyfile
+
+    def while_another_looks(source: Path, to: Path) -> object:
+        done = copy(source, to) if moment == "wal" else None  # a file without its log is no error
+        if not looked:
+            with contextlib.closing(sqlite3.connect(path)) as another:
+                looked.extend(another.execute("SELECT text FROM note"))
+        return done or copy(source, to)
+
+    monkeypatch.setattr(snapshot.shutil, "copyfile", while_another_looks)
+    ledger = Ledger(path, read_only=True)
+    assert [r["text"] for r in ledger.rows("SELECT text FROM note")] == ["in the log"]
+    ledger.close()
+    assert looked
+
+
+def test_what_is_written_all_the_time_is_told(path, monkeypatch):
+    monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
+    backup = snapshot._copy
+
+    def while_another_writes(files: object) -> sqlite3.Connection:
+        os.utime(path, ns=(time.time_ns(), time.time_ns()))
+        return backup(files)
+
+    monkeypatch.setattr(snapshot, "_copy", while_another_writes)
+    with pytest.raises(InputError, match="changes while it is read, though nobody races it; end"):
+        Ledger(path, read_only=True)

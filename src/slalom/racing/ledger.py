@@ -6,9 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from slalom.errors import InputError
 from slalom.plain import plain
 from slalom.racing.content import META, SCHEMA, columns, faults, sealed
 from slalom.racing.entrants import Entrant
-from slalom.racing.lock import Lock, raced
+from slalom.racing.lock import Lock
 from slalom.racing.runner import History
+from slalom.racing.snapshot import beside, to_read
 from slalom.racing.snippet import Recipe
 from slalom.racing.status import Stage, Status
 from slalom.train import Evaluation
@@ -73,7 +72,7 @@ class Ledger:
             raise InputError(f"there is no ledger {path}")
         if path.is_symlink() and not read_only:
             raise InputError(f"{path} is a link; go on with the race where its ledger lies")
-        journal = _beside(path, "journal")
+        journal = beside(path, "journal")
         if journal.is_symlink() or _end(journal, len(SUPER)) == SUPER:
             raise InputError(f"{journal} is not of a race; remove it")
 
@@ -101,7 +100,7 @@ class Ledger:
     def _open(self, read_only: bool) -> None:
         path = self.path
         try:
-            self._db = _to_read(path) if read_only else sqlite3.connect(path, isolation_level=None)
+            self._db = to_read(path) if read_only else sqlite3.connect(path, isolation_level=None)
             try:
                 self._db.execute("PRAGMA trusted_schema=OFF")
                 self._check()
@@ -323,11 +322,6 @@ SUPER = bytes.fromhex("d9d505f920a163d7")
 """The end of a journal that names another file, which SQLite would remove; ours name none."""
 
 
-def _beside(path: Path, what: str) -> Path:
-    """A file that SQLite puts beside a database."""
-    return path.with_name(f"{path.name}-{what}")
-
-
 def _end(path: Path, length: int) -> bytes:
     """The last bytes of a file; none of what is no file."""
     if not path.is_file():
@@ -337,31 +331,7 @@ def _end(path: Path, length: int) -> bytes:
         return file.read()
 
 
-def _to_read(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing, wherever the file lies.
-
-    SQLite would put its log into the ledger of a race that was killed, or write beside it to read
-    it; so a copy of such a one is read. One that is being raced is read as SQLite does it, and any
-    other is whole.
-    """
-    logs = [_beside(path, what) for what in ("wal", "journal")]
-    logs = [log for log in logs if log.is_file() and log.stat().st_size]
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    if not logs:
-        return sqlite3.connect(f"{uri}&immutable=1", isolation_level=None, uri=True)
-    if raced(path):
-        return sqlite3.connect(uri, isolation_level=None, uri=True)
-    with tempfile.TemporaryDirectory(prefix="slalom-") as folder:
-        for file in (path, *logs):
-            shutil.copyfile(file, Path(folder, file.name))
-        copied = sqlite3.connect(Path(folder, path.name), isolation_level=None)
-        with contextlib.closing(copied):
-            in_memory = sqlite3.connect(":memory:", isolation_level=None)
-            copied.backup(in_memory)
-            return in_memory
-
-
 def _remove(path: Path) -> None:
     """A database and all that SQLite puts beside it."""
-    for file in (path, *(_beside(path, what) for what in ("wal", "shm", "journal"))):
+    for file in (path, *(beside(path, what) for what in ("wal", "shm", "journal"))):
         file.unlink(missing_ok=True)
