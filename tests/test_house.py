@@ -18,7 +18,7 @@ ROOT = Path(slalom.__file__).parent
 LAYERS = (
     ("__main__",), ("cli",), ("bench",), ("", ), ("api",), ("fitting",), ("report",), ("paths",),
     ("racing",), ("tasks",), ("train",), ("optim",), ("engine",), ("backends",), ("ir",),
-    ("rules",), ("testing",), ("errors",), ("plain", "version"),
+    ("rules",), ("testing",), ("errors",), ("interrupts", "plain", "version"),
 )  # fmt: skip
 """From above to below, by the first name in ``slalom``, which is itself the empty one. An import
 leads down, or stays in its part of the house."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slalom.errors import InputError
+from slalom.interrupts import interrupted_once
 from slalom.racing import events, together, weights
 from slalom.racing.entrants import FIELD
-from slalom.racing.interrupts import interrupted_once
 from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.options import USUAL, Options
 from slalom.racing.race import Race, Watch

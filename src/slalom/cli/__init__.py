@@ -46,22 +46,24 @@ def options(
 def main() -> None:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
     from slalom.errors import InputError
+    from slalom.interrupts import interrupted_once
     from slalom.plain import plain, say_in_any_encoding
 
     say_in_any_encoding()
     code = None
-    try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except (KeyboardInterrupt, SystemExit) as end:
-        code = 130 if isinstance(end, KeyboardInterrupt) else end.code
-    except Exception as error:
-        if not isinstance(error, InputError) and not hasattr(error, "format_message"):
-            raise
-        told = str(error) if isinstance(error, InputError) else _misused(error)
-        print(plain(f"slalom: {told}"), file=sys.stderr)
-        code = 2
-    if code == 130:  # all is told, and what is left is Python's own end
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupted_once():
+        try:
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        except (KeyboardInterrupt, SystemExit) as end:
+            code = 130 if isinstance(end, KeyboardInterrupt) else end.code
+        except Exception as error:
+            if not isinstance(error, InputError) and not hasattr(error, "format_message"):
+                raise
+            told = str(error) if isinstance(error, InputError) else _misused(error)
+            print(plain(f"slalom: {told}"), file=sys.stderr)
+            code = 2
+        if code == 130:  # all is told, and what is left is Python's own end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise SystemExit(code or 0)
 
 

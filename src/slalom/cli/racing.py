@@ -115,7 +115,6 @@ def race(
     """
     from slalom import api
     from slalom.errors import InputError
-    from slalom.racing.interrupts import interrupted_once
     from slalom.racing.spoken import names_of, space_of
     from slalom.report.live import Live
     from slalom.report.table import print_result
@@ -125,7 +124,7 @@ def race(
     chosen = task if device is None else _task_on(task, device)
     if as_json and quiet:
         raise InputError("--quiet does nothing beside --json, which prints the result alone")
-    with interrupted_once(), Live(quiet=quiet or as_json) as live:
+    with Live(quiet=quiet or as_json) as live:
         try:
             result = api.race(
                 chosen, points_each=points,

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from slalom.interrupts import is_plain
+
 TERMINATED = 143
 """The exit code of a run that SIGTERM has ended: 128 and the signal's number, as shells have it."""
 
@@ -44,10 +46,12 @@ def asked() -> Iterator[Stop]:
     Handlers of others stay, and so it is in threads beside the main one.
     """
     stop = Stop()
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     ours = {}
     if threading.current_thread() is threading.main_thread():
-        ours = {s: h for s, h in usual.items() if signal.getsignal(s) is h}
+        if is_plain(handler := signal.getsignal(signal.SIGINT)):
+            ours[signal.SIGINT] = handler
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            ours[signal.SIGTERM] = signal.SIG_DFL
     for number in ours:
         signal.signal(number, stop)
     try:

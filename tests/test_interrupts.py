@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from slalom.racing.interrupts import interrupted_once
+from slalom.interrupts import AGAIN, interrupted_once
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +74,49 @@ def test_the_handlers_of_others_are_left_alone() -> None:
     thread = threading.Thread(target=lambda: interrupted_once().__enter__())
     thread.start()
     thread.join()
+
+
+def test_one_that_python_drops_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """While an object is finalised, an exception has nowhere to go."""
+
+    class Finalised:
+        def __del__(self) -> None:
+            press()
+            press()
+
+    told = sys.unraisablehook
+
+    def race() -> None:
+        with interrupted_once():
+            Finalised()
+            late = time.monotonic() + 10
+            while time.monotonic() < late:
+                time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        race()
+    assert sys.unraisablehook is told
+    assert not capsys.readouterr().err
+
+
+def test_what_else_python_drops_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: seen.append(what.exc_type))
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError
+
+    with interrupted_once():
+        Faulty()
+    assert seen == [ValueError]
+
+
+def test_none_comes_after_its_end() -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            press()
+
+    with interrupted_once():
+        Finalised()
+    time.sleep(5 * AGAIN)
