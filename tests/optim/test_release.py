@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 import slalom
 from slalom import optim
 from slalom.optim import release
+from slalom.optim.spent import Spent
 
 Make = Callable[[Any], optim.RuleOptimizer]
 
@@ -135,10 +137,11 @@ def test_parameters_added_or_unfrozen_later_are_updated_by_step() -> None:
     assert all(map(torch.equal, ends[0].parameters(), ends[1].parameters()))
 
 
-def used(what: Callable[[nn.Module, Any], Any]) -> None:
+def used(what: Callable[[nn.Module, Any], Any], rounds: int = 0) -> None:
     net = model()
     optimizer = optim.Adam(net.parameters())
     slalom.release(net, optimizer)
+    train(net, optimizer, batches(rounds))
     net(batches(1)[0]).sum().backward()
     before = [p.detach().clone() for p in net.parameters()]
     with pytest.raises(RuntimeError, match=r"the gradient of \d\.(weight|bias) was used and freed"):
@@ -258,3 +261,86 @@ def test_norms_that_cannot_be_meant() -> None:
     released = slalom.release(net, optim.Adam(net.parameters()))
     with pytest.raises(RuntimeError, match="two passes"), released.measuring():
         pass
+
+
+class Paths(nn.Module):
+    """Layers that are gone through in any order, some not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(5))
+
+    def forward(self, x: torch.Tensor, path: Sequence[int]) -> torch.Tensor:
+        for i in path:
+            x = self.layers[i](x).tanh()
+        return x
+
+
+def walk(net: Paths, optimizer: optim.RuleOptimizer, paths: Sequence[Sequence[int]]) -> None:
+    for x, path in zip(batches(len(paths)), paths, strict=True):
+        optimizer.zero_grad()
+        for part in (path[:2], path[2:]) if path[0] else (path,):  # disjoint, or all at once
+            if part:
+                net(x, part).square().mean().backward()
+        optimizer.step()
+        assert not any(type(p.grad) is Spent for p in net.parameters())
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("bucket", [1, 100, 200, 1 << 20])
+def test_gradients_may_come_in_another_order_or_not(
+    bucket: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "BUCKET", bucket)
+    draw = random.Random(seed)
+    paths = []
+    for _ in range(5):
+        paths += [draw.sample(range(5), draw.randint(1, 5))] * draw.randint(1, 4)
+    plain, net = Paths(), Paths()
+    one, two = (optim.Adam(n.parameters(), lr=0.01, weight_decay=0.1) for n in (plain, net))
+    slalom.release(net, two)
+    walk(plain, one, paths)
+    walk(net, two, paths)
+    assert all(map(torch.equal, plain.parameters(), net.parameters()))
+
+
+def hooked(net: nn.Module) -> int:
+    return sum(bool(p._post_accumulate_grad_hooks) for p in net.parameters())
+
+
+def test_the_engine_tells_of_one_gradient_a_bucket_while_the_order_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(release, "BUCKET", 150)
+    net = Paths()
+    optimizer = optim.Adam(net.parameters(), lr=0.01)
+    released = slalom.release(net, optimizer)
+    walk(net, optimizer, [[0, 1, 2, 3, 4]])
+    assert hooked(net) == 10
+    walk(net, optimizer, [[0, 1, 2, 3, 4]] * 2)
+    assert hooked(net) == len(released._buckets) == 3
+    walk(net, optimizer, [[0, 1, 2, 4, 3]])
+    assert hooked(net) == 10
+    walk(net, optimizer, [[0, 1, 2, 4, 3]] * 2)
+    assert hooked(net) == 10  # what was mistaken once is sure after one round more
+    walk(net, optimizer, [[0, 1, 2, 4, 3]] * 2)
+    assert hooked(net) == 3
+    used(lambda net, _: net(batches(1)[0]).sum().backward(), rounds=3)
+    released.remove()
+    assert hooked(net) == 0
+
+
+def test_two_passes_leave_nothing_of_what_was_unfrozen_later() -> None:
+    net = model()
+    bias = net[5].bias.requires_grad_(False)  # type: ignore[union-attr, index]
+    optimizer = optim.SGD(net.parameters(), lr=0.1, clip_norm=1e-3)
+    released = slalom.release(net, optimizer, norm="two passes")
+    bias.requires_grad_(True)
+    loss = net(batches(1)[0]).square().mean()
+    (grad,) = torch.autograd.grad(loss, bias, retain_graph=True)
+    with released.measuring():
+        loss.backward(retain_graph=True)
+    loss.backward()
+    assert bias.grad is not None
+    assert torch.equal(bias.grad, grad)

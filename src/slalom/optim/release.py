@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import is_, itemgetter
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from slalom.engine.naming import params_of
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.treatment import square_sum
 from slalom.ir.program import crosses
@@ -54,32 +56,51 @@ class _Part:
 
 
 class _Bucket:
-    """Parameters whose gradients arrived one after the other, and are used in one call.
+    """Parameters whose gradients arrive one after the other, and are used in one call.
 
     Attributes:
         params: its members.
         size: bytes of their gradients.
-        arrived: those whose gradient waits to be used, by id.
-        parts: the members by group; none where that has to be found out.
+        waiting: ids of those that arrived and were not used, where all are told of.
+        used: in which round some were used last.
+        parts: the members by group; none where they are all of the optimizer, or have to be sorted.
+        marks: the members that are in a group, each with what stands for its spent gradient.
         plan: of their last update.
     """
 
     def __init__(self) -> None:
         self.params: list[Tensor] = []
         self.size = 0
-        self.arrived: dict[int, Tensor] = {}
+        self.waiting: set[int] = set()
+        self.used = -1
         self.parts: list[_Part] = []
+        self.marks: list[tuple[Tensor, Spent]] = []
         self.plan: Plan | None = None
 
     def add(self, param: Tensor) -> None:
         """Take one more member."""
         self.params.append(param)
         self.size += param.nbytes
-        self.parts = []
+        self.parts, self.plan = [], None
+
+    def groups(self, all_of_them: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+        """The groups with its members alone, options as they are now; None if one was moved."""
+        if not self.parts:
+            return all_of_them
+        if not all(part.found(all_of_them) for part in self.parts):
+            return None
+        return [part.options for part in self.parts]
 
 
 class Released:
-    """What :func:`release` made of an optimizer; :meth:`remove` takes it back."""
+    """What :func:`release` made of an optimizer; :meth:`remove` takes it back.
+
+    At first the engine tells of every gradient, by a hook of each parameter. When all came in one
+    order in two rounds, it tells of the last one of each bucket alone, since calls into Python are
+    what costs most here. A gradient that comes behind that one all the same, or in whose bucket
+    that one does not come, is there in the step, which uses it as any other; and then every
+    gradient is told of again.
+    """
 
     def __init__(self, optimizer: RuleOptimizer, names: dict[int, str], norm: str | None):
         self._optimizer, self._names = optimizer, names
@@ -88,22 +109,22 @@ class Released:
         self._norm: float | None = None  # what the next ones are clipped by
         self._buckets: list[_Bucket] = []
         self._bucket_of: dict[int, _Bucket] = {}
-        self._places: dict[int, tuple[int, int]] = {}  # of each parameter: group, place in it
         self._tasks: set[int] = set()  # backwards that call back at their end
-        self._spent: dict[int, Spent] = {}
-        self._marked: list[Tensor] = []  # parameters whose gradient is spent
-        self._handles = [
-            param.register_post_accumulate_grad_hook(self._arrived)
-            for group in optimizer.param_groups
-            for param in group["params"]
-            if param.requires_grad
-        ]
+        self._round = 0  # from step to step
+        self._order: list[int] = []  # ids of the parameters whose gradients came in this round
+        self._order_before: list[int] = []
+        self._alike, self._wanted = 0, 1  # how many rounds in a row had it, and are to have it
+        self._relies = False  # on that order
+        self._marked: list[list[tuple[Tensor, Spent]]] = []  # what stands somewhere now
+        params = params_of(optimizer.param_groups)
+        self._params = {id(p): p for p in params if p.requires_grad}
+        self._handles: dict[int, Any] = {}
+        self._watch()
 
     def remove(self) -> None:
         """Let the optimizer step as it did before."""
         self.clear()
-        for handle in self._handles:
-            handle.remove()
+        self._tell_of({})
         self._optimizer._released = None
 
     def clear(self) -> None:
@@ -111,50 +132,98 @@ class Released:
         if self._marked and self._clips is not None:
             self._norm = self._squares**0.5 if self._clips == BEFORE else None
             self._squares = 0.0
-        for param in self._marked:
-            if type(param.grad) is Spent:
-                param.grad = None
+        for marks in self._marked:
+            for param, mark in marks:
+                if param.grad is mark:
+                    param.grad = None
         self._marked.clear()
+        self._round += 1
+        if self._order:
+            self._end_round()
+
+    def _end_round(self) -> None:
+        """Rely on the order of what arrived, if it was the same often enough."""
+        self._alike = self._alike + 1 if self._order == self._order_before else 0
+        if self._alike == self._wanted:
+            self._rely()
+        self._order, self._order_before = [], self._order
+        self._tasks.clear()
         for bucket in self._buckets:
-            bucket.arrived.clear()
+            bucket.waiting.clear()
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Backwards within it change nothing: they measure the norm that the next one clips by.
 
-        For ``norm="two passes"``; the gradients are freed one by one. Raises RuntimeError where
-        that was not asked for.
+        For ``norm="two passes"``; the gradients are freed a bucket at a time. Raises RuntimeError
+        where that was not asked for.
         """
         if self._clips != TWO_PASSES:
             raise RuntimeError('measuring is for release(..., norm="two passes")')
         self._measuring, self._squares = True, 0.0
         try:
             yield
+            self._measure(params_of(self._optimizer.param_groups))  # what no hook told of
         finally:
             self._measuring = False
         self._norm, self._squares = self._squares**0.5, 0.0
 
+    def _measure(self, params: Sequence[Tensor]) -> None:
+        self._squares += float(square_sum([p.grad for p in params if p.grad is not None]))
+        for param in params:
+            param.grad = None
+
     def left(self) -> bool:
-        """Whether a parameter of the optimizer has a gradient that was not spent."""
-        groups = self._optimizer.param_groups
-        return any(p.grad is not None for group in groups for p in group["params"])
+        """Forget as :meth:`clear` does; whether a parameter has a gradient that was not spent."""
+        self.clear()
+        for group in self._optimizer.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    if self._relies or id(param) not in self._handles:
+                        self._doubt(param)
+                    return True
+        return False
+
+    def _tell_of(self, hooks: Mapping[int, Callable[[Tensor], None]]) -> None:
+        """Have these hooks on parameters, by id, and no others."""
+        for handle in self._handles.values():
+            handle.remove()
+        # Torch refuses one on a parameter that is frozen, of which there is nothing to tell.
+        self._handles = {
+            key: param.register_post_accumulate_grad_hook(hook)
+            for key, hook in hooks.items()
+            if (param := self._params[key]).requires_grad
+        }
+
+    def _watch(self) -> None:
+        """Be told of every gradient."""
+        self._relies, self._order_before = False, []
+        self._tell_of(dict.fromkeys(self._params, self._arrived))
+
+    def _rely(self) -> None:
+        """Be told of the last gradient of each bucket alone, in the order that was seen."""
+        last = {id(bucket := self._bucket_of[key]): (key, bucket) for key in self._order}
+        self._relies = True
+        self._tell_of({key: partial(self._use, bucket) for key, bucket in last.values()})
+
+    def _doubt(self, param: Tensor) -> None:
+        """Watch again, since the gradient of this one came otherwise; longer than the last time."""
+        if id(param) in self._params and param.requires_grad:
+            self._wanted *= 1 + self._relies
+            self._watch()
 
     def _arrived(self, param: Tensor) -> None:
         """Take note of a gradient; use it when those of its bucket are all there."""
-        if self._measuring:
-            assert param.grad is not None
-            self._squares += square_sum([param.grad])
-            param.grad = None
-            return
+        key = id(param)
         task = torch._C._current_graph_task_id()
         if task not in self._tasks:
             self._tasks.add(task)
             engine: Any = torch.autograd.Variable._execution_engine
             engine.queue_callback(lambda: self._finish(task))
-        key = id(param)
         bucket = self._bucket_of.get(key) or self._joined(param)
-        bucket.arrived[key] = param
-        if len(bucket.arrived) == len(bucket.params) and bucket.size >= BUCKET:
+        self._order.append(key)
+        bucket.waiting.add(key)
+        if len(bucket.waiting) == len(bucket.params) and bucket.size >= BUCKET:
             self._use(bucket)
 
     def _joined(self, param: Tensor) -> _Bucket:
@@ -169,95 +238,80 @@ class Released:
         """At the end of a backward: use what arrived of buckets that did not become full."""
         self._tasks.discard(task)
         for bucket in self._buckets:
-            if bucket.arrived:
+            if bucket.waiting:
                 self._use(bucket)
 
-    @torch.no_grad()
-    def _use(self, bucket: _Bucket) -> None:
-        """Update those of a bucket whose gradient arrived, and free these gradients."""
+    def _use(self, bucket: _Bucket, _: Tensor | None = None) -> None:
+        """Update those of a bucket whose gradient is there, and free these gradients."""
         with self._optimizer.alone:
-            self._use_alone(bucket)
+            bucket.waiting.clear()
+            if self._measuring:
+                self._measure(bucket.params)
+                return
+            if bucket.used == self._round:
+                self._use_again(bucket)
+            else:
+                self._update(bucket)
+            bucket.used = self._round
+            for param, mark in bucket.marks:
+                if param.grad is not None:
+                    param.grad = mark
+            self._marked.append(bucket.marks)
 
-    def _use_alone(self, bucket: _Bucket) -> None:
-        self._optimizer.refuse_step()
+    def _use_again(self, bucket: _Bucket) -> None:
+        """Update those whose gradient was not in an earlier backward since the step."""
+        spent = [(p, p.grad) for p in bucket.params if type(p.grad) is Spent]
+        for param, _ in spent:
+            param.grad = None
+        try:
+            self._update(bucket)
+        finally:
+            for param, mark in spent:
+                param.grad = mark
+
+    def _update(self, bucket: _Bucket) -> None:
+        optimizer, plan = self._optimizer, bucket.plan
+        optimizer.refuse_step()
+        scale, norm = (None, None) if self._clips is None else (1.0, self._norm or 0.0)
         if self._clips == TWO_PASSES and self._norm is None:
             raise RuntimeError(
                 "the norm of these gradients was not measured; call backward(retain_graph=True) "
                 "within measuring() first, of what release() returned"
             )
-        arrived, others = bucket.arrived, []
-        if len(arrived) < len(bucket.params):  # the others have none in this update
-            others = [(p, p.grad) for p in bucket.params if id(p) not in arrived]
-        for param, _ in others:
-            param.grad = None
-        try:
-            bucket.parts = self._parts(bucket)
-            if bucket.parts:
-                self._update(bucket)
-        finally:
-            for param, grad in others:
-                param.grad = grad
-        for part in bucket.parts:
-            for param in part.options["params"]:
-                if id(param) in arrived:
-                    param.grad = self._mark(param)
-                    self._marked.append(param)
-        arrived.clear()
-
-    def _update(self, bucket: _Bucket) -> None:
-        optimizer, plan = self._optimizer, bucket.plan
-        groups = [part.options for part in bucket.parts]
-        scale, norm = (None, None) if self._clips is None else (1.0, self._norm or 0.0)
         if (
             plan is None
-            or plan.origin != [optimizer.rule_of(g) for g in groups]
+            or (groups := bucket.groups(optimizer.param_groups)) is None
             or not plan.holds(groups, optimizer.state)
+            or (optimizer.several_rules and plan.origin != [optimizer.rule_of(g) for g in groups])
             or plan.run(groups, scale, norm=norm) is Outcome.STALE
         ):
             _refuse_processes()
+            if not (groups := self._sorted(bucket)):
+                return
             plan = bucket.plan = optimizer.step_by_new_plan(groups, scale, norm=norm)
             plan.watch(groups, optimizer.state)
         if self._clips == BEFORE:
             self._squares += float(plan.squares)
 
-    def _parts(self, bucket: _Bucket) -> list[_Part]:
-        """The members by group; not those that were taken out of all since: these keep their
+    def _sorted(self, bucket: _Bucket) -> list[dict[str, Any]] | None:
+        """The members anew by group; not those that were taken out of all since: these keep their
         gradients, as in a step."""
-        groups = self._optimizer.param_groups
-        if bucket.parts and all(part.found(groups) for part in bucket.parts):
-            return bucket.parts
-        if not all(self._is_where(p, groups) for p in bucket.params):
-            self._places = {
-                id(p): (i, j) for i, g in enumerate(groups) for j, p in enumerate(g["params"])
-            }
-        members: dict[int, list[Tensor]] = {}
-        for param in bucket.params:
-            if id(param) in self._places:
-                members.setdefault(self._places[id(param)][0], []).append(param)
-        bucket.plan = None
-        parts = [
-            _Part(number, [self._places[id(p)][1] for p in members[number]], members[number])
-            for number in sorted(members)
+        all_of_them = self._optimizer.param_groups
+        places = {
+            id(p): (i, j) for i, g in enumerate(all_of_them) for j, p in enumerate(g["params"])
+        }
+        members = [p for p in bucket.params if id(p) in places]
+        bucket.marks = [(p, Spent(p, self._names[id(p)])) for p in members]
+        of_group: dict[int, list[Tensor]] = {}
+        for param in members:
+            of_group.setdefault(places[id(param)][0], []).append(param)
+        bucket.parts = [
+            _Part(number, [places[id(p)][1] for p in of_group[number]], of_group[number])
+            for number in sorted(of_group)
         ]
-        assert all(part.found(groups) for part in parts)
-        return parts
-
-    def _is_where(self, param: Tensor, groups: Sequence[dict[str, Any]]) -> bool:
-        """Whether a parameter stands where it was found last."""
-        number, place = self._places.get(id(param), (len(groups), 0))
-        params = groups[number]["params"] if number < len(groups) else []
-        return place < len(params) and params[place] is param
-
-    def _mark(self, param: Tensor) -> Spent:
-        """What stands where the gradient of a parameter was, made once."""
-        known = self._spent.get(id(param))
-        if (
-            known is None
-            or known.shape != param.shape
-            or (known.dtype, known.device) != (param.dtype, param.device)
-        ):
-            known = self._spent[id(param)] = Spent(param, self._names[id(param)])
-        return known
+        if len(members) == len(params_of(all_of_them)):
+            bucket.parts = []
+        return bucket.groups(all_of_them) if members else []
 
 
 def release(
@@ -270,7 +324,8 @@ def release(
     backward. The result is that of ordinary steps to the bit. Gradients are used a bucket at a
     time: as many as take :data:`BUCKET` bytes, in the order in which they arrive first, so that
     they are still in a cache, and no more of their memory is needed at once than a bucket and the
-    largest gradient. Learning-rate schedules act as ever.
+    largest gradient, but in a step whose gradients come in another order than before. Learning-rate
+    schedules act as ever.
 
     An optimizer with ``clip_norm`` needs a norm before the first gradient is used, and ``norm``
     says which. ``"before"``: that of the step before; the first step is not clipped. ``"two

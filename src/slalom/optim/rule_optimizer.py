@@ -258,10 +258,8 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         return loss
 
     def _update(self) -> None:
-        if self._released is not None:
-            self._released.clear()
-            if not self._released.left():
-                return
+        if self._released is not None and not self._released.left():
+            return
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
         if stays_there(self.param_groups, self._treatment, found):
