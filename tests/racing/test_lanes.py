@@ -13,7 +13,7 @@ from torch import nn
 
 import slalom
 from slalom.errors import InputError
-from slalom.racing import abreast, stopwatch
+from slalom.racing import stopwatch
 from slalom.racing.abreast import Abreast
 from slalom.racing.entrants import FIELD, Entrant, Family, families
 from slalom.racing.result import Result
@@ -21,7 +21,7 @@ from slalom.racing.runner import History, Request
 from slalom.racing.status import Status
 from slalom.racing.together import refusal
 from slalom.racing.trainer import Trainer
-from slalom.train import Task, stack
+from slalom.train import Task, lanes, stack
 from slalom.train.loop import begun
 from small import ENTRANTS, small_task
 
@@ -151,7 +151,7 @@ def test_a_loss_that_fails_for_one_run_ends_that_alone(monkeypatch: pytest.Monke
             raise ValueError("an odd batch")
         return update(members, batches)
 
-    monkeypatch.setattr(abreast, "update", failing)
+    monkeypatch.setattr(lanes, "update", failing)
     asked = requests(task, ["SGD"])
     zero, one, two = answers(Abreast(task, 3), asked)
     assert (one.ended, one.step) == (Status.FAILED, 5)
@@ -311,7 +311,7 @@ def test_a_race_in_lanes_that_was_interrupted_comes_to_the_same(
             raise KeyboardInterrupt
         return stack.evaluate(members)
 
-    monkeypatch.setattr(abreast, "evaluate", interrupted)
+    monkeypatch.setattr(lanes, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         race(tmp_path / "it", lanes=5)
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from slalom.racing.trainer import one_thread
 from slalom.train import Evaluation, Run, Task, stack
 from slalom.train.loop import Loop
 from slalom.train.objective import Supervised
+from slalom.train.tree import same
 
 FIRST = 2
 """Updates after which a run in a stack is compared with the one by itself."""
@@ -124,9 +125,9 @@ def _stacked(task: Task, entrants: Sequence[Entrant], seed: int, updates: int) -
             assert batch is not None
             groups.setdefault(stack.shapes(batch), []).append((member, batch))
         for group in groups.values():
-            failed = stack.update(*zip(*group, strict=True))
-            for error in failed:
-                if error is not None:
+            found = stack.update(*zip(*group, strict=True))
+            for error in found:
+                if isinstance(error, Exception):
                     raise error
     return stack.evaluate(members)
 
@@ -139,14 +140,3 @@ def _near(one: float, other: float) -> bool:
 
 def _losses(found: Sequence[Evaluation]) -> list[tuple[str, str]]:
     return [(e.train_loss.hex(), e.valid_loss.hex()) for e in found]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are equal, tensors and all."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other or one != one

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from slalom.racing.runner import History, Request, Runner, checkpoint_of
 from slalom.racing.status import Status
 from slalom.train import Evaluation, Run, Task, atomic
 from slalom.train.faults import told
+from slalom.train.lanes import Way, alone
 from slalom.train.loop import begun
 
 ROOM = 2 << 30
@@ -54,10 +55,6 @@ class Trainer(Runner):
     def forget(self, entrant: Entrant, seed: int) -> None:
         super().forget(entrant, seed)
         self._runs.forget(entrant.number, seed)
-
-
-Stint = Generator[tuple[Any, int], tuple[Evaluation | None, float], History]
-"""See :meth:`Runs.stint`."""
 
 
 @dataclass
@@ -95,26 +92,11 @@ class Runs:
 
     def train(self, request: Request) -> History:
         """Bring one run on; an exception in the model, loss or data ends it as ``failed``."""
-        stint = self.stint(request, list(request.known.evaluations))
         with one_thread():
-            try:
-                run, steps = next(stint)
-                while True:
-                    since = time.perf_counter()
-                    try:
-                        run.advance(steps)
-                        found = None if run.diverged is not None else run.evaluate()
-                    except Exception as error:
-                        run, steps = stint.throw(error)
-                    else:
-                        run, steps = stint.send((found, time.perf_counter() - since))
-            except StopIteration as end:
-                return end.value
+            return alone(self.way(request, list(request.known.evaluations)))
 
-    def stint(self, request: Request, found: list[Evaluation]) -> Stint:
-        """A run on its way to what is asked of it: yields (the run, updates that it is to make
-        next), wants (the evaluation after them or None if it diverged, the seconds of both), or the
-        exception that came of it; returns what is known of the run in the end.
+    def way(self, request: Request, found: list[Evaluation]) -> Way[History]:
+        """The way of a run to what is asked of it; it comes to what is known of the run then.
 
         ``found`` is what was known, to which is added what comes.
         """
@@ -126,13 +108,14 @@ class Runs:
                 while kept.run.step < request.known.step and kept.run.diverged is None:
                     self._check_time(kept, request, found)  # to where it is known already
                     steps = min(request.every, request.known.step - kept.run.step)
-                    kept.unsaved += (yield kept.run, steps)[1]
+                    kept.unsaved += (yield from _stretch(kept.run, steps))[1]
             self._kept[key] = kept
             self._make_room(kept.run)
             run = kept.run
             while run.step < request.until and run.diverged is None:
                 self._check_time(kept, request, found)
-                evaluation, seconds = yield run, min(request.every, request.until - run.step)
+                steps = min(request.every, request.until - run.step)
+                evaluation, seconds = yield from _stretch(run, steps)
                 if evaluation is not None:
                     found.append(evaluation)
                     self._keep_trunk(run, request, found)
@@ -252,6 +235,15 @@ class Runs:
             return None
         found.extend(known[both:])
         return _Kept(run)
+
+
+def _stretch(run: Run, steps: int) -> Way[tuple[Evaluation | None, float]]:
+    """So many updates and an evaluation, which is None if the run diverges; and their seconds."""
+    _, spent = yield run, steps
+    if run.diverged is not None:
+        return None, spent
+    found, more = yield run, 0
+    return found, spent + more
 
 
 def _size(folder: Path) -> int:

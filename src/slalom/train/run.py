@@ -167,14 +167,15 @@ class Run:
         batches, n = self._next()
         return (batches[0][0], n) if len(batches) == 1 else None
 
-    def take(self, loss: float, n: int) -> None:
-        """Make the update of gradients that were set from outside, of the loss of ``n`` samples;
-        the clock and random numbers are the caller's."""
+    def take(self, loss: float, n: int) -> float:
+        """Make the update of gradients that were set from outside, of the loss of ``n`` samples,
+        and return their mean; the clock and random numbers are the caller's."""
         loss = loss / n if self.task.reduction.kind == "sum" else loss
         if self._usable(loss):
             self._apply()
         self._count(loss, n)
         self._noted(loss)
+        return loss
 
     def _count(self, value: float, n: int) -> None:
         """An update of this loss and so many samples was made."""

@@ -53,11 +53,12 @@ def shapes(batch: Batch) -> tuple[Any, ...]:
     return batch[1], *((p.shape, p.dtype) if isinstance(p, Tensor) else p for p in parts)
 
 
-def update(members: Sequence[Member], batches: Sequence[Batch]) -> list[Exception | None]:
+def update(members: Sequence[Member], batches: Sequence[Batch]) -> list[float | Exception]:
     """Make the next update of every run, each by its own batch; see :meth:`Run.batch`.
 
-    The batches are of one shape. Of the seconds every run is counted its share. Returns what was
-    raised by the optimizer of each; what the way through the model raises comes before any update.
+    The batches are of one shape. Of the seconds every run is counted its share. Returns the loss of
+    each, or what its optimizer raised; what the way through the model raises comes before any
+    update.
     """
     start = time.perf_counter()
     first, n = members[0].run, batches[0][1]
@@ -70,19 +71,18 @@ def update(members: Sequence[Member], batches: Sequence[Batch]) -> list[Exceptio
     losses = losses_of(objective.of, _outputs(first.model, tensors, inputs), targets)
     found = torch.autograd.grad(losses.sum(), trained, allow_unused=True)
     rows = [[None] * len(members) if g is None else g.unbind() for g in found]
-    told = losses.tolist()
-    failed: list[Exception | None] = [None] * len(members)
+    told = losses.tolist()[: len(members)]
     for place, member in enumerate(members):
         for gradients, parameter in zip(rows, member.trained.values(), strict=True):
             parameter.grad = gradients[place]
         try:
-            member.run.take(told[place], n)
+            told[place] = member.run.take(told[place], n)
         except Exception as error:  # of this run alone
-            failed[place] = error
+            told[place] = error
     each = (time.perf_counter() - start) / len(members)
     for member in members:
         member.run.seconds += each
-    return failed
+    return told
 
 
 def evaluate(members: Sequence[Member]) -> list[Evaluation]:

@@ -107,3 +107,14 @@ def shape(value: Any) -> str:
     if isinstance(value, tuple | list) and len(value) <= 4:
         return "[" + ", ".join(map(shape, value)) + "]"
     return type(value).__name__
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are equal, tensors and all."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other or one != one
