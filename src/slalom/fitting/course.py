@@ -13,15 +13,13 @@ from slalom.errors import InputError
 from slalom.fitting import events
 from slalom.fitting.folder import Folder
 from slalom.fitting.length import Length
-from slalom.fitting.result import best_of
+from slalom.fitting.result import Fit, best_of
 from slalom.fitting.stopping import Stop
 from slalom.racing.runner import HOLD
 from slalom.train import Evaluation, Task
 from slalom.train.guarded import GuardedRun, named
+from slalom.train.lanes import Way
 from slalom.train.ranks import Ranks
-
-TURN = 0.25
-"""Seconds of updates between two looks at the clock and at signals, about."""
 
 SPACING = 60.0
 """Seconds of training after which a checkpoint is written, where no number of updates is given."""
@@ -74,6 +72,7 @@ class Course:
         stop: what may ask it to end.
         ranks: the processes that train it. What hangs on a clock, a disk or a signal is decided by
             the first, for all.
+        turn: seconds of updates between two looks at the clock and at signals, about.
     """
 
     task: Task
@@ -86,6 +85,7 @@ class Course:
     tell: Callable[[events.Event], None]
     stop: Stop
     ranks: Ranks
+    turn: float = 0.25
 
     def __post_init__(self) -> None:
         self.history: list[Evaluation] = []
@@ -107,6 +107,28 @@ class Course:
         self._good = state["good"] and _Good(*state["good"])
         return True
 
+    def begin(self) -> None:
+        """Write down where the run is, and tell what it was begun with otherwise."""
+        if self.folder is None:
+            return
+        self.folder.note(self.status, self.run.step, self.history[-1] if self.history else None)
+        for change in self.folder.changed:
+            text = f"{change} since this run was begun; its numbers may differ"
+            self.tell(events.Told(text))
+
+    def end(self, label: str) -> Fit:
+        """What the run has come to, which is written down with its weights."""
+        run, path = self.run, self.folder and self.folder.path
+        result = Fit(
+            self.task, run.trained(), run.optimizer, label, run.seed, self.history, self.status,
+            run.skipped, path,
+        )  # fmt: skip
+        if self.folder is not None:
+            facts = {"step": result.last.step, self.task.metric.name: result.last.metric}
+            self.folder.write_weights("weights", dict(result.model.state_dict()), facts)
+            self.folder.note(self.status, result.last.step, result.last)
+        return result
+
     def _read(self) -> dict[str, Any] | None:
         """The last checkpoint that is sound; None if there is none, or no folder."""
         if self.folder is None:
@@ -117,19 +139,19 @@ class Course:
             self.tell(events.Told(f"{path} is damaged; the run goes on from {before}"))
         return state
 
-    def go(self) -> None:
-        """Train to the end. Raises :class:`TrainingError` where that cannot be reached."""
+    def way(self) -> Way[None]:
+        """The way to the end. Raises :class:`TrainingError` where that cannot be reached."""
         if self.on_nonfinite == "back" and self._good is None:
             self._good = _Good(self._copy(), math.inf, 0)
         while self.status == "begun":
             if not self._over():
-                self._advance()
+                yield from self._advance()
             if self.run.diverged is not None:
                 self._wrong()
                 continue  # from where it went back to
             due = self.run.step % self.length.every == 0 or self._over()
             if due and not (self.history and self.history[-1].step == self.run.step):
-                self._evaluate()
+                self._take((yield self.run, 0)[0])
             if self.status == "begun" and self._over():
                 if not self.run.finite:
                     self.run.diverged = f"the weights are not finite after step {self.run.step}"
@@ -142,7 +164,7 @@ class Course:
         run, length = self.run, self.length
         return run.step >= (length.updates or math.inf) or run.seconds >= length.seconds
 
-    def _advance(self) -> None:
+    def _advance(self) -> Way[None]:
         """Some updates, to the next evaluation or checkpoint at most."""
         run, length = self.run, self.length
         ends = [length.every - run.step % length.every]
@@ -153,10 +175,10 @@ class Course:
         if not run.step or not self._tried:
             ends.append(1)
         else:
-            left = min(TURN, length.seconds - run.seconds)
+            left = min(self.turn, length.seconds - run.seconds)
             ends.append(max(1, round(left / max(1e-7, run.seconds / run.step))))
         try:
-            loss = run.advance(self.ranks.first(min(ends)))
+            loss, _ = yield run, self.ranks.first(min(ends))
         except Exception:
             if self.stop.signal is not None:  # it came to a loader's processes too
                 self.stop.end()
@@ -168,8 +190,8 @@ class Course:
         if run.diverged is None:
             self.tell(events.Moved(run.step, run.samples, run.seconds, loss))
 
-    def _evaluate(self) -> None:
-        found = self.run.evaluate()
+    def _take(self, found: Evaluation) -> None:
+        """An evaluation."""
         self.history.append(found)
         best = best_of(self.task, self.history) is found
         self.tell(events.Evaluated(found, best))
@@ -192,15 +214,20 @@ class Course:
         else:
             due = run.step % self.save_every == 0
         due = run.step > self._saved and (due or over or asked is not None or not self._tried)
-        # of weights that are not finite the next update will tell
-        if self.ranks.first(self.folder is not None and due) and run.finite:
-            state = self._state()
-            if self.folder is not None:
-                self._save(self.folder, state, must=not self._tried or over)
+        if self.ranks.first(self.folder is not None and due):
+            self.put_down(must=not self._tried or over)
         self._tried = True
         if asked is not None and not over:
             self.stop.signal = asked
             self.stop.end()
+
+    def put_down(self, *, must: bool = False) -> None:
+        """Write a checkpoint, if there is a folder and the weights are finite: of others the next
+        update will tell. ``must`` it be possible?"""
+        if self.run.finite:
+            state = self._state()
+            if self.folder is not None:
+                self._save(self.folder, state, must=must)
 
     def _state(self) -> dict[str, Any]:
         """What a checkpoint holds."""

@@ -10,29 +10,25 @@ from typing import Any, Literal
 
 from slalom.errors import InputError
 from slalom.fitting import events
-from slalom.fitting.chosen import Chosen, chosen
+from slalom.fitting.chosen import Chosen
 from slalom.fitting.course import Course
-from slalom.fitting.folder import Folder, agree, opened, record_of
-from slalom.fitting.length import length_of
+from slalom.fitting.folder import agree, opened, record_of
 from slalom.fitting.logging import Log
 from slalom.fitting.progress import Progress
 from slalom.fitting.result import ENDS, Fit
 from slalom.fitting.stopping import Stop, asked
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
-from slalom.tasks import load
+from slalom.fitting.wanted import wanted
 from slalom.train import Task
 from slalom.train.captured import CapturedRun
-from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
-from slalom.train.loop import Loop
+from slalom.train.lanes import alone
 from slalom.train.models import compile_model
 from slalom.train.ranks import Ranks
 from slalom.train.sharded import ShardedRun
 from slalom.train.shared import SharedRun
 from slalom.train.watching import watchers
-
-ON_NONFINITE = ("stop", "skip", "back")
 
 
 def fit(
@@ -113,30 +109,12 @@ def fit(
     the update that is under way and write a checkpoint, if it has a folder: by KeyboardInterrupt,
     and by SystemExit with the code 143.
     """
-    task = load(task)
-    if isinstance(task, Loop):
-        raise InputError("a loop of your own is its own training; run it, or give fit a Task")
-    if not isinstance(task, Task):
-        raise InputError(f"task is a {type(task).__name__}; it must be a slalom.Task, or a name")
-    if on_nonfinite not in ON_NONFINITE:
-        raise InputError(
-            f"on_nonfinite is {on_nonfinite!r}; it must be one of {', '.join(ON_NONFINITE)}"
-        )
-    if until_target and task.target is None:
-        raise InputError("the task has no target to train until; give it one, or epochs or steps")
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on, below 2**63")
-    if not isinstance(out, Path | str | None) or "\0" in str(out):
-        raise InputError(f"out is {out!r}; it must be the path of a folder")
-    whole_number("keep", keep)
-    if save_every is not None:
-        whole_number("save_every", save_every)
-    if not (batch_size is None or batch_size == "all"):
-        batch_size = whole_number("batch_size", batch_size)
-    using = chosen(optimizer, settings, batch_size, task)
-    task = using.of(task)
-    length = length_of(task, using, epochs, steps, seconds, eval_every)
-    using.check(task)
+    asked_for = wanted(
+        task, optimizer, settings, epochs=epochs, steps=steps, seconds=seconds,
+        until_target=until_target, batch_size=batch_size, seed=seed, eval_every=eval_every,
+        on_nonfinite=on_nonfinite, out=out, save_every=save_every, keep=keep,
+    )  # fmt: skip
+    task, using, length = asked_for.task, asked_for.using, asked_for.length
     ranks = Ranks.here()
     if tune and (ranks.size > 1 or task.device.type != "cpu"):
         raise InputError("tune=True is for one process that trains on the CPU")
@@ -187,20 +165,14 @@ def fit(
         course = Course(
             task, run, length, folder, save_every, until_target, on_nonfinite, tell, s, ranks
         )
-        found = course.restore()
-        if not found:
+        if not course.restore():
             task.check()
-        if folder is not None:
-            folder.note(course.status, run.step, course.history[-1] if course.history else None)
-            for change in folder.changed:
-                tell(events.Told(f"{change} since this run was begun; its numbers may differ"))
+        course.begin()
         if course.status != "begun":
             tell(events.Told(f"this run is over: it was {ENDS[course.status]}"))
         tell(events.Started(task, using.label, run, seed, length.told, length.updates, path))
-        course.go()
-        result = _result(course, using.label, path)
-        if folder is not None:
-            _write(folder, course, result)
+        alone(course.way())
+        result = course.end(using.label)
         tell(events.Finished(result))
     return result
 
@@ -224,22 +196,6 @@ def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop
         text = f"{by.measured.name}: {by.gain:.2f} times as fast ({by.low:.2f} to {by.high:.2f})"
     tell(events.Told(text))
     return task
-
-
-def _result(course: Course, label: str, path: Path | None) -> Fit:
-    run = course.run
-    return Fit(
-        course.task, run.trained(), run.optimizer, label, run.seed, course.history,
-        course.status, run.skipped, path,
-    )  # fmt: skip
-
-
-def _write(folder: Folder, course: Course, result: Fit) -> None:
-    """What is left of a run that is over."""
-    last = course.history[-1]
-    facts = {"step": last.step, course.task.metric.name: last.metric}
-    folder.write_weights("weights", dict(result.model.state_dict()), facts)
-    folder.note(course.status, last.step, last)
 
 
 def _logs(log: str | Collection[str], out: Any) -> list[Log]:
