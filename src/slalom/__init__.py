@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from slalom import testing as testing
     from slalom import train as train
     from slalom.api import race
-    from slalom.fitting import fit
+    from slalom.fitting import ensemble, fit
     from slalom.fitting.tuning import tune
     from slalom.train import Task
     from slalom.train.kept_memory import keep_memory
     from slalom.train.loop import trial
 
 _LAZY = {
-    "Task": "slalom.train", "fit": "slalom.fitting", "race": "slalom.api",
-    "keep_memory": "slalom.train.kept_memory", "trial": "slalom.train.loop",
+    "Task": "slalom.train", "ensemble": "slalom.fitting", "fit": "slalom.fitting",
+    "keep_memory": "slalom.train.kept_memory", "race": "slalom.api", "trial": "slalom.train.loop",
     "tune": "slalom.fitting.tuning",
 }  # fmt: skip
 """Public names whose modules cost time to import and are loaded where first used."""
@@ -51,6 +51,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "InputError", "Task", "__version__", "explain", "fit", "keep_memory", "optim", "optimizer",
-    "race", "release", "rule", "rules", "trial", "tune",
+    "InputError", "Task", "__version__", "ensemble", "explain", "fit", "keep_memory", "optim",
+    "optimizer", "race", "release", "rule", "rules", "trial", "tune",
 ]  # fmt: skip

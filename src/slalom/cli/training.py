@@ -46,6 +46,9 @@ def train(
     ] = False,
     batch_size: BatchSize = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(help="Train from so many seeds, side by side where that can be.")
+    ] = 1,
     device: Annotated[
         str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
     ] = None,
@@ -94,7 +97,7 @@ def train(
     slalom train my_task.py --optimizer races/my-task-20260101-120000.
     """
     from slalom.errors import InputError
-    from slalom.fitting import TrainingError, fit
+    from slalom.fitting import TrainingError, ensemble, fit
     from slalom.plain import plain
     from slalom.tasks import loaded
     from slalom.train import faults, ranks
@@ -103,21 +106,35 @@ def train(
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     read = loaded(task)
     found = read.task if device is None else read.task.on(device)
-    own = read.named([optimizer])  # the file may have one by this name
-    chosen = own if isinstance(own, dict) else optimizer
+    named = read.named([optimizer])  # the file may have one by this name
+    chosen = named if isinstance(named, dict) else optimizer
     given: dict[str, Any] = {
         "epochs": epochs, "steps": steps, "seconds": seconds, "until_target": until_target,
         "batch_size": batch_size_of(batch_size), "seed": seed, "eval_every": eval_every,
         "on_nonfinite": on_nonfinite, "compile": compiled, **settings_of(lr, settings or []),
     }  # fmt: skip
-    folder = out or _folder(task, found.name, optimizer, found.device.type, given)
+    of_one = {
+        "seconds": seconds, "compile": compiled, "graph": graph, "tune": tune, "shard": shard,
+        "log": log,
+    }  # fmt: skip
+    one = [name for name, value in of_one.items() if value]
+    if seeds != 1 and one:
+        raise InputError(f"--{one[0]} is of one run; leave it out, or --seeds")
+    folder = out or _folder(
+        task, found.name, optimizer, found.device.type, given, *(["seeds"] if seeds != 1 else [])
+    )
+    written = {"out": folder, "save_every": save_every, "keep": keep}
+    shown = not (quiet or as_json)
     try:
         with ranks.joined(found.device):
-            result = fit(
-                found, chosen, **given, graph=graph, tune=tune, shard=shard, out=folder,
-                save_every=save_every, keep=keep, progress=not (quiet or as_json),
-                log=() if log is None else log.split(","),
-            )  # fmt: skip
+            if seeds != 1:
+                own = {n: v for n, v in given.items() if n not in of_one}
+                result = ensemble(found, chosen, seeds=seeds, progress=shown, **own, **written)
+            else:
+                result = fit(
+                    found, chosen, **given, **written, graph=graph, tune=tune, shard=shard,
+                    progress=shown, log=() if log is None else log.split(","),
+                )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)
         raise typer.Exit(WRONG) from None
@@ -173,7 +190,8 @@ def runs(
 ) -> None:
     """List past runs of slalom train, a line each: when, what, how far; and races beside them.
 
-    With a folder, the runs in it alone; the command slalom races lists races alone.
+    With a folder, the runs in it alone, or of an ensemble; the command slalom races lists races
+    alone.
     """
     from slalom.cli.reading import races
     from slalom.errors import InputError
@@ -185,7 +203,7 @@ def runs(
     if not folder.is_dir() and not raced:
         raise InputError(f"there is no folder {folder}; runs are written to runs/ unless --out")
     here = folder / "run.json"
-    found = [here] if here.is_file() else sorted(folder.glob("*/run.json"))
+    found = [*([here] if here.is_file() else []), *sorted(folder.glob("*/run.json"))]
     if not found:
         print(plain(f"there are no runs in {folder}"))
     for file in found:
@@ -193,9 +211,12 @@ def runs(
             known = told(file.parent)
             run, last = known["run"], known.get("last") or {}
             metric = f", {run['metric']} {last['metric']:.4g}" if last else ""
+            seed = f"seed {run['seed']}"
+            if "seeds" in known:
+                seed = f"{known['seeds']} seeds from {run['seed']}"
             text = (
                 f"{known['created'][:16].replace('T', ' ')}  {run['task']} with "
-                f"{run['optimizer']}, seed {run['seed']}, {run['length']}: {known['status']}, step "
+                f"{run['optimizer']}, {seed}, {run['length']}: {known['status']}, step "
                 f"{known['step']:,}{metric}"
             )
         except InputError as error:

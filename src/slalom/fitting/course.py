@@ -21,6 +21,9 @@ from slalom.train.guarded import GuardedRun, named
 from slalom.train.lanes import Way
 from slalom.train.ranks import Ranks
 
+TURN = 0.25
+"""Seconds of updates between two looks at the clock and at signals, about."""
+
 SPACING = 60.0
 """Seconds of training after which a checkpoint is written, where no number of updates is given."""
 
@@ -85,7 +88,7 @@ class Course:
     tell: Callable[[events.Event], None]
     stop: Stop
     ranks: Ranks
-    turn: float = 0.25
+    turn: float = TURN
 
     def __post_init__(self) -> None:
         self.history: list[Evaluation] = []
@@ -108,13 +111,10 @@ class Course:
         return True
 
     def begin(self) -> None:
-        """Write down where the run is, and tell what it was begun with otherwise."""
-        if self.folder is None:
-            return
-        self.folder.note(self.status, self.run.step, self.history[-1] if self.history else None)
-        for change in self.folder.changed:
-            text = f"{change} since this run was begun; its numbers may differ"
-            self.tell(events.Told(text))
+        """Write down where the run is."""
+        if self.folder is not None:
+            last = self.history[-1] if self.history else None
+            self.folder.note(self.status, self.run.step, last)
 
     def end(self, label: str) -> Fit:
         """What the run has come to, which is written down with its weights."""
@@ -159,6 +159,11 @@ class Course:
                     continue
                 self.status = "finished"
             self._look_after()
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are updates that are in no checkpoint."""
+        return self.run.step > self._saved
 
     def _over(self) -> bool:
         run, length = self.run, self.length
@@ -213,7 +218,7 @@ class Course:
             due = spent >= max(SPACING, SHARE * self._writing)
         else:
             due = run.step % self.save_every == 0
-        due = run.step > self._saved and (due or over or asked is not None or not self._tried)
+        due = self.unsaved and (due or over or asked is not None or not self._tried)
         if self.ranks.first(self.folder is not None and due):
             self.put_down(must=not self._tried or over)
         self._tried = True

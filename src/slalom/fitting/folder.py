@@ -78,9 +78,9 @@ def _differences(
     theirs: dict[str, Any], ours: dict[str, Any]
 ) -> Iterator[tuple[str, tuple[Any, Any] | None]]:
     """What of two runs is not equal: its name, and both values where they have words."""
-    for name, value in ours.items():
-        if name != "fingerprints" and theirs.get(name) != value:
-            yield name, (theirs.get(name), value)
+    for name in {**ours, **theirs}:
+        if name != "fingerprints" and theirs.get(name) != ours.get(name):
+            yield name, (theirs.get(name), ours.get(name))
     prints = theirs.get("fingerprints")
     for name, value in ours["fingerprints"].items():
         if not isinstance(prints, dict) or prints.get(name) != value:
@@ -97,6 +97,7 @@ class Folder:
 
     Attributes:
         checkpoints: of the run.
+        known: what ``run.json`` says.
         changed: what it was begun with and is otherwise now, as sentences.
 
     Raises :class:`InputError`, before anything is written, if the folder holds another run or
@@ -115,7 +116,7 @@ class Folder:
             raise InputError(f"{path} cannot be made: {error.strerror}") from error
         self._lock = Lock(self._file, "written")
         try:
-            self._known = told(path) if self._file.is_file() else self._fresh()
+            self.known = told(path) if self._file.is_file() else self._fresh()
             self._compare()
         except BaseException:
             self.close()
@@ -136,7 +137,7 @@ class Folder:
 
     def _compare(self) -> None:
         """Refuse to go on with another run."""
-        theirs, ours = self._known["run"], json.loads(json.dumps(self._record))
+        theirs, ours = self.known["run"], json.loads(json.dumps(self._record))
         for name, values in _differences(theirs, ours):
             if values is None:
                 raise InputError(
@@ -147,21 +148,24 @@ class Folder:
                 f"the run in {self.path} has {values[0]} as its {name}, and here it is "
                 f"{values[1]}; give another folder, or go on with the same"
             )
-        then = self._known["versions"]
+        then = self.known["versions"]
         for name, value in versions().items():
             if then.get(name) != value:
-                self.changed.append(f"{name} was {then.get(name)}, and is {value}")
+                self.changed.append(
+                    f"{name} was {then.get(name)}, and is {value} since this run was begun; its "
+                    "numbers may differ"
+                )
 
     @property
     def status(self) -> str:
         """What is written of the run: begun, finished, reached, diverged."""
-        return self._known["status"]
+        return self.known["status"]
 
-    def note(self, status: str, step: int, last: Evaluation | None = None) -> None:
+    def note(self, status: str, step: int, last: Evaluation | None = None, **facts: Any) -> None:
         """Write down where the run is. Raises :class:`InputError` if that cannot be written."""
         values = None if last is None else {"loss": last.valid_loss, "metric": last.metric}
-        self._known |= {"status": status, "step": step, "last": values}
-        text = json.dumps(self._known, indent=1)
+        self.known |= {"status": status, "step": step, "last": values, **facts}
+        text = json.dumps(self.known, indent=1)
         atomic.write(f"{text}\n".encode(), self._file)
 
     def refuse_no_room(self, checkpoint: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from slalom.fitting import events
+from slalom.train import Evaluation, Task
 
 SPACING = 10.0
 """Seconds between two lines where there is no terminal, at least."""
@@ -31,7 +32,7 @@ class Progress(events.Callback):
         self._bar: Any = None
         self._row: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -52,14 +53,17 @@ class Progress(events.Callback):
             f"{event.task.name} with {event.optimizer}, seed {event.seed}, {event.length}{on}"
         )
         if not self._quiet and self._console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.percentage:>3.0f}%"), BarColumn(),
-                TextColumn("{task.fields[now]}"),
-                console=self._console, transient=True, refresh_per_second=4,
-            )  # fmt: skip
-            self._bar.start()
-            self._row = self._bar.add_task("", total=event.updates, now="")
+            self._show(event.updates)
             self._bar.update(self._row, completed=event.run.step)
+
+    def _show(self, updates: int | None) -> None:
+        """The bar."""
+        self._bar = RichProgress(
+            TextColumn("{task.percentage:>3.0f}%"), BarColumn(), TextColumn("{task.fields[now]}"),
+            console=self._console, transient=True, refresh_per_second=4,
+        )  # fmt: skip
+        self._bar.start()
+        self._row = self._bar.add_task("", total=updates, now="")
 
     def moved(self, event: events.Moved) -> None:
         """Move the bar."""
@@ -105,6 +109,44 @@ class Progress(events.Callback):
             self._console.print(
                 f"{elapsed:5.1f} s  {text}", markup=False, highlight=False, soft_wrap=True
             )
+
+
+class Seeds(Progress):
+    """The same of several runs of one task, of so many updates each."""
+
+    def __init__(self, task: Task, seeds: int, updates: int | None, **options: Any):
+        super().__init__(**options)
+        self._metric, self._seeds, self._each = task.metric.name, seeds, updates or 0
+        self._found: dict[int, Evaluation] = {}
+        self._over = 0
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self._say(text)
+
+    def tell(self, seed: int, event: events.Event) -> None:
+        """What the run of a seed has told."""
+        if isinstance(event, events.Evaluated):
+            self._found[seed] = event.evaluation
+            self._look()
+        elif isinstance(event, events.Told):
+            self._say(f"seed {seed}: {event.text}")
+        elif isinstance(event, events.Finished):
+            self._over += 1
+            self._look()
+
+    def _look(self) -> None:
+        if self._bar is None and self._console.is_terminal and not self._quiet:
+            self._show(self._seeds * self._each)
+        elapsed = time.monotonic() - self._start
+        done = sum(e.step for e in self._found.values())
+        mean = sum(e.metric for e in self._found.values()) / max(1, len(self._found))
+        text = f"{self._over} of {self._seeds} seeds are through; {self._metric} {mean:.4g} so far"
+        if self._bar is not None:
+            self._bar.update(self._row, completed=done, now=text)
+        elif elapsed - self._line >= SPACING:
+            self._line = elapsed
+            self._say(f"{text}, after {done:,} of {self._seeds * self._each:,} steps")
 
 
 def _time(seconds: float) -> str:

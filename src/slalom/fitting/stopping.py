@@ -16,9 +16,11 @@ TERMINATED = 143
 
 
 class Stop:
-    """Whether a run was asked to end; ``signal`` is the number by which, None before."""
+    """Whether a run was asked to end; ``signal`` is the number by which, None before; and whether
+    it has ``ended``, between two updates."""
 
     signal: int | None = None
+    ended = False
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -34,6 +36,7 @@ class Stop:
 
     def end(self) -> None:
         """Raise what ends the process as it was asked to."""
+        self.ended = True
         if self.signal == signal.SIGTERM:
             raise SystemExit(TERMINATED)
         raise KeyboardInterrupt

@@ -168,6 +168,8 @@ def fit(
         if not course.restore():
             task.check()
         course.begin()
+        for text in folder.changed if folder is not None else ():
+            tell(events.Told(text))
         if course.status != "begun":
             tell(events.Told(f"this run is over: it was {ENDS[course.status]}"))
         tell(events.Started(task, using.label, run, seed, length.told, length.updates, path))

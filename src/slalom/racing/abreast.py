@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
 
 from slalom.errors import InputError
 from slalom.racing.entrants import Entrant, Family
@@ -10,7 +13,7 @@ from slalom.racing.runner import History, Request, Runner
 from slalom.racing.together import refusal
 from slalom.racing.trainer import Runs, Trainer, one_thread
 from slalom.train import Task
-from slalom.train.lanes import Lanes
+from slalom.train.lanes import Lanes, Way
 from slalom.train.rng import RandomStream
 from slalom.train.tree import same
 
@@ -32,23 +35,13 @@ class Abreast(Runner):
     def __init__(self, task: Task, lanes: int):
         super().__init__(task)
         self._lanes, self._runs = lanes, Runs(task)
-        self._random = RandomStream(0, task.device)
 
     def advance(self, requests: Sequence[Request]) -> Iterator[tuple[Request, History]]:
         self._runs.task, self._runs.folder = self.task, self.folder
         self._runs.limit = self.limit
         ways = [self._runs.way(r, list(r.known.evaluations)) for r in requests]
-        lanes = Lanes(ways, self._lanes)
-        for number, request in enumerate(requests):
-            before = self._random.state()
-            with one_thread(), self._random:
-                history = lanes.result(number)
-            if not same(before, self._random.state()):
-                raise InputError(
-                    "an update or an evaluation drew random numbers, of which runs that train side "
-                    "by side have none of their own; race with lanes=1"
-                )
-            yield request, history
+        found = side_by_side(ways, self._lanes, self.task.device, "race with lanes=1")
+        yield from zip(requests, found, strict=True)
 
     def forget(self, entrant: Entrant, seed: int) -> None:
         super().forget(entrant, seed)
@@ -60,3 +53,24 @@ def trainer(task: Task, families: Sequence[Family], lanes: int) -> Runner:
     need not come to the same bits again."""
     together = refusal(task, families, 0, to_the_bit=False) is None
     return Abreast(task, lanes) if together else Trainer(task)
+
+
+def side_by_side(
+    ways: Sequence[Way[Any]], lanes: int, device: torch.device, instead: str
+) -> Iterator[Any]:
+    """What runs come to, in their order, that go their ways side by side, on one thread.
+
+    Raises :class:`InputError`, which says what to do ``instead``, where one draws random numbers
+    that are not its own.
+    """
+    together, random = Lanes(ways, lanes), RandomStream(0, device)
+    for number in range(len(ways)):
+        before = random.state()
+        with one_thread(), random:
+            found = together.result(number)
+        if not same(before, random.state()):
+            raise InputError(
+                "an update or an evaluation drew random numbers, of which runs that train side "
+                f"by side have none of their own; {instead}"
+            )
+        yield found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,10 @@ ROUNDING = 200
 """Units of rounding by which losses may differ after the first updates."""
 
 
+Begun = Callable[[int], Run]
+"""A run at its start, by its seed."""
+
+
 def refusal(
     task: Task, families: Sequence[Family], seed: int, *, to_the_bit: bool = True
 ) -> str | None:
@@ -40,26 +45,41 @@ def refusal(
     the stack, to the bit, so that a race that was killed comes to the same when it is resumed. It
     takes as long as a few epochs of training, at most.
     """
-    if isinstance(task, Loop):
-        return "a loop of one's own trains itself"
-    if not isinstance(task.objective, Supervised) or any(task.objective.modules_that_learn()):
-        return "its loss is no function of outputs and targets alone"
-    own = task.precision is not None or any("precision" in (*f.space, *f.fixed) for f in families)
-    if task.accumulate > 1 or own:
-        return "it accumulates batches, or has a precision of its own"
+    if any("precision" in (*f.space, *f.fixed) for f in families):
+        return ACCUMULATES
     entrants = [
         Entrant(number, family, points(family.space, None, seed)[0])
         for number, family in enumerate(families)
     ]
+    runs = [(e.family.label, partial(_begun, task, e)) for e in entrants]
+    return refused(task, runs, seed, to_the_bit=to_the_bit)
+
+
+ACCUMULATES = "it accumulates batches, or has a precision of its own"
+
+
+def refused(
+    task: Task, runs: Sequence[tuple[str, Begun]], seed: int, *, to_the_bit: bool = True
+) -> str | None:
+    """The same of runs (what each is called, and what begins it)."""
+    if isinstance(task, Loop):
+        return "a loop of one's own trains itself"
+    if not isinstance(task.objective, Supervised) or any(task.objective.modules_that_learn()):
+        return "its loss is no function of outputs and targets alone"
+    if task.accumulate > 1 or task.precision is not None:
+        return ACCUMULATES
     with one_thread():
-        return _tried(task, entrants, seed, to_the_bit)
+        return _tried(task, runs, seed, to_the_bit)
 
 
-def _tried(task: Task, entrants: Sequence[Entrant], seed: int, to_the_bit: bool) -> str | None:
-    alone: list[tuple[Entrant, Evaluation]] = []
-    for entrant in entrants:
+def _tried(
+    task: Task, runs: Sequence[tuple[str, Begun]], seed: int, to_the_bit: bool
+) -> str | None:
+    alone: list[tuple[str, Evaluation]] = []
+    several: list[Callable[[], Run]] = []
+    for number, (label, begun) in enumerate(runs):
         try:
-            run = _begun(task, entrant, seed + entrant.number)
+            run = begun(seed + number)
             if run.batch() is None:
                 continue
             before = run.state_dict()
@@ -69,40 +89,40 @@ def _tried(task: Task, entrants: Sequence[Entrant], seed: int, to_the_bit: bool)
         except Exception:  # it fails alone, as where it fails later
             continue
         if not same(before["noise"], after["noise"]):
-            return f"an update of {entrant.family.label} draws random numbers"
+            return f"an update of {label} draws random numbers"
         if not same(buffers, list(run.model.buffers())):
             return "the model keeps more of a batch than its gradient, as BatchNorm does"
         if not same(before["attributes"], after["attributes"]):
             return "the model or the loss keeps something in its attributes from batch to batch"
-        alone.append((entrant, found))
+        alone.append((label, found))
+        several.append(partial(begun, seed + number))
     if not alone:
         return "every update takes more than one batch"
-    several = [entrant for entrant, _ in alone]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "There is a performance drop")  # of one by one
-            first = _stacked(task, several, seed, FIRST)
+            first = _stacked(several, FIRST)
     except Exception as error:
         said = re.split(r"(?<=\w)\. |\n", str(error))[0]
         return f"torch cannot stack it: {type(error).__name__}: {said}"
-    for (entrant, own), beside in zip(alone, first, strict=True):
+    for (label, own), beside in zip(alone, first, strict=True):
         pairs = (own.train_loss, beside.train_loss), (own.valid_loss, beside.valid_loss)
         if not all(_near(*pair) for pair in pairs):
             return (
-                f"{entrant.family.label} comes to a loss of {own.valid_loss:.6g} by itself, and of "
+                f"{label} comes to a loss of {own.valid_loss:.6g} by itself, and of "
                 f"{beside.valid_loss:.6g} beside others"
             )
-    if to_the_bit and _hangs_on_others(task, several, seed):
+    if to_the_bit and _hangs_on_others(task, several):
         return "the last bit of its losses hangs on who trains beside it"
     return None
 
 
-def _hangs_on_others(task: Task, entrants: Sequence[Entrant], seed: int) -> bool:
+def _hangs_on_others(task: Task, runs: Sequence[Callable[[], Run]]) -> bool:
     """Whether runs come to other numbers in another place of the stack, or with others in it."""
     updates = min(MOST, max(FIRST, task.updates_per_epoch(task.batch_size)))
-    whole = _losses(_stacked(task, entrants, seed, updates))
-    other = _losses(_stacked(task, [*entrants[::-1], entrants[0]], seed, updates))
-    single = _losses(_stacked(task, entrants[:1], seed, updates))
+    whole = _losses(_stacked(runs, updates))
+    other = _losses(_stacked([*runs[::-1], runs[0]], updates))
+    single = _losses(_stacked(runs[:1], updates))
     return whole != other[-2::-1] or single != whole[:1]
 
 
@@ -112,12 +132,12 @@ def _begun(task: Task, entrant: Entrant, seed: int) -> Run:
     return Run(own, entrant.optimizer, seed, batch_size=entrant.batch_size, updates=length)
 
 
-def _stacked(task: Task, entrants: Sequence[Entrant], seed: int, updates: int) -> list[Evaluation]:
+def _stacked(runs: Sequence[Callable[[], Run]], updates: int) -> list[Evaluation]:
     """What runs come to that make so many updates side by side.
 
     Those of batches of other sizes are apart, as they are in a race.
     """
-    members = [stack.Member(_begun(task, e, seed + e.number)) for e in entrants]
+    members = [stack.Member(begun()) for begun in runs]
     for _ in range(updates):
         groups: dict[Any, list[tuple[stack.Member, stack.Batch]]] = {}
         for member in members:
