@@ -226,18 +226,16 @@ def same(folder: Path, whole: Ensemble) -> bool:
 def test_more_seeds_are_added_and_those_there_are_given_back(tmp_path: Path) -> None:
     few = ensemble(task(), "Adam", seeds=2, out=tmp_path / "it")
     assert same(tmp_path / "it", few)
-    written = (tmp_path / "it" / "seed-0" / "run.json").stat().st_mtime_ns
     more = ensemble(task(), "Adam", seeds=4, out=tmp_path / "it")
     assert same(tmp_path / "it", more)
     for a, b in zip(more.fits[:2], few.fits, strict=True):
         assert torch.equal(weights(a.model), weights(b.model))
-        assert [e.metric for e in a.history] == [e.metric for e in b.history]
+        assert a.history == b.history  # seconds too: nothing was trained again
     again = ensemble(task(), "Adam", seeds=2, out=tmp_path / "it")
     assert again.metrics == few.metrics
     known = json.loads((tmp_path / "it" / "run.json").read_text())
     assert (known["seeds"], known["status"], known["step"]) == (4, "finished", 4 * 26)
     assert known["last"]["metric"] == pytest.approx(more.mean.metric)
-    assert written
     with pytest.raises(InputError, match=r"has 26 steps as its length"):
         ensemble(task(), "Adam", seeds=2, steps=27, out=tmp_path / "it")
     with pytest.raises(InputError, match="has side by side as its training"):
