@@ -29,6 +29,8 @@ from slalom import optim
 from slalom.backends import using
 from slalom.backends.base import OWNED
 from slalom.backends.foreach import Foreach
+from slalom.backends.narrow import CODES
+from slalom.engine import keeping
 from slalom.engine.treatment import NonFiniteGradientError
 from slalom.ir.operations import PRODUCTS
 
@@ -50,8 +52,11 @@ MATRIX: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Rules that multiply matrices."""
 
-KEPT = ("AdamW", "NAdam", "Adagrad", "NorMuon", "FactoredAdafactor")
-"""Rules whose checkpoints other numbers of processes go on from."""
+KEPT: dict[str, dict[str, Any]] = {
+    "AdamW": {}, "NAdam": {}, "Adam": {"state_dtype": "8bit"}, "NorMuon": {},
+    "FactoredAdafactor": {},
+}  # fmt: skip
+"""Rules, with options, whose checkpoints other numbers of processes go on from."""
 
 STEPS = range(6)
 
@@ -93,7 +98,7 @@ def train(
 
 def make(name: str, params: Any, library: Any = optim, **arguments: Any) -> Any:
     return getattr(library, name)(
-        params, **{"lr": 0.05} | {**RULES, **WHOLE, **MATRIX}[name] | arguments
+        params, **{"lr": 0.05} | {**RULES, **WHOLE, **MATRIX}.get(name, {}) | arguments
     )
 
 
@@ -118,8 +123,8 @@ def same_as_alone(net: nn.Module, name: str) -> None:
             same(net, alone(name, library))
 
 
-def sharded(mesh: DeviceMesh | None = None) -> nn.Sequential:
-    net = network()
+def sharded(mesh: DeviceMesh | None = None, width: int = 7) -> nn.Sequential:
+    net = network(width)
     mesh = mesh or init_device_mesh("cpu", (dist.get_world_size(),))
     for layer in net[::2]:
         fully_shard(layer, mesh=mesh)
@@ -338,6 +343,39 @@ def not_finite() -> None:
             assert torch.equal(param.full_tensor(), then)
 
 
+def narrow() -> None:
+    """States of 8 bits where rows hold whole blocks, and bfloat16 with its remainder."""
+    for name, options in (("AdamW", {}), ("Muon", {}), ("LAMB", {"rounding": "stochastic"})):
+        for mesh in meshes():
+            nets, optimizers = [], []
+            for layers in (mesh, None):
+                torch.manual_seed(0)
+                net = nn.Sequential(nn.Linear(64, 13), nn.Tanh(), nn.Linear(13, 128))
+                net = net.bfloat16()
+                if layers is not None:
+                    fully_shard(net, mesh=layers)
+                keep = {"state_dtype": "8bit", "remainder": "exact", **options}
+                optimizer = make(name, net.parameters(), **keep)
+                for step in range(4):
+                    generator = torch.Generator().manual_seed(step)
+                    for param in net.parameters():
+                        grad = torch.randn(param.shape, generator=generator).to(param.dtype)
+                        if layers is not None:
+                            grad = distribute_tensor(grad, layers, param.placements)
+                        param.grad = grad
+                    optimizer.step()
+                nets.append(net)
+                optimizers.append(optimizer)
+            for a, b in zip(*(net.parameters() for net in nets), strict=True):
+                torch.testing.assert_close(full(a), b, rtol=0.02, atol=0.02)
+                parts, wholes = (o.state[p] for o, p in zip(optimizers, (a, b), strict=True))
+                coded = [key for key, value in parts.items() if value.dtype in CODES]
+                assert bool(coded) == (a.shape == (13, 64))
+                for key in coded if not options else ():
+                    apart = full(parts[key]).int() - wholes[key].int()
+                    assert apart.abs().max() <= 1, key
+
+
 def unusual() -> None:
     """Gradients and states distributed otherwise than their parameters take the slow, right way."""
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
@@ -384,8 +422,8 @@ class Saved(Stateful):
     """A model, its optimizer and its schedule, as torch's guide to checkpoints has them."""
 
     def __init__(self, name: str):
-        self.net = sharded()
-        self.optimizer = make(name, self.net.parameters())
+        self.net = sharded(width=64)
+        self.optimizer = make(name, self.net.parameters(), **KEPT[name])
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 2, 0.5)
 
     def train(self, steps: range) -> None:
@@ -419,6 +457,8 @@ def load(folder: str) -> None:
         uninterrupted.train(range(10))
         dist.checkpoint.load({"all": resumed}, checkpoint_id=Path(folder) / name)
         group = resumed.optimizer.param_groups[0]
+        codes = [v.dtype in CODES for s in resumed.optimizer.state.values() for v in s.values()]
+        assert any(codes) == ("state_dtype" in KEPT[name])
         assert (group["initial_lr"], group["lr"]) == (0.05, 0.05 * 0.5**2)
         resumed.train(range(5, 10))
         if name in RULES:
@@ -429,6 +469,7 @@ def load(folder: str) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
+    keeping.LEAST = 1
     dist.init_process_group("gloo")
     for case in sys.argv[1:]:
         function, *given = case.split("=")

@@ -494,12 +494,36 @@ def test_what_is_not_served_says_so(all_coded):
     p.grad = torch.ones_like(p)
     with pytest.raises(RuntimeError, match="'kahan'"):
         slalom.optim.SGD([p], remainder="exact").step()
-    q = Parameter(torch.ones(8, 2))
-    q.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.tensor([[1.0, 2.0]]), (8, 2))
-    with pytest.raises(RuntimeError, match="sparse gradients"):
-        slalom.optim.Adagrad([q], **WIDE).step()
     with pytest.raises(ValueError, match="state_dtype is not served with differentiable=True"):
         slalom.optim.SGD([torch.ones(3)], differentiable=True, **WIDE).step()
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+@pytest.mark.parametrize("name", ["Adagrad", "RMSprop", "Adam"])
+def test_sparse_gradients_touch_the_codes_of_their_rows_alone(name, rounding, all_coded):
+    """In rows of whole blocks; where blocks hold parts of two rows states stay as they are."""
+    generator = torch.Generator().manual_seed(3)
+    for size, coded in ((128, True), (100, False)):
+        start = torch.randn(9, size, generator=generator)
+        exact, narrow = Parameter(start.clone()), Parameter(start.clone())
+        plain = getattr(slalom.optim, name)([exact], lr=0.01)
+        optimizer = getattr(slalom.optim, name)([narrow], lr=0.01, rounding=rounding, **WIDE)
+        for i in range(6):
+            rows = torch.tensor([[1, 4 + i % 3, 1]])
+            values = torch.randn(3, size, generator=generator)
+            exact.grad = torch.sparse_coo_tensor(rows, values, start.shape)
+            narrow.grad = exact.grad.clone()
+            before = {n: v.clone() for n, v in optimizer.state[narrow].items()}
+            plain.step()
+            optimizer.step()
+            for key, value in before.items():
+                if value.dim() > 1:
+                    others = [r for r in range(9) if r not in rows[0].tolist()]
+                    assert torch.equal(value[others], optimizer.state[narrow][key][others])
+        dtypes = {v.dtype for n, v in optimizer.state[narrow].items() if n in plain.state[exact]}
+        assert dtypes.isdisjoint(CODES) != coded
+        torch.testing.assert_close(narrow, exact, rtol=0.05, atol=0.01)
+        assert torch.equal(narrow[[0, 2, 3, 7, 8]], start[[0, 2, 3, 7, 8]])
 
 
 def test_explain_says_bytes_a_parameter():

@@ -67,6 +67,15 @@ def refuse_no_matrix(program: Program, param: Tensor) -> None:
         raise RefusedTensorError(why)
 
 
+def refuse_narrow(param: Tensor) -> None:
+    """Raise :class:`RefusedTensorError` for a tensor whose codes or remainder lie elsewhere."""
+    if hasattr(param, "full_tensor"):
+        raise RefusedTensorError(
+            "a state of 8 bits or a remainder is kept of a DTensor whose gradient or state is not "
+            "distributed as it is; redistribute these"
+        )
+
+
 @dataclass(eq=False, slots=True)
 class Slot:
     """One parameter of a step with the tensors kept for it.

@@ -12,7 +12,8 @@ A parameter of bfloat16 is the upper half of a float32 whose lower half is kept 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from slalom.backends.layout import like
 from slalom.backends.rounding import drawn, place_of
+from slalom.backends.spread import part_of, put_together
 from slalom.rules.definition import Rule
 
 BLOCK = 64
@@ -93,20 +95,46 @@ def blocks(tensor: Tensor) -> int:
     return -(-tensor.numel() // BLOCK)
 
 
+def scales_of(codes: Tensor) -> Tensor:
+    """Scales of 0 for codes: a number for each block, in rows where rows hold whole blocks.
+
+    So that scales of a DTensor are distributed by rows, as its codes are.
+    """
+    own = part_of(codes)
+    shape = blocks_in_rows(codes.shape) or (blocks(codes),)
+    if own is codes:
+        return torch.zeros(shape, dtype=torch.float32, device=codes.device)
+    found = torch.zeros(len(own), *shape[1:], dtype=torch.float32, device=own.device)
+    return put_together(found, codes, shape)
+
+
+def blocks_in_rows(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """(rows, blocks in each) of a tensor of this shape; None where rows do not hold whole blocks.
+
+    Rows are those along the first axis.
+    """
+    size = math.prod(shape[1:])
+    return None if not shape or not size or size % BLOCK else (shape[0], size // BLOCK)
+
+
 def encode(
     values: Tensor, codes: Tensor, scales: Tensor, draw: Callable[[], Tensor] | None = None
 ) -> None:
     """Put values (of any dtype and layout) into codes, which are dense, and their scales.
 
     To the nearest code, or by the chance of :func:`slalom.backends.rounding.drawn`. A block with
-    a value that is not finite becomes NaN, whatever its codes.
+    a value that is not finite becomes NaN, whatever its codes. Of DTensors, which are distributed
+    by rows that hold whole blocks, each process puts its own.
     """
+    if (own := part_of(codes)) is not codes:
+        encode(part_of(like(codes, values)), own, part_of(scales), draw)
+        return
     code, n = CODES[codes.dtype], codes.numel()
-    flat = torch.zeros(len(scales) * BLOCK, dtype=torch.float32, device=codes.device)
+    flat = torch.zeros(scales.numel() * BLOCK, dtype=torch.float32, device=codes.device)
     flat[:n] = flattened(like(codes, values))
-    largest = flat.view(-1, BLOCK).abs().amax(1) if n else scales
+    largest = flat.view(-1, BLOCK).abs().amax(1) if n else flattened(scales)
     largest = torch.where(largest < TINY, torch.full_like(largest, TINY), largest)
-    scales.copy_(largest * torch.full_like(largest, 1 / code.reach))
+    flattened(scales).copy_(largest * torch.full_like(largest, 1 / code.reach))
     factor = torch.full_like(largest, code.reach) / largest
     flat = flat[:n]
     x = flat.abs() * factor.repeat_interleave(BLOCK)[:n] + code.base
@@ -123,6 +151,8 @@ def encode(
 
 def decode(codes: Tensor, scales: Tensor) -> Tensor:
     """The numbers (float32) that codes stand for, which lie as these do."""
+    if (own := part_of(codes)) is not codes:
+        return put_together(decode(own, part_of(scales)), codes, codes.shape)
     code, n = CODES[codes.dtype], codes.numel()
     found = flattened(codes).to(torch.int32)
     x = ((found.abs() << code.shift) + LOW).view(torch.float32) - code.base

@@ -123,22 +123,36 @@ def _axis(placement: Any) -> int:
     return 0 if not hasattr(placement, "dim") else COLUMNS if placement.dim else ROWS
 
 
+def part_of(tensor: Any) -> Any:
+    """This process's part of a DTensor; of what is none all of it."""
+    return getattr(tensor, "_local_tensor", tensor)
+
+
+def put_together(part: Tensor, like: Any, shape: Sequence[int]) -> Tensor:
+    """The DTensor of this shape, distributed as another one is, of which this is the part."""
+    return _whole(part, like.device_mesh, like.placements, shape)
+
+
+def _whole(part: Tensor, mesh: Any, placements: Sequence[Any], shape: Sequence[int]) -> Tensor:
+    from torch.distributed.tensor import DTensor
+
+    like = torch.empty(tuple(shape), device="meta")
+    return DTensor.from_local(
+        part, mesh, placements, run_check=False, shape=like.shape, stride=like.stride()
+    )
+
+
 def of_lines(param: Any, along: int, start: float, dtype: torch.dtype) -> Tensor:
     """A number of each row or column (``along``, as bits) of a DTensor, distributed as these are.
 
     Where it varies along what is cut apart, a process holds those of its part, else all of them.
     """
-    from torch.distributed.tensor import DTensor
 
     def shape(of: Sequence[int]) -> list[int]:
         return [n if (COLUMNS if k else ROWS) & along else 1 for k, n in enumerate(of)]
 
-    whole = torch.empty(shape(param.shape), device="meta")
-    own = torch.full(shape(param.to_local().shape), start, dtype=dtype, device=param.device)
-    return DTensor.from_local(
-        own, param.device_mesh, _as_lines(param, along), run_check=False, shape=whole.shape,
-        stride=whole.stride(),
-    )  # fmt: skip
+    own = torch.full(shape(part_of(param).shape), start, dtype=dtype, device=param.device)
+    return _whole(own, param.device_mesh, _as_lines(param, along), shape(param.shape))
 
 
 def moved_to_lines(param: Any, along: int, numbers: Any) -> Tensor:
@@ -217,6 +231,8 @@ class _Exchange:
         The innermost cut is undone first, by sending each part to whose place in that dimension of
         the mesh is the owner's; of copies that of the owner goes on, and tells the others.
         """
+        if not held:  # and none of those that it would talk to now holds any
+            return {}
         if not cuts[0]:
             return self._worked(held)
         last, rest = cuts[0][-1], [c[:-1] for c in cuts]

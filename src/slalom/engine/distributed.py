@@ -19,11 +19,7 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Slot, handles
 from slalom.backends.spread import Spread
-
-
-def _local(tensor: Any) -> Any:
-    """This process's part of it; of what is no DTensor all of it."""
-    return getattr(tensor, "_local_tensor", tensor)
+from slalom.backends.spread import part_of as _local
 
 
 def is_distributed(tensor: Any) -> bool:

@@ -11,8 +11,19 @@ from torch import Tensor
 
 from slalom.backends.base import RefusedTensorError
 from slalom.backends.layout import is_dense, is_lazy_view, like, plain, same_layout
-from slalom.backends.narrow import CODES, LOST, REMAINDER, SCALE, blocks, decode, encode, joined
-from slalom.backends.spread import moved_to_lines
+from slalom.backends.narrow import (
+    CODES,
+    LOST,
+    REMAINDER,
+    SCALE,
+    blocks,
+    blocks_in_rows,
+    decode,
+    encode,
+    joined,
+    scales_of,
+)
+from slalom.backends.spread import moved_to_lines, part_of
 from slalom.engine.distributed import is_distributed
 from slalom.engine.starting import begun, check_state
 from slalom.errors import InputError
@@ -113,17 +124,13 @@ def dtype_of(
         return getattr(torch, wish)
     if name in _of_weights(rule):
         return None
-    if param.numel() < LEAST:
+    if param.numel() < LEAST or not _has_blocks(rule, param):
         return torch.promote_types(param.dtype, torch.float32)
-    if type(param) not in (Tensor, torch.nn.Parameter) or param.layout != torch.strided:
+    ordinary = type(param) in (Tensor, torch.nn.Parameter) and param.layout == torch.strided
+    if not ordinary and not is_distributed(param):
         raise RefusedTensorError(
             f"state_dtype='8bit' is not served of a {type(param).__name__}, whose blocks would not "
             "be those of one tensor; use 'bfloat16', or leave it out"
-        )
-    if param.grad is not None and param.grad.layout != torch.strided and rule.sparse == "rows":
-        raise RefusedTensorError(
-            f"state_dtype='8bit' is not served of sparse gradients with {rule.class_name}, which "
-            "leaves untouched rows as they are; use 'bfloat16', or leave it out"
         )
     return torch.uint8 if name in signs() else torch.int8
 
@@ -164,6 +171,19 @@ def _ordinary(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, torch.nn.Parameter)
 
 
+def _has_blocks(rule: Rule, param: Any) -> bool:
+    """Whether what a step touches or a process holds of a parameter are whole blocks of codes."""
+    sparse = param.grad is not None and param.grad.layout != torch.strided
+    by_rows = sparse and rule.sparse == "rows"
+    if not (by_rows or is_distributed(param)):
+        return True
+    if blocks_in_rows(param.shape) is None or not part_of(param).is_contiguous():
+        return False
+    if by_rows:
+        return param.grad.sparse_dim() == 1
+    return all(p.is_replicate() or getattr(p, "dim", None) == 0 for p in param.placements)
+
+
 def begin(
     rule: Rule, name: str, param: Tensor, start: float | Tensor, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
@@ -175,7 +195,7 @@ def begin(
     if dtype not in CODES:
         return {name: torch.full_like(param, start, dtype=dtype, requires_grad=False)}
     codes = torch.zeros_like(param, dtype=dtype, requires_grad=False)
-    scales = torch.zeros(blocks(param), dtype=torch.float32, device=param.device)
+    scales = scales_of(codes)
     if start:
         encode(torch.full_like(codes, start, dtype=torch.float32), codes, scales)
     return {name: codes, name + SCALE: scales}
@@ -183,12 +203,16 @@ def begin(
 
 def check_codes(name: str, codes: Tensor, scales: Any) -> None:
     """Raise RuntimeError for codes without sound scales."""
-    amiss = None
+    amiss, due = None, blocks_in_rows(codes.shape) or (blocks(codes),)
     if not isinstance(scales, Tensor):
         amiss = f"and there is no {name}{SCALE}"
-    elif scales.dtype != torch.float32 or tuple(scales.shape) != (blocks(codes),):
-        amiss = f"and {name}{SCALE} is not {blocks(codes)} float32"
-    elif not (is_dense(codes) and scales.is_contiguous()):
+    elif scales.dtype != torch.float32 or tuple(scales.shape) != due:
+        amiss = f"and {name}{SCALE} is not {'x'.join(map(str, due))} float32"
+    elif is_distributed(codes) != is_distributed(scales):
+        amiss = f"and of these and {name}{SCALE} one is a DTensor"
+    elif part_of(scales).numel() != blocks(part_of(codes)):
+        amiss = f"and {name}{SCALE} is not distributed as they are"
+    elif not (is_dense(part_of(codes)) and part_of(scales).is_contiguous()):
         amiss = "with gaps between them"
     elif codes.device != scales.device:
         amiss = f"and {name}{SCALE} lies on another device"
@@ -217,7 +241,7 @@ def remade(name: str, values: Tensor, param: Tensor, dtype: torch.dtype) -> dict
     if dtype not in CODES:
         return {name: like(param.detach(), values.to(param.device)).to(dtype)}
     codes = torch.zeros_like(param, dtype=dtype, requires_grad=False)
-    scales = torch.zeros(blocks(param), dtype=torch.float32, device=param.device)
+    scales = scales_of(codes)
     encode(values.to(param.device), codes, scales)
     return {name: codes, name + SCALE: scales}
 

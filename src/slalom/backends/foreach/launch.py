@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Rows, Slot, refuse_no_matrix
+from slalom.backends.base import Counts, Rows, Slot, refuse_narrow, refuse_no_matrix
 from slalom.backends.foreach.part import Part
 from slalom.backends.foreach.sweeping import meet, update_by_sweeps
 from slalom.backends.foreach.write import Lists
@@ -79,9 +79,7 @@ class ForeachLaunch(RowsLaunch):
             if part.program.sums:
                 continue
             for at in part.narrow:
-                slot = Opened({n: t[at] for n, t in tensors.items()})
-                part.update_slot(dict(slot.tensors))
-                slot.close(row.rule, part.program.writes, row.noise)
+                part.update_narrow({n: t[at] for n, t in tensors.items()})
             for at in part.single:
                 part.update_slot({n: t[at] for n, t in tensors.items()})
             for pick in part.chunks:
@@ -103,6 +101,7 @@ class ForeachLaunch(RowsLaunch):
                 refuse_no_matrix(row.program, first["param"])
             narrow = is_narrow(first)
             if narrow:
+                refuse_narrow(first["param"])
                 first = Opened(first).tensors
             spreads = {i: s for i in members if (s := self.spreads[batch.slots[i]]) is not None}
             part = Part(

@@ -14,6 +14,7 @@ from torch import Tensor
 from slalom.backends.foreach.write import Lists, Written, function_of, within
 from slalom.backends.general import Pick
 from slalom.backends.layout import is_dense, is_lazy_view, like, same_layout
+from slalom.backends.narrow import Opened, owner
 from slalom.backends.rounding import place_of, rounded
 from slalom.backends.row import Row
 from slalom.backends.spread import Spread
@@ -158,17 +159,33 @@ class Part:
         for name in viewed.keys() & set(self.program.writes):
             viewed[name].copy_(slot[name])
 
+    def update_narrow(self, slot: dict[str, Tensor], places: Tensor | None = None) -> None:
+        """Update the tensors of one slot of which some are kept in fewer bits."""
+        if self.by_rows and slot["grad"].layout != torch.strided and slot["grad"].sparse_dim():
+            self._update_rows(slot)
+            return
+        opened = Opened(slot)
+        if places is None:
+            self.update_slot(dict(opened.tensors))
+        else:
+            self.update({n: [t] for n, t in opened.tensors.items()}, places)
+        opened.close(self.row.rule, self.program.writes, self.row.noise)
+
     def _update_rows(self, slot: dict[str, Tensor]) -> None:
         """Update the rows that a sparse gradient touches; the others stay as they are."""
         param, grad = slot["param"], slot["grad"].coalesce()
         rows = tuple(grad.indices())
-        touched: Lists = {n: [grad.values() if n == "grad" else t[rows]] for n, t in slot.items()}
+        touched = {n: grad.values() if n == "grad" else t[rows] for n, t in slot.items()}
         places = None
         if self.row.noise is not None:
             places = torch.arange(param.numel(), device=param.device).view(param.shape)[rows]
-        self.update(touched, places)
-        for name in self.program.writes:
-            slot[name][rows] = touched[name][0]
+        if self.narrow:
+            self.update_narrow(touched, places)
+        else:
+            self.update({n: [t] for n, t in touched.items()}, places)
+        for name, tensor in touched.items():
+            if name in self.program.writes or owner(name, slot) in self.program.writes:
+                slot[name][rows] = tensor
 
 
 def as_reals(tensor: Tensor) -> Tensor:
