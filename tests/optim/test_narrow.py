@@ -20,7 +20,7 @@ import slalom
 from slalom.backends import using
 from slalom.backends.narrow import BLOCK, CODES, TINY, decode, encode, joined, parted
 from slalom.engine import keeping
-from slalom.ir.program import is_whole
+from slalom.ir.program import programs
 from slalom.rules import RULES
 
 STEPS = {torch.int8: 32, torch.uint8: 16}  # in a doubling
@@ -139,9 +139,9 @@ def test_every_rule_steps_with_codes_alike_both_ways(name, all_coded):
     rule = RULES[name]
     options = {"lr": 1e-3} if "lr" in rule.hypers else {}
     options |= {"momentum": 0.9} if name in ("sgd", "lars") else {}
-    first = "foreach" if is_whole(rule) else "llvm"
-    both = [trained(CLASSES[name], way, **options, **WIDE) for way in (first, "foreach")]
     exact, _, _ = trained(CLASSES[name], "foreach", **options)
+    first = "foreach" if any(p.by_rows for p in programs(rule)) else "llvm"
+    both = [trained(CLASSES[name], way, **options, **WIDE) for way in (first, "foreach")]
     assert [served for *_, served in both] == [{first}, {"foreach"}]
     kept = both[0][1].state
     coded = [n for s in kept.values() for n, v in s.items() if v.dtype in CODES]
@@ -174,14 +174,16 @@ def test_first_and_second_moments_are_told_apart(all_coded):
         assert signed == set(RULES[name].state) & state.keys() - positive
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
-def test_threads_change_no_code_and_ways_few(rounding, all_coded):
+@pytest.mark.parametrize(
+    ("name", "rounding"), [("Adam", "nearest"), ("Adam", "stochastic"), ("LAMB", "nearest")]
+)
+def test_threads_change_no_code_and_ways_few(name, rounding, all_coded):
     found = []
     for way, threads in (("llvm", 1), ("llvm", 2), ("llvm", 3), ("foreach", 1)):
         torch.set_num_threads(threads)
         _, optimizer, _ = trained(
-            slalom.optim.Adam, way, n=2, shapes=((150_001,), (77,), (66_000,)), rounding=rounding,
-            **WIDE,
+            getattr(slalom.optim, name), way, n=2, shapes=((150_001,), (77,), (66_000,)),
+            rounding=rounding, **WIDE,
         )  # fmt: skip
         found.append([v for s in optimizer.state.values() for v in s.values()])
     for other in found[1:3]:

@@ -173,14 +173,15 @@ def _ordinary(tensor: Tensor) -> bool:
 
 def _has_blocks(rule: Rule, param: Any) -> bool:
     """Whether what a step touches or a process holds of a parameter are whole blocks of codes."""
-    sparse = param.grad is not None and param.grad.layout != torch.strided
-    by_rows = sparse and rule.sparse == "rows"
-    if not (by_rows or is_distributed(param)):
+    grad = param.grad
+    if grad is None or grad.layout == torch.strided or rule.sparse != "rows":
+        grad = None
+    if grad is None and not is_distributed(param):
         return True
     if blocks_in_rows(param.shape) is None or not part_of(param).is_contiguous():
         return False
-    if by_rows:
-        return param.grad.sparse_dim() == 1
+    if grad is not None:
+        return grad.sparse_dim() == 1
     return all(p.is_replicate() or getattr(p, "dim", None) == 0 for p in param.placements)
 
 

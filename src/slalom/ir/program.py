@@ -120,7 +120,7 @@ class Program:
     @property
     def further(self) -> tuple[bool, bool, bool, bool]:
         """In which ways it looks beyond one element: see :class:`slalom.backends.base.Slot`."""
-        return self.sums, self.matrix, self.multiplies, bool(self.crossings)
+        return self.sums, self.by_rows, self.multiplies, bool(self.crossings)
 
     @cached_property
     def body(self) -> Body:

@@ -91,7 +91,7 @@ def _reason(slot: Slot) -> str | None:
         return "it is a lazily conjugated or negated view"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
-    if slot.matrix and (param.is_complex() or not param.is_contiguous()):
+    if (slot.matrix or slot.multiplies) and (param.is_complex() or not param.is_contiguous()):
         return "its rule sums over rows or columns, and its elements do not lie row by row"
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
@@ -111,8 +111,8 @@ def _reason(slot: Slot) -> str | None:
             if tensor.is_neg():
                 return f"{own} is a lazily negated view"
             continue
-        if tensor.dtype in CODES and slot.whole:
-            return f"its rule sums over whole tensors, and {own} is kept in 8 bits"
+        if tensor.dtype in CODES and slot.matrix:
+            return f"its rule sums over rows or columns, and {own} is kept in 8 bits"
         known = tensor.dtype in NARROW or served(tensor.dtype)
         if not known or tensor.is_complex() != param.is_complex():
             return f"{own} is {tensor.dtype}"

@@ -1,9 +1,10 @@
-"""A sweep that writes codes: some blocks are updated, and then measured and encoded.
+"""A sweep over codes: some blocks are updated, and then measured and encoded.
 
 What their states are to hold waits on the stack in between, since the scale of a block is known
 when all of it was computed: where each block was encoded at once the processor waited for that, and
 a step took a third longer. A block goes abreast, and what is left at the end of a tensor one by
-one. The largest magnitude is that of bits, which has no order.
+one. The largest magnitude is that of bits, which has no order. Sums wait on the stack
+too, one a lane of a block.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from slalom.backends.llvm.elements import (
     coded,
     computed_in,
 )
+from slalom.backends.llvm.summing import added, folded
 from slalom.backends.narrow import BLOCK, SCALE, TINY, Code
 from slalom.ir.sweeps import Sweep
 
@@ -76,8 +78,27 @@ def blockwise(
         single.encode(n, f"{a}.q", single.sized(f"{a}.q"))
     kind = computed_in(arrays, sweep.rule.shapes)
     scalars = range(len(sweep.scalars))
+    doubles, stored = f"<{BLOCK} x double>", []
+    for k, total in enumerate(sweep.sums):
+        square = total.op == "squares"
+        wide.lines += _added(f"%sum{k}", wide.summed[k], square, f"<{BLOCK} x {kind}>", doubles)
+        one.lines += _added(f"%one{k}", one.summed[k], square, kind, "double")
+        stored += [
+            f"  %sum{k}.end = load {doubles}, ptr %sum{k}",
+            *folded(f"%sum{k}.end", BLOCK),
+            f"  %one{k}.end = load double, ptr %one{k}",
+            f"  %sum{k}.of = fadd double %sum{k}.end.all, %one{k}.end",
+            f"  %sum{k}.at = getelementptr double, ptr %sums, i64 {k}",
+            f"  store double %sum{k}.of, ptr %sum{k}.at",
+        ]
     return [*wide.declares, *one.declares, f"declare i32 {_LARGEST})", _FETCH], [
         "entry:",
+        *(line for k in range(len(sweep.sums)) for line in (
+            f"  %sum{k} = alloca {doubles}, align 64",
+            f"  store {doubles} zeroinitializer, ptr %sum{k}",
+            f"  %one{k} = alloca double",
+            f"  store double 0.0, ptr %one{k}",
+        )),
         *(f"  {a}.new = alloca [{MOST * BLOCK} x float], align 64" for a in own),
         *(f"  {a}.largest = alloca [{MOST} x i32], align 64" for a in own),
         *(f"  {a}.factors = alloca [{MOST} x float], align 64" for a in own),
@@ -137,6 +158,7 @@ def blockwise(
         *single.lines,
         *_again("q", "single", "done", "%end"),
         "done:",
+        *stored,
     ]  # fmt: skip
 
 
@@ -161,6 +183,13 @@ def _fetched(sweep: Sweep, arrays: Arrays) -> Iterator[str]:
             yield f"  {own}.ahead.{k} = getelementptr i8, ptr {own}, i64 {own}.byte.{k}"
             write = int(name in sweep.writes)
             yield f"  call void @llvm.prefetch.p0(ptr {own}.ahead.{k}, i32 {write}, i32 3, i32 1)"
+
+
+def _added(own: str, value: str, square: bool, kind: str, double: str) -> Iterator[str]:
+    """A sum on the stack with some more."""
+    yield f"  {own}.so = load {double}, ptr {own}"
+    yield from added(f"{own}.so", value, square, kind, double)
+    yield f"  store {double} {own}.so.next, ptr {own}"
 
 
 def _again(count: str, label: str, then: str, end: str = "%blocks") -> Iterator[str]:

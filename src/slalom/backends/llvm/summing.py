@@ -89,9 +89,9 @@ def added(own: str, value: str, square: bool, kind: str, double: str) -> list[st
     return [*lines, f"  {own}.next = fadd {double} {own}, {value}"]
 
 
-def folded(own: str) -> list[str]:
-    """The sum of all lanes, by halves."""
-    lines, last, width = [], own, LANES
+def folded(own: str, width: int = LANES) -> list[str]:
+    """The sum of so many lanes, by halves."""
+    lines, last = [], own
     while width > 1:
         half, vector = width // 2, f"<{width} x double>"
         for name, begin in (("low", 0), ("high", half)):
