@@ -32,8 +32,9 @@ MOST = 16
 _LINE = 64
 """Bytes that the processor fetches at once, or more."""
 
-_WORDS, _REALS = f"<{BLOCK} x i32>", f"<{BLOCK} x float>"
-_LARGEST = f"@llvm.vector.reduce.umax.v{BLOCK}i32({_WORDS}"
+_REALS = f"<{BLOCK} x float>"
+_WORDS = f"<{MOST} x i32>"
+"""What is left of a block when its largest is looked for, and the largest of so many blocks."""
 
 
 def blockwise(
@@ -43,7 +44,11 @@ def blockwise(
     options: dict[str, Any] = {"fma": fma, "stochastic": stochastic, "aligned": False}
     wide = Elements(sweep, arrays, lanes=BLOCK, prefix="w", place="%i", **options)
     one = Elements(sweep, arrays, prefix="v", place="%j", **options)
-    given: dict[str, Any] = {"chance": sweep.rule if stochastic else None, "aligned": False}
+    given: dict[str, Any] = {
+        "chance": sweep.rule if stochastic else None,
+        "aligned": False,
+        "fma": fma,
+    }
     many = Memory("float", arrays, lanes=BLOCK, prefix="x", place="%p", **given)
     single = Memory("float", arrays, prefix="y", place="%q", **given)
     order = [n for n, _ in arrays]
@@ -52,22 +57,29 @@ def blockwise(
     scales = {a: array(order.index(n + SCALE)) for n, a in named.items()}
     own = {named[n]: code for n, code in written.items()}
     before_wide, before_one = [], []
-    for a in map(named.__getitem__, read):
+    for a, code in ((named[n], code) for n, code in read.items()):
         before_wide += _loaded(f"{a}.i.by", scales[a], "%i.block")
-        before_wide += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
+        base = literal(-code.base, "float")
+        before_wide += [f"  {a}.i.off = fmul float {a}.i.by, {base}"]
+        for what in ("by", "off"):
+            before_wide += spread("float", f"{a}.i.{what}", BLOCK, f"{a}.{what}")[0]
         before_one += _loaded(f"{a}.by", scales[a], "%first")
+        before_one += [f"  {a}.off = fmul float {a}.by, {base}"]
     largest: dict[str, str] = {}
     for n, a in ((n, named[n]) for n in written):
         wide.lines += [
             *_at(a, "i"),
             f"  store {_REALS} {wide.coded[n]}, ptr {a}.i.at, align 4",
-            f"  {a}.i.most = call i32 {_LARGEST} {wide.sized(wide.coded[n])})",
-            f"  {a}.i.place = getelementptr i32, ptr {a}.largest, i64 %n",
-            f"  store i32 {a}.i.most, ptr {a}.i.place",
+            *_less(f"{a}.i.most", wide.sized(wide.coded[n])),
+            f"  {a}.i.place = getelementptr {_WORDS}, ptr {a}.largest, i64 %n",
+            f"  store {_WORDS} {a}.i.most, ptr {a}.i.place, align 64",
         ]
         one.lines += [*_at(a, "j"), f"  store float {one.coded[n]}, ptr {a}.j.at"]
         largest[a] = one.extreme("max", f"{a}.most", one.sized(one.coded[n]))
         many.lines += [
+            *_loaded(f"{a}.p.scale", f"{a}.scales", "%m"),
+            f"  {a}.p.scale.at = getelementptr float, ptr {scales[a]}, i64 %p.block",
+            f"  store float {a}.p.scale, ptr {a}.p.scale.at",
             *_loaded(f"{a}.p.to", f"{a}.factors", "%m"),
             *spread("float", f"{a}.p.to", BLOCK, f"{a}.to")[0],
             *_at(a, "p"),
@@ -91,7 +103,7 @@ def blockwise(
             f"  %sum{k}.at = getelementptr double, ptr %sums, i64 {k}",
             f"  store double %sum{k}.of, ptr %sum{k}.at",
         ]
-    return [*wide.declares, *one.declares, f"declare i32 {_LARGEST})", _FETCH], [
+    return [*wide.declares, *one.declares, *many.declares, *single.declares, _MOST, _FETCH], [
         "entry:",
         *(line for k in range(len(sweep.sums)) for line in (
             f"  %sum{k} = alloca {doubles}, align 64",
@@ -100,8 +112,10 @@ def blockwise(
             f"  store double 0.0, ptr %one{k}",
         )),
         *(f"  {a}.new = alloca [{MOST * BLOCK} x float], align 64" for a in own),
-        *(f"  {a}.largest = alloca [{MOST} x i32], align 64" for a in own),
-        *(f"  {a}.factors = alloca [{MOST} x float], align 64" for a in own),
+        *(f"  {a}.largest = alloca [{MOST} x {_WORDS}], align 64" for a in own),
+        *(f"  store [{MOST} x {_WORDS}] zeroinitializer, ptr {a}.largest" for a in own),
+        *(f"  {a}.{n} = alloca <{MOST} x float>, align 64"
+          for a in own for n in ("factors", "scales")),
         *(line for i in scalars for line in spread(kind, f"%s{i}", BLOCK, f"%s{i}")[0]),
         "  br label %chunk",
         "chunk:",
@@ -123,18 +137,16 @@ def blockwise(
         *wide.lines,
         *_again("n", "wide", "scaled"),
         "scaled:",
-        "  %k = phi i64 [ 0, %wide ], [ %k.next, %scaled ]",
-        "  %k.block = add nuw nsw i64 %first, %k",
         *(line for a, code in own.items() for line in (
-            f"  {a}.k.place = getelementptr i32, ptr {a}.largest, i64 %k",
-            f"  {a}.k.most = load i32, ptr {a}.k.place",
-            *_scaled(f"{a}.k.to", f"{a}.k.most", code, scales[a], "%k.block"),
-            f"  {a}.k.at = getelementptr float, ptr {a}.factors, i64 %k",
-            f"  store float {a}.k.to, ptr {a}.k.at",
+            *_across(f"{a}.k", f"{a}.largest"),
+            *_scaled(f"{a}.k.to", f"{a}.k.all", code, MOST),
+            f"  store <{MOST} x float> {a}.k.to.scale, ptr {a}.scales, align 64",
+            f"  store <{MOST} x float> {a}.k.to, ptr {a}.factors, align 64",
         )),
-        *_again("k", "scaled", "many"),
+        "  br label %many",
         "many:",
         "  %m = phi i64 [ 0, %scaled ], [ %m.next, %many ]",
+        "  %p.block = add nuw nsw i64 %first, %m",
         f"  %m.behind = mul nuw nsw i64 %m, {BLOCK}",
         "  %p = add nuw nsw i64 %from, %m.behind",
         f"  %p.next = add nuw nsw i64 %p, {BLOCK}",
@@ -151,7 +163,11 @@ def blockwise(
         *_again("j", "each", "measured", "%end"),
         "measured:",
         *(line for a, code in own.items()
-          for line in _scaled(f"{a}.to", largest[a], code, scales[a], "%first")),
+          for line in (
+              *_scaled(f"{a}.to", largest[a], code),
+              f"  {a}.to.place = getelementptr float, ptr {scales[a]}, i64 %first",
+              f"  store float {a}.to.scale, ptr {a}.to.place",
+          )),
         "  br label %single",
         "single:",
         "  %q = phi i64 [ %from, %measured ], [ %q.next, %single ]",
@@ -211,13 +227,81 @@ def _at(own: str, place: str) -> Iterator[str]:
     yield f"  {own}.{place}.at = getelementptr float, ptr {own}.new, i64 {own}.{place}.behind"
 
 
-def _scaled(to: str, largest: str, code: Code, scales: str, block: str) -> Iterator[str]:
-    """Store the scale of a block, by its largest bits, and make what numbers are multiplied by."""
-    least, reach = literal(TINY, "float"), literal(code.reach, "float")
-    yield f"  {to}.bits = bitcast i32 {largest} to float"
-    yield f"  {to}.tiny = fcmp olt float {to}.bits, {least}"
-    yield f"  {to}.real = select i1 {to}.tiny, float {least}, float {to}.bits"
-    yield f"  {to}.scale = fmul float {to}.real, {literal(1 / code.reach, 'float')}"
-    yield f"  {to}.place = getelementptr float, ptr {scales}, i64 {block}"
-    yield f"  store float {to}.scale, ptr {to}.place"
-    yield f"  {to} = fdiv float {reach}, {to}.real"
+def _scaled(to: str, largest: str, code: Code, lanes: int = 1) -> Iterator[str]:
+    """The scales (``.scale``) of blocks, by their largest bits, and what encodes their numbers."""
+    word, real, bits = ("i32", "float", "i1")
+    if lanes > 1:
+        word, real, bits = (f"<{lanes} x {kind}>" for kind in (word, real, bits))
+
+    def same(value: float) -> str:
+        return literal(value, "float") if lanes == 1 else f"splat (float {literal(value, 'float')})"
+
+    yield f"  {to}.bits = bitcast {word} {largest} to {real}"
+    yield f"  {to}.tiny = fcmp olt {real} {to}.bits, {same(TINY)}"
+    yield f"  {to}.real = select {bits} {to}.tiny, {real} {same(TINY)}, {real} {to}.bits"
+    yield f"  {to}.scale = fmul {real} {to}.real, {same(1 / code.reach)}"
+    yield f"  {to} = fdiv {real} {same(code.reach)}, {to}.real"
+
+
+_MOST = f"declare {_WORDS} @llvm.umax.v{MOST}i32({_WORDS}, {_WORDS})"
+
+
+def _umax(name: str, a: str, b: str) -> str:
+    return f"  {name} = call {_WORDS} @llvm.umax.v{MOST}i32({_WORDS} {a}, {_WORDS} {b})"
+
+
+def _less(name: str, bits: str) -> Iterator[str]:
+    """Of the bits of a block as many as there are blocks, the largest among them."""
+    parts = [f"{name}.{k}" for k in range(BLOCK // MOST)]
+    for k, part in enumerate(parts):
+        which = ", ".join(f"i32 {k * MOST + i}" for i in range(MOST))
+        block = f"<{BLOCK} x i32>"
+        yield (f"  {part} = shufflevector {block} {bits}, {block} poison, <{MOST} x i32> <{which}>")
+    last = parts[0]
+    for k, part in enumerate(parts[1:]):
+        own = name if part == parts[-1] else f"{name}.so{k}"
+        yield _umax(own, last, part)
+        last = own
+
+
+def _across(name: str, rows: str) -> Iterator[str]:
+    """The largest of each row of a square on the stack, as one vector (``.all``), by halves.
+
+    Each pair of rows becomes one, in half of which is what is left of the first.
+    """
+    own = [f"{name}.row{k}" for k in range(MOST)]
+    for k, row in enumerate(own):
+        yield f"  {row}.at = getelementptr {_WORDS}, ptr {rows}, i64 {k}"
+        yield f"  {row} = load {_WORDS}, ptr {row}.at, align 64"
+    for level, halves in enumerate(_HALVES):
+        made = []
+        for k in range(0, len(own), 2):
+            new = f"{name}.all" if len(own) == 2 else f"{name}.{level}.{k}"
+            for half, which in enumerate(halves):
+                picked = ", ".join(f"i32 {i}" for i in which)
+                yield (
+                    f"  {new}.h{half} = shufflevector {_WORDS} {own[k]}, {_WORDS} {own[k + 1]}, "
+                    f"<{MOST} x i32> <{picked}>"
+                )
+            yield _umax(new, f"{new}.h0", f"{new}.h1")
+            made.append(new)
+        own = made
+
+
+def _halves() -> Iterator[list[list[int]]]:
+    """What is picked of two rows, twice, on each level of :func:`_across`.
+
+    Of four neighbours at a time first, as processors interleave them, and then of such fours.
+    """
+    fours = range(0, MOST, 4)
+    for width in (1, 2):
+        yield [
+            [f + r + k + i for f in fours for k in range(0, 2, width)
+             for r in (0, MOST) for i in range(half, half + width)]
+            for half in (0, 2)
+        ]  # fmt: skip
+    for halves in (((0, 4), (8, 12)), ((0, 8), (4, 12))):
+        yield [[r + f + i for r in (0, MOST) for f in own for i in range(4)] for own in halves]
+
+
+_HALVES = list(_halves())

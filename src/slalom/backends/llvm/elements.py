@@ -58,8 +58,8 @@ class Memory(Arithmetic):
 
     The text takes for granted the address of each array (:func:`array`) and, where something is
     rounded by chance, the random bits ``%noise``. Of an array of codes it takes what they are
-    multiplied by (``.by`` behind its name, ``.by.v`` for several lanes) and what numbers are
-    multiplied by to be encoded (``.to``, ``.to.v``).
+    multiplied by (``.by`` behind its name, ``.by.v`` for several lanes), what is added then
+    (``.off``), and what numbers are multiplied by to be encoded (``.to``, ``.to.v``).
 
     Args:
         kind: the type of arithmetic; what is stored narrower is rounded once, to nearest.
@@ -69,13 +69,16 @@ class Memory(Arithmetic):
         aligned: whether each array lies where such a vector may, and not only an element.
         place: the place of the first element.
         pointer: LLVM's type of an address of an array.
+        fma: whether codes are multiplied and added to in one rounding.
     """
 
     def __init__(
         self, kind: str, arrays: Arrays, *, chance: Rule | None = None, lanes: int = 1,
         aligned: bool = True, prefix: str = "v", place: str = "%i", pointer: str = "ptr",
+        fma: bool = False,
     ):  # fmt: skip
         super().__init__(kind, lanes=lanes, prefix=prefix)
+        self._fma = fma and kind == "float"
         self._names, self._dtypes = [n for n, _ in arrays], dict(arrays)
         self._chance, self._place, self._pointer = chance, place, pointer
         self._aligned = lanes if aligned else 1
@@ -161,8 +164,11 @@ class Memory(Arithmetic):
         bits = self._emit(f"shl {word} {size}, {self._same(code.shift, 'i32')}")
         bits = self._emit(f"add {word} {bits}, {self._same(LOW, 'i32')}")
         x = self._emit(f"bitcast {word} {bits} to {real}")
-        x = self._emit(f"fsub {real} {x}, {self._same(literal(code.base, 'float'), 'float')}")
-        x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'by')}")
+        if self._fma:
+            x = self._call("fma", x, self._per_block(name, "by"), self._per_block(name, "off"))
+        else:
+            x = self._emit(f"fsub {real} {x}, {self._same(literal(code.base, 'float'), 'float')}")
+            x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'by')}")
         if not code.signed:
             return x
         bits = self._emit(f"bitcast {real} {x} to {word}")
@@ -179,9 +185,13 @@ class Memory(Arithmetic):
         ``size`` are their bits without the sign.
         """
         code, word, real = CODED[self._dtypes[name]], self._abreast("i32"), self._abreast("float")
-        x = self._emit(f"bitcast {word} {size} to {real}")
-        x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'to')}")
-        x = self._emit(f"fadd {real} {x}, {self._same(literal(code.base, 'float'), 'float')}")
+        x = self._emit(f"bitcast {word} {size} to {real}") if code.signed else value
+        base = self._same(literal(code.base, "float"), "float")
+        if self._fma:
+            x = self._call("fma", x, self._per_block(name, "to"), base)
+        else:
+            x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'to')}")
+            x = self._emit(f"fadd {real} {x}, {base}")
         number = self._emit(f"bitcast {real} {x} to {word}")
         if self._chance is not None:
             chance = self._emit(
@@ -343,7 +353,8 @@ class Elements(Memory):
         number: str = "", **memory: Any,
     ):  # fmt: skip
         kind = computed_in(arrays, sweep.rule.shapes)
-        super().__init__(kind, arrays, chance=sweep.rule if stochastic else None, **memory)
+        chance = sweep.rule if stochastic else None
+        super().__init__(kind, arrays, chance=chance, fma=fma, **memory)
         self._values: dict[int, str] = {}
         self._inner, self._number = inner, number
         # not list.index: two symbols compare as numbers do, by their present values
