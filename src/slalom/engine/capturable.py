@@ -213,7 +213,7 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
         chosen: dict[int, tuple[Backend, list[int], list[Slot]]] = {}
         for i, slot in enumerate(own[s.place] for s in part.slots):
             slot = alone(slot) if slot.place in tangled else slot
-            backend = next(b for b in _asked(part.device) if b.why_not(slot) is None)
+            backend = next(b for b in _asked(part.device) if _takes(b, slot))
             _, rows, slots = chosen.setdefault(id(backend), (backend, [], []))
             rows.append(i)
             slots.append(slot)
@@ -227,6 +227,10 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
     return list(works.values())
 
 
+def _takes(backend: Backend, slot: Slot) -> bool:
+    return backend.why_not(slot) is None and (backend.sums_there or not slot.whole)
+
+
 def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
     for backend, own in works:
         try:
@@ -236,5 +240,5 @@ def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
             for work in own:
                 after = _asked(work.slots[0].param.device)
                 others = after[after.index(backend) + 1 :]
-                other = next(b for b in others if all(b.why_not(s) is None for s in work.slots))
+                other = next(b for b in others if all(_takes(b, s) for s in work.slots))
                 other.run_rows([work])

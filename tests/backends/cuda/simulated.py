@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -31,40 +33,48 @@ define internal i32 @slalom.thread() alwaysinline {
 )  # fmt: skip
 """This machine as a target: numbers of block and thread stand in memory."""
 
-EVERYWHERE = f"""
-define void @everywhere(ptr %segments, ptr %blocks, ptr %rows, i32 %n) {{
-entry:
-  %s = addrspacecast ptr %segments to ptr addrspace(1)
-  %b = addrspacecast ptr %blocks to ptr addrspace(1)
-  %r = addrspacecast ptr %rows to ptr addrspace(1)
-  br label %block
-block:
-  %i.after = phi i32 [ %n, %entry ], [ %i, %next ]
-  %i = sub i32 %i.after, 1
-  %some = icmp sge i32 %i, 0
-  br i1 %some, label %thread, label %done
-thread:
-  %t = phi i32 [ 0, %block ], [ %t.next, %thread ]
-  store i32 %i, ptr @block.now
-  store i32 %t, ptr @thread.now
-  call void @update(ptr addrspace(1) %s, ptr addrspace(1) %b, ptr addrspace(1) %r)
-  %t.next = add i32 %t, 1
-  %more = icmp slt i32 %t.next, {THREADS}
-  br i1 %more, label %thread, label %next
-next:
-  br label %block
-done:
-  ret void
-}}
-"""
-"""Starts the kernel for every thread of so many blocks, the last first: their order is any."""
+
+def everywhere(functions: Sequence[str], many: int) -> str:
+    """A function that starts a kernel for every thread of so many blocks, the last first.
+
+    The order of blocks is any. ``functions`` are its phases, of ``many`` pointers: all threads of a
+    block do one after another.
+    """
+    given = ", ".join(f"ptr addrspace(1) %g{i}" for i in range(many))
+    lines = [f"define void @everywhere({', '.join(f'ptr %p{i}' for i in range(many))}, i32 %n) {{"]
+    lines += ["entry:"]
+    lines += [f"  %g{i} = addrspacecast ptr %p{i} to ptr addrspace(1)" for i in range(many)]
+    lines += [
+        "  br label %block",
+        "block:",
+        "  %i.after = phi i32 [ %n, %entry ], [ %i, %next ]",
+        "  %i = sub i32 %i.after, 1",
+        "  %some = icmp sge i32 %i, 0",
+        "  br i1 %some, label %phase.before.0, label %done",
+    ]
+    for k, function in enumerate(functions):
+        then = "next" if k == len(functions) - 1 else f"phase.before.{k + 1}"
+        lines += [
+            f"phase.before.{k}:",
+            f"  br label %phase.{k}",
+            f"phase.{k}:",
+            f"  %t.{k} = phi i32 [ 0, %phase.before.{k} ], [ %t.next.{k}, %phase.{k} ]",
+            "  store i32 %i, ptr @block.now",
+            f"  store i32 %t.{k}, ptr @thread.now",
+            f"  call void @{function}({given})",
+            f"  %t.next.{k} = add i32 %t.{k}, 1",
+            f"  %more.{k} = icmp slt i32 %t.next.{k}, {THREADS}",
+            f"  br i1 %more.{k}, label %phase.{k}, label %{then}",
+        ]
+    return "\n".join([*lines, "next:", "  br label %block", "done:", "  ret void", "}", ""])
 
 
-def launch(text: str, segments: int, blocks: int, rows: int, n: int) -> None:
-    """Run a kernel, written for :data:`HOST`, on ``n`` blocks; the others are addresses."""
-    pointer = ctypes.c_void_p
-    kind = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int32)
-    kind(_compiled(text + EVERYWHERE))(segments, blocks, rows, n)
+def launch(text: str, given: Sequence[int], n: int) -> None:
+    """Run a kernel, written for :data:`HOST`, on ``n`` blocks; ``given`` are addresses."""
+    phases = sorted(set(re.findall(r"@(phase\.\d+)\(", text)), key=lambda name: int(name[6:]))
+    text += everywhere(phases or ["update"], len(given))
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(given), ctypes.c_int32)
+    kind(_compiled(text))(*given, n)
 
 
 @cache
@@ -103,4 +113,4 @@ def run(text: str, tensors: list[list[np.ndarray]], rows: list[list[float]], of:
     longest = max(map(len, rows))
     table = np.array([[*row, *[0.0] * (longest - len(row))] for row in rows], np.float64)
     assert table.shape[1] >= BEFORE
-    launch(text, segments.ctypes.data, blocks.ctypes.data, table.ctypes.data, len(blocks))
+    launch(text, [a.ctypes.data for a in (segments, blocks, table)], len(blocks))

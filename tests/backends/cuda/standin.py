@@ -123,11 +123,11 @@ class Library:
         *sizes, shared, stream, pointers, extra = sizes_and_more
         assert (sizes[1:], shared, extra) == ([1, 1, 128, 1, 1], 0, None)
         assert self.context
-        tables, blocks, rows = (ctypes.c_uint64.from_address(p).value for p in pointers)
+        given = [ctypes.c_uint64.from_address(p).value for p in pointers]
         code = self._called("cuLaunchKernel", sizes[0], stream)
         if not code:
             text = self._texts[function]
-            self._do(stream, lambda: simulated.launch(text, tables, blocks, rows, sizes[0]))
+            self._do(stream, lambda: simulated.launch(text, given, sizes[0]))
         return code
 
     def cuGetErrorName(self, code, out):  # noqa: N802

@@ -290,7 +290,7 @@ def test_lengths_beyond_what_32_bits_count(begin):
     blocks = np.array([begin // CHUNK], np.int64)
     table = np.array([[0.0, 0.0, *found.row]])
     text = text_for(HOST, found, kinds)
-    simulated.launch(text, *(a.ctypes.data for a in (segments, blocks, table)), 1)
+    simulated.launch(text, [a.ctypes.data for a in (segments, blocks, table)], 1)
     for a, b in zip(there, here, strict=True):
         a, b = without_nans_bits(a, "float"), without_nans_bits(b, "float")
         assert np.array_equal(a, b)

@@ -23,6 +23,7 @@ class Cuda(Backend):
     name = "cuda"
     device = "cuda"
     captures = True
+    sums = True
 
     def gpu_of(self, device: torch.device) -> Gpu:
         """The GPU that a tensor is on. Raises :class:`Unavailable` where it cannot be served."""
@@ -66,8 +67,13 @@ def _reason(slot: Slot) -> str | None:
         return "its gradient is sparse, and only the rows that it touches are updated"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
+    if slot.whole and (slot.crosses or slot.multiplies or slot.matrix):
+        return "its rule looks at rows, matrices or other tensors, of which there are no kernels"
+    if slot.spread is not None:
+        return "its rule sums over parts of it that other processes hold"
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
+    small = {f"its {name}" for name in slot.small}
     named = [("it", param), *((f"its {name}", t) for name, t in slot.state.items())]
     if grad is not None:
         named.append(("its gradient", grad))
@@ -76,7 +82,8 @@ def _reason(slot: Slot) -> str | None:
             return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
         if tensor.layout != torch.strided:
             return f"the layout of {own.replace('its ', 'its own ')} is {tensor.layout}"
-        if tensor.dtype not in NAMES or tensor.is_complex() != param.is_complex():
+        pairs = param.is_complex() and own not in small
+        if tensor.dtype not in NAMES or tensor.is_complex() != pairs:
             return f"{own} is {tensor.dtype}"
         if tensor.is_conj() or tensor.is_neg():
             return f"{own} is a lazily conjugated or negated view"
@@ -84,6 +91,6 @@ def _reason(slot: Slot) -> str | None:
             return f"{own} is on {tensor.device}"
         if tensor.numel() and tensor._is_zerotensor():
             return f"{own} has no memory of its own"
-        if tensor is not grad and not same_layout(param, tensor):
+        if tensor is not grad and own not in small and not same_layout(param, tensor):
             return f"{own} does not lie in memory as the parameter does"
     return None

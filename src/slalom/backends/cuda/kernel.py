@@ -7,7 +7,7 @@ fill a load of 16 bytes, and what is left over or lies crooked one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
@@ -24,9 +24,9 @@ AHEAD = 2
 _SPACE = "ptr addrspace(1)"
 
 
-def lanes(arrays: Arrays) -> int:
-    """Elements that a thread takes at once: 16 bytes of the widest array."""
-    return 16 // max(SIZES[kind] for _, kind in arrays)
+def lanes(arrays: Arrays, small: Collection[str] = ()) -> int:
+    """Elements that a thread takes at once: 16 bytes of the widest array but the ``small`` ones."""
+    return 16 // max(SIZES[kind] for name, kind in arrays if name not in small)
 
 
 def width(programs: Sequence[Program]) -> int:
@@ -48,56 +48,20 @@ def kernel(
     :func:`slalom.backends.llvm.lower.lower`. Where there are several programs, or ``chosen`` says
     so, a row says which of them serves; below 0 none does.
     """
-    words = AHEAD + len(arrays)
     parts = [_walk(k, p, arrays, stochastic) for k, p in enumerate(programs)]
     lines = [
         f"define {target.kernel} void @update({_SPACE} noalias readonly %segments, "
         f"{_SPACE} noalias readonly %blocks, {_SPACE} noalias readonly %rows) "
         f"{target.attributes} {{",
-        f"  %block = call i32 @{target.block}()",
-        f"  %thread.32 = call i32 @{target.thread}()",
-        "  %thread = zext i32 %thread.32 to i64",
-        "  %place = zext i32 %block to i64",
-        *_word("chunk.of", "%blocks", "i64", "%place"),
-        "  %number = lshr i64 %chunk.of, 32",
-        "  %chunk = and i64 %chunk.of, 4294967295",
-        f"  %begin = mul i64 %chunk, {CHUNK}",
-        f"  %segment = mul i64 %number, {words}",
-        *_word("numel", "%segments", "i64", "%segment"),
-        "  %segment.row = add i64 %segment, 1",
-        *_word("row.number", "%segments", "i64", "%segment.row"),
-        f"  %row.first = mul i64 %row.number, {width(programs)}",
-        f"  %row = getelementptr double, {_SPACE} %rows, i64 %row.first",
+        *opening(target, arrays, width(programs)),
     ]
-    for place in range(len(arrays)):
-        own = array(place)
-        lines += [
-            f"  {own}.place = add i64 %segment, {AHEAD + place}",
-            *_word(f"{own[1:]}.bits", "%segments", "i64", f"{own}.place"),
-            f"  {own} = inttoptr i64 {own}.bits to {_SPACE}",
-        ]
-    # Each array's own size divides 16: what all need is asked of all at once.
-    crooked = "0"
-    for place, (_, kind) in enumerate(arrays):
-        mask = SIZES[kind] * lanes(arrays) - 1
-        lines += [
-            f"  {array(place)}.off = and i64 {array(place)}.bits, {mask}",
-            f"  %off.{place} = or i64 {crooked}, {array(place)}.off",
-        ]
-        crooked = f"%off.{place}"
     arguments = ", ".join(
         [f"{_SPACE} {array(p)}" for p in range(len(arrays))]
         + [f"{_SPACE} %row", "i64 %begin", "i64 %end", "i1 %straight", "i64 %thread"]
     )
-    lines += [
-        f"  %straight = icmp eq i64 {crooked}, 0",
-        f"  %all = add i64 %begin, {CHUNK}",
-        "  %over = icmp sgt i64 %all, %numel",
-        "  %end = select i1 %over, i64 %numel, i64 %all",
-    ]
     if chosen or len(programs) > 1:
         lines += [
-            *_word("which.double", "%row", "double", "0"),
+            *word("which.double", "%row", "double", "0"),
             "  %which = fptosi double %which.double to i32",
             "  switch i32 %which, label %done ["
             + " ".join(f"i32 {k}, label %serve.{k}" for k in range(len(programs)))
@@ -115,7 +79,52 @@ def kernel(
     return "\n".join([*declares, *own, target.own, *texts, *lines, "!0 = !{}", target.flags, ""])
 
 
-def _word(name: str, base: str, kind: str, place: str) -> list[str]:
+def opening(target: Target, arrays: Arrays, wide: int, small: Collection[str] = ()) -> list[str]:
+    """Lines by which a thread finds its share, from ``begin`` to ``end``, and all that it needs.
+
+    ``wide`` is how many doubles a row has; ``small`` are the arrays that are no elements.
+    """
+    lines = [
+        f"  %block = call i32 @{target.block}()",
+        f"  %thread.32 = call i32 @{target.thread}()",
+        "  %thread = zext i32 %thread.32 to i64",
+        "  %place = zext i32 %block to i64",
+        *word("chunk.of", "%blocks", "i64", "%place"),
+        "  %number = lshr i64 %chunk.of, 32",
+        "  %chunk = and i64 %chunk.of, 4294967295",
+        f"  %begin = mul i64 %chunk, {CHUNK}",
+        f"  %segment = mul i64 %number, {AHEAD + len(arrays)}",
+        *word("numel", "%segments", "i64", "%segment"),
+        "  %segment.row = add i64 %segment, 1",
+        *word("row.number", "%segments", "i64", "%segment.row"),
+        f"  %row.first = mul i64 %row.number, {wide}",
+        f"  %row = getelementptr double, {_SPACE} %rows, i64 %row.first",
+    ]
+    # Each array's own size divides 16: what all need is asked of all at once.
+    crooked, many = "0", lanes(arrays, small)
+    for place, (name, kind) in enumerate(arrays):
+        own = array(place)
+        lines += [
+            f"  {own}.place = add i64 %segment, {AHEAD + place}",
+            *word(f"{own[1:]}.bits", "%segments", "i64", f"{own}.place"),
+            f"  {own} = inttoptr i64 {own}.bits to {_SPACE}",
+        ]
+        if name not in small:
+            lines += [
+                f"  {own}.off = and i64 {own}.bits, {SIZES[kind] * many - 1}",
+                f"  %off.{place} = or i64 {crooked}, {own}.off",
+            ]
+            crooked = f"%off.{place}"
+    return [
+        *lines,
+        f"  %straight = icmp eq i64 {crooked}, 0",
+        f"  %all = add i64 %begin, {CHUNK}",
+        "  %over = icmp sgt i64 %all, %numel",
+        "  %end = select i1 %over, i64 %numel, i64 %all",
+    ]
+
+
+def word(name: str, base: str, kind: str, place: str) -> list[str]:
     """Load what no kernel changes that reads it."""
     return [
         f"  %{name}.at = getelementptr {kind}, {_SPACE} {base}, i64 {place}",
@@ -141,11 +150,11 @@ def _walk(
         "entry:",
     ]
     for i in range(len(program.scalars)):
-        lines += _word(f"s{i}.double", "%row", "double", str(BEFORE + i))
+        lines += word(f"s{i}.double", "%row", "double", str(BEFORE + i))
         lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
         lines += spread(kind, f"%s{i}", many, f"%s{i}")[0]
     if stochastic:
-        lines += _word("noise.double", "%row", "double", "1")
+        lines += word("noise.double", "%row", "double", "1")
         lines.append("  %noise = fptoui double %noise.double to i32")
     lines += [
         "  %length = sub i64 %end, %begin",

@@ -7,7 +7,7 @@ the only time that the host waits for the GPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
 from slalom.backends.cuda.members import prepared
 from slalom.backends.foreach.rows import serve
-from slalom.backends.llvm.elements import NAMES, Arrays
+from slalom.backends.llvm.elements import NAMES, Arrays, computed_in
 from slalom.ir.program import Program
 
 DTYPES = {name: dtype for dtype, name in NAMES.items() if not dtype.is_complex}
@@ -31,6 +31,8 @@ a wrong element, row or lane would show.
 
 LENGTHS = ((2 * CHUNK + 37, 0), (CHUNK - 5, 1), (3, 0))
 """Elements of the tensors, and how many they begin beyond where vectors can be read."""
+
+NOISE = 12345.0
 
 BEYOND = 64
 """Elements after each tensor, which the kernel is to leave alone."""
@@ -53,6 +55,63 @@ def proven(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> 
     return known
 
 
+Tried = Callable[..., None]
+"""Updates tensors by kernels: of a GPU, a program and arrays the tensors, rows and random bits."""
+
+
+def proven_sums(
+    gpu: Gpu, texts: Sequence[str], program: Program, arrays: Arrays, tried: Tried
+) -> None:
+    """The same of the kernels of a program that sums, which ``tried`` starts."""
+    key = "\n".join(texts)
+    known = gpu.judged.get(key)
+    if known is None:
+        if gpu.capturing():
+            raise RuntimeError(UNPREPARED)
+        try:
+            for text in texts:
+                gpu.function(text)
+            known = _judged_sums(gpu, program, arrays, tried) or 0
+        except Unavailable as error:
+            known = str(error)
+        gpu.judged[key] = known
+    if isinstance(known, str):
+        raise Unavailable(known)
+
+
+def _judged_sums(gpu: Gpu, program: Program, arrays: Arrays, tried: Tried) -> str | None:
+    """Why kernels are not to be used; None where they are."""
+    draws, small = torch.Generator("cpu").manual_seed(0), program.rule.shapes
+    numbers = torch.rand((len(LENGTHS), len(program.scalars)), generator=draws, device="cpu")
+    rows = numbers.double() * 0.8 + 0.1
+    mine = [
+        [
+            _drawn(name, kind, (1 if name in small else crooked + length) + BEYOND, draws).to(
+                gpu.device
+            )
+            for name, kind in arrays
+        ]
+        for length, crooked in LENGTHS
+    ]
+    theirs = [[t.clone() for t in tensors] for tensors in mine]
+
+    def within(tensors: Sequence[Tensor], i: int) -> list[Tensor]:
+        of = zip(tensors, _within(tensors, i), (name for name, _ in arrays), strict=True)
+        return [t[0] if name in small else part for t, part, name in of]
+
+    with torch.no_grad():
+        tensors = [within(own, i) for i, own in enumerate(mine)]
+        tried(gpu, program, arrays, tensors, rows.tolist(), NOISE)
+        gpu.wait()
+        for i, own in enumerate(theirs):
+            row = torch.cat(
+                [torch.tensor([0.0, NOISE], dtype=torch.float64, device="cpu"), rows[i]]
+            )
+            named = zip((name for name, _ in arrays), within(own, i), strict=True)
+            list(serve([program], dict(named), row.to(gpu.device)))
+    return _differing([program] * len(mine), arrays, mine, theirs)
+
+
 def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> int | str:
     """The kernel, or why it is not to be used."""
     try:
@@ -64,7 +123,7 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
     size, kind = (len(which), width(programs)), torch.float64
     rows = torch.rand(size, generator=draws, dtype=kind, device="cpu") * 0.8
     rows += 0.1  # no scalar near zero, by which something may be divided
-    rows[:, 0], rows[:, 1] = torch.tensor(which, device="cpu"), 12345.0
+    rows[:, 0], rows[:, 1] = torch.tensor(which, device="cpu"), NOISE
     rows = rows.to(gpu.device)
     mine = [
         [
@@ -81,14 +140,23 @@ def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) ->
         gpu.wait()
         for i, own in enumerate(theirs):
             list(serve(programs, dict(zip(names, _within(own, i), strict=True)), rows[i]))
-    for k, own, other in zip(which, mine, theirs, strict=True):
+    return _differing([programs[k] for k in which], arrays, mine, theirs) or function
+
+
+def _differing(
+    programs: Sequence[Program], arrays: Arrays, mine: Sequence[Sequence[Tensor]],
+    theirs: Sequence[Sequence[Tensor]],
+) -> str | None:  # fmt: skip
+    """What differs of some tensors that were updated in two ways, in words."""
+    for program, own, other in zip(programs, mine, theirs, strict=True):
+        least = TOLERANCE[computed_in(arrays, program.rule.shapes)]  # what is kept wider is so too
         for (name, kind), a, b in zip(arrays, own, other, strict=True):
-            if not _alike(a, b, TOLERANCE[kind]):
+            if not _alike(a, b, max(TOLERANCE[kind], least)):
                 return (
                     f"its kernel was tried on this GPU and gave another {name} of "
-                    f"{programs[k].rule.name} than torch's operations do; please report this"
+                    f"{program.rule.name} than torch's operations do; please report this"
                 )
-    return function
+    return None
 
 
 def _drawn(name: str, kind: str, size: int, draws: torch.Generator) -> Tensor:

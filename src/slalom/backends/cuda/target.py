@@ -19,6 +19,8 @@ class Target:
         block, thread: the functions that give the number of the block, and of the thread in it.
         own: text that a module begins with, in place of declarations of the two.
         flags: text that a module ends with.
+        barrier: lines by which the threads of a block wait for one another.
+        barriers: declarations for these.
     """
 
     triple: str
@@ -28,11 +30,15 @@ class Target:
     thread: str
     own: str = ""
     flags: str = ""
+    barrier: tuple[str, ...] = ()
+    barriers: tuple[str, ...] = ()
 
 
 NVIDIA = Target(
     "nvptx64-nvidia-cuda", "ptx_kernel", f'"nvvm.maxntid"="{THREADS}"',
     "llvm.nvvm.read.ptx.sreg.ctaid.x", "llvm.nvvm.read.ptx.sreg.tid.x",
+    barrier=("  call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)",),
+    barriers=("declare void @llvm.nvvm.barrier.cta.sync.aligned.all(i32)",),
 )  # fmt: skip
 AMD = Target(
     "amdgcn-amd-amdhsa", "amdgpu_kernel",
@@ -40,4 +46,10 @@ AMD = Target(
     "llvm.amdgcn.workgroup.id.x", "llvm.amdgcn.workitem.id.x",
     # Version 5 of code objects, which every ROCm 6 loads; newer LLVMs would write version 6.
     flags='!llvm.module.flags = !{!1}\n!1 = !{i32 1, !"amdhsa_code_object_version", i32 500}',
+    barrier=(
+        '  fence syncscope("workgroup") release',
+        "  call void @llvm.amdgcn.s_barrier()",
+        '  fence syncscope("workgroup") acquire',
+    ),
+    barriers=("declare void @llvm.amdgcn.s_barrier()",),
 )  # fmt: skip

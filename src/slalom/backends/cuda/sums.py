@@ -1,0 +1,312 @@
+"""Programs that sum over whole tensors, as kernels: one a sweep, and one before the first.
+
+A thread adds up what it sees in float64, a block its threads and the last block of a tensor all of
+its blocks, each in an order of their own: so no bit hangs on who is when at work. That block then
+does what comes before the next sweep (:mod:`slalom.backends.llvm.summaries`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from slalom.backends.base import BEFORE
+from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, width, word
+from slalom.backends.cuda.phases import (
+    SPACE,
+    all_sum,
+    few_sum,
+    is_last,
+    last_of,
+    own_sum,
+    phased,
+    shared_sum,
+)
+from slalom.backends.cuda.target import THREADS, Target
+from slalom.backends.llvm.arithmetic import narrowed, spread
+from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in
+from slalom.backends.llvm.summaries import Summaries, sweeps_over
+from slalom.backends.llvm.summing import added
+from slalom.ir.program import Program
+from slalom.ir.sweeps import Sweep
+
+GIVEN = ("segments", "blocks", "rows", "owns", "partials", "counters")
+"""The arguments: the tables of :func:`slalom.backends.cuda.kernel.kernel`, of each segment the
+numbers of its own, of each block its sums, of each segment an i32 that is 0."""
+
+
+def refused(program: Program) -> str | None:
+    """Why there are no kernels of a program; None where there are."""
+    if program.multiplies:
+        return "its rule multiplies matrices, of which there are no kernels"
+    if program.crossings:
+        return "its rule asks all tensors together, of which there are no kernels"
+    if program.by_rows:
+        return "its rule sums over rows or columns, of which there are no kernels"
+    return None
+
+
+class SumKernels:
+    """The kernels of a program that sums over whole tensors.
+
+    Attributes:
+        texts: of each its assembly, in the order in which they are started: the first one on a
+            block for each segment, the others on all blocks.
+        numbers: how many numbers of its own a segment has.
+        base: where among these :class:`slalom.backends.llvm.summaries.Place` begins.
+        most: how many sums a block has at most.
+    """
+
+    def __init__(self, program: Program, arrays: Arrays, target: Target, stochastic: bool):
+        self._program, self._arrays, self._target = program, arrays, target
+        self._stochastic, self._small = stochastic, program.rule.shapes
+        self._sweeps = sweeps_over(program, arrays)
+        self._summaries = Summaries(program, self._sweeps, arrays, False)
+        layout = self._summaries.layout
+        self.numbers, self.base = layout.numbers, layout.base
+        self.most = max(len(s.sums) for s in self._sweeps)
+        self.texts = [self._begin(), *map(self._sweep, range(len(self._sweeps)))]
+
+    def _between(self, k: int) -> tuple[list[str], list[str], list[str]]:
+        """What is done before sweep ``k``: declarations, functions, and lines that call them."""
+        functions = [self._summaries.before(k)] if k < len(self._sweeps) else []
+        if k == len(self._sweeps) or (k == len(self._sweeps) - 1 and not self._sweeps[k].sums):
+            functions.append(self._summaries.after())
+        declares = [d for more, _ in functions for d in more]
+        texts = [
+            line.replace("define void", "define internal void") for _, t in functions for line in t
+        ]
+        calls = [
+            f"  %table = addrspacecast {SPACE} %segments to ptr",
+            f"  %addresses.place = add i64 %segment, {AHEAD}",
+            "  %addresses = getelementptr i64, ptr %table, i64 %addresses.place",
+            f"  %scalars.there = getelementptr double, {SPACE} %row, i64 {BEFORE}",
+            f"  %scalars = addrspacecast {SPACE} %scalars.there to ptr",
+            f"  %own.here = addrspacecast {SPACE} %own to ptr",
+        ]
+        numbers = range(k, len(self._sweeps) + 1)[: len(functions)]
+        names = numbers if k < len(self._sweeps) else [len(self._sweeps)]
+        calls += [
+            f"  call void @before.{n}(ptr %addresses, ptr %scalars, ptr %own.here)" for n in names
+        ]
+        return declares, texts, calls
+
+    def _opening(self) -> list[str]:
+        return [
+            *opening(self._target, self._arrays, width([self._program]), self._small),
+            f"  %own.first = mul i64 %number, {self.numbers}",
+            f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
+        ]
+
+    def _begin(self) -> str:
+        """A block for each segment, of which one thread does what comes before the first sweep."""
+        declares, texts, calls = self._between(0)
+        words = AHEAD + len(self._arrays)
+        lines = [
+            f"  %block = call i32 @{self._target.block}()",
+            f"  %thread = call i32 @{self._target.thread}()",
+            "  %number = zext i32 %block to i64",
+            f"  %segment = mul i64 %number, {words}",
+            "  %segment.row = add i64 %segment, 1",
+            *word("row.number", "%segments", "i64", "%segment.row"),
+            f"  %row.first = mul i64 %row.number, {width([self._program])}",
+            f"  %row = getelementptr double, {SPACE} %rows, i64 %row.first",
+            f"  %own.first = mul i64 %number, {self.numbers}",
+            f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
+            "  %one = icmp eq i32 %thread, 0",
+            "  br i1 %one, label %do, label %out",
+            "do:",
+            *calls,
+            "  br label %out",
+            "out:",
+        ]
+        return self._module([lines], 0, declares, texts)
+
+    def _sweep(self, k: int) -> str:
+        sweep = self._sweeps[k]
+        sums, first = len(sweep.sums), self._summaries.layout.firsts[k]
+        declares, walk, call = self._walk(sweep)
+        phases, texts = [[*self._opening(), *call]], walk
+        if sums:
+            more, functions, calls = self._between(k + 1)
+            declares, texts = [*declares, *more], [*walk, *functions]
+            one = ["  %one = icmp eq i64 %thread, 0", "  br i1 %one, label %do, label %out", "do:"]
+            phases += [
+                [*self._opening(), *few_sum(sums)],
+                [
+                    *self._opening(), *one, *all_sum(sums), *self._put(sums),
+                    f"  %counter = getelementptr i32, {SPACE} %counters, i64 %number",
+                    *last_of(sums, "%many", "%counter"), "out:",
+                ],
+                [*self._opening(), *is_last(sums), *self._gather(sums)],
+                [*self._opening(), *is_last(sums), *few_sum(sums, "%last")],
+                [
+                    *self._opening(), *is_last(sums),
+                    "  %first = icmp eq i64 %thread, 0", "  %one = and i1 %first, %last",
+                    *one[1:], *all_sum(sums),
+                    *(line for n in range(sums) for line in (
+                        f"  %to{n} = getelementptr double, {SPACE} %own, i64 {first + n}",
+                        f"  store double %all{n}, {SPACE} %to{n}",
+                    )),
+                    *calls, "  br label %out", "out:",
+                ],
+            ]  # fmt: skip
+        return self._module(phases, sums, declares, texts)
+
+    def _module(
+        self, phases: Sequence[Sequence[str]], sums: int, declares: Sequence[str],
+        texts: Sequence[str],
+    ) -> str:  # fmt: skip
+        return phased(
+            GIVEN, phases, self._target, shared=shared_sum(sums), declares=declares, texts=texts
+        )
+
+    def _put(self, sums: int) -> Iterator[str]:
+        """Put down the sums of this block; and ``%many``, how many blocks its segment has."""
+        yield f"  %place.first = mul i64 %place, {sums}"
+        yield f"  %partial = getelementptr double, {SPACE} %partials, i64 %place.first"
+        for n in range(sums):
+            yield f"  %partial{n} = getelementptr double, {SPACE} %partial, i64 {n}"
+            yield f"  store double %all{n}, {SPACE} %partial{n}"
+        yield from _blocks()
+
+    def _gather(self, sums: int) -> Iterator[str]:
+        """Of the last block each thread adds up what some blocks have."""
+        yield from _blocks()
+        yield "  %many.long = zext i32 %many to i64"
+        yield "  %first.block = sub i64 %place, %chunk"
+        yield "  br i1 %last, label %read, label %out"
+        yield "read:"
+        yield "  %p = phi i64 [ %thread, %entry ], [ %p.next, %body ]"
+        for n in range(sums):
+            yield f"  %sum{n} = phi double [ -0.0, %entry ], [ %sum{n}.next, %body ]"
+        yield "  %some = icmp ult i64 %p, %many.long"
+        yield "  br i1 %some, label %body, label %end.of"
+        yield "body:"
+        yield "  %p.block = add i64 %first.block, %p"
+        yield f"  %p.first = mul i64 %p.block, {sums}"
+        for n in range(sums):
+            yield f"  %p.at{n} = add i64 %p.first, {n}"
+            yield f"  %p.to{n} = getelementptr double, {SPACE} %partials, i64 %p.at{n}"
+            yield f"  %p.own{n} = load double, {SPACE} %p.to{n}"
+            yield f"  %sum{n}.next = fadd double %sum{n}, %p.own{n}"
+        yield f"  %p.next = add i64 %p, {THREADS}"
+        yield "  br label %read"
+        yield "end.of:"
+        for n in range(sums):
+            yield from own_sum(n, f"%sum{n}")
+        yield "  br label %out"
+        yield "out:"
+
+    def _walk(self, sweep: Sweep) -> tuple[list[str], list[str], list[str]]:
+        """How a thread goes over its share: declarations, a function, and the lines that call it.
+
+        Which elements it sees, in which order, hangs on nothing but their number: where arrays lie
+        crooked they are loaded one by one in the same order.
+        """
+        kind, arrays, many = computed_in(self._arrays, self._small), self._arrays, 0
+        many = lanes(arrays, self._small)
+        common = {"fma": True, "stochastic": self._stochastic, "pointer": SPACE}
+        texts = {
+            "straight": Elements(
+                sweep, arrays, lanes=many, prefix="w", place="%straight.at", **common
+            ),
+            "crooked": Elements(
+                sweep, arrays, lanes=many, aligned=False, prefix="u", place="%crooked.at", **common
+            ),
+            "single": Elements(sweep, arrays, prefix="v", place="%j", **common),
+        }
+        used = [a for a in range(len(arrays)) if arrays[a][0] not in self._small]
+        given = [f"{SPACE} {array(p)}" for p in used]
+        given += [f"{SPACE} %row", f"{SPACE} %own", "i64 %begin", "i64 %end", "i1 %straight.all"]
+        given += ["i64 %thread"]
+        sums = range(len(sweep.sums))
+        squares = [total.op == "squares" for total in sweep.sums]
+        doubles = f"<{many} x double>" if many > 1 else "double"
+        vector = f"<{many} x {kind}>" if many > 1 else kind
+        zero = "zeroinitializer" if many > 1 else "0.0"
+        lines = [
+            f"define internal void @walk({', '.join(given)}) alwaysinline nounwind {{",
+            "entry:",
+        ]
+        for i in range(len(sweep.scalars)):
+            lines += [
+                f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
+                f"  %s{i}.double = load double, {SPACE} %s{i}.at",
+                f"  %s{i} = {narrowed(f'%s{i}.double', kind)}",
+                *(spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()),
+            ]
+        if self._stochastic:
+            lines += word("noise.double", "%row", "double", "1")
+            lines.append("  %noise = fptoui double %noise.double to i32")
+        lines += [
+            f"  %ahead = mul i64 %thread, {many}",
+            "  %i.first = add i64 %begin, %ahead",
+            "  br i1 %straight.all, label %straight, label %crooked",
+        ]
+        # two loops, or LLVM would take the loads of both ways for one that lies crooked
+        for name in ("straight", "crooked"):
+            own = f"%{name}"
+            lines += [
+                f"{name}:",
+                f"  {own}.at = phi i64 [ %i.first, %entry ], [ {own}.next, {own}.do ]",
+                *(
+                    f"  {own}{n} = phi {doubles} [ {zero}, %entry ], [ {own}{n}.next, {own}.do ]"
+                    for n in sums
+                ),
+                f"  {own}.end = add nuw nsw i64 {own}.at, {many}",
+                f"  {own}.next = add nuw nsw i64 {own}.at, {many * THREADS}",
+                f"  {own}.full = icmp sle i64 {own}.end, %end",
+                f"  br i1 {own}.full, label {own}.do, label %rest",
+                f"{name}.do:",
+                *texts[name].lines,
+            ]
+            for n in sums:
+                lines += added(f"{own}{n}", texts[name].summed[n], squares[n], vector, doubles)
+            lines.append(f"  br label %{name}")
+        lines += [
+            "rest:",
+            "  %i = phi i64 [ %straight.at, %straight ], [ %crooked.at, %crooked ]",
+            *(
+                f"  %sum{n} = phi {doubles} [ %straight{n}, %straight ], [ %crooked{n}, %crooked ]"
+                for n in sums
+            ),
+        ]
+        for n in sums:
+            last = f"%sum{n}" if many == 1 else ""
+            for lane in range(many if many > 1 else 0):
+                lines.append(f"  %fold{n}.{lane} = extractelement {doubles} %sum{n}, i32 {lane}")
+                if lane:
+                    lines.append(f"  %fold{n}.to{lane} = fadd double {last}, %fold{n}.{lane}")
+                last = f"%fold{n}.to{lane}" if lane else f"%fold{n}.0"
+            lines.append(f"  %folded{n} = fadd double {last}, -0.0")
+        lines += [
+            "  br label %each",
+            "each:",
+            "  %j = phi i64 [ %i, %rest ], [ %j.next, %each.body ]",
+            *(
+                f"  %one{n} = phi double [ %folded{n}, %rest ], [ %one{n}.next, %each.body ]"
+                for n in sums
+            ),
+            "  %some = icmp slt i64 %j, %end",
+            "  br i1 %some, label %each.body, label %done",
+            "each.body:",
+            *texts["single"].lines,
+        ]
+        for n in sums:
+            lines += added(f"%one{n}", texts["single"].summed[n], squares[n], kind, "double")
+        lines += ["  %j.next = add nuw nsw i64 %j, 1", "  br label %each", "done:"]
+        for n in sums:
+            lines += own_sum(n, f"%one{n}")
+        lines += ["  ret void", "}"]
+        return [d for t in texts.values() for d in t.declares], lines, [
+            f"  call void @walk({', '.join(given).replace('.all', '')})"
+        ]  # fmt: skip
+
+
+def _blocks() -> Iterator[str]:
+    """``%many``: how many blocks a segment has, one at least."""
+    yield f"  %up = add i64 %numel, {CHUNK - 1}"
+    yield f"  %full.blocks = udiv i64 %up, {CHUNK}"
+    yield "  %none = icmp eq i64 %full.blocks, 0"
+    yield "  %many.blocks = select i1 %none, i64 1, i64 %full.blocks"
+    yield "  %many = trunc i64 %many.blocks to i32"
