@@ -34,9 +34,11 @@ from torch.nn import functional as F  # noqa: E402
 
 import slalom.optim  # noqa: E402
 from slalom.backends import BACKENDS  # noqa: E402
+from slalom.backends.cuda.sums import refused  # noqa: E402
 from slalom.ir.program import crosses, is_whole, multiplies, trace  # noqa: E402
 from slalom.optim.explain import explain  # noqa: E402
 from slalom.rules import RULES  # noqa: E402
+from slalom.rules.definition import REQUIRED  # noqa: E402
 
 Shapes = list[tuple[int, ...]]
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-8, torch.bfloat16: 3e-2, torch.float16: 1e-2}
@@ -50,9 +52,10 @@ UNDERFLOWS = [("MARS", torch.float16)]
 CLASSES = {
     name: found
     for name in slalom.optim.__all__
-    if hasattr(found := getattr(slalom.optim, name), "rule") and not crosses(found.rule)
+    if hasattr(found := getattr(slalom.optim, name), "rule")
 }
-"""All but those that ask all tensors together: of these there are no kernels."""
+ALONE = {name: found for name, found in CLASSES.items() if not crosses(found.rule)}
+"""All but those that ask all tensors together, which no reference does for one of them."""
 
 
 # Whether it is right.
@@ -89,7 +92,8 @@ def precisely(made: Any) -> dict[str, Any]:
 
 def serves(rule: Any, device: str) -> str:
     """The name of the backend that is to serve a rule's parameters there."""
-    if multiplies(rule):
+    hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()}
+    if multiplies(rule) or (device == "cuda" and refused(trace(rule, hypers, step=2, first=False))):
         return "foreach"
     takes = (b for b in BACKENDS if b.device in (None, device) and b.sums >= is_whole(rule))
     return next(takes).name
@@ -299,7 +303,7 @@ CHECKS: list[Callable[[str], None]] = [
 ]  # fmt: skip
 
 
-def correctness(device: str, dtypes: Any = DTYPES, classes: Any = CLASSES) -> list[str]:
+def correctness(device: str, dtypes: Any = DTYPES, classes: Any = ALONE) -> list[str]:
     """What is wrong; nothing if nothing is."""
     wrong = []
 

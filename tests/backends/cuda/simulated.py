@@ -34,11 +34,15 @@ define internal i32 @slalom.thread() alwaysinline {
 """This machine as a target: numbers of block and thread stand in memory."""
 
 
+FORWARDS = [False]
+"""Whether the first block is run first."""
+
+
 def everywhere(functions: Sequence[str], many: int) -> str:
     """A function that starts a kernel for every thread of so many blocks, the last first.
 
-    The order of blocks is any. ``functions`` are its phases, of ``many`` pointers: all threads of a
-    block do one after another.
+    Or the first, by :data:`FORWARDS`: the order of blocks is any. ``functions`` are its phases, of
+    ``many`` pointers: all threads of a block do one after another.
     """
     given = ", ".join(f"ptr addrspace(1) %g{i}" for i in range(many))
     lines = [f"define void @everywhere({', '.join(f'ptr %p{i}' for i in range(many))}, i32 %n) {{"]
@@ -50,6 +54,8 @@ def everywhere(functions: Sequence[str], many: int) -> str:
         "  %i.after = phi i32 [ %n, %entry ], [ %i, %next ]",
         "  %i = sub i32 %i.after, 1",
         "  %some = icmp sge i32 %i, 0",
+        "  %behind = sub i32 %n, %i.after",
+        f"  %now = select i1 {'true' if FORWARDS[0] else 'false'}, i32 %behind, i32 %i",
         "  br i1 %some, label %phase.before.0, label %done",
     ]
     for k, function in enumerate(functions):
@@ -59,7 +65,7 @@ def everywhere(functions: Sequence[str], many: int) -> str:
             f"  br label %phase.{k}",
             f"phase.{k}:",
             f"  %t.{k} = phi i32 [ 0, %phase.before.{k} ], [ %t.next.{k}, %phase.{k} ]",
-            "  store i32 %i, ptr @block.now",
+            "  store i32 %now, ptr @block.now",
             f"  store i32 %t.{k}, ptr @thread.now",
             f"  call void @{function}({given})",
             f"  %t.next.{k} = add i32 %t.{k}, 1",

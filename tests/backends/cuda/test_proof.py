@@ -13,7 +13,7 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import using
 from slalom.backends.base import Unavailable
-from slalom.backends.cuda import launch, rows
+from slalom.backends.cuda import rows, work
 from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.proof import proven
 from slalom.ir.program import is_whole, trace
@@ -77,7 +77,7 @@ def test_torchs_operations_serve_in_its_place(monkeypatch, capturable):
     def bent(*given, made):
         return made(*given).replace("= fsub ", "= fadd ").replace("= fdiv ", "= fmul ")
 
-    for module in (launch, rows):
+    for module in (work, rows):
         monkeypatch.setattr(module, "_text", partial(bent, made=module._text))
     found, simulated = [], Simulated()
     for backend in (simulated, "foreach"):

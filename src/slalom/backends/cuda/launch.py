@@ -95,7 +95,7 @@ class CudaLaunch(GeneralLaunch):
                 members: dict[Any, list[int]] = {}
                 for i, kind in zip(present, kinds, strict=True):
                     members.setdefault(kind, []).append(i)
-                made = [Squares(*kind, own, self._shapes) for kind, own in members.items()]
+                made = [Squares(g, k, own, self._shapes) for (g, k), own in members.items()]
                 self._squares = (present, kinds), made
             totals = [squares.run(lie) for squares in self._squares[1]]
         except Unavailable:

@@ -49,8 +49,8 @@ class SumKernels:
     """The kernels of a program that sums over whole tensors.
 
     Attributes:
-        texts: of each its assembly, in the order in which they are started: the first one on a
-            block for each segment, the others on all blocks.
+        texts: of each its assembly, in the order in which they are started, on all blocks.
+        begins: whether the first one is started on a block for each segment instead.
         numbers: how many numbers of its own a segment has.
         base: where among these :class:`slalom.backends.llvm.summaries.Place` begins.
         most: how many sums a block has at most.
@@ -64,7 +64,12 @@ class SumKernels:
         layout = self._summaries.layout
         self.numbers, self.base = layout.numbers, layout.base
         self.most = max(len(s.sums) for s in self._sweeps)
-        self.texts = [self._begin(), *map(self._sweep, range(len(self._sweeps)))]
+        first = self._sweeps[0]
+        self.begins = not all(s.is_known for s in first.scalars) or (
+            len(self._sweeps) == 1 and not first.sums
+        )
+        self.texts = [self._begin()] if self.begins else []
+        self.texts += map(self._sweep, range(len(self._sweeps)))
 
     def _between(self, k: int) -> tuple[list[str], list[str], list[str]]:
         """What is done before sweep ``k``: declarations, functions, and lines that call them."""
@@ -72,8 +77,13 @@ class SumKernels:
         if k == len(self._sweeps) or (k == len(self._sweeps) - 1 and not self._sweeps[k].sums):
             functions.append(self._summaries.after())
         declares = [d for more, _ in functions for d in more]
+        # inlined, since AMD's code would call them
         texts = [
-            line.replace("define void", "define internal void") for _, t in functions for line in t
+            line.replace("define void", "define internal void").replace(
+                "nounwind {", "alwaysinline nounwind {"
+            )
+            for _, lines in functions
+            for line in lines
         ]
         calls = [
             f"  %table = addrspacecast {SPACE} %segments to ptr",
@@ -228,13 +238,17 @@ class SumKernels:
             f"define internal void @walk({', '.join(given)}) alwaysinline nounwind {{",
             "entry:",
         ]
-        for i in range(len(sweep.scalars)):
-            lines += [
-                f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
-                f"  %s{i}.double = load double, {SPACE} %s{i}.at",
-                f"  %s{i} = {narrowed(f'%s{i}.double', kind)}",
-                *(spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()),
-            ]
+        known = {id(s): BEFORE + i for i, s in enumerate(self._program.scalars)}
+        for i, scalar in enumerate(sweep.scalars):
+            if scalar.is_known:
+                lines += word(f"s{i}.double", "%row", "double", str(known[id(scalar)]))
+            else:
+                lines += [
+                    f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
+                    f"  %s{i}.double = load double, {SPACE} %s{i}.at",
+                ]
+            lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
+            lines += spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()
         if self._stochastic:
             lines += word("noise.double", "%row", "double", "1")
             lines.append("  %noise = fptoui double %noise.double to i32")

@@ -48,8 +48,8 @@ AMD = Target(
     flags='!llvm.module.flags = !{!1}\n!1 = !{i32 1, !"amdhsa_code_object_version", i32 500}',
     barrier=(
         '  fence syncscope("workgroup") release',
-        "  call void @llvm.amdgcn.s_barrier()",
+        "  call void @llvm.amdgcn.s.barrier()",
         '  fence syncscope("workgroup") acquire',
     ),
-    barriers=("declare void @llvm.amdgcn.s_barrier()",),
+    barriers=("declare void @llvm.amdgcn.s.barrier()",),
 )  # fmt: skip

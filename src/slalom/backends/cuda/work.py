@@ -148,7 +148,10 @@ class _Sums:
         """The kernels, and on how many blocks each is started."""
         if not self._loaded:
             self._loaded = [self._gpu.function(text) for text in self.kernels.texts]
-        return [(f, blocks if k else self._count) for k, f in enumerate(self._loaded)]
+        begins = self.kernels.begins
+        return [
+            (f, self._count if begins and not k else blocks) for k, f in enumerate(self._loaded)
+        ]
 
 
 def _tried(
