@@ -262,7 +262,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
             return
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
-        if stays_there(self.param_groups, self._treatment, found):
+        if stays_there(self.param_groups, self._treatment, found, self.rule_of):
             self._plan = None
             self._complete(self.param_groups)
             given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
