@@ -35,7 +35,7 @@ from torch.nn import functional as F  # noqa: E402
 import slalom.optim  # noqa: E402
 from slalom.backends import BACKENDS  # noqa: E402
 from slalom.backends.cuda.sums import refused  # noqa: E402
-from slalom.ir.program import crosses, is_whole, multiplies, trace  # noqa: E402
+from slalom.ir.program import crosses, multiplies, trace  # noqa: E402
 from slalom.optim.explain import explain  # noqa: E402
 from slalom.rules import RULES  # noqa: E402
 from slalom.rules.definition import REQUIRED  # noqa: E402
@@ -93,9 +93,14 @@ def precisely(made: Any) -> dict[str, Any]:
 def serves(rule: Any, device: str) -> str:
     """The name of the backend that is to serve a rule's parameters there."""
     hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()}
-    if multiplies(rule) or (device == "cuda" and refused(trace(rule, hypers, step=2, first=False))):
+    program = trace(rule, hypers, step=2, first=False)
+    if multiplies(rule):
         return "foreach"
-    takes = (b for b in BACKENDS if b.device in (None, device) and b.sums >= is_whole(rule))
+    takes = (
+        b for b in BACKENDS
+        if b.device in (None, device) and b.sums >= program.sums
+        and not (b.captures and program.sums and refused(program))
+    )  # fmt: skip
     return next(takes).name
 
 

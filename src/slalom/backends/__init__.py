@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-from slalom.backends.base import MATRICES, OWNED, SUMMED, WHOLE, Backend
+from slalom.backends.base import LINES, MATRICES, OWNED, SUMMED, TOGETHER, WHOLE, Backend
 from slalom.backends.cuda import Cuda
 from slalom.backends.foreach import Foreach
 from slalom.backends.llvm import Llvm
@@ -19,7 +19,7 @@ BACKENDS: list[Backend] = [Llvm(), Cuda(), Foreach()]
 """All backends, in the order in which they are asked. The last one refuses nothing."""
 
 
-UNWRITTEN = (WHOLE, MATRICES, SUMMED, OWNED)
+UNWRITTEN = (WHOLE, LINES, TOGETHER, MATRICES, SUMMED, OWNED)
 """Why there is no machine code of a rule on a device, or of tensors in parts."""
 
 

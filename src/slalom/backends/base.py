@@ -256,6 +256,12 @@ OWNED = "it is a DTensor: a process multiplies each matrix for all, and sends th
 WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 """Why a backend without sums does not serve a rule."""
 
+LINES = "its rule sums over rows or columns, of which there are no kernels"
+"""Why kernels do not serve a rule that looks at rows or columns."""
+
+TOGETHER = "its rule asks all tensors together, of which there are no kernels"
+"""Why kernels do not serve a rule with crossings."""
+
 MATRICES = "its rule multiplies matrices, of which there is no machine code"
 """Why machine code does not serve a rule with operations on whole matrices."""
 

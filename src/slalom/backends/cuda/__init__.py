@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Backend, Counts, Launch, Slot, Unavailable, Work
+from slalom.backends.base import (
+    LINES,
+    MATRICES,
+    SUMMED,
+    TOGETHER,
+    Backend,
+    Counts,
+    Launch,
+    Slot,
+    Unavailable,
+    Work,
+)
 from slalom.backends.layout import is_dense, same_layout
 
 if TYPE_CHECKING:
@@ -67,10 +78,11 @@ def _reason(slot: Slot) -> str | None:
         return "its gradient is sparse, and only the rows that it touches are updated"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
-    if slot.whole and (slot.crosses or slot.multiplies or slot.matrix):
-        return "its rule looks at rows, matrices or other tensors, of which there are no kernels"
+    beyond = {MATRICES: slot.multiplies, TOGETHER: slot.crosses, LINES: slot.matrix}
+    if slot.whole and (why := next((w for w, is_so in beyond.items() if is_so), None)):
+        return why
     if slot.spread is not None:
-        return "its rule sums over parts of it that other processes hold"
+        return SUMMED
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
     small = {f"its {name}" for name in slot.small}

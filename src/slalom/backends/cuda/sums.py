@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from slalom.backends.base import BEFORE
+from slalom.backends.base import BEFORE, LINES, MATRICES, TOGETHER
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, width, word
 from slalom.backends.cuda.phases import (
     SPACE,
@@ -36,13 +36,8 @@ numbers of its own, of each block its sums, of each segment an i32 that is 0."""
 
 def refused(program: Program) -> str | None:
     """Why there are no kernels of a program; None where there are."""
-    if program.multiplies:
-        return "its rule multiplies matrices, of which there are no kernels"
-    if program.crossings:
-        return "its rule asks all tensors together, of which there are no kernels"
-    if program.by_rows:
-        return "its rule sums over rows or columns, of which there are no kernels"
-    return None
+    beyond = {MATRICES: program.multiplies, TOGETHER: program.crossings, LINES: program.by_rows}
+    return next((why for why, is_so in beyond.items() if is_so), None)
 
 
 class SumKernels:
