@@ -348,18 +348,20 @@ class Backend(ABC):
             asked of parameters there alone; None if any.
         captures: whether what its device does can be recorded in a graph.
         sums: whether it serves rules that look at whole tensors; else it is not asked of them.
-        sums_there: whether it does so where scalars lie on the device (:meth:`run_rows`).
     """
 
     name: str
     device: str | None = None
     captures: bool = False
     sums: bool = False
-    sums_there: bool = False
 
     def why_not(self, slot: Slot) -> str | None:
         """Why it cannot serve a slot, by what it is and by what it says; None if it can."""
         return WHOLE if slot.whole and not self.sums else self.refuses(slot)
+
+    def refuses_there(self, slot: Slot) -> str | None:
+        """Why it cannot serve a slot whose scalars lie on the device (:meth:`run_rows`)."""
+        return self.why_not(slot)
 
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:

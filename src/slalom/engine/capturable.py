@@ -222,7 +222,7 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
         chosen: dict[int, tuple[Backend, list[int], list[Slot]]] = {}
         for i, slot in enumerate(own[s.place] for s in part.slots):
             slot = alone(slot) if slot.place in tangled else slot
-            backend = next(b for b in _asked(part.device) if _takes(b, slot))
+            backend = next(b for b in _asked(part.device) if b.refuses_there(slot) is None)
             _, rows, slots = chosen.setdefault(id(backend), (backend, [], []))
             rows.append(i)
             slots.append(slot)
@@ -236,10 +236,6 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
     return list(works.values())
 
 
-def _takes(backend: Backend, slot: Slot) -> bool:
-    return backend.why_not(slot) is None and (backend.sums_there or not slot.whole)
-
-
 def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
     for backend, own in works:
         try:
@@ -249,5 +245,5 @@ def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
             for work in own:
                 after = _asked(work.slots[0].param.device)
                 others = after[after.index(backend) + 1 :]
-                other = next(b for b in others if all(_takes(b, s) for s in work.slots))
+                other = next(b for b in others if not any(map(b.refuses_there, work.slots)))
                 other.run_rows([work])

@@ -13,6 +13,7 @@ from slalom.backends.base import (
     MATRICES,
     SUMMED,
     TOGETHER,
+    WHOLE,
     Backend,
     Counts,
     Launch,
@@ -21,6 +22,7 @@ from slalom.backends.base import (
     Work,
 )
 from slalom.backends.layout import is_dense, same_layout
+from slalom.backends.narrow import CODES
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -60,6 +62,13 @@ class Cuda(Backend):
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
 
+    def refuses_there(self, slot: Slot) -> str | None:
+        if slot.whole:
+            return WHOLE
+        if any(t.dtype in CODES for t in slot.state.values()):
+            return "its states are kept in 8 bits, of which there are no kernels there"
+        return self.why_not(slot)
+
     def run_rows(self, works: Sequence[Work]) -> None:
         from slalom.backends.cuda.rows import update_by_rows
 
@@ -67,7 +76,7 @@ class Cuda(Backend):
 
 
 def _reason(slot: Slot) -> str | None:
-    from slalom.backends.llvm.elements import NAMES
+    from slalom.backends.llvm.elements import KEPT, NAMES
 
     param, grad = slot.param, slot.param.grad
     if type(param) not in _PLAIN:
@@ -95,7 +104,8 @@ def _reason(slot: Slot) -> str | None:
         if tensor.layout != torch.strided:
             return f"the layout of {own.replace('its ', 'its own ')} is {tensor.layout}"
         pairs = param.is_complex() and own not in small
-        if tensor.dtype not in NAMES or tensor.is_complex() != pairs:
+        known = KEPT if tensor is not param and tensor is not grad else NAMES
+        if tensor.dtype not in known or tensor.is_complex() != pairs:
             return f"{own} is {tensor.dtype}"
         if tensor.is_conj() or tensor.is_neg():
             return f"{own} is a lazily conjugated or negated view"

@@ -111,8 +111,8 @@ def opening(target: Target, arrays: Arrays, wide: int, small: Collection[str] = 
         ]
         if name not in small:
             lines += [
-                f"  {own}.off = and i64 {own}.bits, {SIZES[kind] * many - 1}",
-                f"  %off.{place} = or i64 {crooked}, {own}.off",
+                f"  {own}.lies = and i64 {own}.bits, {SIZES[kind] * many - 1}",
+                f"  %off.{place} = or i64 {crooked}, {own}.lies",
             ]
             crooked = f"%off.{place}"
     return [

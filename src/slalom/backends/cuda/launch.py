@@ -17,8 +17,9 @@ from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.work import Work
 from slalom.backends.general import GeneralLaunch
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import NAMES, Arrays
+from slalom.backends.llvm.elements import KEPT, Arrays
 from slalom.backends.llvm.observers import observed
+from slalom.backends.narrow import owner
 from slalom.backends.row import Row
 from slalom.ir.program import Program
 
@@ -40,7 +41,7 @@ class CudaLaunch(GeneralLaunch):
         for slot in slots:
             grad = slot.param if slot.param.grad is None else slot.param.grad
             tensors = {"param": slot.param, "grad": grad, **slot.state}
-            self._kinds.append({n: NAMES[t.dtype] for n, t in tensors.items()})
+            self._kinds.append({n: KEPT[t.dtype] for n, t in tensors.items()})
         self._crooked: list[int] = []
         self._works: list[Work] = []
         self._squares: tuple[Any, list[Squares]] | None = None
@@ -69,10 +70,11 @@ class CudaLaunch(GeneralLaunch):
         for own in self._rows:
             program = own.row.program
             assert program is not None
-            names = ("param", "grad", *program.live_state)
+            live = {"param", "grad", *program.live_state}
             members: dict[Any, list[int]] = {}
             for i in own.slots:
-                arrays = tuple((n, self._kinds[i][n]) for n in names)
+                kinds = self._kinds[i].items()
+                arrays = tuple((n, k) for n, k in kinds if n in live or owner(n, live) in live)
                 key = self._gpus[i], program, arrays, own.row.noise is not None
                 members.setdefault(key, []).append(i)
             for key, slots in members.items():

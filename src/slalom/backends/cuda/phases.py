@@ -20,12 +20,13 @@ FEW = 8
 
 def phased(
     arguments: Sequence[str], phases: Sequence[Sequence[str]], target: Target, *,
-    shared: str, declares: Sequence[str] = (), texts: Sequence[str] = (),
+    shared: str, declares: Sequence[str] = (), texts: Sequence[str] = (), repeats: int = 1,
 ) -> str:  # fmt: skip
     """Assembly of the kernel ``update`` of pointers of these names, which does phase after phase.
 
     ``shared`` is LLVM's type of ``@shared``. Each phase is the body of a function of the same
-    arguments, without its end.
+    arguments, without its end. All of them are done ``repeats`` times, ``%piece`` being how often
+    before.
     """
     given = ", ".join(f"{SPACE} %{name}" for name in arguments)
     own = [] if target.own else [f"declare i32 @{n}()" for n in (target.block, target.thread)]
@@ -35,21 +36,44 @@ def phased(
         f"@shared = internal addrspace(3) global {shared} poison, align 16",
         *texts,
     ]
-    linkage = "internal " if target.barrier else ""  # else each is called by itself
+    names = ", ".join(f"{SPACE} %{name}" for name in arguments)
     for k, phase in enumerate(phases):
         lines += [
-            f"define {linkage}void @phase.{k}({given}) alwaysinline nounwind {{",
+            f"define internal void @part.{k}({given}, i64 %piece) alwaysinline nounwind {{",
             "entry:",
             *phase,
             "  ret void",
             "}",
         ]
-    if target.barrier:
-        lines.append(f"define {target.kernel} void @update({given}) {target.attributes} {{")
-        for k in range(len(phases)):
-            lines += target.barrier if k else ()
-            lines.append(f"  call void @phase.{k}({given})")
-        lines += ["  ret void", "}"]
+    if not target.barrier:  # a machine without threads calls each by itself
+        for number in range(repeats * len(phases)):
+            piece, k = divmod(number, len(phases))
+            lines += [
+                f"define void @phase.{number}({given}) {{",
+                f"  call void @part.{k}({names}, i64 {piece})",
+                "  ret void",
+                "}",
+            ]
+        return "\n".join([*lines, "!0 = !{}", target.flags, ""])
+    lines += [
+        f"define {target.kernel} void @update({given}) {target.attributes} {{",
+        "entry:",
+        "  br label %again",
+        "again:",
+        "  %piece = phi i64 [ 0, %entry ], [ %piece.next, %again ]",
+    ]
+    for k in range(len(phases)):
+        lines += target.barrier if k else ()
+        lines.append(f"  call void @part.{k}({names}, i64 %piece)")
+    lines += [
+        "  %piece.next = add nuw nsw i64 %piece, 1",
+        f"  %more = icmp slt i64 %piece.next, {repeats}",
+        *(target.barrier if repeats > 1 else ()),
+        "  br i1 %more, label %again, label %done",
+        "done:",
+        "  ret void",
+        "}",
+    ]
     return "\n".join([*lines, "!0 = !{}", target.flags, ""])
 
 

@@ -18,7 +18,8 @@ from slalom.backends.cuda.members import prepared
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import NAMES, Arrays
+from slalom.backends.llvm.elements import KEPT, Arrays
+from slalom.backends.narrow import owner
 from slalom.ir.program import Program
 
 
@@ -51,7 +52,7 @@ def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu])
 def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, Any]:
     """The members of each mixture of dtypes: the number of its row and the tensors of each."""
     live = {n for p in programs for n in p.live_state}
-    names = ["param", "grad", *(n for n in programs[0].rule.state if n in live)]
+    names = {"param", "grad", *live}
     found: dict[Arrays, list[tuple[int, list[Tensor]]]] = {}
     for place, slot in enumerate(slots):
         grad = slot.param.grad
@@ -59,9 +60,9 @@ def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, A
         with torch.no_grad():
             grad = grad if same_layout(slot.param, grad) else like(slot.param, grad)
         own = {"param": slot.param, "grad": grad, **slot.state}
-        tensors = [own[n] for n in names]
-        arrays = tuple((n, NAMES[t.dtype]) for n, t in zip(names, tensors, strict=True))
-        found.setdefault(arrays, []).append((place, tensors))
+        own = {n: t for n, t in own.items() if n in names or owner(n, names) in names}
+        arrays = tuple((n, KEPT[t.dtype]) for n, t in own.items())
+        found.setdefault(arrays, []).append((place, list(own.values())))
     return found
 
 

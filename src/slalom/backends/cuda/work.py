@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import BEFORE
+from slalom.backends.cuda.codes import code_kernel, has_codes
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
 from slalom.backends.cuda.proof import proven, proven_sums
@@ -172,6 +173,8 @@ def _tried(
 
 @lru_cache(256)
 def _text(program: Program, arrays: Arrays, target: Target, stochastic: bool) -> str:
+    if has_codes(arrays):
+        return code_kernel(program, arrays, target, stochastic=stochastic)
     return kernel([program], arrays, target, stochastic=stochastic)
 
 

@@ -15,7 +15,7 @@ class Foreach(Backend):
     """Torch's own operations over lists of tensors; refuses nothing that torch can update."""
 
     name = "foreach"
-    sums = sums_there = True
+    sums = True
 
     def refuses(self, slot: Slot) -> str | None:
         return None

@@ -1,0 +1,267 @@
+"""Kernels that write codes of eight bits: updated, then measured, then encoded.
+
+The scale of :data:`slalom.backends.narrow.BLOCK` codes is known when all of them were computed, by
+several threads: what their states are to hold waits in the memory that a block of threads shares,
+one piece of its chunk after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from slalom.backends.base import BEFORE
+from slalom.backends.cuda.kernel import CHUNK, lanes, opening, width, word
+from slalom.backends.cuda.phases import SHARED, SPACE, phased
+from slalom.backends.cuda.target import THREADS, Target
+from slalom.backends.llvm.arithmetic import literal, narrowed, spread
+from slalom.backends.llvm.elements import (
+    CODED,
+    Arrays,
+    Elements,
+    Memory,
+    array,
+    coded,
+    computed_in,
+)
+from slalom.backends.narrow import BLOCK, SCALE, TINY, Code
+from slalom.ir.program import Program
+
+PIECE = 2048
+"""Elements that wait at once."""
+
+BLOCKS = PIECE // BLOCK
+
+MOST = 5
+"""States that may wait: what a block shares is 48 KiB at most."""
+
+
+def has_codes(arrays: Arrays) -> bool:
+    """Whether codes are among these."""
+    return any(kind in CODED for _, kind in arrays)
+
+
+def scales_of(arrays: Arrays) -> list[str]:
+    """The arrays that hold the scales of others."""
+    return [n + SCALE for n, kind in arrays if kind in CODED]
+
+
+def code_kernel(program: Program, arrays: Arrays, target: Target, *, stochastic: bool) -> str:
+    """As :func:`slalom.backends.cuda.kernel.kernel`, of one program that reads or writes codes.
+
+    Its scales stand among ``arrays`` too, under their names.
+    """
+    kernel = _Codes(program, arrays, stochastic)
+    words = max(1, len(kernel.written)) * (PIECE + BLOCKS)
+    start = [
+        *opening(target, arrays, width([program]), scales_of(arrays)),
+        f"  %behind = mul i64 %piece, {PIECE}",
+        "  %from = add i64 %begin, %behind",
+        f"  %from.all = add i64 %from, {PIECE}",
+        "  %from.over = icmp sgt i64 %from.all, %end",
+        "  %to.least = select i1 %from.over, i64 %end, i64 %from.all",
+        "  %beyond = icmp slt i64 %to.least, %from",
+        "  %to = select i1 %beyond, i64 %from, i64 %to.least",
+        "  %length = sub i64 %to, %from",
+    ]
+    phases = [kernel.update()]
+    if kernel.written:
+        phases += [kernel.measure(), kernel.encode()]
+    return phased(
+        ("segments", "blocks", "rows"), [[*start, *phase] for phase in phases], target,
+        shared=f"[{words} x float]", declares=kernel.declares, repeats=CHUNK // PIECE,
+    )  # fmt: skip
+
+
+class _Codes:
+    """Writes the phases."""
+
+    def __init__(self, program: Program, arrays: Arrays, stochastic: bool):
+        self._program, self._arrays, self._stochastic = program, arrays, stochastic
+        self._sweep, self._many = program.sweeps[0], lanes(arrays, scales_of(arrays))
+        self._kind = computed_in(arrays, scales_of(arrays))
+        order = [n for n, _ in arrays]
+        self._array = {n: array(place) for place, n in enumerate(order)}
+        self._read = coded(self._sweep.reads, arrays)
+        self.written = coded(self._sweep.writes, arrays)
+        self._place = {name: s for s, name in enumerate(self.written)}
+        assert len(self.written) <= MOST
+        self.declares: list[str] = []
+
+    def update(self) -> list[str]:
+        """Update all but what is coded, which is put where it waits."""
+        lines = []
+        for i in range(len(self._program.scalars)):
+            lines += word(f"s{i}.double", "%row", "double", str(BEFORE + i))
+            lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', self._kind)}")
+            lines += spread(self._kind, f"%s{i}", self._many, f"%s{i}")[0]
+        lines += self._noise()
+        common = {"fma": True, "stochastic": self._stochastic, "pointer": SPACE}
+
+        def each(place: str, many: int) -> Iterator[str]:
+            yield f"  {place}.block = udiv i64 {place}, {BLOCK}"
+            for name in self._read:
+                yield from self._per_block(name, place, many)
+            prefix = "w" if many > 1 else "v"
+            text = Elements(
+                self._sweep, self._arrays, lanes=many, prefix=prefix, place=place, **common
+            )
+            self.declares += text.declares
+            yield from text.lines
+            for name, value in text.coded.items():
+                at = f"%{prefix}.new{self._place[name]}"
+                yield from self._waits(at, name, place)
+                kind = f"<{many} x float>" if many > 1 else "float"
+                yield f"  store {kind} {value}, {SHARED} {at}, align {min(4 * many, 16)}"
+
+        return [*lines, *self._loops(each)]
+
+    def measure(self) -> list[str]:
+        """The scale of each block, by a thread each, and what its numbers are multiplied by."""
+        lines: list[str] = []
+        for name, code in self.written.items():
+            s = self._place[name]
+            own, first = f"%m{s}", s * BLOCKS % THREADS
+            lines += [
+                f"  {own}.block = sub i64 %thread, {first}",
+                f"  {own}.fits = icmp ult i64 {own}.block, {BLOCKS}",
+                f"  {own}.base = mul i64 {own}.block, {BLOCK}",
+                f"  {own}.left = sub i64 %length, {own}.base",
+                f"  {own}.some = icmp sgt i64 {own}.left, 0",
+                f"  {own}.do = and i1 {own}.fits, {own}.some",
+                f"  br i1 {own}.do, label %look{s}, label %next{s}",
+                f"look{s}:",
+                f"  br label %one{s}",
+                f"one{s}:",
+                f"  {own}.k = phi i64 [ 0, %look{s} ], [ {own}.k.next, %one{s} ]",
+                f"  {own}.most = phi i32 [ 0, %look{s} ], [ {own}.now, %one{s} ]",
+                # one thread begins beside the other, or all would ask one bank of memory
+                f"  {own}.turned = add i64 {own}.k, {own}.block",
+                f"  {own}.at = and i64 {own}.turned, {BLOCK - 1}",
+                f"  {own}.there = icmp slt i64 {own}.at, {own}.left",
+                f"  {own}.local = add i64 {own}.base, {own}.at",
+                f"  {own}.place = add i64 {own}.local, {s * PIECE}",
+                f"  {own}.from = getelementptr i32, {SHARED} @shared, i64 {own}.place",
+                f"  {own}.bits = load i32, {SHARED} {own}.from",
+                f"  {own}.size = and i32 {own}.bits, {0x7FFFFFFF}",
+                f"  {own}.own = select i1 {own}.there, i32 {own}.size, i32 0",
+                f"  {own}.more = icmp ugt i32 {own}.own, {own}.most",
+                f"  {own}.now = select i1 {own}.more, i32 {own}.own, i32 {own}.most",
+                f"  {own}.k.next = add nuw nsw i64 {own}.k, 1",
+                f"  {own}.again = icmp slt i64 {own}.k.next, {BLOCK}",
+                f"  br i1 {own}.again, label %one{s}, label %known{s}",
+                f"known{s}:",
+                f"  {own}.first = udiv i64 %from, {BLOCK}",
+                f"  {own}.number = add i64 {own}.first, {own}.block",
+                *_scaled(own, code, self._array[name + SCALE]),
+                f"  {own}.to = add i64 {own}.block, {self._factors(s)}",
+                f"  {own}.put = getelementptr float, {SHARED} @shared, i64 {own}.to",
+                f"  store float {own}.factor, {SHARED} {own}.put",
+                f"  br label %next{s}",
+                f"next{s}:",
+            ]
+        return lines
+
+    def encode(self) -> list[str]:
+        """Put what waits into codes."""
+
+        def each(place: str, many: int) -> Iterator[str]:
+            prefix, kind = ("x", f"<{many} x float>") if many > 1 else ("y", "float")
+            chance = self._sweep.rule if self._stochastic else None
+            text = Memory(
+                "float", self._arrays, chance=chance, lanes=many, prefix=prefix, place=place,
+                pointer=SPACE, fma=True,
+            )  # fmt: skip
+            yield f"  {place}.local = sub i64 {place}, %from"
+            yield f"  {place}.block = udiv i64 {place}.local, {BLOCK}"
+            for name in self.written:
+                s, own = self._place[name], self._array[name]
+                at, to = f"%{prefix}.old{s}", f"{own}.to" if many == 1 else f"{own}.many.to"
+                text.lines += [
+                    *self._waits(at, name, place),
+                    f"  {at}.value = load {kind}, {SHARED} {at}, "
+                    f"align {min(4 * many, 16)}",
+                    f"  {at}.to = add i64 {place}.block, {self._factors(s)}",
+                    f"  {at}.factor = getelementptr float, {SHARED} @shared, i64 {at}.to",
+                    f"  {to} = load float, {SHARED} {at}.factor",
+                ]
+                if many > 1:
+                    text.lines += spread("float", to, many, f"{own}.to")[0]
+                text.encode(name, f"{at}.value", text.sized(f"{at}.value"))
+            self.declares += text.declares
+            yield from text.lines
+
+        return [*self._noise(), *self._loops(each)]
+
+    def _noise(self) -> list[str]:
+        if not self._stochastic:
+            return []
+        found = word("noise.double", "%row", "double", "1")
+        return [*found, "  %noise = fptoui double %noise.double to i32"]
+
+    def _per_block(self, name: str, place: str, many: int) -> Iterator[str]:
+        """What codes are multiplied by, in the block of this place."""
+        own, scales = self._array[name], self._array[name + SCALE]
+        by = f"{own}.by" if many == 1 else f"{own}.by.w"
+        yield f"  {by}.from = getelementptr float, {SPACE} {scales}, i64 {place}.block"
+        yield f"  {by} = load float, {SPACE} {by}.from"
+        off = by.replace(".by", ".off")
+        yield f"  {off} = fmul float {by}, {literal(-self._read[name].base, 'float')}"
+        if many > 1:
+            for one, both in ((by, f"{own}.by"), (off, f"{own}.off")):
+                yield from spread("float", one, many, both)[0]
+
+    def _waits(self, at: str, name: str, place: str) -> Iterator[str]:
+        """Where numbers of a state wait."""
+        yield f"  {at}.behind = sub i64 {place}, %from"
+        yield f"  {at}.place = add i64 {at}.behind, {self._place[name] * PIECE}"
+        yield f"  {at} = getelementptr float, {SHARED} @shared, i64 {at}.place"
+
+    def _factors(self, s: int) -> int:
+        """Where the factors of a state's blocks begin."""
+        return len(self.written) * PIECE + s * BLOCKS
+
+    def _loops(self, each: Callable[[str, int], Iterator[str]]) -> list[str]:
+        """Over a thread's share of a piece: vectors where arrays lie straight, then singly."""
+        many = self._many
+        return [
+            f"  %whole = and i64 %length, {-many}",
+            "  %vectors.here = select i1 %straight, i64 %whole, i64 0",
+            "  %rest = add i64 %from, %vectors.here",
+            f"  %ahead = mul i64 %thread, {many}",
+            "  %i.first = add i64 %from, %ahead",
+            "  br label %enter",
+            "enter:",
+            "  %i.some = icmp slt i64 %i.first, %rest",
+            "  br i1 %i.some, label %vectors, label %singly",
+            "vectors:",
+            "  %i = phi i64 [ %i.first, %enter ], [ %i.next, %vectors ]",
+            *each("%i", many),
+            f"  %i.next = add nuw nsw i64 %i, {many * THREADS}",
+            "  %i.more = icmp slt i64 %i.next, %rest",
+            "  br i1 %i.more, label %vectors, label %singly",
+            "singly:",
+            "  %j.first = add i64 %rest, %thread",
+            "  %j.some = icmp slt i64 %j.first, %to",
+            "  br i1 %j.some, label %each, label %done",
+            "each:",
+            "  %j = phi i64 [ %j.first, %singly ], [ %j.next, %each ]",
+            *each("%j", 1),
+            f"  %j.next = add nuw nsw i64 %j, {THREADS}",
+            "  %j.more = icmp slt i64 %j.next, %to",
+            "  br i1 %j.more, label %each, label %done",
+            "done:",
+        ]
+
+
+def _scaled(own: str, code: Code, scales: str) -> Sequence[str]:
+    """Store the scale of a block; see :func:`slalom.backends.narrow.encode`."""
+    least, reach = literal(TINY, "float"), literal(code.reach, "float")
+    return [
+        f"  {own}.largest = bitcast i32 {own}.now to float",
+        f"  {own}.tiny = fcmp olt float {own}.largest, {least}",
+        f"  {own}.real = select i1 {own}.tiny, float {least}, float {own}.largest",
+        f"  {own}.scale = fmul float {own}.real, {literal(1 / code.reach, 'float')}",
+        f"  {own}.scale.at = getelementptr float, {SPACE} {scales}, i64 {own}.number",
+        f"  store float {own}.scale, {SPACE} {own}.scale.at",
+        f"  {own}.factor = fdiv float {reach}, {own}.real",
+    ]
