@@ -188,6 +188,51 @@ def check_clipping(device: str) -> None:
     assert torch.equal(before, ours)
 
 
+def check_narrow(device: str) -> None:
+    """States of 8 bits and parameters with a remainder are the CPU's, to the bit."""
+    ways: list[dict[str, Any]] = [
+        {"state_dtype": "8bit"}, {"state_dtype": "8bit", "rounding": "stochastic"},
+        {"state_dtype": "8bit", "remainder": "exact"}, {"remainder": "kahan"},
+    ]  # fmt: skip
+    for options in ways:
+        dtype, found = torch.bfloat16 if "remainder" in options else torch.float32, []
+        for where in ("cpu", device):
+            param = nn.Parameter(torch.linspace(-1, 1, 100_003).to(where, dtype))
+            optimizer = slalom.optim.Adam([param], lr=0.01, **options)
+            for k in range(5):
+                param.grad = torch.linspace(-1, k, 100_003).to(where, dtype)
+                optimizer.step()
+            found.append([t.cpu() for t in (param.detach(), *optimizer.state[param].values())])
+        served = {row[3] for row in explain(optimizer).rows}
+        assert device == "cpu" or served == {serves(optimizer.rule, device)}, f"by {served}"
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True)), options
+
+
+def check_nothing_waits(device: str) -> None:
+    """Steps that may be skipped, clipped ones and capturable ones never wait for the device."""
+    ways: list[dict[str, Any]] = [
+        {"clip_norm": 1.0}, {"on_nonfinite": "skip"}, {"capturable": True, "clip_norm": 1.0},
+    ]  # fmt: skip
+    for options in ways:
+        params = [nn.Parameter(torch.ones(n, device=device)) for n in (5000, 33)]
+        optimizer = slalom.optim.AdamW(params, lr=0.01, **options)
+        for k in range(4):
+            for p in params:
+                p.grad = torch.full_like(p, math.nan if k == 2 else 1.0)
+            if k == 2 and "on_nonfinite" not in options:
+                continue
+            if k and device != "cpu":
+                torch.cuda.set_sync_debug_mode("error")
+            try:
+                optimizer.step()
+            finally:
+                if device != "cpu":
+                    torch.cuda.set_sync_debug_mode("default")
+        counts = {float(optimizer.state[p]["step"]) for p in params}
+        assert counts == {3.0}, f"{options}: counted {counts}"
+        assert all(bool(p.isfinite().all()) for p in params)
+
+
 def check_streams(device: str) -> None:
     """Steps on a stream other than the default one, the tables being sent there."""
     if device == "cpu":
@@ -303,7 +348,8 @@ def check_memory(device: str) -> None:
 
 
 CHECKS: list[Callable[[str], None]] = [
-    check_mixture, check_views, check_bits, check_clipping, check_streams, check_graph_is_refused,
+    check_mixture, check_views, check_bits, check_clipping, check_narrow, check_nothing_waits,
+    check_streams, check_graph_is_refused,
     check_graphs, check_several_gpus, check_memory,
 ]  # fmt: skip
 

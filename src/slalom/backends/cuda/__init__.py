@@ -22,7 +22,7 @@ from slalom.backends.base import (
     Work,
 )
 from slalom.backends.layout import is_dense, same_layout
-from slalom.backends.narrow import CODES
+from slalom.backends.narrow import CODES, LOST, NARROW
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -76,6 +76,7 @@ class Cuda(Backend):
 
 
 def _reason(slot: Slot) -> str | None:
+    from slalom.backends.cuda.codes import MOST
     from slalom.backends.llvm.elements import KEPT, NAMES
 
     param, grad = slot.param, slot.param.grad
@@ -92,6 +93,11 @@ def _reason(slot: Slot) -> str | None:
         return why
     if slot.spread is not None:
         return SUMMED
+    narrow = [t.dtype for t in slot.state.values() if t.dtype in NARROW]
+    if slot.whole and (narrow or LOST in slot.state):
+        return "its rule sums, and what it keeps is narrow, of which there are no kernels together"
+    if sum(dtype in CODES for dtype in narrow) > MOST:
+        return f"more than {MOST} of its states are kept in 8 bits"
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
     small = {f"its {name}" for name in slot.small}

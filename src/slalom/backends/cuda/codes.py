@@ -178,8 +178,7 @@ class _Codes:
                 at, to = f"%{prefix}.old{s}", f"{own}.to" if many == 1 else f"{own}.many.to"
                 text.lines += [
                     *self._waits(at, name, place),
-                    f"  {at}.value = load {kind}, {SHARED} {at}, "
-                    f"align {min(4 * many, 16)}",
+                    f"  {at}.value = load {kind}, {SHARED} {at}, align {min(4 * many, 16)}",
                     f"  {at}.to = add i64 {place}.block, {self._factors(s)}",
                     f"  {at}.factor = getelementptr float, {SHARED} @shared, i64 {at}.to",
                     f"  {to} = load float, {SHARED} {at}.factor",
