@@ -22,7 +22,6 @@ from torch import Tensor
 from slalom.backends.row import Row
 from slalom.backends.spread import Spread
 from slalom.ir.program import Program
-from slalom.rules.definition import Rule
 
 
 class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mistake
@@ -66,14 +65,6 @@ def refuse_no_matrix(program: Program, param: Tensor) -> None:
         )
     if why is not None and program.multiplies:
         raise RefusedTensorError(why)
-
-
-def refuse_squares(rule: Rule, way: str) -> None:
-    """Raise :class:`RefusedTensorError` for a rule that keeps square matrices."""
-    if rule.squares:
-        raise RefusedTensorError(
-            f"{rule.class_name} decomposes matrices, which {way}=True does not serve; leave it out"
-        )
 
 
 def refuse_narrow(param: Tensor) -> None:
@@ -172,10 +163,6 @@ class Alive:
         """All of them, as long as the list is kept; None in place of what is gone."""
         return list(map(call, self._refs))
 
-    def one(self, place: int) -> Any:
-        """The object at a place among them."""
-        return self._refs[place]()
-
 
 def is_counter(tensor: Any) -> bool:
     """Whether a step count or the like can be kept in this tensor: one float32 or float64."""
@@ -237,16 +224,20 @@ class Counts:
         width = max((len(s.kept) for s in slots), default=1)
         self.values = np.zeros((len(slots), width))
         self.present = np.zeros(len(slots), np.int64)
-        self.wide = np.array([_wide(slot) for slot in slots], np.int64)
+        self.wide = np.array([_wide(slot.kept) for slot in slots], np.int64)
         for i, slot in enumerate(slots):
-            self.values[i, : len(slot.kept)] = [
-                slot.count if t is None else read(t) for t in slot.kept
-            ]
+            if slot.count or not slot.made or len(slot.kept) > 1:  # else it is 0
+                self.values[i, : len(slot.kept)] = [
+                    slot.count if t is None else read(t) for t in slot.kept
+                ]
 
 
-def _wide(slot: Slot) -> int:
-    wide = [t is None or t.dtype == torch.float64 for t in slot.kept]
-    return sum(w << i for i, w in enumerate(wide))
+def _wide(kept: Sequence[Tensor | None]) -> int:
+    found = 0
+    for i, tensor in enumerate(kept):
+        if tensor is None or tensor.dtype is torch.float64:
+            found |= 1 << i
+    return found
 
 
 SUMMED = "it is a DTensor, and its rule sums over all of it"

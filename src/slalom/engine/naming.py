@@ -35,10 +35,10 @@ def turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
     If one is, groups of the first mentions, then of the second ...: torch updates at each.
     """
-    mentions = Counter(id(p) for g in groups for p in g["params"])
-    if all(times == 1 for times in mentions.values()):
+    ids = list(map(id, params_of(groups)))
+    if len(set(ids)) == len(ids):
         return [groups]
-    mentions.clear()
+    mentions: Counter[int] = Counter()
     found: list[list[dict[str, Any]]] = []
     for i, group in enumerate(groups):
         for param in group["params"]:

@@ -59,6 +59,7 @@ class Plan:
 
     Attributes:
         scaled: whether its rules take a scale of their gradients.
+        here: whether all its parameters are on the host, and no graph can record what it does.
         origin: the rules as the optimizer knows them, without the treatment.
         served: of each slot the name of its backend, and why the first backend was not it (None
             where it was).
@@ -92,8 +93,9 @@ class Plan:
             for s in slots
             if s.param.grad is not None and s.param.grad.layout != torch.strided
         }
-        self._relied = {id(s.param): (*s.state, *names_of_kept(s, rules[s.group])) for s in slots}
         self._ids = [id(s.param) for s in slots]
+        names = (names_of_kept(s, rules[s.group]) for s in slots)
+        self._relied = dict(zip(self._ids, names, strict=True))
         self._uncounted = {id(s.param): s.place for s in slots if s.kept[0] is None and s.state}
         own = [localised(s) for s in slots]
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
@@ -113,9 +115,12 @@ class Plan:
         sets = [frozenset((*s.state, *s.operands)) for s in own]
         self._state_sets = list(dict.fromkeys(sets))
         # Where they look further than one element, as bits.
-        self._wide = np.array([_bits(*s.further) for s in own], np.intp)
+        bits = {further: _bits(*further) for further in {s.further for s in own}}
+        self._wide = np.array([bits[s.further] for s in own], np.intp)
         self._set_of = np.array([self._state_sets.index(names) for names in sets], np.intp)
         self._absent = handles([] if self._launches else absent)
+        recorded = any(backend.captures for backend, _ in self._launches)
+        self.here = not recorded and all(p.is_cpu for p in (*(s.param for s in slots), *absent))
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in slots
         )
@@ -144,7 +149,8 @@ class Plan:
         chosen: dict[int, tuple[str, str | None]] = {}
         launches: list[tuple[Backend, Launch]] = []
         left = list(slots)
-        why = {s.place: lack for s in slots if (lack := lacking(s.param.device))}
+        lacks = {device: lacking(device) for device in {s.param.device for s in slots}}
+        why = {s.place: lack for s in slots if (lack := lacks[s.param.device])}
         for backend in BACKENDS:
             asked = [s for s in left if backend.device in (None, s.param.device.type)]
             out = self.excluded.get(backend.name)

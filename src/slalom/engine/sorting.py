@@ -163,7 +163,7 @@ def alone(slot: Slot) -> Slot:
     return replace(slot, alone=True)
 
 
-def names_of_kept(slot: Slot, rule: Rule) -> list[str]:
-    """What a slot's state calls the step count and numbers that it holds."""
-    names = ("step", *rule.numbers)
-    return [n for n, t in zip(names, slot.kept, strict=False) if t is not None]
+def names_of_kept(slot: Slot, rule: Rule) -> tuple[str, ...]:
+    """What a slot's state calls what is held of it: states, its step count and its numbers."""
+    counted = ("step",) if slot.kept[0] is not None else ()
+    return (*slot.state, *counted, *rule.numbers)

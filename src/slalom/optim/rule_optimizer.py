@@ -22,6 +22,7 @@ from torch.optim.optimizer import (
 from slalom.engine.capturable import stays_there, update_there
 from slalom.engine.naming import turns
 from slalom.engine.plan import Outcome, Plan
+from slalom.engine.there import is_recorded
 from slalom.engine.treatment import FULL_RATE, Treatment
 from slalom.optim import checkpoint, checks
 from slalom.optim.clearing import drop, watched, zeroed
@@ -262,11 +263,12 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
             return
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
-        if stays_there(self.param_groups, self._treatment, found, self.rule_of):
+        plan, groups = self._plan, self.param_groups
+        here = plan is not None and plan.here and not is_recorded()
+        if not here and stays_there(groups, self._treatment, found):
             self._plan = None
-            self._complete(self.param_groups)
-            given = self.param_groups, self.state, self.rule_of, self._treatment, scale, found
-            update_there(*given)
+            self._complete(groups)
+            update_there(groups, self.state, self.rule_of, self._treatment, scale, found)
             return
         if found is not None and float(found) > 0:
             return
@@ -274,16 +276,14 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
             scale = 1.0 / (scale if scale.device.type != "cpu" else float(scale))
         elif self._treatment.clip_norm is not None:
             scale = 1.0
-        plan, groups = self._plan, self.param_groups
         if any(map(_is_differentiable, groups)):
             self._plan = None
             self._complete(groups)
             update_differentiably(groups, self.state, self.rule_of, self._treatment, scale)
             return
-        if self.several_rules and plan is not None and plan.origin != self._rules(groups):
-            plan = None
         if (
             plan is not None
+            and not (self.several_rules and plan.origin != self._rules(groups))
             and plan.scaled == (scale is not None)
             and plan.holds(groups, self.state)
             and plan.run(groups, scale) is not Outcome.STALE
@@ -303,7 +303,8 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         """Make a step by a new plan, and keep that."""
         first: dict[int, int] = {}  # parameter -> the group in which it was updated first
         for groups in turns(self.param_groups):
-            place = {id(p): i for i, g in enumerate(groups) for p in g["params"]}
+            apart = [] if groups is self.param_groups else groups
+            place = {id(p): i for i, g in enumerate(apart) for p in g["params"]}
             fresh = {p for p, i in place.items() if first.get(p) == i}
             with torch.inference_mode(False), collected_later():  # what is made outlives that mode
                 plan = self.step_by_new_plan(groups, scale, fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from slalom.backends.narrow import LOST, REMAINDER, SCALE
 from slalom.engine import keeping
 from slalom.engine.memory import check, check_states
 from slalom.engine.naming import name_of
-from slalom.engine.starting import check_whole
+from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.passes import structure
 from slalom.ir.program import program_for
@@ -35,34 +36,36 @@ class Slots:
         slots: those that are updated when they have a gradient.
         absent: those that have no gradient, nor the states for one or memory of their own.
         indices: of each slot the place of its parameter among all of the optimizer.
-        pending: parameter and states that are made and not in the optimizer yet, None in place of
-            what is to go. They are put there when the update is certain, so that a step which is
+        pending: parameter, states that are made and not in the optimizer yet, and names of those
+            that are to go. They are put there when the update is certain, so that a step which is
             refused, skipped or only explained leaves no trace.
     """
 
     slots: list[Slot] = field(default_factory=list)
     absent: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
-    pending: list[tuple[Tensor, dict[str, Any]]] = field(default_factory=list)
+    pending: list[tuple[Tensor, dict[str, Tensor], Sequence[str]]] = field(default_factory=list)
 
     def commit(self, states: States) -> None:
         """Put what is pending into the states."""
-        for param, made in self.pending:
+        for param, made, gone in self.pending:
             if made:
-                states[param].update((n, v) for n, v in made.items() if v is not None)
-            for name in [n for n, v in made.items() if v is None]:
+                states[param].update(made)
+            for name in gone:
                 del states[param][name]
 
     @property
     def bytes(self) -> dict[str, int]:
         """Of all parameters together, the bytes of each of their tensors, by name."""
-        found: dict[str, int] = {}
+        each: Counter[str] = Counter()
         for slot in self.slots:
-            tensors = {"param": slot.param, "grad": slot.param.grad, **slot.state}
-            for name, tensor in tensors.items():
-                if tensor is not None:
-                    found[name] = found.get(name, 0) + tensor.numel() * tensor.element_size()
-        return found
+            param, grad = slot.param, slot.param.grad
+            each["param"] += param.nbytes
+            if grad is not None:
+                each["grad"] += grad.numel() * grad.element_size()  # a sparse one has no nbytes
+            for name, tensor in slot.state.items():
+                each[name] += tensor.nbytes
+        return dict(each)
 
 
 def make_slots(
@@ -86,6 +89,7 @@ def make_slots(
     live: dict[Any, Any] = {}  # what is known of the programs found so far
     for number, group in enumerate(groups):
         rule = rule_of(group)
+        fresh: dict[torch.dtype, _Ready] = {}  # one of which nothing is kept, and so of all
         for place, param in enumerate(group["params"]):
             grad = param.grad
             name = name_of(group, number, place)
@@ -96,13 +100,19 @@ def make_slots(
             sparse = grad is not None and grad.layout != torch.strided
             if sparse:
                 check_sparse(rule, group, treatment)
-            own = {n: v for n, v in states.get(param, {}).items() if v is not None}
-            one = _Ready(rule, group, param, own, treatment, counters, unmoved, live)
+            there = states.get(param)
+            own = {n: v for n, v in there.items() if v is not None} if there else {}
+            if not own and param.dtype in fresh:
+                one = fresh[param.dtype].of(param)
+            else:
+                one = _Ready(rule, group, param, own, treatment, counters, unmoved, live)
+                if not own:
+                    fresh[param.dtype] = one
             if grad is None and (one.missing or is_freed(param)) and not all_of_them:
                 found.absent.append(param)
                 continue
-            if one.missing:
-                check_whole(rule, one.starts, own, name, one.count)
+            if own and one.missing:
+                check_whole(rule, one.starts, own, name)
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
             slot = Slot(
@@ -111,14 +121,14 @@ def make_slots(
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
                 name=name, whole=one.whole, matrix=one.matrix,
                 multiplies=one.multiplies, operands=one.operands, crosses=one.crosses,
-                small={*rule.shapes, *(n + SCALE for n in one.coded)},
+                small={*rule.shapes, *(n + SCALE for n in one.coded)} if one.coded else rule.shapes,
                 made=one.made,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
             found.slots.append(slot)
             found.indices.append(indices[id(param)])
-            found.pending.append((param, one.pending))
+            found.pending.append((param, one.pending, one.gone))
     return found
 
 
@@ -143,7 +153,8 @@ class _Ready:
     ):  # fmt: skip
         self.rule, self.group, self.param, self.own = rule, group, param, own
         self.counters, self.found = counters, False
-        self.pending: dict[str, Any] = {}
+        self.pending: dict[str, Tensor] = {}
+        self.gone: Sequence[str] = ()
         self.coded: list[str] = []  # the states that are kept as codes
         self._treatment = treatment
         numbers = [_number(own[n]) if n in own else rule.start(n, group) for n in rule.numbers]
@@ -171,8 +182,23 @@ class _Ready:
         names = (*self.starts, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = not own.keys() >= set(names)
 
+    def of(self, param: Tensor) -> _Ready:
+        """The same of another parameter of the group and the dtype, of which nothing is kept."""
+        other = object.__new__(_Ready)
+        other.__dict__ = self.__dict__ | {"param": param, "own": {}, "pending": {}, "coded": []}
+        return other
+
     def make(self) -> tuple[dict[str, Tensor], list[Tensor | None], float]:
         """The live states, the kept scalars, and the count where no state holds it."""
+        if not self.own and self.made:
+            names = ("step", *self.rule.numbers) if self.counted else self.rule.numbers
+            values = (self.count, *self.numbers) if self.counted else self.numbers
+            self.pending = {n: self.counters.take(v) for n, v in zip(names, values, strict=True)}
+            first = [] if self.counted else [None]
+            made = {n: begun(self.rule, n, self.param, s) for n, s in self.starts.items()}
+            kept = [*first, *self.pending.values()]
+            self.pending |= made
+            return made, kept, self.count
         kept: list[Tensor | None] = [self._kept("step", self.count) if self.counted else None]
         kept += [self._kept(n, v) for n, v in zip(self.rule.numbers, self.numbers, strict=True)]
         state: dict[str, Tensor] = {}
@@ -182,7 +208,7 @@ class _Ready:
             state |= (made := keeping.remainder_of(self._treatment.remainder, self.param, self.own))
             self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
         beside = (REMAINDER, LOST, *(n + SCALE for n in self.starts))
-        self.pending |= {n: None for n in beside if n in self.own and n not in state}
+        self.gone = [n for n in beside if n in self.own and n not in state]
         return state, kept, self.count
 
     @property
@@ -205,7 +231,7 @@ class _Ready:
         self.found |= own.get(name) is not None
         made = keeping.state_of(
             self.rule, name, self.param, own, self.starts[name], self._treatment.state_dtype,
-            self._positive, self.group,
+            self._positive,
         )  # fmt: skip
         if name + SCALE in made:
             self.coded.append(name)

@@ -64,13 +64,6 @@ class LlvmLaunch(Launch):
         params = [s.param for s in slots]
         kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
         self._alive = Alive(kept if holder_offset() else [*kept, *params, *absent])
-        # Of each slot where its states stand among these.
-        ends = np.cumsum([len(s.state) + sum(t is not None for t in s.kept) for s in slots])
-        firsts = [0, *ends.tolist()]
-        self._state_at = [
-            {n: first + k for k, n in enumerate(s.state)}
-            for s, first in zip(slots, firsts, strict=False)
-        ]
 
         states = [s.state.values() for s in slots]
         written = [t for p, own in zip(params, states, strict=True) for t in (p, *own)]
@@ -79,32 +72,43 @@ class LlvmLaunch(Launch):
         grads = [p.grad for p in params]
         in_place = _readable(params, grads, runs)
         kinds: dict[tuple[Any, ...], int] = {}  # dtypes of parameter and gradient, states by name
-        self._kind_of = np.zeros(n, np.intp)
+        kind_of: list[int] = []
         looked: list[Tensor | None] = []
         beside: list[int] = []  # of each the look whose shape and strides it has
         self._copies = []
-        firsts = np.zeros(n, np.intp)
+        firsts: list[int] = []
         wrote: list[int] = []  # the looks of what is written
-        for i, (slot, param, grad) in enumerate(zip(slots, params, grads, strict=True)):
-            first = firsts[i] = len(looked)
-            wrote.append(first)
+        number: int | None = None  # the look of the first number that is kept
+        for i, (slot, param, grad, here) in enumerate(
+            zip(slots, params, grads, in_place, strict=True)
+        ):
+            first = len(looked)
+            firsts.append(first)
             looked.append(param)
             beside.append(first)
-            dtype = param.dtype if grad is None or not in_place[i] else grad.dtype
-            if grad is not None and not in_place[i]:
+            wrote.append(first)
+            dtype = param.dtype if grad is None or not here else grad.dtype
+            if grad is not None and not here:
                 buffer = torch.empty_like(param, requires_grad=False)
                 self._copies.append((buffer, i, grad.layout))
                 looked.append(buffer)
                 beside.append(first)
+            kind: tuple[Any, ...] = param.dtype, dtype
             for name, tensor in slot.state.items():
+                kind += ((name, tensor.dtype),)
                 wrote.append(len(looked))
                 beside.append(len(looked) if name in slot.small else first)
                 looked.append(tensor)
-            beside += range(len(looked), len(looked) + len(slot.kept))
-            looked += slot.kept
-            kept_in = ((name, t.dtype) for name, t in slot.state.items())
-            kind = param.dtype, dtype, *kept_in, *((o, computed(slot)) for o in slot.operands)
-            self._kind_of[i] = kinds.setdefault(kind, len(kinds))
+            for tensor in slot.kept:
+                place = len(looked)
+                if tensor is not None and not tensor.dim():
+                    number = place = place if number is None else number
+                beside.append(place)
+                looked.append(tensor)
+            if slot.operands:
+                kind += tuple((name, computed(slot)) for name in slot.operands)
+            kind_of.append(kinds.setdefault(kind, len(kinds)))
+        self._kind_of = np.array(kind_of, np.intp)
         first_absent = len(looked)
         beside += range(first_absent, first_absent + len(absent))
         looked += absent
@@ -125,7 +129,7 @@ class LlvmLaunch(Launch):
         own["copied"][[i for _, i, _ in self._copies]] = 1
         self._operands = Operands(slots)
         self._first_array, self._arrays = self._operands.arrays(slots)
-        own["looks"] = base + LOOK.itemsize * firsts
+        own["looks"] = base + LOOK.itemsize * np.array(firsts, np.intp)
         own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array
         own["values"] = counts.values.ctypes.data + counts.values.strides[0] * places
         own["present"] = counts.present.ctypes.data + 8 * places
@@ -217,14 +221,10 @@ class LlvmLaunch(Launch):
                 scratch = self._give(code, members[mine])
                 if code.before:
                     own_rows = [own[i][0] for i in which[mine].tolist()]
-                    given = members[mine], scratch[0], self._operands, self._state
+                    given = members[mine], scratch[0], self._operands
                     asked.append(Asked(code, own_rows, *given))
         if asked:
             self._meetings = Meetings(asked, table, self._table)
-
-    def _state(self, name: str, member: int) -> Tensor:
-        """The state of a name of a segment, which is there in a step."""
-        return self._alive.one(self._state_at[member][name])
 
     def _give(self, code: Code, members: np.ndarray) -> list[np.ndarray]:
         """Have these segments updated by a program, with room for what it sums up; that room."""
@@ -345,8 +345,8 @@ def _readable(
 def _beside(param: Tensor, grad: Tensor) -> bool:
     """Whether a gradient lies as its parameter does, and holds what it stands for."""
     return (
-        grad.layout == torch.strided
-        and served(grad.dtype)
+        grad.layout is torch.strided
+        and (grad.dtype is param.dtype or served(grad.dtype))
         and grad.is_complex() == param.is_complex()
         and grad.device == param.device
         and not grad.is_neg()

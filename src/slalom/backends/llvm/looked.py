@@ -36,8 +36,9 @@ def looks(tensors: Sequence[Tensor | None], beside: Sequence[int]) -> tuple[np.n
     place without a tensor has an empty look, and one more stands at the end.
     """
     table = np.zeros(len(tensors) + 1, LOOK)
-    at = np.flatnonzero([t is not None for t in tensors])
     there: list[Any] = [t for t in tensors if t is not None]
+    every = len(there) == len(tensors)
+    at = np.arange(len(tensors)) if every else np.flatnonzero([t is not None for t in tensors])
     # What is of shape and strides is found once for all that have them in common.
     owner = np.array([*beside, len(tensors)], np.intp)
     own = at[owner[at] == at]
@@ -53,13 +54,21 @@ def looks(tensors: Sequence[Tensor | None], beside: Sequence[int]) -> tuple[np.n
     table["sizes"][at] = shapes.ctypes.data + 8 * start[at]
     table["strides"][at] = shapes.ctypes.data + 8 * (start + dim)[at]
     dtypes = list(map(attrgetter("dtype"), there))
-    known = list(dict.fromkeys(dtypes))
-    which = np.array(list(map(known.index, dtypes)), np.intp)
+    known = {dtype: i for i, dtype in enumerate(dict.fromkeys(dtypes))}
+    which = np.array(list(map(known.__getitem__, dtypes)), np.intp)
     table["dtype"][at] = np.array([dtype_code(d) for d in known], np.int64)[which]
     itemsize = np.array([d.itemsize for d in known], np.int64)[which]
     table["itemsize"][at] = np.where(numel[at] == 0, 0, itemsize)
     table["impl"][at] = list(map(attrgetter("_cdata"), there))
-    table["address"][at] = [t.data_ptr() if t.layout is torch.strided else 0 for t in there]
+    table["address"][at] = _addresses(there)
     if offset := holder_offset():
         table["holder"][at] = np.array(list(map(id, there)), np.uint64) + offset
     return table, shapes
+
+
+def _addresses(tensors: Sequence[Tensor]) -> list[int]:
+    """Where the elements of tensors lie; 0 of those that have no memory of their own."""
+    try:
+        return list(map(Tensor.data_ptr, tensors))
+    except RuntimeError:  # one is sparse
+        return [t.data_ptr() if t.layout is torch.strided else 0 for t in tensors]
