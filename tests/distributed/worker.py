@@ -30,6 +30,7 @@ from slalom.backends import using
 from slalom.backends.base import OWNED
 from slalom.backends.foreach import Foreach
 from slalom.backends.narrow import CODES
+from slalom.backends.spread import Spread, multiplied_by_owner
 from slalom.engine import keeping
 from slalom.engine.treatment import NonFiniteGradientError
 from slalom.ir.operations import PRODUCTS
@@ -201,6 +202,7 @@ def matrices() -> None:
     """Each matrix is multiplied by one process, whatever way it is distributed."""
     for name in MATRIX:
         for net, width, share in (*((sharded(m), 7, own) for m in meshes()), cut()):
+            there_and_back(net)
             optimizer = make(name, net.parameters())
             with multiplied_here() as done:
                 train(net, optimizer, share=share)
@@ -223,6 +225,21 @@ def matrices() -> None:
     whys = [(backend, why.split(";")[0]) for *_, backend, why in slalom.explain(optimizer).rows]
     part = ("llvm", "compiled, for the part of it that this process holds")
     assert sorted(set(whys)) == [("foreach", OWNED), part], whys
+
+
+def there_and_back(net: nn.Module) -> None:
+    """An owner has the matrix as it is, and each process gets the very part that it sent."""
+    for param in net.parameters():
+        assert isinstance(param, DTensor)
+        exact, part = param.full_tensor(), param.to_local()
+        spread = Spread(param.device_mesh, param.placements, param.shape)
+
+        def kept(matrices: list[torch.Tensor], exact: Any = exact) -> list[torch.Tensor]:
+            assert all(torch.equal(matrix, exact) for matrix in matrices)
+            return matrices
+
+        (back,) = multiplied_by_owner([part], [spread], kept)
+        assert torch.equal(back, part)
 
 
 def cut() -> tuple[nn.Module, int, Any]:
