@@ -94,12 +94,16 @@ class Driver(ABC):
         """The address of so many bytes that the GPU can copy from by itself."""
         return self._made(self.calls.pin, size, _FOR_ALL_CONTEXTS)
 
-    def pinned_while_recording(self, size: int) -> int:
-        """As :meth:`pinned`, which would end the recording of a graph."""
+    @contextmanager
+    def relaxed(self) -> Iterator[None]:
+        """Within it, this thread may do what would end the recording of a graph.
+
+        Of one that it records itself, and of one that another thread records, in whatever mode.
+        """
         mode = ctypes.c_int(_RELAXED)
         self._call(self.calls.mode, ctypes.byref(mode))  # exchanges it for the one before
         try:
-            return self.pinned(size)
+            yield
         finally:
             self._call(self.calls.mode, ctypes.byref(mode))
 

@@ -43,6 +43,7 @@ class Gpu:
         self._functions: dict[str, int] = {}
         self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
+        self._recorded: dict[bytes, int] = {}
         self._cache = Cache(chosen())
 
     def stream(self) -> int:
@@ -70,7 +71,7 @@ class Gpu:
         """The kernel ``update`` of a text. Raises :class:`Unavailable` if it cannot be loaded."""
         if text not in self._functions:
             try:
-                with self.driver.current():
+                with self.driver.current(), self.driver.relaxed():
                     self._functions[text] = self.driver.function(self.image(text), "update")
             except CudaError as error:
                 raise Unavailable(f"the kernel cannot be loaded ({error})") from error
@@ -94,7 +95,7 @@ class Gpu:
     def upload(self, to: int, content: bytes, stream: int) -> None:
         """Copy bytes to an address in its memory when the stream comes to it; nobody waits."""
         size = len(content)
-        with self._one_copies:
+        with self._one_copies, self.driver.relaxed():
             free = (s for s in self._staging if s.size >= size and self.driver.happened(s.event))
             if (staging := next(free, None)) is None:
                 staging = self._made(size)
@@ -106,13 +107,18 @@ class Gpu:
             self._staging.append(staging)  # where one call failed nobody knows when it is read
 
     def upload_recorded(self, to: int, content: bytes, stream: int) -> None:
-        """As :meth:`upload`, while a graph is recorded: from memory that it alone has.
+        """As :meth:`upload`, while a graph is recorded: from memory that nothing writes again.
 
-        The graph reads it again whenever it is replayed, and nobody tells when it is the last time.
+        The graph reads it whenever it is replayed, and nobody tells when it is the last time. So it
+        stays; equal copies share it, as of a step that is recorded again.
         """
-        address = self.driver.pinned_while_recording(len(content))
-        ctypes.memmove(address, content, len(content))
-        self.driver.copy(to, address, len(content), stream)
+        with self._one_copies:
+            if content not in self._recorded:
+                with self.driver.relaxed():
+                    address = self.driver.pinned(len(content))
+                ctypes.memmove(address, content, len(content))
+                self._recorded[content] = address
+        self.driver.copy(to, self._recorded[content], len(content), stream)
 
     def _made(self, size: int) -> _Staging:
         room = max(4096, 1 << (size - 1).bit_length())
