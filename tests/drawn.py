@@ -33,6 +33,9 @@ NAMED: dict[str, st.SearchStrategy[Any]] = {
     "ns_coefficients[1]": st.floats(-1.3, -1.2),
     "ns_coefficients[2]": st.floats(0.3, 0.4),
     "ns_dtype": st.just("float32"),  # bfloat16 is looked at in test_muon.py
+    "precondition_frequency": st.integers(1, 4),
+    "max_precond_dim": st.sampled_from([4, 10000]),
+    "shampoo_beta": st.none() | st.floats(0.5, 0.99),
     "betas[0]": st.floats(0.0, 0.99),
     "betas[1]": st.floats(0.5, 0.9999),
     "betas[2]": st.floats(0.5, 0.9999),

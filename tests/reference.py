@@ -33,7 +33,7 @@ def trajectory(rule: Rule, start: Tensor, grads: Sequence[Tensor], **hypers: Any
         if name in rule.numbers:
             state.append(torch.tensor(begin).item())
         else:
-            state.append(param.new_full(rule.shape(name, param.shape), begin))
+            state.append(param.new_full(rule.shape(name, param.shape, hypers), begin))
     for i, grad in enumerate(grads):
         clock = {"step": i + 1} if rule.takes_step else {}
         clock |= {"first": i == 0} if rule.takes_first else {}

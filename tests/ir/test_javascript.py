@@ -108,7 +108,7 @@ def reference(
     state = [
         rule.start(n, hypers)
         if n in rule.numbers
-        else param.new_full(rule.shape(n, param.shape), rule.start(n, hypers))
+        else param.new_full(rule.shape(n, param.shape, hypers), rule.start(n, hypers))
         for n in rule.arguments
     ]
     for i, grad in enumerate(grads):

@@ -108,7 +108,11 @@ def test_switches_that_a_checkpoint_lacks_stay():
 def test_a_state_of_which_a_part_is_missing(name):
     """An update of it would be none of the rule: moments at zero that are taken for settled."""
     # of slow weights that wait for their turn nothing is said before
-    param, optimizer = trained(name, **{"lookahead_steps": 1} if name.startswith("Look") else {})
+    # and of roots that wait for theirs
+    waits = {"lookahead_steps": 1} if name.startswith("Look") else {}
+    param, optimizer = trained(
+        name, **waits | ({"precondition_frequency": 1} if name == "Shampoo" else {})
+    )
     for lost in [*optimizer.state[param]]:
         if len(optimizer.state[param]) < 3 and lost != "step":
             continue  # without it there is no state any more

@@ -378,7 +378,8 @@ def test_a_rule_without_a_sparse_form_refuses_and_changes_nothing(name, before):
             optimizer.step()
         assert_same(frozen(optimizer, params), was)
     params[1].grad = random((ROWS, WIDTH), 9)
-    optimizer.step()
+    for _ in range(2):  # SOAP moves nothing in the first
+        optimizer.step()
     assert not torch.equal(params[1], was[0][1])
 
 

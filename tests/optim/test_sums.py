@@ -146,7 +146,7 @@ def test_a_checkpoint_goes_on_to_the_bit(name, tmp_path):
         other.step()
     assert all(map(torch.equal, again, through))
     state = twin.state[twin.param_groups[0]["params"][0]]
-    for kept, shape in ((n, EVERY[name].shape(n, (30, 50))) for n in EVERY[name].shapes):
+    for kept, shape in ((n, EVERY[name].shape(n, (30, 50), {})) for n in EVERY[name].shapes):
         assert state[kept].shape == shape
 
 

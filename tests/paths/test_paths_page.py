@@ -163,7 +163,9 @@ def test_every_hyper_parameter_has_its_control():
     assert {kind for boolean, choice, kind in kinds if not boolean and not choice} == {
         "log", "share", "words",
     }  # fmt: skip
-    assert set().union(*map(fixed, RULES.values())) == {"ns_dtype"}
+    assert set().union(*map(fixed, RULES.values())) == {
+        "ns_dtype", "max_precond_dim", "precondition_frequency", "shampoo_beta",
+    }  # fmt: skip
     for rule in RULES.values():
         missing = fixed(rule)
         flat = set(chain.from_iterable(

@@ -92,8 +92,9 @@ def found(out: Path) -> object:
     return json.dumps([known["standings"], rivals, known["winner"], sorted(runs)])
 
 
-def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
-    """Kill races, whole and resumed ones, at so many random moments, and see each to its end."""
+def kill_and_resume(file: Path, raced: Result, moments: int, *words: str) -> None:
+    """Kill races, whole and resumed ones, at so many random moments, and see each to its end;
+    ``words`` are those of the command beside the usual ones."""
     chance = random.Random(moments)
     lasts = raced.meta["elapsed"] / 2  # the rest was the clock
     killed = races = 0
@@ -102,7 +103,7 @@ def kill_and_resume(file: Path, raced: Result, moments: int) -> None:
         races += 1
         while True:
             begun = (out / "ledger.sqlite").exists()
-            more = ["--resume"] if begun else []
+            more = [*words, "--resume"] if begun else words
             arguments = (chance.choice([0, 10]), "race", str(file), *COMMAND, "--out", str(out))
             process = served.SERVED.Process(target=command, args=(*arguments, *more))
             process.start()
@@ -134,6 +135,37 @@ def test_killed_and_gone_on_with(file: Path, raced: Result) -> None:
 @pytest.mark.slow
 def test_killed_at_twenty_moments(file: Path, raced: Result) -> None:
     kill_and_resume(file, raced, 20)
+
+
+LANES = ["--lanes", "5"]
+
+
+@pytest.fixture(scope="module")
+def in_lanes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A task of layers that leave nothing over in a vector of the processor, and its race in lanes,
+    as the command has it."""
+    folder = tmp_path_factory.mktemp("lanes")
+    made = "nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2))"
+    text = f"from torch import nn\n{FILE}mine.model = lambda: {made}\n"
+    (folder / "mine.py").write_text(text)
+    words = "race", str(folder / "mine.py"), *COMMAND, *LANES, "--out", str(folder / "whole")
+    process = served.SERVED.Process(target=command, args=(10, *words))
+    process.start()
+    process.join()
+    result = Result(folder / "whole")
+    assert result.meta["lanes"] == 5, result.notes
+    return folder / "mine.py", result
+
+
+def test_killed_in_lanes_and_gone_on_with(in_lanes: tuple[Path, Result]) -> None:
+    kill_and_resume(*in_lanes, 3, *LANES)
+
+
+@pytest.mark.slow
+def test_killed_in_lanes_at_twenty_moments(in_lanes: tuple[Path, Result], tmp_path: Path) -> None:
+    file, whole = in_lanes
+    (tmp_path / "mine.py").write_text(file.read_text())
+    kill_and_resume(tmp_path / "mine.py", whole, 20, *LANES)
 
 
 def children(pid: int) -> list[int]:
@@ -173,11 +205,14 @@ def test_workers_of_a_killed_race_end_and_it_goes_on(file: Path, raced: Result) 
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("presses", [1, 100])
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_ends_cleanly(file: Path, workers: str, presses: int) -> None:
+@pytest.mark.parametrize("words", [("--workers", "1"), ("--workers", "2"), LANES])
+def test_ctrl_c_ends_cleanly(
+    file: Path, in_lanes: tuple[Path, Result], words: list[str], presses: int
+) -> None:
     """As a terminal sends it: to the race and its workers; however often it is pressed."""
+    file.write_text(in_lanes[0].read_text())
     out = file.parent / "race"
-    process = start(file, out, "--workers", workers)
+    process = start(file, out, *words)
     while evaluations(out / "ledger.sqlite") < 20:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
@@ -190,7 +225,7 @@ def test_ctrl_c_ends_cleanly(file: Path, workers: str, presses: int) -> None:
     assert stdout.startswith(("The race was interrupted before its finals.", SO_FAR, UNTOLD))
     again = stderr.removeprefix("interrupted; go on with: slalom ").split()
     assert again == [
-        "race", str(file), *COMMAND, "--out", str(out), "--workers", workers, "--resume"
+        "race", str(file), *COMMAND, "--out", str(out), *words, "--resume"
     ]  # fmt: skip
     assert not any(map(alive, below))
 

@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "Muon": {"ns_dtype": "float32"},  # bfloat16 would round coarsely
     "NorMuon": {"ns_dtype": "float32"},
     "AdaBound": {"base_lr": 1e-3},  # by which its bounds follow a schedule
+    "SOAP": {"precondition_frequency": 1}, "Shampoo": {"precondition_frequency": 1},
 }  # fmt: skip
 TORCHS = (
     "ASGD", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop",
@@ -43,6 +44,12 @@ TOGETHER = {
 """Checks that hold a parameter among others against what it is by itself, which is what rules that
 ask all tensors together are not."""
 
+IDLE = {
+    "every gradient counts", "hooks are called", "learning rate scales the first step",
+    "narrow dtypes",
+}  # fmt: skip
+"""Checks for which the first step of SOAP is too little, which moves nothing."""
+
 LONG = {"AdamMini", "FactoredAdafactor", "MARS", "StableAdamW"}
 """Rules that look at whole tensors as LAMB and AdaGradNorm do, without machine code."""
 
@@ -55,7 +62,7 @@ def test_ours_pass(name):
     failures = conformance(
         made := getattr(slalom.optim, name), reference, options=OPTIONS.get(name, {}), quiet=True
     )
-    allowed = TOGETHER if crosses(made.rule) else set()
+    allowed = TOGETHER if crosses(made.rule) else IDLE if name == "SOAP" else set()
     assert [f for f in failures if f.check not in allowed] == []
 
 

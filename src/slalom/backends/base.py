@@ -22,6 +22,7 @@ from torch import Tensor
 from slalom.backends.row import Row
 from slalom.backends.spread import Spread
 from slalom.ir.program import Program
+from slalom.rules.definition import Rule
 
 
 class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mistake
@@ -65,6 +66,14 @@ def refuse_no_matrix(program: Program, param: Tensor) -> None:
         )
     if why is not None and program.multiplies:
         raise RefusedTensorError(why)
+
+
+def refuse_squares(rule: Rule, way: str) -> None:
+    """Raise :class:`RefusedTensorError` for a rule that keeps square matrices."""
+    if rule.squares:
+        raise RefusedTensorError(
+            f"{rule.class_name} decomposes matrices, which {way}=True does not serve; leave it out"
+        )
 
 
 def refuse_narrow(param: Tensor) -> None:
@@ -162,6 +171,10 @@ class Alive:
     def keep(self) -> list[Any]:
         """All of them, as long as the list is kept; None in place of what is gone."""
         return list(map(call, self._refs))
+
+    def one(self, place: int) -> Any:
+        """The object at a place among them."""
+        return self._refs[place]()
 
 
 def is_counter(tensor: Any) -> bool:

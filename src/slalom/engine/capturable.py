@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Slot, Unavailable, Work, refuse_no_matrix
+from slalom.backends.base import Backend, Slot, Unavailable, Work, refuse_no_matrix, refuse_squares
 from slalom.backends.crossings import check_crossings
 from slalom.backends.general import elements
 from slalom.engine.distributed import LocalParts, localised, over_processes, own_part
@@ -33,14 +33,17 @@ _is_asked_for = methodcaller("get", "capturable")
 _is_differentiable = methodcaller("get", "differentiable")
 
 
-def stays_there(groups: Sequence[Group], treatment: Treatment, found_inf: Tensor | None) -> bool:
+def stays_there(
+    groups: Sequence[Group], treatment: Treatment, found_inf: Tensor | None,
+    rule_of: Callable[[Group], Rule],
+) -> bool:  # fmt: skip
     """Whether the step of these groups is to ask the device of the parameters for nothing.
 
     So it is asked of a group (``capturable``), or a plain step would have to wait for what the
     device alone knows: whether it is to be skipped, or a rate that is a tensor there. Counts are
     then kept there, as by torch's fused classes. Of ``on_nonfinite="raise"`` the answer is waited
-    for, since what it promises is that nothing was updated, and of sparse gradients, whose rows
-    have to be known.
+    for, since what it promises is that nothing was updated, of sparse gradients, whose rows have
+    to be known, and of rules that decompose matrices.
 
     Raises RuntimeError, as torch does, while a graph is recorded of a step that is not for it.
     """
@@ -59,10 +62,14 @@ def stays_there(groups: Sequence[Group], treatment: Treatment, found_inf: Tensor
     asks = treatment.on_nonfinite == "skip" or any(
         isinstance(v, Tensor) and v.device.type in recorded for v in known
     )
-    return asks and all(
-        p.device.type in recorded and (p.grad is None or p.grad.layout == torch.strided)
-        for g in groups
-        for p in g["params"]
+    return (
+        asks
+        and not any(rule_of(g).squares for g in groups)
+        and all(
+            p.device.type in recorded and (p.grad is None or p.grad.layout == torch.strided)
+            for g in groups
+            for p in g["params"]
+        )
     )
 
 
@@ -114,6 +121,8 @@ def update_there(
     parts = _parts(groups, states, rule_of)
     if not parts:
         return
+    for part in parts:
+        refuse_squares(part.rule, "capturable")
     scale, skip = _measured([g for part in parts for g in part.grads], treatment, grad_scale)
     if found_inf is not None:
         skip = skip | (there(found_inf, skip.device) > 0)

@@ -137,7 +137,7 @@ def dtype_of(
 
 def state_of(
     rule: Rule, name: str, param: Tensor, own: Mapping[str, Any], start: float | Tensor,
-    asked: Asked, signs: Callable[[], set[str]],
+    asked: Asked, signs: Callable[[], set[str]], hypers: Mapping[str, Any],
 ) -> dict[str, Tensor]:  # fmt: skip
     """A state of a parameter, with its scales where it is of codes; begun where there is none.
 
@@ -147,16 +147,16 @@ def state_of(
     there = own.get(name)
     dtype = None if asked is None else dtype_of(asked, rule, name, param, signs)
     if there is None:
-        return begin(rule, name, param, start, dtype)
+        return begin(rule, name, param, start, dtype, hypers)
     if name in rule.shapes:
-        check_state(rule, name, there, param)
+        check_state(rule, name, there, param, hypers)
         if there.dim() and is_distributed(there):
             there = moved_to_lines(param, KEPT[rule.shapes[name]], there)
         return {name: there if there.device == param.device else there.detach().to(param.device)}
     scales, coded = own.get(name + SCALE), there.dtype in CODES
     if coded:
         check_codes(name, there, scales)
-    check_state(rule, name, there, param, coded)
+    check_state(rule, name, there, param, hypers, coded)
     right = fits(there, param) or not _ordinary(there) or not plain(param)
     if dtype is None and coded:
         dtype = param.dtype
@@ -186,13 +186,18 @@ def _has_blocks(rule: Rule, param: Any) -> bool:
 
 
 def begin(
-    rule: Rule, name: str, param: Tensor, start: float | Tensor, dtype: torch.dtype | None
+    rule: Rule,
+    name: str,
+    param: Tensor,
+    start: float | Tensor,
+    dtype: torch.dtype | None,
+    hypers: Mapping[str, Any],
 ) -> dict[str, Tensor]:
     """A state full of ``start``, with its scales where it is of codes."""
     if dtype is None:
-        return {name: begun(rule, name, param, start)}
+        return {name: begun(rule, name, param, start, hypers)}
     if isinstance(start, Tensor):
-        return remade(name, begun(rule, name, param, start), param, dtype)
+        return remade(name, begun(rule, name, param, start, hypers), param, dtype)
     if dtype not in CODES:
         return {name: torch.full_like(param, start, dtype=dtype, requires_grad=False)}
     codes = torch.zeros_like(param, dtype=dtype, requires_grad=False)

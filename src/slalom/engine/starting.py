@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +18,17 @@ from slalom.ir.program import trace
 from slalom.rules.definition import REQUIRED, Rule
 
 
-def begun(rule: Rule, name: str, param: Tensor, start: float | Tensor) -> Tensor:
+def begun(
+    rule: Rule, name: str, param: Tensor, start: float | Tensor, hypers: Mapping[str, Any]
+) -> Tensor:
     """The state ``name`` of a parameter, full of ``start``, a number or a tensor of one.
 
-    It lies as the parameter does. One that is smaller (``rule.shapes``) is real and of float32 at
-    least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter.
+    It lies as the parameter does. One of another shape (``rule.shapes``) is real and of float32 at
+    least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter, or
+    a square matrix of a distributed one.
     """
     if isinstance(start, Tensor):
-        made = begun(rule, name, param, 0.0)
+        made = begun(rule, name, param, 0.0, hypers)
         own = torch.view_as_real(made) if made.is_complex() else made
         own.add_(start.to(param.device, non_blocking=True).reshape(()))
         return made
@@ -33,7 +37,8 @@ def begun(rule: Rule, name: str, param: Tensor, start: float | Tensor) -> Tensor
             return torch.zeros_like(param)  # in half of the time
         filled = complex(start, start) if param.is_complex() else start
         return torch.full_like(param, filled, requires_grad=False)
-    shape = rule.shape(name, param.shape)
+    shape = rule.shape(name, param.shape, hypers)
+    _refuse_parts(rule, name, param)
     if param.is_complex() and rule.shapes[name] != "tensor0":
         raise RefusedTensorError(
             f"{rule.class_name} keeps {name} of rows or columns, which it does not of "
@@ -45,15 +50,26 @@ def begun(rule: Rule, name: str, param: Tensor, start: float | Tensor) -> Tensor
     return torch.full(shape, start, dtype=dtype, device=param.device)
 
 
-def check_whole(rule: Rule, live: Collection[str], own: Collection[str], name: str) -> None:
+def _refuse_parts(rule: Rule, name: str, param: Tensor) -> None:
+    if name in rule.squares and is_distributed(param):
+        raise RefusedTensorError(
+            f"{rule.class_name} decomposes matrices, which is not served of a DTensor; use it "
+            "where parameters are whole, under DDP for example"
+        )
+
+
+def check_whole(
+    rule: Rule, live: Collection[str], own: Collection[str], name: str, count: float = 1
+) -> None:
     """Raise RuntimeError if a part of what is kept of a parameter is missing, and not all of it.
 
-    ``own`` is what there is of it, ``live`` what the step needs. What the first update does not
-    make, with the default options, may be missing: its time, or its option, may just have come.
+    ``own`` is what there is of it, ``live`` what the step needs, ``count`` the updates made before.
+    What the first update, or the first two where there were as many, do not make with the default
+    options may be missing: its time, or its option, may just have come.
     """
     if not any(n in own for n in rule.arguments):
         return
-    made = _made_first(rule)
+    made = {n for k in (1, 2) if k <= max(count, 1) for n in _made_in(rule, k)}
     due = [*["step"] * rule.takes_step, *rule.numbers, *(n for n in live if n in made)]
     if lost := [n for n in due if n not in own]:
         there = ", ".join(n for n in ("step", *rule.arguments) if n in own)
@@ -64,15 +80,19 @@ def check_whole(rule: Rule, live: Collection[str], own: Collection[str], name: s
 
 
 @cache
-def _made_first(rule: Rule) -> tuple[str, ...]:
-    """The states that the first update makes, with the default options."""
+def _made_in(rule: Rule, step: int) -> tuple[str, ...]:
+    """The states that an update makes, with the default options."""
     usual = {n: 1e-3 if d is REQUIRED else d for n, d in rule.hypers.items()}
-    return trace(rule, usual, step=1, first=True).live_state
+    return trace(rule, usual, step=step, first=step == 1).live_state
 
 
-def check_state(rule: Rule, name: str, state: Tensor, param: Tensor, coded: bool = False) -> None:
+def check_state(
+    rule: Rule, name: str, state: Tensor, param: Tensor, hypers: Mapping[str, Any],
+    coded: bool = False,
+) -> None:  # fmt: skip
     """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
-    if tuple(state.shape) != (due := rule.shape(name, param.shape)):
+    _refuse_parts(rule, name, param)
+    if tuple(state.shape) != (due := rule.shape(name, param.shape, hypers)):
         parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
         raise RuntimeError(
             f"the state {name} has shape {tuple(state.shape)} where its parameter has "

@@ -181,7 +181,9 @@ class Part:
             state: dict[str, Tensor] = {}
             for name in names:
                 asked = treatment.state_dtype
-                state |= keeping.state_of(rule, name, param, own, starts[name], asked, signs)
+                state |= keeping.state_of(
+                    rule, name, param, own, starts[name], asked, signs, options
+                )
             if treatment.remainder is not None:
                 state |= keeping.remainder_of(treatment.remainder, param, own)
             beside = (*keeping.REMAINDERS.values(), *(n + SCALE for n in names))

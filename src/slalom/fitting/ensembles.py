@@ -28,8 +28,8 @@ from slalom.train.ranks import Ranks
 
 SIDE_BY_SIDE = "side by side"
 
-LANES = 32
-"""Runs that train side by side, at most."""
+LANES = 16
+"""Runs that train side by side, at most: with more, weights and states leave the caches."""
 
 TRIED = 3
 """Runs by which it is tried whether they can."""

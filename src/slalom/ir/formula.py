@@ -6,16 +6,18 @@ import string
 from collections import Counter
 from collections.abc import Mapping
 
-from slalom.ir.operations import COLUMNS, KEPT, PRODUCTS, ROWS, SUMS
+from slalom.ir.operations import COLUMNS, DECOMPOSITIONS, KEPT, PRODUCTS, ROWS, SQUARES, SUMS
 from slalom.ir.passes import ordered
 from slalom.ir.symbol import Symbol
 
 _SIGNS = {
     "add": ("+", 1), "sub": ("-", 1), "mul": ("·", 2), "div": ("/", 2), "pow": ("^", 4),
     "gt": (">", 0), "ge": ("≥", 0), "lt": ("<", 0), "le": ("≤", 0), "eq": ("=", 0),
-    "ne": ("≠", 0), "and": ("and", 0), "or": ("or", 0),
+    "ne": ("≠", 0), "mod": ("mod", 2), "and": ("and", 0), "or": ("or", 0),
 }  # fmt: skip
 """How an operation between two is written, and how tightly it binds."""
+
+_INPUTS = frozenset({"tensor", "number", *KEPT, *SQUARES})
 
 _NEW = "'"
 """Marks the value after the update."""
@@ -50,7 +52,7 @@ def lines(
     order = list(ordered(source.values()))
     uses = Counter(a for n in order for a in set(n.args) if isinstance(a, Symbol))
     uses.update(source.values())
-    taken = {input_name(n.args[0]) for n in order if n.op in ("tensor", "number", *KEPT)}
+    taken = {input_name(n.args[0]) for n in order if n.op in _INPUTS}
     letters = (letter for letter in string.ascii_lowercase if letter not in taken)
     known: dict[Symbol, str] = {}
     found: list[tuple[str, str, Symbol]] = []
@@ -86,7 +88,7 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
     if symbol in known:
         return known[symbol]
     op, args = symbol.op, symbol.args
-    if op in ("tensor", "number", *KEPT):
+    if op in _INPUTS:
         return input_name(args[0])
     if (text := _summed(symbol, known)) is not None:
         return text
@@ -108,10 +110,32 @@ def _written(symbol: Symbol, known: dict[Symbol, str], binding: int = 0) -> str:
         return f"({text})" if binding > 1 else text
     if op == "spread":
         return _written(args[0], known, binding)
-    if op in PRODUCTS:
-        return f"{op}({_written(args[0], known)})"
+    if (text := _of_matrices(symbol, known)) is not None:
+        return f"({text})" if binding > 2 and op == "between" else text
     sign = {"sqrt": "√", "maximum": "max", "minimum": "min", "where": "where"}.get(op, op)
     return f"{sign}({', '.join(_written(a, known) for a in args)})"
+
+
+def _of_matrices(symbol: Symbol, known: dict[Symbol, str]) -> str | None:
+    """An operation on matrices; None of anything else."""
+    op, args = symbol.op, symbol.args
+    if op == "between":
+        left, right = (_written(a, known, 3) for a in args[3:])
+        return f"{left}·{_written(args[0], known, 3)}·{right}"
+    if op == "gram":
+        axis, onto, keep, share = args[3:]
+        x = _written(args[0], known, 4)
+        square = f"{x}·{x}ᵀ" if axis.args[0] == 1 else f"{x}ᵀ·{x}"
+        parts = [
+            text if by.op == "constant" and by.args[0] == 1 else f"{_written(by, known, 2)}·{text}"
+            for by, text in ((keep, _written(onto, known, 3)), (share, square))
+        ]
+        return " + ".join(parts)
+    if op == "transposed":
+        return f"{_written(args[0], known, 4)}ᵀ"
+    if op in DECOMPOSITIONS:
+        return f"{op}({', '.join(_written(a, known) for a in args)})"
+    return f"{op}({_written(args[0], known)})" if op in PRODUCTS else None
 
 
 def _summed(symbol: Symbol, known: dict[Symbol, str]) -> str | None:

@@ -17,7 +17,8 @@ varies along the vector is an array. A hyper-parameter of several numbers is sev
 ``beta1`` and ``beta2``.
 
 A vector is a matrix of one column, as everywhere: so a rule that sums or multiplies needs no more
-here than sums over a few elements, which are written out.
+here than sums over a few elements, which are written out. It has no square matrices: such states
+are left out, and multiplying by them changes nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from typing import Any
 
 from slalom.ir.branches import branches
 from slalom.ir.formula import input_name, lines
+from slalom.ir.operations import ELEMENTS, KEPT, ROWS, SUMS
 from slalom.ir.passes import ordered
 from slalom.ir.program import Program
-from slalom.ir.symbol import ELEMENTS, KEPT, ROWS, SUMS, Symbol
+from slalom.ir.symbol import Graph, Symbol
 from slalom.rules.definition import REQUIRED, Rule
 
 _TEMPLATES = {
@@ -43,7 +45,7 @@ _TEMPLATES = {
     "sqrt": "Math.sqrt({})", "abs": "Math.abs({})",
     "sign": "({0} > 0 ? 1 : {0} < 0 ? -1 : 0)",
     "maximum": "Math.max({}, {})", "minimum": "Math.min({}, {})", "where": "{} ? {} : {}",
-    "atan2": "Math.atan2({}, {})", "log": "Math.log({})",
+    "atan2": "Math.atan2({}, {})", "log": "Math.log({})", "mod": "{} % {}",
 }  # fmt: skip
 """How an operation is written. Math.max and Math.min give NaN where one is, as torch does."""
 
@@ -72,7 +74,7 @@ def javascript(
         ways += [_way(program, size, chosen) for program in own]
     about = {
         "title": rule.title,
-        "states": rule.arguments,
+        "states": [n for n in rule.arguments if n not in rule.squares],
         "single": [n for n in rule.arguments if _is_single(rule, n)],
         "averaged": rule.averaged,
         "hypers": dict(_hypers(rule, fixed)),
@@ -87,7 +89,7 @@ def javascript(
 def _is_single(rule: Rule, state: str) -> bool:
     """Whether a state of a vector is one number."""
     kept = KEPT.get(rule.shapes.get(state, ""), ELEMENTS)
-    return state in rule.numbers or not kept & ROWS
+    return state in rule.numbers or (state not in rule.squares and not kept & ROWS)
 
 
 def _hypers(rule: Rule, fixed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -113,7 +115,8 @@ def _way(program: Program, size: int, chosen: Mapping[str, Any]) -> str:
     write = _Writer(size, body)
     for condition, outcome in program.guards:
         body.append(f"if ({'!' if outcome else ''}({write(condition)})) return null;")
-    results = [f"{name}: {write(symbol)}" for name, symbol in program.source.items()]
+    source = _elements(program)
+    results = [f"{name}: {write(symbol)}" for name, symbol in source.items()]
     values = ", ".join(write(line[2]) for line in _lines(program))
     body.append(f"return {{{', '.join(results)}, lines: [{values}]}};")
     return "(v) => {\n  " + "\n  ".join(body) + "\n}"
@@ -127,7 +130,7 @@ class _Writer:
         self._known: dict[Symbol, list[str]] = {}
 
     def __call__(self, symbol: Symbol) -> str:
-        for node in ordered([symbol]):
+        for node in ordered([symbol], lambda n: not n.is_square):
             if node not in self._known:
                 self._known[node] = self._written(node)
         found = self._known[symbol]
@@ -137,6 +140,8 @@ class _Writer:
         """A name for each element, or one where it does not vary along the vector."""
         if node.op == "orthogonal":
             return self._orthogonal(node)
+        if node.op == "between":
+            return self._known[node.args[0]]
         places = range(self._size if node.along & ROWS else 1)
         if node.op in ("tensor", "number", *KEPT):
             name = f"v.{input_name(node.args[0])}"
@@ -177,17 +182,24 @@ class _Writer:
         return name
 
 
+def _elements(program: Program) -> dict[str, Symbol]:
+    """What becomes of a vector and its states."""
+    found = {n: s for n, s in program.source.items() if not s.is_square}
+    return found if "param" in found else {**found, "param": Graph().leaf("tensor", "param")}
+
+
 def _lines(program: Program) -> list[tuple[str, str, Symbol]]:
     """The lines of the program's formula, averages that are corrected in lines of their own."""
-    after = {symbol: name for name, symbol in program.source.items() if name != "param"}
+    source = _elements(program)
+    after = {symbol: name for name, symbol in source.items() if name != "param"}
     named: dict[Symbol, str] = {}
-    for node in ordered(program.source.values()):
+    for node in ordered(source.values()):
         if node.op != "div" or not node.is_element or node.args[1].is_element:
             continue
         state, by = node.args
         if state in after and any(name == "step" for name, _ in by.inputs()):
             named[node] = after[state] + _HAT
-    return lines(program.source, named)
+    return [line for line in lines(source, named) if not line[2].is_square]
 
 
 def literal(value: Any) -> str:

@@ -11,8 +11,9 @@ from slalom.rules.definition import RuleError
 
 ALLOWED = (
     "a rule may use + - * / **, comparisons and & | ~ between them, abs, and sqrt, absolute, sign, "
-    "maximum, minimum, atan2, where, total, mean, norm, highest, rows, columns, orthogonal and (of "
-    "numbers) log of slalom.rules; it may branch on hyper-parameters and on step, not on tensors"
+    "maximum, minimum, atan2, where, total, mean, norm, highest, rows, columns, orthogonal, gram, "
+    "between and (of numbers) log of slalom.rules, and % of numbers; it may branch on "
+    "hyper-parameters and on step, not on tensors"
 )
 
 ROWS, COLUMNS, ELEMENTS = 1, 2, 3
@@ -26,8 +27,20 @@ SUMS = {"total": "the sum of the operand", "squares": "the sum of its squares, i
 CROSSINGS = {"total": "the sum", "highest": "the highest"}
 """What ``across`` makes of one number of each tensor: of an operand, this, and of whose tensors."""
 
-PRODUCTS: dict[str, Callable[..., Any]] = {"orthogonal": matrices.newton_schulz}
-"""The operations on whole matrices, which give elements again: functions of a batch of matrices."""
+SQUARE = 4
+"""The bit of what is a square matrix: with :data:`ROWS` one of rows by rows, with the other one of
+columns by columns. Operations on whole matrices alone make and take them."""
+
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "orthogonal": matrices.newton_schulz, "between": matrices.between, "gram": matrices.gram,
+}  # fmt: skip
+"""The operations on a tensor as a matrix, which give elements again, but for ``gram``."""
+
+DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
+    "transposed": matrices.transposed, "eigenvectors": matrices.eigenvectors,
+    "refined": matrices.refined, "inverse_root": matrices.inverse_root,
+}  # fmt: skip
+"""The operations on square matrices alone, which give one of the first operand's kind."""
 
 SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
@@ -35,7 +48,7 @@ SCALAR_OPS: dict[str, Callable[..., Any]] = {
     "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne,
     "sqrt": functions.sqrt, "abs": functions.absolute, "sign": functions.sign,
     "maximum": functions.maximum, "minimum": functions.minimum, "where": functions.where,
-    "atan2": functions.atan2, "log": functions.log,
+    "atan2": functions.atan2, "log": functions.log, "mod": operator.mod,
 }  # fmt: skip
 """What each operation is on plain numbers."""
 
@@ -44,6 +57,10 @@ MASKS = COMPARISONS | {"and", "or", "not"}
 
 KEPT = {"tensor0": 0, "tensor1": ROWS, "tensor2": COLUMNS}
 """States that are no elements, and along what they vary."""
+
+
+SQUARES = {"square1": SQUARE | ROWS, "square2": SQUARE | COLUMNS}
+"""States that are square matrices, and of which kind."""
 
 
 def left_of(axis: int | None) -> int:

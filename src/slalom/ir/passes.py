@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slalom.ir.operations import ELEMENTS, PRODUCTS, SUMS
+from slalom.ir.operations import DECOMPOSITIONS, ELEMENTS, PRODUCTS, SUMS
 from slalom.ir.symbol import Symbol
 
 FUSED = {"fma": "{0} * {1} + {2}", "fms": "{0} * {1} - {2}", "fnma": "{2} - {0} * {1}"}
@@ -102,6 +102,9 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
         if op in PRODUCTS:
             done[node] = _product(node, args)
             continue
+        if op in DECOMPOSITIONS:
+            done[node] = node.graph.decomposed(op, *args)
+            continue
         if not node.is_element:
             done[node] = make(op, *args)
             continue
@@ -133,7 +136,8 @@ def _across(node: Symbol, args: list[Any]) -> Symbol:
 def _product(node: Symbol, args: list[Any]) -> Symbol:
     """An operation on matrices, which divides by a summary itself, since it copies its operand."""
     operand, dtype, length, *numbers = args
-    divisor = operand.args[1] if operand.op == "div" and length.value == 1 else None
+    divides = node.op == "orthogonal" and operand.op == "div" and length.value == 1
+    divisor = operand.args[1] if divides else None
     if divisor is not None and divisor.is_summary:
         operand, length = operand.args
     return node.graph.product(node.op, operand, dtype, length, *numbers)

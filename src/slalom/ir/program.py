@@ -11,7 +11,7 @@ from typing import Any
 
 from slalom.ir.columns import Columns
 from slalom.ir.formula import formula, input_name
-from slalom.ir.operations import ALLOWED, KEPT
+from slalom.ir.operations import ALLOWED, KEPT, SQUARES
 from slalom.ir.passes import Body, fuse, hoist, ordered
 from slalom.ir.scalars import HostPart, Scalars, compile_scalars
 from slalom.ir.sweeps import Crossing, Sweep, crossings, moved, split
@@ -51,6 +51,7 @@ class Program:
         source: output name (``param`` or a state) -> its expression as written, for reading.
         outputs: output name -> its expression made cheap, for the outputs that change.
         small: the same of the states that are summaries, which are no outputs.
+        squares: the same of the states that are square matrices.
         numbers: the new value of each of the rule's numbers.
         flags: the hyper-parameters that are choices, and what they were.
         guards: the scalar conditions the rule branched on, and how they came out.
@@ -61,6 +62,7 @@ class Program:
     source: dict[str, Symbol]
     outputs: dict[str, Symbol]
     small: dict[str, Symbol]
+    squares: dict[str, Symbol]
     numbers: tuple[Symbol, ...]
     flags: dict[str, Any]
     guards: tuple[tuple[Symbol, bool], ...]
@@ -69,19 +71,24 @@ class Program:
     @cached_property
     def sweeps(self) -> list[Sweep]:
         """What is done to all elements, once after another; one sweep where nothing is summed."""
-        return split(self.rule, self.outputs, self.small)
+        return split(self.rule, self.outputs, self.between)
 
     @cached_property
     def sweeps_apart(self) -> list[Sweep]:
         """The same for what is kept narrower than it is computed: nothing written is read again."""
-        return split(self.rule, self.outputs, self.small, apart=True)
+        return split(self.rule, self.outputs, self.between, apart=True)
+
+    @property
+    def between(self) -> dict[str, Symbol]:
+        """The new values of the states that are made between sweeps, of whatever kind."""
+        return {**self.small, **self.squares}
 
     @cached_property
     def sums(self) -> bool:
         """Whether it looks further than one element: then :attr:`body` is not all of it."""
         return (
             len(self.sweeps) > 1
-            or bool(self.sweeps[0].sums or self.small)
+            or bool(self.sweeps[0].sums or self.small or self.multiplies)
             or any(s.is_summary for s in self.body.operands)
         )
 
@@ -93,18 +100,18 @@ class Program:
     @cached_property
     def by_rows(self) -> bool:
         """Whether something in it is one number a row or a column."""
-        nodes = ordered([*self.outputs.values(), *self.small.values()])
+        nodes = ordered([*self.outputs.values(), *self.between.values()])
         return any(n.is_summary and n.along for n in nodes)
 
     @cached_property
     def multiplies(self) -> bool:
         """Whether there are operations on whole matrices in it."""
-        return any(sweep.products for sweep in self.sweeps)
+        return bool(self.squares) or any(sweep.products for sweep in self.sweeps)
 
     @cached_property
     def crossings(self) -> list[Crossing]:
         """Where all tensors of a group or the optimizer are asked for one number each."""
-        return crossings(self.outputs, self.small)
+        return crossings(self.outputs, self.between)
 
     @cached_property
     def operands(self) -> tuple[str, ...]:
@@ -114,7 +121,7 @@ class Program:
         do that.
         """
         products = {n: p for s in self.sweeps for n, p in s.products.items()}
-        lengths = (p.args[2] for p in products.values())
+        lengths = (p.args[2] for own in products.values() for p in own)
         return () if self.crossings or any(length.along for length in lengths) else tuple(products)
 
     @property
@@ -137,7 +144,7 @@ class Program:
         """The scalars that elements, summaries and outputs use, constants apart."""
         if not self.sums:
             return self.body.operands
-        roots = [*self.outputs.values(), *self.small.values()]
+        roots = [*self.outputs.values(), *self.between.values()]
         nodes = [n for n in ordered(roots) if not n.is_known]
         below = (a for n in nodes for a in n.args if isinstance(a, Symbol))
         used = dict.fromkeys((*below, *roots))
@@ -157,9 +164,10 @@ class Program:
     @cached_property
     def live_state(self) -> tuple[str, ...]:
         """The state tensors that the program reads or writes; the others need no memory."""
-        roots = [*self.outputs.values(), *self.small.values()]
-        kept = {n.args[0] for n in ordered(roots) if n.op in KEPT} if self.rule.shapes else ()
-        used = {*self.reads, *self.writes, *self.small, *kept}
+        roots = [*self.outputs.values(), *self.between.values()]
+        kinds = {*KEPT, *SQUARES} if self.rule.shapes else ()
+        kept = {n.args[0] for n in ordered(roots) if n.op in kinds}
+        used = {*self.reads, *self.writes, *self.between, *kept}
         return tuple(s for s in self.rule.state if s in used)
 
     @cached_property
@@ -268,9 +276,13 @@ def trace(
     source = {name: symbol for name, symbol in symbols.items() if symbol is not given[name]}
     made = hoist({n: symbol for n, symbol in source.items() if n not in rule.numbers})
     outputs = {n: symbol for n, symbol in made.items() if n not in rule.shapes}
-    small = {n: symbol for n, symbol in made.items() if n in rule.shapes}
+    between = {n: symbol for n, symbol in made.items() if n in rule.shapes}
+    squares = {n: symbol for n, symbol in between.items() if n in rule.squares}
+    small = {n: symbol for n, symbol in between.items() if n not in squares}
     after = tuple(symbols[n] for n in rule.numbers)
-    program = Program(rule, source, outputs, small, after, flags, tuple(graph.guards), shapes)
+    program = Program(
+        rule, source, outputs, small, squares, after, flags, tuple(graph.guards), shapes
+    )
     if rule.sparse == "rows" and program.sums:
         raise RuleError(
             f'rule {rule.name} looks at whole tensors and declares sparse="rows", which would show '
@@ -310,10 +322,24 @@ def _check_extents(rule: Rule, symbols: Mapping[str, Symbol]) -> None:
                 else f"rule {rule.name} makes {name} of a tensor, and numbers hang on the step "
                 f'alone; declare shapes={{"{name}": "one"}} instead'
             )
+    for name in symbols.keys() - rule.shapes.keys():
+        if symbols[name].is_square:
+            raise RuleError(f"rule {rule.name} gives {name} a square matrix, which holds elements")
     for name, kind in rule.shapes.items():
-        if symbols[name].along & ~KEPT[kind]:
-            holds = {"tensor0": "one number", "tensor1": "one a row", "tensor2": "one a column"}
-            raise RuleError(f"rule {rule.name} gives {name} more than it holds, {holds[kind]}")
+        if kind in SQUARES:
+            if symbols[name].along != SQUARES[kind]:
+                raise RuleError(
+                    f"rule {rule.name} gives {name} what is no matrix of "
+                    f"{_HOLDS[kind]}, which it holds"
+                )
+        elif symbols[name].along & ~KEPT[kind]:
+            raise RuleError(f"rule {rule.name} gives {name} more than it holds, {_HOLDS[kind]}")
+
+
+_HOLDS = {
+    "tensor0": "one number", "tensor1": "one a row", "tensor2": "one a column",
+    "square1": "rows by rows", "square2": "columns by columns",
+}  # fmt: skip
 
 
 def _check_kind(rule: Rule, name: str, value: Any) -> None:

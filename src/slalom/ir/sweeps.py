@@ -32,15 +32,16 @@ class Sweep:
         outputs: the tensors written, and their new values.
         sums: the sums over elements that it takes, as summaries know them, and what is summed up.
         operands: name -> what an operation on whole matrices is done to, now or later on.
-        products: name -> the operation, after this sweep; later ones read its result as the tensor
-            of that name.
+        products: name -> the operations on what was written under that name, after this sweep.
+            Later sweeps read what the last of them gives as the tensor of that name, unless it is a
+            square matrix; those before it give such.
     """
 
     rule: Rule
     outputs: dict[str, Symbol]
     sums: dict[Symbol, Symbol] = field(default_factory=dict)
     operands: dict[str, Symbol] = field(default_factory=dict)
-    products: dict[str, Symbol] = field(default_factory=dict)
+    products: dict[str, tuple[Symbol, ...]] = field(default_factory=dict)
 
     @cached_property
     def body(self) -> Body:
@@ -94,8 +95,8 @@ def split(
 ) -> list[Sweep]:
     """The sweeps of a program.
 
-    ``outputs`` are its new values of tensors of the parameter's shape, ``small`` those of states
-    that are smaller. ``apart``: nothing that is written is read again, as where it is rounded when
+    ``outputs`` are its new values of tensors of the parameter's shape, ``small`` those of all
+    other states. ``apart``: nothing that is written is read again, as where it is rounded when
     it is written.
     """
     order = list(ordered([*outputs.values(), *small.values()]))
@@ -156,27 +157,46 @@ def _laid_out(
     """The sweeps where these outputs are written as early as they are known; None if that fails."""
     cut = _Cut()
     found = []
-    multiplied = [s for s in sums if s.op in PRODUCTS]
-    names = {f"{MULTIPLIED}{i}": s for i, s in enumerate(multiplied)}
+    alike = _sharing([s for s in sums if s.op in PRODUCTS], level)
+    names = {f"{MULTIPLIED}{i}": own for i, own in enumerate(alike)}
     for number in range(last + 1):
         own = {
             n: s
             for n, s in outputs.items()
             if (level[id(s)] == number if n in early else number == last)
         }
-        products = {n: s for n, s in names.items() if level[id(s)] == number + 1}
+        products = {n: own for n, own in names.items() if level[id(own[-1])] == number + 1}
         try:
             found.append(Sweep(
                 rule, {n: cut(s) for n, s in own.items()},
                 {s: cut(s.args[0]) for s in sums
                  if level[id(s)] == number + 1 and s.op not in PRODUCTS},
-                {n: cut(s.args[0]) for n, s in names.items() if level[id(s.args[0])] == number},
+                {n: cut(own[0].args[0]) for n, own in names.items()
+                 if level[id(own[0].args[0])] == number},
                 products,
             ))  # fmt: skip
         except _OverwrittenError:
             return None
-        cut.write(own | products)
+        cut.write(own | {n: last for n, (*_, last) in products.items()})
     return found
+
+
+def _sharing(products: Iterable[Symbol], level: Mapping[int, int]) -> list[tuple[Symbol, ...]]:
+    """Operations by the memory that they work in: squares first, of one operand at one time.
+
+    What gives elements works in the memory of its operand, and so comes last.
+    """
+    found: dict[tuple[int, int], list[list[Symbol]]] = {}
+    for one in products:
+        places = found.setdefault((id(one.args[0]), level[id(one)]), [])
+        open_ones = [p for p in places if one.is_square or all(s.is_square for s in p)]
+        if not open_ones:
+            places.append(open_one := [])
+            open_ones = [open_one]
+        open_ones[0].append(one)
+    return [
+        tuple(sorted(p, key=lambda s: not s.is_square)) for places in found.values() for p in places
+    ]
 
 
 class _OverwrittenError(Exception):

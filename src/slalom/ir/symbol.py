@@ -10,22 +10,22 @@ them. Each such branch is recorded as a guard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from slalom.ir.operations import (
-    COLUMNS,
     COMPARISONS,
+    DECOMPOSITIONS,
     ELEMENTS,
     KEPT,
     MASKS,
     PRODUCTS,
-    ROWS,
+    SQUARE,
+    SQUARES,
     SUMS,
     evaluate,
-    left_of,
 )
-from slalom.rules import functions
+from slalom.ir.whole import Whole
 from slalom.rules.definition import RuleError
 
 
@@ -57,7 +57,8 @@ class Graph:
     def leaf(self, op: str, name: str, value: float | None = None) -> Symbol:
         """An input: ``tensor`` (an element), ``number`` (a scalar of the present value).
 
-        And ``tensor0``, ``tensor1``, ``tensor2``: a state of one number, one a row, one a column.
+        And ``tensor0``, ``tensor1``, ``tensor2``: a state of one number, one a row, one a column;
+        ``square1``, ``square2``: one of rows by rows, of columns by columns.
 
         ``name`` tells it from every other input: an argument of the rule, or ``betas[0]``, the
         first of several.
@@ -76,6 +77,8 @@ class Graph:
         start = 1 if op == "where" else 0
         if op not in ("and", "or", "not"):  # a comparison counts as 0 or 1 in arithmetic
             args = args[:start] + tuple(a.counted() for a in args[start:])
+        if any(a.along & SQUARE for a in args):
+            raise RuleError(f"it computes with {_SQUARE} as with elements")
         if op == "mul":
             one = self.constant(1.0)
             for factor, other in (args, args[::-1]):
@@ -95,8 +98,9 @@ class Graph:
 
         An operand that is the same all along what goes away is counted as often.
         """
-        if operand.is_known:
-            raise RuleError("it sums up a number; total, mean and norm are of a tensor")
+        if operand.is_known or operand.along & SQUARE:
+            what = "a number" if operand.is_known else _SQUARE
+            raise RuleError(f"it sums up {what}; total, mean and norm are of a tensor")
         operand = operand.counted()
         left &= operand.along
         if op == "total" and operand.op == "mul" and operand.args[0] is operand.args[1]:
@@ -114,13 +118,19 @@ class Graph:
     def product(
         self, op: str, operand: Symbol, dtype: str | None, length: Any, *numbers: Any
     ) -> Symbol:
-        """One of :data:`PRODUCTS` of operand / length, in a dtype, with these scalars."""
-        if operand.is_known:
-            raise RuleError(f"it asks {op} of a number, which is of a tensor")
+        """One of :data:`PRODUCTS` of operand / length in a dtype, with these scalars or squares."""
+        if operand.is_known or operand.along & SQUARE:
+            what = "a number" if operand.is_known else _SQUARE
+            raise RuleError(f"it asks {op} of {what}, which is of a tensor")
         operand = operand.counted()
         operand = operand if operand.is_element else self.spread(operand)
         args = (n if isinstance(n, Symbol) else self.constant(n) for n in (length, *numbers))
         return self._intern(op, (operand, dtype, *args), None)
+
+    def decomposed(self, op: str, *operands: Any) -> Symbol:
+        """One of :data:`DECOMPOSITIONS` of these squares and scalars."""
+        args = tuple(a if isinstance(a, Symbol) else self.constant(a) for a in operands)
+        return self._intern(op, args, None)
 
     def spread(self, summary: Symbol) -> Symbol:
         """A summary as elements: each row or column full of its number."""
@@ -155,6 +165,10 @@ def _is_open(value: Any) -> bool:
 
 def _along(op: str, args: tuple[Any, ...]) -> int:
     """Along what the result of an operation varies, whose value no trace knows."""
+    if op == "gram" or op in DECOMPOSITIONS:
+        return args[4 if op == "gram" else 0].along
+    if op in SQUARES:
+        return SQUARES[op]
     if op in ("tensor", "spread") or op in PRODUCTS:
         return ELEMENTS
     if op in SUMS:
@@ -167,7 +181,10 @@ def _along(op: str, args: tuple[Any, ...]) -> int:
     return found
 
 
-class Symbol:
+_SQUARE = "a square matrix, which operations on matrices alone take,"
+
+
+class Symbol(Whole):
     """One node: an operation and its operands; see the module's text.
 
     Attributes:
@@ -191,7 +208,11 @@ class Symbol:
 
     @property
     def is_summary(self) -> bool:
-        return self.value is None and self.along != ELEMENTS
+        return self.value is None and self.along < ELEMENTS
+
+    @property
+    def is_square(self) -> bool:
+        return bool(self.along & SQUARE)
 
     @property
     def is_mask(self) -> bool:
@@ -238,6 +259,12 @@ class Symbol:
             return self.graph.make(op, *((other, self) if swapped else (self, other)))
 
         return method
+
+    def __mod__(self, other: Any) -> Symbol:
+        """Of numbers; no backend takes it of elements."""
+        if not self.is_known or _is_open(other):
+            raise RuleError("it takes a remainder of a tensor; % is for hyper-parameters and step")
+        return self.graph.make("mod", self, other)
 
     __add__, __radd__ = _binary("add"), _binary("add", swapped=True)
     __sub__, __rsub__ = _binary("sub"), _binary("sub", swapped=True)
@@ -298,39 +325,6 @@ class Symbol:
         if self.is_known:
             return a if self else b
         return self.graph.make("where", self, a, b)
-
-    def _sum(self, op: str, axis: int | None, over: str | None) -> Symbol:
-        found = self.graph.sum(op, self, left_of(functions.reach(axis, over)))
-        return found if over is None else self.graph.across(found, "total", over)
-
-    def total(self, axis: int | None = None, over: str | None = None) -> Symbol:
-        return self._sum("total", axis, over)
-
-    def mean(self, axis: int | None = None, over: str | None = None) -> Symbol:
-        """The total over how many there are, both of them numbers that the tensor tells."""
-        found, graph = self.total(axis, over), self.graph
-        gone = self.along & ~left_of(axis)
-        if over is None:
-            return found / graph.size(gone) if gone else found
-        return found / graph.across(graph.size(gone, 0), "total", over).maximum(1)
-
-    def norm(self, axis: int | None = None, over: str | None = None) -> Symbol:
-        found = self._sum("squares", axis, over)
-        return found.sqrt() if found.op in (*SUMS, "across") else self.graph.make("abs", self)
-
-    def highest(self, over: str) -> Symbol:
-        functions.reach(None, over)
-        return self.graph.across(self, "highest", over)
-
-    def rows(self) -> Symbol:
-        return self.graph.size(ROWS)
-
-    def columns(self) -> Symbol:
-        return self.graph.size(COLUMNS)
-
-    def orthogonal(self, polynomials: Sequence[Sequence[Any]], dtype: str | None) -> Symbol:
-        flat = [number for polynomial in polynomials for number in polynomial]
-        return self.graph.product("orthogonal", self, dtype, 1.0, *flat)
 
     def counted(self) -> Symbol:
         """A comparison as the number 1 where it holds and 0 elsewhere; anything else as it is."""

@@ -70,6 +70,8 @@ class Values:
 
 def _applied(op: str, args: list[Any]) -> Any:
     if not any(isinstance(a, Tensor) for a in args):
+        if op in _LOGIC:
+            return not args[0] if op == "not" else (all if op == "and" else any)(args)
         try:
             return evaluate(op, *args)
         except ValueError:  # of a branch that is not taken, perhaps

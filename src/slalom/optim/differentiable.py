@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import is_counter, read, refuse_no_matrix, write
+from slalom.backends.base import is_counter, read, refuse_no_matrix, refuse_squares, write
 from slalom.backends.crossings import check_crossings
 from slalom.engine.memory import check
 from slalom.engine.naming import name_of
@@ -137,7 +137,7 @@ class _Update:
         own = {n: v for n, v in state.items() if v is not None}
         for n in self.rule.state:
             if n in own:
-                check_state(self.rule, n, own[n], param)
+                check_state(self.rule, n, own[n], param, group)
         self.count = _number(own.get("step", 0.0))
         self.first = self.count == 0 and (rule.takes_step or not any(n in own for n in rule.state))
         late = treatment.late(scale, group)
@@ -149,8 +149,9 @@ class _Update:
             self.rule, values, self.count + 1, self.first, *numbers
         )
         refuse_no_matrix(program, param)
+        refuse_squares(rule, "differentiable")
         self.live = program.live_state
-        check_whole(rule, self.live, own, name)
+        check_whole(rule, self.live, own, name, self.count)
         self.counted = rule.takes_step or first_is_lost(self.rule, values, *numbers)
 
     def make(self, state: dict[str, Any]) -> Generator[list[Tensor] | None, Any, None]:
@@ -216,7 +217,7 @@ class _Update:
         if name in self.rule.numbers:
             return torch.as_tensor(start, dtype=_counter_dtype())
         if name in self.rule.shapes:
-            return begun(self.rule, name, self.param.detach(), 0.0) + start
+            return begun(self.rule, name, self.param.detach(), 0.0, self.group) + start
         started = torch.zeros_like(self.param.detach())
         return (
             torch.view_as_complex(_real(started) + start)

@@ -265,7 +265,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         found = getattr(self, "found_inf", None)
         plan, groups = self._plan, self.param_groups
         here = plan is not None and plan.here and not is_recorded()
-        if not here and stays_there(groups, self._treatment, found):
+        if not here and stays_there(groups, self._treatment, found, self.rule_of):
             self._plan = None
             self._complete(groups)
             update_there(groups, self.state, self.rule_of, self._treatment, scale, found)

@@ -112,7 +112,7 @@ def make_slots(
                 found.absent.append(param)
                 continue
             if own and one.missing:
-                check_whole(rule, one.starts, own, name)
+                check_whole(rule, one.starts, own, name, one.count)
             state, kept, count = one.make()
             still = not state and not group.get("weight_decay", 0)
             slot = Slot(
@@ -231,7 +231,7 @@ class _Ready:
         self.found |= own.get(name) is not None
         made = keeping.state_of(
             self.rule, name, self.param, own, self.starts[name], self._treatment.state_dtype,
-            self._positive,
+            self._positive, self.group,
         )  # fmt: skip
         if name + SCALE in made:
             self.coded.append(name)

@@ -83,7 +83,7 @@ def _descend(scene: Scene, mover: Mover) -> Descent:
     param = torch.tensor(scene.begin, dtype=torch.float64)
     begins = {n: rule.start(n, hypers) for n in rule.arguments}
     state: list[Any] = [
-        begin if n in rule.numbers else param.new_full(rule.shape(n, param.shape), begin)
+        begin if n in rule.numbers else param.new_full(rule.shape(n, param.shape, hypers), begin)
         for n, begin in begins.items()
     ]
     points, diverged = [scene.begin], None

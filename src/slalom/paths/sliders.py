@@ -21,14 +21,17 @@ SHARES = ("momentum", "dampening", "alpha")
 """These weigh the past where their default is below 1, though they are bounded from below alone."""
 
 
+OF_SQUARES = ("precondition_frequency", "shampoo_beta")
+
 COUNTS = range(11)
 """What something that is counted may be, such as the steps of an iteration."""
 
 
 def fixed(rule: Rule) -> dict[str, Any]:
     """Hyper-parameter -> its default, of those that are not turned: which numbers are computed in,
-    since all are doubles in the page."""
-    return {name: d for name, d in rule.hypers.items() if name.endswith("dtype")}
+    since all are doubles in the page, and what is of square matrices, which a vector has not."""
+    still = {*OF_SQUARES, *rule.limits.values()}
+    return {n: d for n, d in rule.hypers.items() if n.endswith("dtype") or n in still}
 
 
 def counted(rule: Rule) -> dict[str, list[Any]]:

@@ -25,7 +25,15 @@ from slalom.rules.functions import (
     total,
     where,
 )
-from slalom.rules.matrices import orthogonal
+from slalom.rules.matrices import (
+    between,
+    eigenvectors,
+    gram,
+    inverse_root,
+    orthogonal,
+    refined,
+    transposed,
+)
 from slalom.rules.registry import collect
 from slalom.rules.slow_gradient import grokfast
 from slalom.rules.slow_weights import ema, lookahead
@@ -34,7 +42,8 @@ RULES: dict[str, Rule] = collect(sys.modules[__name__])
 """Every rule that comes with Slalom, by name, in the order of their papers."""
 
 __all__ = [
-    "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "cautious",
-    "columns", "ema", "grokfast", "highest", "log", "lookahead", "maximum", "mean", "minimum",
-    "norm", "orthogonal", "rows", "rule", "sign", "sqrt", "total", "where",
+    "REQUIRED", "RULES", "Example", "Rule", "RuleError", "absolute", "atan2", "between", "cautious",
+    "columns", "eigenvectors", "ema", "gram", "grokfast", "highest", "inverse_root", "log",
+    "lookahead", "maximum", "mean", "minimum", "norm", "orthogonal", "refined", "rows", "rule",
+    "sign", "sqrt", "total", "transposed", "where",
 ]  # fmt: skip

@@ -14,6 +14,12 @@ Written = str | Collection[str] | None
 """A bound as a rule declares it; None lifts a common one."""
 
 
+_KINDS = {
+    "one": "tensor0", "row": "tensor1", "column": "tensor2",
+    "rows x rows": "square1", "columns x columns": "square2",
+}  # fmt: skip
+
+
 class Declarations:
     """Reads the options of one rule; every method raises :class:`RuleError`, naming the option."""
 
@@ -42,15 +48,31 @@ class Declarations:
                 raise self.unknown("numbers", name, self.states, "states")
         return frozenset(numbers)
 
-    def shapes(self, shapes: Mapping[str, str], states: Collection[str]) -> dict[str, str]:
-        """The states that are smaller than their parameter, as kinds of input."""
-        kinds = {"one": "tensor0", "row": "tensor1", "column": "tensor2"}
-        for name, kind in self.table("shapes", shapes).items():
+    def shapes(
+        self, shapes: Mapping[str, str], states: Collection[str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The states of another shape than their parameter, as kinds of input; limits of squares.
+
+        A limit is the hyper-parameter that says how long the side of a square may be.
+        """
+        kinds, limits = {}, {}
+        for name, written in self.table("shapes", shapes).items():
             if name not in states:
                 raise self.unknown("shapes", name, states, "states that are tensors")
-            if kind not in kinds:
-                raise self.wrong(f"shapes of {name} is {kind!r}; it must be one, row or column")
-        return {name: kinds[kind] for name, kind in shapes.items()}
+            kind, _, limit = str(written).partition(" up to ")
+            if kind not in _KINDS or (limit and not kind.endswith("s")):
+                raise self.wrong(
+                    f"shapes of {name} is {written!r}; it must be one, row, column, rows x rows or "
+                    "columns x columns, these two perhaps with a limit, as rows x rows up to "
+                    "max_precond_dim"
+                )
+            if limit and not is_number(self.hypers.get(limit)):
+                raise self.unknown(
+                    f"shapes of {name}", limit, self.hypers, "hyper-parameters that are numbers"
+                )
+            kinds[name] = _KINDS[kind]
+            limits |= {name: limit} if limit else {}
+        return kinds, limits
 
     def init(self, init: Mapping[str, float | str]) -> dict[str, float | str]:
         """What the states hold before the first update."""

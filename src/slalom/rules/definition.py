@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, overload
@@ -32,9 +33,15 @@ class Rule:
         state: those that are tensors, each with the shape of its parameter but for ``shapes``.
         numbers: those that are one number for a whole parameter and hang on the step and the
             hyper-parameters alone (a product over the steps, say).
-        shapes: those tensors that are smaller than the parameter, declared as ``"one"`` (number),
-            one a ``"row"`` or one a ``"column"``, as :func:`slalom.rules.functions.total` sees
-            them; here the name of the kind of input that they are.
+        shapes: those tensors that are of another shape than the parameter, declared as ``"one"``
+            (number), one a ``"row"`` or one a ``"column"``, as
+            :func:`slalom.rules.functions.total` sees them, or as square matrices, ``"rows x rows"``
+            or ``"columns x columns"``; here the name of the kind of input that they are. A square
+            may be limited, ``"rows x rows up to max_precond_dim"``: it is empty where the
+            parameter is longer on that side than the hyper-parameter says, and always where that
+            has a single row or column.
+        limits: the squares that are limited, and the hyper-parameter by which.
+        squares: the names of the states that are square matrices.
         hypers: keyword-only hyper-parameters and their defaults (``REQUIRED`` where none). A
             default is a number, a tuple of numbers, a bool or a word (a choice), or None.
         takes_step: whether the function asks for ``step``, the count of this parameter's
@@ -93,7 +100,8 @@ class Rule:
         scalars = declared.numbers(numbers)
         self.numbers = tuple(n for n in self.arguments if n in scalars)
         self.state = tuple(n for n in self.arguments if n not in scalars)
-        self.shapes: dict[str, str] = declared.shapes(shapes or {}, self.state)
+        self.shapes, self.limits = declared.shapes(shapes or {}, self.state)
+        self.squares = tuple(n for n, kind in self.shapes.items() if kind.startswith("square"))
         self.init = declared.init(init or {})
         self.bounds: dict[str, Bound] = declared.bounds(bounds or {})
         self.search = declared.search(search or {}, self.bounds)
@@ -134,10 +142,16 @@ class Rule:
         start = self.init.get(name, 0.0)
         return float(hypers.get(start, self.hypers.get(start)) if isinstance(start, str) else start)
 
-    def shape(self, name: str, of: Sequence[int]) -> tuple[int, ...]:
+    def shape(self, name: str, of: Sequence[int], hypers: Mapping[str, Any]) -> tuple[int, ...]:
         """The shape of the state ``name`` of a parameter of the shape ``of``."""
         own, rest = tuple(of), tuple(of[1:])
         kind = self.shapes.get(name)
+        if name in self.squares:
+            sides = math.prod(own[:1]), math.prod(rest)
+            side = sides[kind == "square2"]
+            limit = self.limits.get(name, "")
+            most = hypers.get(limit, self.hypers.get(limit, math.inf))
+            return (side, side) if min(sides) > 1 and side <= most else (0, 0)
         if kind == "tensor0":
             return ()
         if kind == "tensor1":

@@ -61,6 +61,107 @@ def orthogonal(x: Value, polynomials: Sequence[Polynomial], dtype: str | None = 
     return batched(newton_schulz, [x], dtype, flat)[0].to(x.dtype)
 
 
+def between(left: Value, x: Value, right: Value, out: Tensor | None = None) -> Value:
+    """left · x · right, of a tensor as a matrix; an empty square stands for the identity.
+
+    ``left`` is of rows by rows and ``right`` of columns by columns. A tensor may be its own
+    ``out``, which is one in order.
+    """
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "between").between(left, right)
+    made = x.reshape(math.prod(x.shape[:1]), -1) if left.numel() or right.numel() else x
+    if left.numel():
+        made = left.to(x.dtype) @ made
+    if not right.numel():
+        return made.reshape(x.shape) if out is None else out.copy_(made.view(out.shape))
+    if out is None:
+        return (made @ right.to(x.dtype)).reshape(x.shape)
+    if not left.numel():
+        made = made.clone()
+    torch.mm(made, right.to(x.dtype), out=out.view(made.shape))
+    return out
+
+
+def gram(
+    x: Value, axis: int, onto: Value, keep: Value = 1.0, share: Value = 1.0,
+    in_place: bool = False,
+) -> Value:  # fmt: skip
+    """keep · onto + share · x·xᵀ, of a tensor as a matrix: of its rows with each other.
+
+    That is with ``axis=1``, as :func:`slalom.rules.functions.total` has it; with ``axis=0`` it is
+    xᵀ·x, of its columns. ``onto`` is a square of that kind; one that is empty stays so.
+    """
+    if not isinstance(x, torch.Tensor):
+        return measurable(x, "gram").gram(axis, onto, keep, share)
+    if not onto.numel():
+        return onto
+    matrix = x.reshape(math.prod(x.shape[:1]), -1).to(onto.dtype)
+    matrix = matrix if axis == 1 else matrix.mT
+    if in_place:
+        return onto.addmm_(matrix, matrix.mT, beta=keep, alpha=share)
+    return keep * onto + share * (matrix @ matrix.mT)
+
+
+def transposed(square: Value) -> Value:
+    """The transpose of a square matrix."""
+    if not isinstance(square, torch.Tensor):
+        return measurable(square, "transposed").decomposed("transposed")
+    return square.mT
+
+
+def eigenvectors(square: Value) -> Value:
+    """Those of a symmetric square matrix as columns, the one of the highest eigenvalue first."""
+    if not isinstance(square, torch.Tensor):
+        return measurable(square, "eigenvectors").decomposed("eigenvectors")
+    return _decomposed(square)[1].flip(-1) if square.numel() else square
+
+
+def refined(basis: Value, square: Value) -> Value:
+    """Orthogonal columns nearer to the eigenvectors of a symmetric square matrix than before.
+
+    One step of orthogonal iteration: square · basis, made orthogonal by a QR decomposition in the
+    order of falling estimates of the eigenvalues. Each column stays where it was, so that what is
+    kept in terms of this basis need not move.
+    """
+    if not isinstance(basis, torch.Tensor):
+        return measurable(basis, "refined").decomposed("refined", square)
+    if not basis.numel():
+        return basis
+    moved = square @ basis
+    order = (basis * moved).sum(0).argsort(descending=True, stable=True)
+    made = torch.empty_like(basis)
+    made[:, order] = torch.linalg.qr(moved[:, order]).Q
+    return made
+
+
+def inverse_root(square: Value, beside: Value, share: Value, eps: Value) -> Value:
+    """(share · square + eps)^(-1/4) of a symmetric square matrix; ^(-1/2) if ``beside`` is empty.
+
+    ``beside`` is that of the other side of the same tensor. Of eigenvalues that rounding has made
+    negative the lowest is added to all.
+    """
+    if not isinstance(square, torch.Tensor):
+        return measurable(square, "inverse_root").decomposed("inverse_root", beside, share, eps)
+    if not square.numel():
+        return square
+    values, vectors = _decomposed(square * share)
+    values = values - values.amin().clamp(max=0) + eps
+    return (vectors * values ** (-1 / 4 if beside.numel() else -1 / 2)) @ vectors.mT
+
+
+def _decomposed(square: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, rising, and eigenvectors; NaN of what is not finite, as elementwise rules."""
+    finite = square.isfinite().all()
+    nothing = torch.full((), math.nan, dtype=square.dtype, device=square.device)
+    square = torch.where(finite, square, torch.zeros_like(square))
+    try:
+        values, vectors = torch.linalg.eigh(square)
+    except RuntimeError:  # LAPACK may fail to converge in float32
+        values, vectors = torch.linalg.eigh(square.double())
+    values, vectors = values.to(square.dtype), vectors.to(square.dtype)
+    return torch.where(finite, values, nothing), torch.where(finite, vectors, nothing)
+
+
 def batched(
     operation: Callable[..., Tensor], tensors: Sequence[Tensor], dtype: str | None,
     numbers: Sequence[Any],

@@ -84,19 +84,27 @@ class Tally:
     ) -> None:
         """A batch of ``n`` samples, with what the model made of it; ``loss`` is called if it
         counts, and None where there is none."""
+        self.weigh(self._reduction.shares(batch, n), loss)
         metric = self._metric
-        factor, weight = self._reduction.shares(batch, n)
+        if metric.of == "model":
+            self.keep(batch)
+        elif self._updated is not None:
+            self._updated.update(detached(outputs), targets)
+        elif metric.of != "loss":
+            self.keep(read(metric, self._reading, detached(outputs), targets))
+
+    def weigh(self, shares: tuple[float, float], loss: Callable[[], float] | None) -> None:
+        """Take the loss of a batch, by its shares of the mean."""
+        factor, weight = shares
         if loss is None:
             self._lost = True
         elif factor:
             self._total += factor * loss()
             self._weights += weight
-        if metric.of == "model":
-            self._parts.append(batch)
-        elif self._updated is not None:
-            self._updated.update(detached(outputs), targets)
-        elif metric.of != "loss":
-            self._parts.append(read(metric, self._reading, detached(outputs), targets))
+
+    def keep(self, part: Any) -> None:
+        """Take what the metric is computed from, of a batch."""
+        self._parts.append(part)
 
     def end(self, model: nn.Module) -> tuple[float | None, float]:
         """(mean loss or None where there is none, metric) over what was added."""

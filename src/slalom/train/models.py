@@ -122,7 +122,18 @@ def to_train(model: nn.Module) -> nn.Module:
 def judging(models: Iterable[nn.Module]) -> Iterator[None]:
     """Models in eval mode; afterwards every part is in the mode it was in."""
     models = list(models)
-    modes = [(part, part.training) for model in models for part in model.modules()]
+    parts = [part for model in models for part in model.modules()]
+    if all(map(_plainly_switched, parts)):
+        before = [part.training for part in parts]
+        try:
+            for part in parts:
+                vars(part)["training"] = False
+            yield
+        finally:
+            for part, mode in zip(parts, before, strict=True):
+                vars(part)["training"] = mode
+        return
+    modes = [(part, part.training) for part in parts]
     for model in models:
         model.eval()
     try:
@@ -133,6 +144,17 @@ def judging(models: Iterable[nn.Module]) -> Iterator[None]:
                 model.train()  # which a model may have to say something about
         for part, mode in modes:
             part.training = mode
+
+
+def _plainly_switched(part: nn.Module) -> bool:
+    """Whether its mode is one word of it, as torch has it, and nobody is told: to be set as such,
+    which takes a tenth of the time."""
+    kind: Any = type(part)
+    return (
+        kind.train is nn.Module.train and kind.eval is nn.Module.eval
+        and kind.__setattr__ is nn.Module.__setattr__ and {"train", "eval"}.isdisjoint(vars(part))
+        and "training" in vars(part)
+    )  # fmt: skip
 
 
 def compile_model(model: nn.Module, **options: Any) -> None:

@@ -22,11 +22,12 @@ from slalom.train.evaluation import Evaluation, Tally
 from slalom.train.models import judging
 from slalom.train.products import Layer, layers_of, losses_of
 from slalom.train.run import Run
+from slalom.train.task import Task
 from slalom.train.tree import leaves, mapped, moved
 
-ROOM = 1 << 16
-"""Numbers that go from one layer to the next of all models together, about, where that is free: so
-many stay in a cache (256 KiB of float32)."""
+ROOM = 1 << 17
+"""Numbers that go from one layer to the next at a time, about, where that is free: so many stay in
+a cache (512 KiB of float32)."""
 
 Batch = tuple[Any, int]
 
@@ -99,17 +100,37 @@ def evaluate(members: Sequence[Member]) -> list[Evaluation]:
         left.enter_context(judging((first.judged, *objective.modules())))
         left.enter_context(torch.no_grad())
         tensors = _stacked([member.judged for member in members])
-        for given, n in task.valid.chunks(task.chunk(task.valid, len(runs))):
+        layered = layers_of(first.judged) is not None  # whose memory is bounded as they go
+        for given, n in task.valid.chunks(task.chunk(task.valid, 1 if layered else len(runs))):
             batch = moved(given, task.device)
             inputs, targets = objective.parts(batch)
             outputs = _judged(first.judged, tensors, inputs)
             wide = mapped(lambda a: a.expand(len(_even(runs)), *a.shape), targets)
             losses = losses_of(objective.of, outputs, wide).tolist()
+            classes = _classes(task, outputs, targets)
+            shares = task.reduction.shares(batch, n)
             for place, (tally, loss) in enumerate(zip(tallies, losses, strict=False)):
-                own = mapped(lambda o, i=place: o[i], outputs)
-                tally.add(batch, n, lambda value=loss: value, own, targets)
+                if classes is None:
+                    own = mapped(lambda o, i=place: o[i], outputs)
+                    tally.add(batch, n, lambda value=loss: value, own, targets)
+                else:
+                    tally.weigh(shares, lambda value=loss: value)
+                    tally.keep(classes[place])
         found: list[Any] = [t.end(run.judged) for t, run in zip(tallies, runs, strict=True)]
     return [run.found(*each) for run, each in zip(runs, found, strict=True)]
+
+
+def _classes(task: Task, outputs: Any, targets: Any) -> list[tuple[Tensor, Tensor]] | None:
+    """(predicted, true) classes of each model, where the metric is of these: read at once of
+    outputs (models, samples, ...), since they are read one sample after the other."""
+    plain = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+    if task.metric.of != "classes" or not plain or outputs.dim() < 2 or not targets.dim():
+        return None
+    many = len(outputs)
+    wide = targets.expand(many, *targets.shape)
+    found = task.reading.classes(outputs.flatten(0, 1), wide.flatten(0, 1))
+    predicted, true = (each.unflatten(0, (many, -1)) for each in found)
+    return list(zip(predicted, true, strict=True))
 
 
 def _even(given: Sequence[Any]) -> Sequence[Any]:
@@ -134,9 +155,16 @@ def _judged(model: nn.Module, tensors: Mapping[str, Tensor], inputs: tuple[Any, 
     if (layers := _layers(model, wide)) is None:
         return vmap(_called(model), in_dims=(0, *(None for _ in inputs)))(tensors, *inputs)
     widest = max(tensor[0].shape[0] for tensor in tensors.values())
-    size = max(1, ROOM // (many * widest))
-    parts = [_through(layers, tensors, part) for part in wide[0].split(size, 1)]
-    return torch.cat(parts, 1)
+    # models after models, whose weights are then read once; two at a time at least, as ever
+    parts = max(1, many // max(2, ROOM // (wide[0].shape[1] * widest)))
+    split = {name: tensor.tensor_split(parts) for name, tensor in tensors.items()}
+    size = max(1, ROOM // (2 * widest))
+    found = []
+    for place, some in enumerate(wide[0].tensor_split(parts)):
+        own = {name: tensor[place] for name, tensor in split.items()}
+        through = [_through(layers, own, chunk) for chunk in some.split(size, 1)]
+        found.append(torch.cat(through, 1) if len(through) > 1 else through[0])
+    return torch.cat(found)
 
 
 def _outputs(model: nn.Module, tensors: Mapping[str, Tensor], inputs: tuple[Any, ...]) -> Any:

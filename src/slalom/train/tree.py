@@ -13,6 +13,11 @@ from torch.utils._pytree import tree_map
 
 def mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """The function on the leaves of trees of one shape; what moves as a whole is a leaf."""
+    if type(tree) is Tensor:  # what most are, without the price of looking into trees
+        return function(tree, *others)
+    every = (tree, *others)
+    if all(type(t) is tuple and all(type(v) is Tensor for v in t) for t in every):
+        return tuple([function(*several) for several in zip(*every, strict=True)])
 
     def leaf(first: Any, *more: Any) -> Any:
         if isinstance(first, Mapping):  # of a class of its own, which pytree does not look into

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from slalom.backends.layout import is_lazy_view
 from slalom.backends.row import Row
 from slalom.backends.spread import multiplied_by_owner
 from slalom.ir.operations import ELEMENTS
+from slalom.ir.squares import Squares
 from slalom.ir.sweeps import Crossing, Sweep
 from slalom.ir.symbol import Symbol
 from slalom.ir.tensors import Summaries, across, multiplied
@@ -32,12 +33,14 @@ def update_by_sweeps(part: Part, tensors: Lists) -> Meeting:
     turns = ([_Together(part, tensors, units) for units in turn] for turn in _turns(part, tensors))
     for together in [list(turns)] if crossings else ([turn] for turn in turns):
         groups = [group for turn in together for group in turn]
+        squares = [_squares_of(turn) for turn in together]
         for k, sweep in enumerate(part.sweeps):
             yield from (Met(part.row, c, groups) for c in crossings if c.before == k)
-            for turn in together:
+            for turn, own in zip(together, squares, strict=True):
                 _tell(part, turn, sweep, [group.sweep(sweep) for group in turn])
-                for name, product in sweep.products.items():
-                    _multiply(turn, name, product)
+                _multiply(turn, own, sweep.products)
+        for own in squares:
+            own.keep()
         for group in groups:
             group.end()
 
@@ -80,20 +83,35 @@ def _tell(
             group.summaries.tell(total, value)
 
 
-def _multiply(groups: Sequence[_Together], name: str, product: Symbol) -> None:
-    """Put the results of an operation on matrices into its operands, all at once.
+def _multiply(
+    groups: Sequence[_Together], squares: Squares, products: Mapping[str, Sequence[Symbol]]
+) -> None:
+    """Put the results of operations on matrices into their operands.
 
     These are memory of their own, which need not be asked for again. Of parts of matrices each one
     is multiplied by its owner.
     """
-    operands = [tensor for group in groups for tensor in group.tensors[name]]
-    if product.args[2].op != "constant":
-        lengths = [length for group in groups for length in group.each(product.args[2])]
-        torch._foreach_div_(operands, lengths)  # pyright: ignore[reportPrivateImportUsage]
-    spreads = [spread for group in groups for spread in group.spreads]
-    work = partial(multiplied, product, value=groups[0].summaries)
-    results = multiplied_by_owner(operands, spreads, work) if spreads else work(operands)
-    torch._foreach_copy_(operands, results)  # pyright: ignore[reportPrivateImportUsage]
+    operands = {
+        name: [tensor for group in groups for tensor in group.tensors[name]] for name in products
+    }
+    squares.multiply(products, operands)
+    for name, (*_, product) in products.items():
+        if product.op != "orthogonal":
+            continue
+        own = operands[name]
+        if product.args[2].op != "constant":
+            lengths = [length for group in groups for length in group.each(product.args[2])]
+            torch._foreach_div_(own, lengths)  # pyright: ignore[reportPrivateImportUsage]
+        spreads = [spread for group in groups for spread in group.spreads]
+        work = partial(multiplied, product, value=groups[0].summaries)
+        results = multiplied_by_owner(own, spreads, work) if spreads else work(own)
+        torch._foreach_copy_(own, results)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _squares_of(groups: Sequence[_Together]) -> Squares:
+    first = groups[0]
+    kept = {n: [t for group in groups for t in group.squares[n]] for n in first.squares}
+    return Squares(first.program, kept, first.summaries)
 
 
 def _turns(part: Part, tensors: Lists) -> Iterator[Sequence[Sequence[Sequence[int]]]]:
@@ -153,7 +171,7 @@ class _Together:
     """Slots whose summaries are computed at once: many with one number each, or one of any kind."""
 
     def __init__(self, part: Part, tensors: Lists, units: Sequence[Sequence[int]]):
-        self._part, self._program = part, part.program
+        self._part, self.program = part, part.program
         whole, self._by_rows = part.program.multiplies, part.program.matrix
         self._most = _WHOLE if whole else part.most
         members = self.members = [i for unit in units for i in unit]
@@ -161,8 +179,10 @@ class _Together:
         place = {i: k for k, i in enumerate(members)}
         self._units = [[place[i] for i in unit] for unit in units]
         small = part.program.rule.shapes
-        self.tensors = {n: [t[i] for i in members] for n, t in tensors.items() if n not in small}
-        self._small = {n: [t[i] for i in members] for n, t in tensors.items() if n in small}
+        mine = {n: [t[i] for i in members] for n, t in tensors.items()}
+        self.tensors = {n: own for n, own in mine.items() if n not in small}
+        self.squares = {n: own for n, own in mine.items() if n in part.program.rule.squares}
+        self._small = {n: o for n, o in mine.items() if n in small and n not in self.squares}
         self.tensors["grad"] = [
             g if g.layout == torch.strided or not part.together else g.to_dense()
             for g in self.tensors["grad"]
@@ -195,7 +215,7 @@ class _Together:
 
     def end(self) -> None:
         """Put down what the small states become."""
-        program = self._program
+        program = self.program
         for name, symbol in program.small.items():
             for state, value in zip(self._small[name], self.each(symbol), strict=True):
                 state.copy_(value)

@@ -302,11 +302,16 @@ _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def _either(x: Tensor, condition: Tensor, y: Any) -> Tensor:
-    return torch.where(condition != 0, x, y)
+    return torch.where(_truth(condition, x), x, y)
 
 
 def _or_else(x: Tensor, condition: Tensor, y: Any) -> Tensor:
-    return torch.where(condition == 0, x, y)
+    return torch.where(_truth(condition, x).logical_not(), x, y)
+
+
+def _truth(condition: Any, like: Tensor) -> Tensor:
+    """What is not 0; of a summary that is the same for all tensors it is a number."""
+    return torch.as_tensor(condition != 0, device=like.device)
 
 
 _ALONE: Mapping[str, Callable[..., Any]] = {

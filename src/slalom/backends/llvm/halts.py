@@ -17,12 +17,12 @@ class Halt:
     Attributes:
         before: the place of the sweep that comes next.
         asked: what is put down then among a segment's own numbers, and under which symbol.
-        products: name of an operand -> the operation on it; none at a crossing.
+        products: name of an operand -> the operations on it; none at a crossing.
     """
 
     before: int
     asked: Mapping[Symbol, Symbol]
-    products: Mapping[str, Symbol] = field(default_factory=dict)
+    products: Mapping[str, Sequence[Symbol]] = field(default_factory=dict)
 
 
 def halts(program: Program, sweeps: Sequence[Sweep]) -> list[Halt]:
@@ -30,6 +30,7 @@ def halts(program: Program, sweeps: Sequence[Sweep]) -> list[Halt]:
     met = [Halt(c.before, {n: n.args[0] for n in c.nodes}) for c in program.crossings]
     for k, sweep in enumerate(sweeps):
         if sweep.products:
-            lengths = {p: p.args[2] for p in sweep.products.values() if p.args[2].op != "constant"}
+            each = (p for own in sweep.products.values() for p in own)
+            lengths = {p: p.args[2] for p in each if p.args[2].op != "constant"}
             met.append(Halt(k + 1, lengths, sweep.products))
     return met

@@ -64,6 +64,13 @@ class LlvmLaunch(Launch):
         params = [s.param for s in slots]
         kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
         self._alive = Alive(kept if holder_offset() else [*kept, *params, *absent])
+        # Of each slot where its states stand among these.
+        ends = np.cumsum([len(s.state) + sum(t is not None for t in s.kept) for s in slots])
+        firsts = [0, *ends.tolist()]
+        self._state_at = [
+            {n: first + k for k, n in enumerate(s.state)}
+            for s, first in zip(slots, firsts, strict=False)
+        ]
 
         states = [s.state.values() for s in slots]
         written = [t for p, own in zip(params, states, strict=True) for t in (p, *own)]
@@ -221,10 +228,14 @@ class LlvmLaunch(Launch):
                 scratch = self._give(code, members[mine])
                 if code.before:
                     own_rows = [own[i][0] for i in which[mine].tolist()]
-                    given = members[mine], scratch[0], self._operands
+                    given = members[mine], scratch[0], self._operands, self._state
                     asked.append(Asked(code, own_rows, *given))
         if asked:
             self._meetings = Meetings(asked, table, self._table)
+
+    def _state(self, name: str, member: int) -> Tensor:
+        """The state of a name of a segment, which is there in a step."""
+        return self._alive.one(self._state_at[member][name])
 
     def _give(self, code: Code, members: np.ndarray) -> list[np.ndarray]:
         """Have these segments updated by a program, with room for what it sums up; that room."""

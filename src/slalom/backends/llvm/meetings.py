@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from slalom.backends.crossings import company
 from slalom.backends.llvm.code import Code
@@ -14,6 +15,7 @@ from slalom.backends.llvm.driver import LINE, Table
 from slalom.backends.llvm.operands import Operands
 from slalom.backends.row import Row
 from slalom.ir.operations import PRODUCTS
+from slalom.ir.squares import Squares
 from slalom.rules import matrices
 from slalom.rules.definition import Rule
 
@@ -28,6 +30,7 @@ class Asked:
         members: their places among the segments of the launch.
         own: their own numbers, a row each.
         operands: their operands of operations on matrices.
+        states: gives the state of a name of a segment of the launch.
     """
 
     code: Code
@@ -35,6 +38,7 @@ class Asked:
     members: np.ndarray
     own: np.ndarray
     operands: Operands
+    states: Callable[[str, int], Tensor]
 
 
 class Meetings:
@@ -67,6 +71,9 @@ class Meetings:
 
     def hold(self, run: Callable[[Table], None]) -> None:
         """Run up to the last halt, and do what is to be done at each."""
+        multiplying = {
+            id(a): _alike(a) for a in self._asked if any(h.products for h in a.code.halts)
+        }
         for i, (table, _) in enumerate(self._tables):
             run(table)
             together: dict[Rule, list[Asked]] = {}
@@ -74,31 +81,55 @@ class Meetings:
                 if i >= len(a.code.before):
                     continue
                 if a.code.halts[i].products:
-                    _multiply(a, i)
+                    for alike in multiplying[id(a)]:
+                        alike.multiply(i)
                 else:
                     together.setdefault(a.rows[0].rule, []).append(a)
             for asked in together.values():
                 for places in zip(*(a.code.places[i] for a in asked), strict=True):
                     _bring_together(asked, places)
+        for own in multiplying.values():
+            for alike in own:
+                alike.squares.keep()
 
 
-def _multiply(asked: Asked, i: int) -> None:
-    """Do the operations on matrices of a halt, each on all tensors of a shape and a row at once."""
-    places = {id(node): place for place, node in asked.code.places[i]}
+def _alike(asked: Asked) -> list[_Alike]:
+    """Segments that have a row and a shape in common, whose matrices are worked at together."""
     alike: dict[tuple[int, int], list[int]] = {}
     for k, (row, member) in enumerate(zip(asked.rows, asked.members.tolist(), strict=True)):
         alike.setdefault((id(row), asked.operands.block_of(member)), []).append(k)
-    for name, product in asked.code.halts[i].products.items():
-        place = places.get(id(product))
-        for mine in alike.values():
-            row = asked.rows[mine[0]]
-            assert row.program is not None
-            scalars = {id(s): v for s, v in zip(row.program.scalars, row.values, strict=False)}
+    return [_Alike(asked, mine) for mine in alike.values()]
+
+
+class _Alike:
+    """Some of these: ``mine`` are their places in what was asked."""
+
+    def __init__(self, asked: Asked, mine: Sequence[int]):
+        row = asked.rows[mine[0]]
+        assert row.program is not None
+        scalars = {id(s): v for s, v in zip(row.program.scalars, row.values, strict=False)}
+        self._asked, self._mine = asked, mine
+        self._members = asked.members[mine].tolist()
+        self._scalar = lambda symbol: scalars[id(symbol)]
+        names = [n for n in row.program.live_state if n in row.program.rule.squares]
+        kept = {n: [asked.states(n, m) for m in self._members] for n in names}
+        self.squares = Squares(row.program, kept, self._scalar)
+
+    def multiply(self, i: int) -> None:
+        """Do the operations on matrices of a halt."""
+        asked, members = self._asked, self._members
+        products = asked.code.halts[i].products
+        own = {name: asked.operands.each(name, members) for name in products}
+        self.squares.multiply(products, own)
+        places = {id(node): place for place, node in asked.code.places[i]}
+        for name, (*_, product) in products.items():
+            if product.op != "orthogonal":
+                continue
+            place = places.get(id(product))
             numbers = [
-                a.args[0] if a.op == "constant" else scalars[id(a)] for a in product.args[3:]
+                a.args[0] if a.op == "constant" else self._scalar(a) for a in product.args[3:]
             ]
-            lengths = None if place is None else asked.own[mine, place]
-            members = asked.members[mine].tolist()
+            lengths = None if place is None else asked.own[self._mine, place]
             with asked.operands.batch(name, members) as batch:
                 matrices.replaced(PRODUCTS[product.op], batch, lengths, product.args[1], numbers)
 

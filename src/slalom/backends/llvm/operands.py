@@ -35,6 +35,10 @@ class Operands:
             self._places |= {i: (len(self._blocks), k) for k, i in enumerate(members)}
             self._blocks.append(made)
 
+    def each(self, name: str, members: Sequence[int]) -> list[Tensor]:
+        """The operands of some slots, one tensor for each."""
+        return [self._operand(name, m) for m in members]
+
     def arrays(self, slots: Sequence[Slot]) -> tuple[np.ndarray, np.ndarray]:
         """Of each slot the place of its first array, and the addresses of all arrays.
 

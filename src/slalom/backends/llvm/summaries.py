@@ -150,7 +150,8 @@ class Summaries:
         """The same function after the last sweep, which stores the states that are summaries."""
         text = _Between(self._program, self._arrays, self.layout)
         small = self._program.small
-        extent = {n: KEPT[kind] for n, kind in self._program.rule.shapes.items()}
+        kinds = self._program.rule.shapes
+        extent = {n: KEPT[kinds[n]] for n in small}
         for symbol in small.values():
             text.prepare(symbol)
         for name, value in [(n, text.number(s)) for n, s in small.items() if not extent[n]]:
