@@ -195,7 +195,8 @@ class _Ready:
             values = (self.count, *self.numbers) if self.counted else self.numbers
             self.pending = {n: self.counters.take(v) for n, v in zip(names, values, strict=True)}
             first = [] if self.counted else [None]
-            made = {n: begun(self.rule, n, self.param, s) for n, s in self.starts.items()}
+            rule, param, group = self.rule, self.param, self.group
+            made = {n: begun(rule, n, param, s, group) for n, s in self.starts.items()}
             kept = [*first, *self.pending.values()]
             self.pending |= made
             return made, kept, self.count
