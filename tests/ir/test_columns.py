@@ -55,9 +55,10 @@ def test_every_rule(name: str, alike: bool) -> None:
     own = RULES[name]
     rng = np.random.default_rng(0)
     usual = {n: 1e-3 if d is REQUIRED else d for n, d in own.hypers.items()}
-    counts = [7.0 if alike else 7.0 + i % 3 for i in range(9)]  # of one program, whichever it is
+    # of one program, whichever rule it is
+    counts = [11.0 if alike else 11.0 + i % 3 for i in range(9)]
     numbers = [[rng.uniform(0.1, 0.9) for _ in own.numbers] for _ in counts]
-    program = trace(own, usual, step=8, first=False, numbers=numbers[0])
+    program = trace(own, usual, step=12, first=False, numbers=numbers[0])
     others = {
         n: v * 0.9375 if n in program.shapes and length_of(v) is None else v
         for n, v in usual.items()

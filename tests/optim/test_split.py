@@ -152,9 +152,10 @@ def test_one_schedule_scales_both(schedule):
         assert hidden == pytest.approx(5 * rest)
 
 
-def test_a_run_goes_on_to_the_bit():
+@pytest.mark.parametrize("matrix", ["Muon", "SOAP", "Shampoo"])
+def test_a_run_goes_on_to_the_bit(matrix):
     model = Tiny()
-    optimizer = split(model, {"lr": 0.02}, {"lr": 0.01})
+    optimizer = split(model, {"rule": matrix, "lr": 0.02}, {"lr": 0.01})
     for _ in range(2):
         loss_of(model).backward()
         optimizer.step()
@@ -165,7 +166,7 @@ def test_a_run_goes_on_to_the_bit():
     weights, saved = torch.load(stream)
     other = Tiny()
     other.load_state_dict(weights)
-    resumed = split(other)
+    resumed = split(other, matrix)
     resumed.load_state_dict(saved)
     for one, its in ((model, optimizer), (other, resumed)):
         for _ in range(2):

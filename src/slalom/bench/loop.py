@@ -66,7 +66,7 @@ def contenders(made: Callable[[], Made], compiled: bool) -> dict[str, Step]:
     if compiled:
         enter("torch compiled", _compiled)
     for library, name in (("pytorch_optimizer", "AdamW"), ("heavyball", "AdamW")):
-        if (made_by := _installed(library, name)) is not None:
+        if (made_by := installed(library, name)) is not None:
             enter(library, lambda p, made_by=made_by: _stepped(made_by(p, lr=1e-4)))
     return found
 
@@ -179,7 +179,7 @@ def _compiled(params: Sequence[nn.Parameter]) -> Update:
     return update
 
 
-def _installed(library: str, name: str) -> Any:
+def installed(library: str, name: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
