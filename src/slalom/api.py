@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -165,7 +165,7 @@ def race(
     task = found.task
     if isinstance(entrants, str | type):
         entrants = [entrants]
-    elif entrants is not None and not isinstance(entrants, Mapping):
+    elif isinstance(entrants, Iterable) and not isinstance(entrants, Mapping):
         entrants = list(entrants)  # it may be read once only
     asked, entrants = entrants, found.named(entrants)
     if isinstance(task, Loop) and entrants is None:  # which makes its batches itself

@@ -274,6 +274,30 @@ def test_entrants_of_the_tasks_file(
     assert {s.rule for s in result.standings} == {"mine", "Momentum"}
 
 
+@pytest.mark.parametrize(
+    "given", [[8], 8, "8,16", (8.5, 16), (16, 8), (0, 16), (8, 16, 32), (True, 9)]
+)
+def test_batch_sizes_are_two_whole_numbers(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it must be the smallest and the largest to try"):
+        race(tmp_path / "it", batch_sizes=given)
+    assert not (tmp_path / "it").exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"search": 5}, {"search": None}, {"space": {5: 1}}, {"entrants": 5}, {"lanes": 2**70},
+        {"points_each": 2**70}, {"full": "yes"}, {"full": None}, {"out": 5}, {"out": b"x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_option_of_another_kind_is_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    (name,) = given
+    with pytest.raises(InputError, match=f"^{name} "):
+        slalom.race(small_task(), **{"entrants": ["sgd"], "out": tmp_path / "it"} | given)
+    assert not (tmp_path / "it").exists()
+
+
 @pytest.mark.parametrize("text", ["lr=0.1..0.01", "lr=big", "sgd.momentum=some"])
 def test_words_where_a_number_is_asked_for_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"it must be a number, a range \(low, high\) or choices"):

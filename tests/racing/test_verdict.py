@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from slalom.racing.design import STANDARD, Call
@@ -62,7 +63,22 @@ def test_a_tie_is_no_win():
     found = verdict(facts({"A": runs(*NEAR), "B": runs(*NEAR[1:], NEAR[0])}))
     assert found.tie
     assert found.text.startswith(("A tie of A and B at loss 0.25: ", "A tie of B and A at"))
-    assert "so that the two are within 1.15 times of each other" in found.text
+    limits = "1.15 times or more, either way, is given up by limits of 90%, each at one look"
+    assert limits in found.text
+
+
+def test_a_tie_claims_no_more_than_its_interval():
+    """What seeds vary by far more than what is given up is not said to be within that."""
+    generator = np.random.default_rng(0)
+    drawn = 100 * np.exp(0.3 * generator.standard_normal((2, 50)))
+    case = facts({"A": runs(*drawn[0]), "B": runs(*drawn[1])})
+    (finding,) = case.judgement.findings.values()
+    ratio = next(s.ratio for s in case.standings if s.ratio is not None)
+    assert finding.call == Call.EQUAL
+    assert ratio.high > 1.15
+    for text in (verdict(case).text, told(finding, ratio, STANDARD)):
+        assert "within" not in text
+        assert str(ratio) in text
 
 
 def test_who_was_stopped_is_told_by_how_much():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -71,10 +71,12 @@ class Options:
             check_number("seeds", self.seeds, STANDARD.evidence)
         check_number("seed", self.seed, 0)
         check_number("lanes", self.lanes, 1)
-        for name, value in (("seeds", self.seeds or 0), ("seed", self.seed)):
-            most = MOST if name == "seed" else FINALS
-            if value > most:
+        whole = {"seeds": self.seeds, "seed": self.seed, "lanes": self.lanes}
+        for name, value in (whole | {"points_each": self.points_each}).items():
+            most = FINALS if name == "seeds" else MOST
+            if value is not None and value > most:
                 raise InputError(f"{name} is {value}; the largest there is is {most}")
+        _check_kinds(self)
         if self.about not in ("settings", "rules"):
             raise InputError(f"about is {self.about!r}; a race is about settings or about rules")
         if self.entrants is not None and not isinstance(self.entrants, Mapping):
@@ -82,6 +84,7 @@ class Options:
         if self.asked is ...:
             object.__setattr__(self, "asked", self.entrants)
         check_sampler(self.sampler)
+        _check_batch_sizes(self.batch_sizes)
         _ = self.field, self.usual
 
     @cached_property
@@ -137,11 +140,10 @@ class Options:
                 "a budget in seconds goes with one batch size, as updates of each are timed; leave "
                 "batch_sizes out, or give the budget in samples"
             )
-        sizes = list(self.batch_sizes)
-        if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1] <= task.n_train:
+        if self.batch_sizes[1] > task.n_train:
             raise InputError(
-                f"batch_sizes is {self.batch_sizes!r}; it must be the smallest and the largest to "
-                f"try, between 1 and the {task.n_train} training samples"
+                f"batch_sizes is {self.batch_sizes!r}, and the task has {task.n_train} training "
+                "samples"
             )
 
     def _check_field(self, task: Task) -> None:
@@ -343,3 +345,31 @@ def check_number(name: str, value: Any, least: int) -> None:
     """Raise :class:`InputError` unless ``value`` is a whole number from ``least`` on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
+
+
+def _check_kinds(options: Options) -> None:
+    """Raise InputError for what is not of a kind that such an option is."""
+    if not isinstance(options.full, bool):
+        raise InputError(f"full is {options.full!r}; it must be True or False")
+    if not isinstance(options.search, Iterable):
+        text = "it must be 'all', or names as in ('lr', 'momentum')"
+        raise InputError(f"search is {options.search!r}; {text}")
+    if options.entrants is not None and not isinstance(options.entrants, Iterable):
+        text = "it must be names, optimizer classes, or a dict that names them"
+        raise InputError(f"entrants is {options.entrants!r}; {text}")
+    if isinstance(options.space, Mapping):
+        for name in options.space:
+            if not isinstance(name, str):
+                raise InputError(f"space names {name!r}; it must name hyper-parameters or entrants")
+
+
+def _check_batch_sizes(given: Any) -> None:
+    """Raise InputError for what is not the smallest and the largest batch to try."""
+    if given is None:
+        return
+    sizes = given if isinstance(given, list | tuple) else ()
+    if len(sizes) != 2 or any(type(n) is not int for n in sizes) or not 1 <= sizes[0] < sizes[1]:
+        raise InputError(
+            f"batch_sizes is {given!r}; it must be the smallest and the largest to try, as in "
+            "(16, 256); one size alone is the task's batch_size"
+        )

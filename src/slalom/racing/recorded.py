@@ -72,6 +72,8 @@ def opened(
 
     Where it cannot be made, nothing is left behind; where it differs, nothing is written.
     """
+    if out is not None and not isinstance(out, str | Path):
+        raise InputError(f"out is {out!r}; it must be the path of a folder")
     if resume:
         if out is None:
             raise InputError("resume needs out (--out), the folder of the race to go on with")

@@ -52,7 +52,7 @@ def told(finding: Finding, ratio: Estimate, design: Design) -> str:
         far = sum(x == math.inf for x in logs)
         return f"more than {design.far:g} times on {far} of {len(logs)} seeds"
     if finding.call == Call.EQUAL:
-        return f"within {design.equal:g} times on {seeds}"
+        return f"about equal on {seeds}: {ratio} times"
     if finding.call == Call.SLOWER:
         return f"{ratio} times on {seeds}"
     return f"not told apart on {seeds}: {ratio} times"
@@ -219,7 +219,8 @@ def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
         text += f" and {bound}{value:.2f} ({interval(low, high)}) times its seconds"
     text += f" ({work.level:.1%} intervals; {work.method})"
     if rival.call == Call.EQUAL:
-        text += f", so that the two are within {facts.design.equal:g} times of each other"
+        limits = f"limits of {1 - facts.design.doubt:.0%}, each at one look"
+        text += f"; {facts.design.equal:g} times or more, either way, is given up by {limits}"
     return text
 
 
