@@ -29,6 +29,7 @@ from slalom.backends.cuda.target import NVIDIA
 from slalom.engine import keeping
 from slalom.ir import scalars
 from slalom.ir.program import is_whole, trace
+from slalom.optim import states
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from test_agreement import SHAPES, by_a_backend, rules, written
@@ -423,7 +424,8 @@ def test_memory_that_runs_out_leaves_all_as_it_was(monkeypatch, what, capturable
             left[0] = 0
             patch.setattr(backend.gpu, "empty", partial(scarce, real=backend.gpu.empty))
         if what == "a state":
-            patch.setattr(keeping, "begun", partial(scarce, real=keeping.begun))
+            for module in (keeping, states):
+                patch.setattr(module, "begun", partial(scarce, real=module.begun))
         with pytest.raises(torch.OutOfMemoryError):
             stepped(backend, optimizer, grads(0))
     assert equal(own, params())
