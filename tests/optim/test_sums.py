@@ -279,7 +279,7 @@ def test_what_cannot_be_known_is_refused_with_a_sentence():
     refused(counted, 'declare shapes={"length": "one"}', numbers=("length",))
     refused(too_much, "gives length more than it holds, one a row", shapes={"length": "row"})
     refused(counted, 'declares sparse="rows"', shapes={"length": "one"}, sparse="rows")
-    refused(counted, "it must be one, row or column", shapes={"length": "matrix"})
+    refused(counted, "it must be one, row, column, rows x rows or", shapes={"length": "matrix"})
 
 
 def test_as_few_readings_as_the_algebra_allows():
