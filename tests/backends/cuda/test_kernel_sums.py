@@ -260,7 +260,7 @@ def test_code_for_amd_is_made_too():
     for text in kernels("lamb", AMD).texts:
         code = assembly_for(text, AMD.triple, "gfx90a")
         assert "s_swappc" not in code  # a call
-        assert code.count("s_barrier") == (5 if "@phase.5" in text else 0)
+        assert code.count("s_barrier") == (5 if "@part.5" in text else 0)
         assert set(re.findall(r"\.private_segment_fixed_size:\s+(\d+)", code)) == {"0"}
 
 
