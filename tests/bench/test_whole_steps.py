@@ -27,7 +27,7 @@ def test_every_contender_trains_as_torch_does(name, monkeypatch):
 
         return model, told
 
-    monkeypatch.setattr(loop, "_installed", lambda library, name: None)
+    monkeypatch.setattr(loop, "installed", lambda library, name: None)
     steps = loop.contenders(made, compiled=False)
     for step in steps.values():
         for _ in range(5):

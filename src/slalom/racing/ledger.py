@@ -110,7 +110,7 @@ class Ledger:
                 self._db.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise InputError(f"{path} cannot be opened: {error}") from error
+            raise InputError(f"{path} cannot be {_undone(error)}: {error}") from error
 
     def _check(self) -> None:
         path = self.path
@@ -121,9 +121,7 @@ class Ledger:
             if (application, version) == (APPLICATION, VERSION):
                 fault = faults(self._db)
         except (sqlite3.Error, ValueError) as error:  # ValueError: text that is none
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_FAULT_OF_ITS_OWN:
-                raise
-            raise InputError(f"{path} cannot be read as a ledger: {error}") from error
+            raise InputError(f"{path} cannot be {_undone(error)}: {error}") from error
         if application != APPLICATION:
             raise InputError(f"{path} is a database, but not a ledger of Slalom")
         if version != VERSION:
@@ -317,6 +315,13 @@ NO_FAULT_OF_ITS_OWN = {
     sqlite3.SQLITE_IOERR,
 }
 """What SQLite says of a disk that is full or fails, and not of a file."""
+
+
+def _undone(error: Exception) -> str:
+    """What could not be done with a file: the fault is its own, or that of where it lies."""
+    elsewhere = getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_FAULT_OF_ITS_OWN
+    return "opened" if elsewhere or isinstance(error, OSError) else "read as a ledger"
+
 
 SUPER = bytes.fromhex("d9d505f920a163d7")
 """The end of a journal that names another file, which SQLite would remove; ours name none."""
