@@ -54,8 +54,9 @@ CLASSES = {
     for name in slalom.optim.__all__
     if hasattr(found := getattr(slalom.optim, name), "rule")
 }
-ALONE = {name: found for name, found in CLASSES.items() if not crosses(found.rule)}
-"""All but those that ask all tensors together, which no reference does for one of them."""
+ALONE = {n: found for n, found in CLASSES.items() if n != "SOAP" and not crosses(found.rule)}
+"""All but those that ask all tensors together, which no reference does for one of them, and SOAP,
+which turns to a basis that rounding chooses where a gradient has fewer rows than columns."""
 
 
 # Whether it is right.
@@ -68,7 +69,9 @@ def reference(rule: Any, start: Tensor, grads: list[Tensor], lr: float) -> Tenso
     hypers = {**rule.hypers, "lr": lr}
     param = start.double()
     state: list[Any] = [
-        begin if name in rule.numbers else torch.full_like(param, begin)
+        begin
+        if name in rule.numbers
+        else param.new_full(rule.shape(name, param.shape, hypers), begin)
         for name in rule.arguments
         for begin in [rule.start(name, hypers)]
     ]

@@ -33,7 +33,11 @@ shapes = st.lists(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize(
     "rule",
-    [pytest.param(r, id=n, marks=pytest.mark.slow if n in LONG else ()) for n, r in RULES.items()],
+    [
+        pytest.param(r, id=n, marks=pytest.mark.slow if n in LONG else ())
+        for n, r in RULES.items()
+        if not r.squares  # test_preconditioned.py: where a gradient lacks rank, rounding is magnified
+    ],
 )
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
     with using(backend):
