@@ -36,7 +36,7 @@ shapes = st.lists(
     [
         pytest.param(r, id=n, marks=pytest.mark.slow if n in LONG else ())
         for n, r in RULES.items()
-        if not r.squares  # test_preconditioned.py: where a gradient lacks rank, rounding is magnified
+        if not r.squares  # see test_preconditioned.py: rounding is magnified where rank lacks
     ],
 )
 def test_any_step_equals_the_reference(rule: Rule, dtype: torch.dtype, backend: str, recwarn):
