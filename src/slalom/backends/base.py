@@ -363,10 +363,6 @@ class Backend(ABC):
         """Why it cannot serve a slot, by what it is and by what it says; None if it can."""
         return WHOLE if slot.whole and not self.sums else self.refuses(slot)
 
-    def refuses_there(self, slot: Slot) -> str | None:
-        """Why it cannot serve a slot whose scalars lie on the device (:meth:`run_rows`)."""
-        return self.why_not(slot)
-
     @abstractmethod
     def refuses(self, slot: Slot) -> str | None:
         """Why this backend cannot serve a slot; None if it can. To be asked by :meth:`why_not`.

@@ -227,7 +227,7 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
         chosen: dict[int, tuple[Backend, list[int], list[Slot]]] = {}
         for i, slot in enumerate(own[s.place] for s in part.slots):
             slot = alone(slot) if slot.place in tangled else slot
-            backend = next(b for b in _asked(part.device) if b.refuses_there(slot) is None)
+            backend = next(b for b in _asked(part.device) if b.why_not(slot) is None)
             _, rows, slots = chosen.setdefault(id(backend), (backend, [], []))
             rows.append(i)
             slots.append(slot)
@@ -250,5 +250,5 @@ def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
             for work in own:
                 after = _asked(work.slots[0].param.device)
                 others = after[after.index(backend) + 1 :]
-                other = next(b for b in others if not any(map(b.refuses_there, work.slots)))
+                other = next(b for b in others if not any(map(b.why_not, work.slots)))
                 other.run_rows([work])

@@ -14,6 +14,7 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
+from slalom.backends.cuda import work
 from slalom.backends.cuda.codes import code_kernel
 from slalom.backends.cuda.target import AMD, NVIDIA
 from slalom.backends.llvm.compile import assembly_for
@@ -101,12 +102,13 @@ def test_every_bit_of_more_rules_is_the_cpus(name, dtype, options):
 
 
 def test_a_wrong_code_is_found(monkeypatch):
-    def bent(program, arrays, target, chance):
-        made = code_kernel(program, arrays, target, stochastic=chance)
+    def bent(*given, **more):
+        made = code_kernel(*given, **more)
         assert "icmp ugt" in made
         return made.replace("icmp ugt", "icmp ult")
 
-    monkeypatch.setattr("slalom.backends.cuda.work._text", bent)
+    monkeypatch.setattr("slalom.backends.cuda.members.code_kernel", bent)
+    monkeypatch.setattr(work, "_kernels", work._kernels.__wrapped__)
     param = Parameter(torch.ones(100))
     param.grad = torch.ones(100)
     optimizer = slalom.optim.Adam([param], state_dtype="8bit")
@@ -115,18 +117,39 @@ def test_a_wrong_code_is_found(monkeypatch):
         optimizer.step()
 
 
-def test_rules_that_sum_and_steps_that_ask_nothing_leave_codes_to_torchs_operations():
-    for name, options in (("LAMB", {}), ("Adam", {"capturable": True})):
-        found = []
-        for backend in (Simulated(), "foreach"):
-            param = Parameter(torch.linspace(-1, 1, 200))
-            with using(*dict.fromkeys((backend, "foreach"))):
-                optimizer = getattr(slalom.optim, name)([param], state_dtype="8bit", **options)
-                for step in range(3):
-                    param.grad = torch.linspace(step, 1, 200)
-                    optimizer.step()
-            found.append(param.detach())
-        torch.testing.assert_close(*found)
+def test_rules_that_sum_leave_codes_to_torchs_operations():
+    found = []
+    for backend in (Simulated(), "foreach"):
+        param = Parameter(torch.linspace(-1, 1, 200))
+        with using(*dict.fromkeys((backend, "foreach"))):
+            optimizer = slalom.optim.LAMB([param], state_dtype="8bit")
+            for step in range(3):
+                param.grad = torch.linspace(step, 1, 200)
+                optimizer.step()
+        found.append(param.detach())
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("name", ["Adam", "RAdam"])
+@pytest.mark.parametrize("options", [{}, {"rounding": "stochastic"}], ids=str)
+def test_steps_that_ask_nothing_write_the_cpus_codes(name, options):
+    """RAdam has two ways, a kernel each; codes are as near, since scalars are torch's."""
+    found = []
+    for backend, more in ((Simulated(), {"capturable": True}), ("llvm", {})):
+        draws = torch.Generator().manual_seed(1)
+        params = [Parameter(torch.randn(n, generator=draws)) for n in (5000, 33)]
+        with using(backend):
+            optimizer = getattr(slalom.optim, name)(
+                params, lr=0.01, state_dtype="8bit", **options, **more
+            )
+            for _ in range(7):
+                for p in params:
+                    p.grad = torch.randn(p.shape, generator=draws)
+                optimizer.step()
+        found.append(params)
+        kinds = {t.dtype for p in params for t in optimizer.state[p].values()}
+        assert torch.int8 in kinds or torch.uint8 in kinds
+    torch.testing.assert_close(*found, rtol=2e-4, atol=2e-5)
 
 
 ARRAYS = (

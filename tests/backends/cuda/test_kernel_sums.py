@@ -18,6 +18,7 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
+from slalom.backends.cuda import work
 from slalom.backends.cuda.kernel import CHUNK
 from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.sums import SumKernels, refused
@@ -204,7 +205,7 @@ def test_a_wrong_sum_is_found(monkeypatch):
         return (line.replace("i64 %p, 128", "i64 %p, 256") for line in made(self, sums))
 
     monkeypatch.setattr(SumKernels, "_gather", bent)
-    monkeypatch.setattr("slalom.backends.cuda.work._kernels", SumKernels)
+    monkeypatch.setattr(work, "_kernels", work._kernels.__wrapped__)
     monkeypatch.setattr("slalom.backends.cuda.proof.LENGTHS", ((129 * CHUNK, 0),))
     param = Parameter(torch.ones(30))
     param.grad = torch.ones(30)

@@ -313,7 +313,7 @@ def test_a_table_that_stays_is_not_looked_at_again():
     backend, sgd, _ = ready("SGD")
     stepped(backend, sgd)
     for work in sgd._plan._launches[0][1]._works:
-        work._blocks.host[:] = 0
+        work._fixed.host[:] = 0
     assert [c[0] for c in stepped(backend, sgd)] == ["cuLaunchKernel"]
 
 

@@ -13,8 +13,9 @@ from torch.nn import Parameter
 import slalom
 from slalom.backends import using
 from slalom.backends.base import Unavailable
-from slalom.backends.cuda import rows, work
+from slalom.backends.cuda import members, rows, work
 from slalom.backends.cuda.kernel import kernel
+from slalom.backends.cuda.members import Kernels
 from slalom.backends.cuda.proof import proven
 from slalom.ir.program import is_whole, trace
 from slalom.rules import RULES
@@ -23,12 +24,12 @@ SERVED = [r for r in RULES.values() if not is_whole(r)]
 MIXTURES = (("float", "float"), ("bfloat", "bfloat"), ("half", "float"), ("double", "double"))
 
 
-def judged(gpu, rule, kinds=("float", "float"), change=lambda text: text, **more) -> int:
+def judged(gpu, rule, kinds=("float", "float"), change=lambda text: text, **more) -> object:
     program = trace(rule, {**rule.hypers, "lr": 0.01}, step=3, first=False)
     names = ("param", "grad", *program.live_state)
     arrays = tuple((n, kinds[n not in ("param", "grad")]) for n in names)
     text = change(kernel([program], arrays, gpu.target, **more))
-    return proven(gpu, text, [program], arrays)
+    return proven(gpu, Kernels([text]), [program], arrays)
 
 
 @pytest.mark.parametrize("rule", SERVED, ids=lambda r: r.name)
@@ -74,11 +75,12 @@ def test_a_wrong_kernel_is_found(old, new):
 
 @pytest.mark.parametrize("capturable", [False, True])
 def test_torchs_operations_serve_in_its_place(monkeypatch, capturable):
-    def bent(*given, made):
-        return made(*given).replace("= fsub ", "= fadd ").replace("= fdiv ", "= fmul ")
+    def bent(*given, made, **more):
+        return made(*given, **more).replace("= fsub ", "= fadd ").replace("= fdiv ", "= fmul ")
 
-    for module in (work, rows):
-        monkeypatch.setattr(module, "_text", partial(bent, made=module._text))
+    monkeypatch.setattr(members, "kernel", partial(bent, made=members.kernel))
+    for module in (work, rows):  # which know kernels that were made before
+        monkeypatch.setattr(module, "_kernels", module._kernels.__wrapped__)
     found, simulated = [], Simulated()
     for backend in (simulated, "foreach"):
         torch.manual_seed(0)

@@ -13,7 +13,6 @@ from slalom.backends.base import (
     MATRICES,
     SUMMED,
     TOGETHER,
-    WHOLE,
     Backend,
     Counts,
     Launch,
@@ -61,13 +60,6 @@ class Cuda(Backend):
         from slalom.backends.cuda.launch import CudaLaunch
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
-
-    def refuses_there(self, slot: Slot) -> str | None:
-        if slot.whole:
-            return WHOLE
-        if any(t.dtype in CODES for t in slot.state.values()):
-            return "its states are kept in 8 bits, of which there are no kernels there"
-        return self.why_not(slot)
 
     def run_rows(self, works: Sequence[Work]) -> None:
         from slalom.backends.cuda.rows import update_by_rows

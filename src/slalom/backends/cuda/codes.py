@@ -45,15 +45,19 @@ def scales_of(arrays: Arrays) -> list[str]:
     return [n + SCALE for n, kind in arrays if kind in CODED]
 
 
-def code_kernel(program: Program, arrays: Arrays, target: Target, *, stochastic: bool) -> str:
+def code_kernel(
+    program: Program, arrays: Arrays, target: Target, *, stochastic: bool,
+    wide: int | None = None, way: int | None = None,
+) -> str:  # fmt: skip
     """As :func:`slalom.backends.cuda.kernel.kernel`, of one program that reads or writes codes.
 
-    Its scales stand among ``arrays`` too, under their names.
+    Its scales stand among ``arrays`` too, under their names. ``wide`` and ``way`` are as in
+    :func:`slalom.backends.cuda.kernel.opening`.
     """
     kernel = _Codes(program, arrays, stochastic)
     words = max(1, len(kernel.written)) * (PIECE + BLOCKS)
     start = [
-        *opening(target, arrays, width([program]), scales_of(arrays)),
+        *opening(target, arrays, wide or width([program]), scales_of(arrays), way),
         f"  %behind = mul i64 %piece, {PIECE}",
         "  %from = add i64 %begin, %behind",
         f"  %from.all = add i64 %from, {PIECE}",

@@ -30,12 +30,12 @@ class Gpu:
         target: what its kernels are written for.
         device: what torch calls it.
         architecture: what LLVM calls it.
-        judged: of each kernel's text what :mod:`slalom.backends.cuda.proof` found: the kernel, or
-            why it is not to be used.
+        judged: of kernels' texts why :mod:`slalom.backends.cuda.proof` found that they are not to
+            be used; nothing where they are.
     """
 
     target: Target = NVIDIA
-    judged: dict[str, int | str]
+    judged: dict[str, str]
 
     def __init__(self, driver: Driver, device: torch.device, architecture: str):
         self.driver, self.judged = driver, {}
@@ -135,13 +135,15 @@ class _Staging:
 class Mirror:
     """An array of the host's that the GPU has a copy of.
 
+    ``beside`` are bytes that lie behind the copy, for whatever kernels need.
+
     Attributes:
         host: the array, to be changed at will unless it is ``fixed``, and then sent once.
     """
 
-    def __init__(self, gpu: Gpu, host: np.ndarray, *, fixed: bool = False):
+    def __init__(self, gpu: Gpu, host: np.ndarray, *, fixed: bool = False, beside: int = 0):
         self.host, self._gpu, self._fixed = host, gpu, fixed
-        self._memory = gpu.empty(host.nbytes)
+        self._memory = gpu.empty(host.nbytes + beside)
         self._sent: bytes | None = None
         self._streams: Any = {gpu.stream()}
 
@@ -149,6 +151,11 @@ class Mirror:
     def address(self) -> int:
         """Where the copy lies."""
         return self._memory.data_ptr()
+
+    @property
+    def end(self) -> int:
+        """Where the copy ends, and what is beside it begins."""
+        return self.address + self.host.nbytes
 
     def send(self, stream: int) -> None:
         """Make the copy equal to the host's array, where it is not."""

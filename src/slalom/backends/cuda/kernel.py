@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.arithmetic import narrowed, spread
+from slalom.backends.llvm.arithmetic import literal, narrowed, spread
 from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in
 from slalom.ir.program import Program
 
@@ -79,10 +79,13 @@ def kernel(
     return "\n".join([*declares, *own, target.own, *texts, *lines, "!0 = !{}", target.flags, ""])
 
 
-def opening(target: Target, arrays: Arrays, wide: int, small: Collection[str] = ()) -> list[str]:
+def opening(
+    target: Target, arrays: Arrays, wide: int, small: Collection[str] = (), way: int | None = None
+) -> list[str]:  # fmt: skip
     """Lines by which a thread finds its share, from ``begin`` to ``end``, and all that it needs.
 
-    ``wide`` is how many doubles a row has; ``small`` are the arrays that are no elements.
+    ``wide`` is how many doubles a row has; ``small`` are the arrays that are no elements. Where
+    ``way`` is given, the share is empty but in rows that name this program; ``%serves`` says so.
     """
     lines = [
         f"  %block = call i32 @{target.block}()",
@@ -120,8 +123,22 @@ def opening(target: Target, arrays: Arrays, wide: int, small: Collection[str] = 
         f"  %straight = icmp eq i64 {crooked}, 0",
         f"  %all = add i64 %begin, {CHUNK}",
         "  %over = icmp sgt i64 %all, %numel",
-        "  %end = select i1 %over, i64 %numel, i64 %all",
+        *(
+            ("  %end = select i1 %over, i64 %numel, i64 %all",)
+            if way is None
+            else (
+                "  %end.of = select i1 %over, i64 %numel, i64 %all",
+                *serves(way),
+                "  %end = select i1 %serves, i64 %end.of, i64 %begin",
+            )
+        ),
     ]
+
+
+def serves(way: int) -> list[str]:
+    """``%serves``: whether the row names the program of this number."""
+    found = word("which.double", "%row", "double", "0")
+    return [*found, f"  %serves = fcmp oeq double %which.double, {literal(way, 'double')}"]
 
 
 def word(name: str, base: str, kind: str, place: str) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from slalom.backends.base import UNPREPARED, Unavailable
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
-from slalom.backends.cuda.members import prepared
+from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.foreach.rows import serve
 from slalom.backends.llvm.elements import CODED, KEPT, Arrays, computed_in
 from slalom.backends.narrow import BLOCK, LOST, REMAINDER, owner
@@ -39,52 +39,56 @@ BEYOND = 64
 """Elements after each tensor, which the kernel is to leave alone."""
 
 
-def proven(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> int:
-    """The kernel of this text, which updates ``arrays`` by one of ``programs``.
+def proven(
+    gpu: Gpu, kernels: Kernels, programs: Sequence[Program], arrays: Arrays
+) -> Sequence[int]:  # fmt: skip
+    """These kernels, which update ``arrays`` by one of ``programs``, loaded.
 
-    Raises :class:`Unavailable` where it cannot be loaded, or computes something else than torch's
-    operations do, now and whenever it is asked for again; RuntimeError where it was never used
-    before a graph is recorded, since nothing can be compared then.
+    Raises :class:`Unavailable` where one cannot be loaded, or they compute something else than
+    torch's operations do, now and whenever they are asked for again; RuntimeError where they were
+    never used before a graph is recorded, since nothing can be compared then.
     """
-    known = gpu.judged.get(text)
-    if known is None:
-        if gpu.capturing():
-            raise RuntimeError(UNPREPARED)
-        known = gpu.judged[text] = _judged(gpu, text, programs, arrays)
-    if isinstance(known, str):
-        raise Unavailable(known)
-    return known
+
+    def judged() -> str | None:
+        return _judged(gpu, kernels, programs, arrays)
+
+    return known(gpu, kernels.texts, judged)
 
 
-Tried = Callable[..., None]
-"""Updates tensors by kernels: of a GPU, a program and arrays the tensors, rows and random bits."""
-
-
-def proven_sums(
-    gpu: Gpu, texts: Sequence[str], program: Program, arrays: Arrays, tried: Tried
-) -> None:
-    """The same of the kernels of a program that sums, which ``tried`` starts."""
+def known(gpu: Gpu, texts: Sequence[str], judged: Callable[[], str | None]) -> Sequence[int]:
+    """The kernels of these texts, as :func:`proven`; ``judged`` tells what is wrong with them."""
     key = "\n".join(texts)
-    known = gpu.judged.get(key)
-    if known is None:
+    why = gpu.judged.get(key)
+    if why is None:
         if gpu.capturing():
             raise RuntimeError(UNPREPARED)
         try:
             for text in texts:
                 gpu.function(text)
-            known = _judged_sums(gpu, program, arrays, tried) or 0
+            why = judged() or ""
         except Unavailable as error:
-            known = str(error)
-        gpu.judged[key] = known
-    if isinstance(known, str):
-        raise Unavailable(known)
+            why = str(error)
+        gpu.judged[key] = why
+    if why:
+        raise Unavailable(why)
+    return [gpu.function(text) for text in texts]
 
 
-def _judged_sums(gpu: Gpu, program: Program, arrays: Arrays, tried: Tried) -> str | None:
-    """Why kernels are not to be used; None where they are."""
-    draws, small = torch.Generator("cpu").manual_seed(0), program.rule.shapes
-    numbers = torch.rand((len(LENGTHS), len(program.scalars)), generator=draws, device="cpu")
-    rows = numbers.double() * 0.8 + 0.1
+def _judged(
+    gpu: Gpu, kernels: Kernels, programs: Sequence[Program], arrays: Arrays
+) -> str | None:  # fmt: skip
+    """Why they are not to be used; None where they are."""
+    draws, small = torch.Generator("cpu").manual_seed(0), programs[0].rule.shapes
+    names = [name for name, _ in arrays]
+    which = [float(k) for k in range(len(programs)) for _ in LENGTHS]  # a row for each tensor
+    which += [-1.0] * kernels.chosen  # and one that stays as it is
+    lengths = [LENGTHS[i % len(LENGTHS)] for i in range(len(which))]
+    size, double = (len(which), width(programs)), torch.float64
+    rows = torch.rand(size, generator=draws, dtype=double, device="cpu") * 0.8
+    rows += 0.1  # no scalar near zero, by which something may be divided
+    rows[:, 0] = torch.tensor(which, dtype=double, device="cpu")
+    rows[:, 1] = NOISE
+    rows = rows.to(gpu.device)
     mine = [
         [
             _drawn(name, kind, (1 if name in small else crooked + length) + BEYOND, draws).to(
@@ -92,57 +96,22 @@ def _judged_sums(gpu: Gpu, program: Program, arrays: Arrays, tried: Tried) -> st
             )
             for name, kind in arrays
         ]
-        for length, crooked in LENGTHS
+        for length, crooked in lengths
     ]
     theirs = [[t.clone() for t in tensors] for tensors in mine]
 
     def within(tensors: Sequence[Tensor], i: int) -> list[Tensor]:
-        names = [name for name, _ in arrays]
         of = zip(tensors, _within(names, tensors, i), names, strict=True)
         return [t[0] if name in small else part for t, part, name in of]
 
     with torch.no_grad():
-        tensors = [within(own, i) for i, own in enumerate(mine)]
-        tried(gpu, program, arrays, tensors, rows.tolist(), NOISE)
+        functions = [gpu.function(text) for text in kernels.texts]
+        members = [(i, within(own, i)) for i, own in enumerate(mine)]
+        prepared(gpu, kernels, functions, arrays, members, rows)()
         gpu.wait()
         for i, own in enumerate(theirs):
-            row = torch.cat(
-                [torch.tensor([0.0, NOISE], dtype=torch.float64, device="cpu"), rows[i]]
-            )
-            named = zip((name for name, _ in arrays), within(own, i), strict=True)
-            list(serve([program], dict(named), row.to(gpu.device)))
-    return _differing([program] * len(mine), arrays, mine, theirs)
-
-
-def _judged(gpu: Gpu, text: str, programs: Sequence[Program], arrays: Arrays) -> int | str:
-    """The kernel, or why it is not to be used."""
-    try:
-        function = gpu.function(text)
-    except Unavailable as error:
-        return str(error)
-    draws = torch.Generator("cpu").manual_seed(0)
-    which = [k for k in range(len(programs)) for _ in LENGTHS]  # a row for each tensor
-    size, kind = (len(which), width(programs)), torch.float64
-    rows = torch.rand(size, generator=draws, dtype=kind, device="cpu") * 0.8
-    rows += 0.1  # no scalar near zero, by which something may be divided
-    rows[:, 0], rows[:, 1] = torch.tensor(which, device="cpu"), NOISE
-    rows = rows.to(gpu.device)
-    mine = [
-        [
-            _drawn(name, kind, crooked + length + BEYOND, draws).to(gpu.device)
-            for name, kind in arrays
-        ]
-        for _ in programs
-        for length, crooked in LENGTHS
-    ]
-    theirs = [[t.clone() for t in tensors] for tensors in mine]
-    names = [name for name, _ in arrays]
-    with torch.no_grad():
-        prepared(gpu, function, [(i, _within(names, own, i)) for i, own in enumerate(mine)], rows)()
-        gpu.wait()
-        for i, own in enumerate(theirs):
-            list(serve(programs, dict(zip(names, _within(names, own, i), strict=True)), rows[i]))
-    return _differing([programs[k] for k in which], arrays, mine, theirs) or function
+            list(serve(programs, dict(zip(names, within(own, i), strict=True)), rows[i]))
+    return _differing([programs[max(0, int(k))] for k in which], arrays, mine, theirs)
 
 
 def _differing(

@@ -13,8 +13,7 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Slot, Work
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.kernel import kernel
-from slalom.backends.cuda.members import prepared
+from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
@@ -34,8 +33,9 @@ def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu])
         rows = own[0].rows if len(own) == 1 else torch.cat([work.rows for work in own])
         slots = [slot for work in own for slot in work.slots]
         for arrays, members in _kinds(programs, slots).items():
-            text = _text(programs, arrays, gpu.target, chance)
-            ready.append(prepared(gpu, proven(gpu, text, programs, arrays), members, rows))
+            kernels = _kernels(programs, arrays, gpu.target, chance)
+            functions = proven(gpu, kernels, programs, arrays)
+            ready.append(prepared(gpu, kernels, functions, arrays, members, rows))
     try:
         for start in ready:
             start()
@@ -67,5 +67,7 @@ def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, A
 
 
 @lru_cache(256)
-def _text(programs: tuple[Program, ...], arrays: Arrays, target: Target, chance: bool) -> str:
-    return kernel(programs, arrays, target, chosen=True, stochastic=chance)
+def _kernels(
+    programs: tuple[Program, ...], arrays: Arrays, target: Target, chance: bool
+) -> Kernels:  # fmt: skip
+    return Kernels.of(programs, arrays, target, chance)

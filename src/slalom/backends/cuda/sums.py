@@ -7,10 +7,10 @@ does what comes before the next sweep (:mod:`slalom.backends.llvm.summaries`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from slalom.backends.base import BEFORE, LINES, MATRICES, TOGETHER
-from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, width, word
+from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, serves, width, word
 from slalom.backends.cuda.phases import (
     SPACE,
     all_sum,
@@ -28,6 +28,7 @@ from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import added
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
+from slalom.ir.symbol import Symbol
 
 GIVEN = ("segments", "blocks", "rows", "owns", "partials", "counters")
 """The arguments: the tables of :func:`slalom.backends.cuda.kernel.kernel`, of each segment the
@@ -49,10 +50,16 @@ class SumKernels:
         numbers: how many numbers of its own a segment has.
         base: where among these :class:`slalom.backends.llvm.summaries.Place` begins.
         most: how many sums a block has at most.
+
+    ``wide`` and ``way`` are as in :func:`slalom.backends.cuda.kernel.opening`.
     """
 
-    def __init__(self, program: Program, arrays: Arrays, target: Target, stochastic: bool):
+    def __init__(
+        self, program: Program, arrays: Arrays, target: Target, stochastic: bool,
+        wide: int | None = None, way: int | None = None,
+    ):  # fmt: skip
         self._program, self._arrays, self._target = program, arrays, target
+        self._wide, self._way = wide or width([program]), way
         self._stochastic, self._small = stochastic, program.rule.shapes
         self._sweeps = sweeps_over(program, arrays)
         self._summaries = Summaries(program, self._sweeps, arrays, False)
@@ -97,7 +104,7 @@ class SumKernels:
 
     def _opening(self) -> list[str]:
         return [
-            *opening(self._target, self._arrays, width([self._program]), self._small),
+            *opening(self._target, self._arrays, self._wide, self._small, self._way),
             f"  %own.first = mul i64 %number, {self.numbers}",
             f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
         ]
@@ -113,12 +120,13 @@ class SumKernels:
             f"  %segment = mul i64 %number, {words}",
             "  %segment.row = add i64 %segment, 1",
             *word("row.number", "%segments", "i64", "%segment.row"),
-            f"  %row.first = mul i64 %row.number, {width([self._program])}",
+            f"  %row.first = mul i64 %row.number, {self._wide}",
             f"  %row = getelementptr double, {SPACE} %rows, i64 %row.first",
             f"  %own.first = mul i64 %number, {self.numbers}",
             f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
             "  %one = icmp eq i32 %thread, 0",
-            "  br i1 %one, label %do, label %out",
+            *(() if self._way is None else serves(self._way)),
+            *self._if_served("%one"),
             "do:",
             *calls,
             "  br label %out",
@@ -129,11 +137,13 @@ class SumKernels:
     def _sweep(self, k: int) -> str:
         sweep = self._sweeps[k]
         sums, first = len(sweep.sums), self._summaries.layout.firsts[k]
-        declares, walk, call = self._walk(sweep)
-        phases, texts = [[*self._opening(), *call]], walk
+        declares, function, call = walk(
+            sweep, self._arrays, self._small, self._program.scalars, self._stochastic
+        )
+        phases, texts = [[*self._opening(), *call]], function
         if sums:
             more, functions, calls = self._between(k + 1)
-            declares, texts = [*declares, *more], [*walk, *functions]
+            declares, texts = [*declares, *more], [*function, *functions]
             one = ["  %one = icmp eq i64 %thread, 0", "  br i1 %one, label %do, label %out", "do:"]
             phases += [
                 [*self._opening(), *few_sum(sums)],
@@ -147,7 +157,7 @@ class SumKernels:
                 [
                     *self._opening(), *is_last(sums),
                     "  %first = icmp eq i64 %thread, 0", "  %one = and i1 %first, %last",
-                    *one[1:], *all_sum(sums),
+                    *self._if_served("%one"), "do:", *all_sum(sums),
                     *(line for n in range(sums) for line in (
                         f"  %to{n} = getelementptr double, {SPACE} %own, i64 {first + n}",
                         f"  store double %all{n}, {SPACE} %to{n}",
@@ -156,6 +166,12 @@ class SumKernels:
                 ],
             ]  # fmt: skip
         return self._module(phases, sums, declares, texts)
+
+    def _if_served(self, when: str) -> list[str]:
+        """Go on to ``do``, else ``out``: where this holds, and the row names this program."""
+        if self._way is None:
+            return [f"  br i1 {when}, label %do, label %out"]
+        return [f"  %due.now = and i1 {when}, %serves", "  br i1 %due.now, label %do, label %out"]
 
     def _module(
         self, phases: Sequence[Sequence[str]], sums: int, declares: Sequence[str],
@@ -202,115 +218,6 @@ class SumKernels:
         yield "  br label %out"
         yield "out:"
 
-    def _walk(self, sweep: Sweep) -> tuple[list[str], list[str], list[str]]:
-        """How a thread goes over its share: declarations, a function, and the lines that call it.
-
-        Which elements it sees, in which order, hangs on nothing but their number: where arrays lie
-        crooked they are loaded one by one in the same order.
-        """
-        kind, arrays, many = computed_in(self._arrays, self._small), self._arrays, 0
-        many = lanes(arrays, self._small)
-        common = {"fma": True, "stochastic": self._stochastic, "pointer": SPACE}
-        texts = {
-            "straight": Elements(
-                sweep, arrays, lanes=many, prefix="w", place="%straight.at", **common
-            ),
-            "crooked": Elements(
-                sweep, arrays, lanes=many, aligned=False, prefix="u", place="%crooked.at", **common
-            ),
-            "single": Elements(sweep, arrays, prefix="v", place="%j", **common),
-        }
-        used = [a for a in range(len(arrays)) if arrays[a][0] not in self._small]
-        given = [f"{SPACE} {array(p)}" for p in used]
-        given += [f"{SPACE} %row", f"{SPACE} %own", "i64 %begin", "i64 %end", "i1 %straight.all"]
-        given += ["i64 %thread"]
-        sums = range(len(sweep.sums))
-        squares = [total.op == "squares" for total in sweep.sums]
-        doubles = f"<{many} x double>" if many > 1 else "double"
-        vector = f"<{many} x {kind}>" if many > 1 else kind
-        zero = "zeroinitializer" if many > 1 else "0.0"
-        lines = [
-            f"define internal void @walk({', '.join(given)}) alwaysinline nounwind {{",
-            "entry:",
-        ]
-        known = {id(s): BEFORE + i for i, s in enumerate(self._program.scalars)}
-        for i, scalar in enumerate(sweep.scalars):
-            if scalar.is_known:
-                lines += word(f"s{i}.double", "%row", "double", str(known[id(scalar)]))
-            else:
-                lines += [
-                    f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
-                    f"  %s{i}.double = load double, {SPACE} %s{i}.at",
-                ]
-            lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
-            lines += spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()
-        if self._stochastic:
-            lines += word("noise.double", "%row", "double", "1")
-            lines.append("  %noise = fptoui double %noise.double to i32")
-        lines += [
-            f"  %ahead = mul i64 %thread, {many}",
-            "  %i.first = add i64 %begin, %ahead",
-            "  br i1 %straight.all, label %straight, label %crooked",
-        ]
-        # two loops, or LLVM would take the loads of both ways for one that lies crooked
-        for name in ("straight", "crooked"):
-            own = f"%{name}"
-            lines += [
-                f"{name}:",
-                f"  {own}.at = phi i64 [ %i.first, %entry ], [ {own}.next, {own}.do ]",
-                *(
-                    f"  {own}{n} = phi {doubles} [ {zero}, %entry ], [ {own}{n}.next, {own}.do ]"
-                    for n in sums
-                ),
-                f"  {own}.end = add nuw nsw i64 {own}.at, {many}",
-                f"  {own}.next = add nuw nsw i64 {own}.at, {many * THREADS}",
-                f"  {own}.full = icmp sle i64 {own}.end, %end",
-                f"  br i1 {own}.full, label {own}.do, label %rest",
-                f"{name}.do:",
-                *texts[name].lines,
-            ]
-            for n in sums:
-                lines += added(f"{own}{n}", texts[name].summed[n], squares[n], vector, doubles)
-            lines.append(f"  br label %{name}")
-        lines += [
-            "rest:",
-            "  %i = phi i64 [ %straight.at, %straight ], [ %crooked.at, %crooked ]",
-            *(
-                f"  %sum{n} = phi {doubles} [ %straight{n}, %straight ], [ %crooked{n}, %crooked ]"
-                for n in sums
-            ),
-        ]
-        for n in sums:
-            last = f"%sum{n}" if many == 1 else ""
-            for lane in range(many if many > 1 else 0):
-                lines.append(f"  %fold{n}.{lane} = extractelement {doubles} %sum{n}, i32 {lane}")
-                if lane:
-                    lines.append(f"  %fold{n}.to{lane} = fadd double {last}, %fold{n}.{lane}")
-                last = f"%fold{n}.to{lane}" if lane else f"%fold{n}.0"
-            lines.append(f"  %folded{n} = fadd double {last}, -0.0")
-        lines += [
-            "  br label %each",
-            "each:",
-            "  %j = phi i64 [ %i, %rest ], [ %j.next, %each.body ]",
-            *(
-                f"  %one{n} = phi double [ %folded{n}, %rest ], [ %one{n}.next, %each.body ]"
-                for n in sums
-            ),
-            "  %some = icmp slt i64 %j, %end",
-            "  br i1 %some, label %each.body, label %done",
-            "each.body:",
-            *texts["single"].lines,
-        ]
-        for n in sums:
-            lines += added(f"%one{n}", texts["single"].summed[n], squares[n], kind, "double")
-        lines += ["  %j.next = add nuw nsw i64 %j, 1", "  br label %each", "done:"]
-        for n in sums:
-            lines += own_sum(n, f"%one{n}")
-        lines += ["  ret void", "}"]
-        return [d for t in texts.values() for d in t.declares], lines, [
-            f"  call void @walk({', '.join(given).replace('.all', '')})"
-        ]  # fmt: skip
-
 
 def _blocks() -> Iterator[str]:
     """``%many``: how many blocks a segment has, one at least."""
@@ -319,3 +226,115 @@ def _blocks() -> Iterator[str]:
     yield "  %none = icmp eq i64 %full.blocks, 0"
     yield "  %many.blocks = select i1 %none, i64 1, i64 %full.blocks"
     yield "  %many = trunc i64 %many.blocks to i32"
+
+
+def walk(
+    sweep: Sweep, arrays: Arrays, small: Collection[str], scalars: Sequence[Symbol],
+    stochastic: bool,
+) -> tuple[list[str], list[str], list[str]]:  # fmt: skip
+    """How a thread goes over its share: declarations, a function, and the lines that call it.
+
+    ``small`` are the arrays that are no elements, ``scalars`` those that stand in the row.
+
+    Which elements it sees, in which order, hangs on nothing but their number: where arrays lie
+    crooked they are loaded one by one in the same order.
+    """
+    kind, many = computed_in(arrays, small), lanes(arrays, small)
+    common = {"fma": True, "stochastic": stochastic, "pointer": SPACE}
+    texts = {
+        "straight": Elements(sweep, arrays, lanes=many, prefix="w", place="%straight.at", **common),
+        "crooked": Elements(
+            sweep, arrays, lanes=many, aligned=False, prefix="u", place="%crooked.at", **common
+        ),
+        "single": Elements(sweep, arrays, prefix="v", place="%j", **common),
+    }
+    used = [a for a in range(len(arrays)) if arrays[a][0] not in small]
+    given = [f"{SPACE} {array(p)}" for p in used]
+    given += [f"{SPACE} %row", f"{SPACE} %own", "i64 %begin", "i64 %end", "i1 %straight.all"]
+    given += ["i64 %thread"]
+    sums = range(len(sweep.sums))
+    squares = [total.op == "squares" for total in sweep.sums]
+    doubles = f"<{many} x double>" if many > 1 else "double"
+    vector = f"<{many} x {kind}>" if many > 1 else kind
+    zero = "zeroinitializer" if many > 1 else "0.0"
+    lines = [
+        f"define internal void @walk({', '.join(given)}) alwaysinline nounwind {{",
+        "entry:",
+    ]
+    known = {id(s): BEFORE + i for i, s in enumerate(scalars)}
+    for i, scalar in enumerate(sweep.scalars):
+        if scalar.is_known:
+            lines += word(f"s{i}.double", "%row", "double", str(known[id(scalar)]))
+        else:
+            lines += [
+                f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
+                f"  %s{i}.double = load double, {SPACE} %s{i}.at",
+            ]
+        lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
+        lines += spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()
+    if stochastic:
+        lines += word("noise.double", "%row", "double", "1")
+        lines.append("  %noise = fptoui double %noise.double to i32")
+    lines += [
+        f"  %ahead = mul i64 %thread, {many}",
+        "  %i.first = add i64 %begin, %ahead",
+        "  br i1 %straight.all, label %straight, label %crooked",
+    ]
+    # two loops, or LLVM would take the loads of both ways for one that lies crooked
+    for name in ("straight", "crooked"):
+        own = f"%{name}"
+        lines += [
+            f"{name}:",
+            f"  {own}.at = phi i64 [ %i.first, %entry ], [ {own}.next, {own}.do ]",
+            *(
+                f"  {own}{n} = phi {doubles} [ {zero}, %entry ], [ {own}{n}.next, {own}.do ]"
+                for n in sums
+            ),
+            f"  {own}.end = add nuw nsw i64 {own}.at, {many}",
+            f"  {own}.next = add nuw nsw i64 {own}.at, {many * THREADS}",
+            f"  {own}.full = icmp sle i64 {own}.end, %end",
+            f"  br i1 {own}.full, label {own}.do, label %rest",
+            f"{name}.do:",
+            *texts[name].lines,
+        ]
+        for n in sums:
+            lines += added(f"{own}{n}", texts[name].summed[n], squares[n], vector, doubles)
+        lines.append(f"  br label %{name}")
+    lines += [
+        "rest:",
+        "  %i = phi i64 [ %straight.at, %straight ], [ %crooked.at, %crooked ]",
+        *(
+            f"  %sum{n} = phi {doubles} [ %straight{n}, %straight ], [ %crooked{n}, %crooked ]"
+            for n in sums
+        ),
+    ]
+    for n in sums:
+        last = f"%sum{n}" if many == 1 else ""
+        for lane in range(many if many > 1 else 0):
+            lines.append(f"  %fold{n}.{lane} = extractelement {doubles} %sum{n}, i32 {lane}")
+            if lane:
+                lines.append(f"  %fold{n}.to{lane} = fadd double {last}, %fold{n}.{lane}")
+            last = f"%fold{n}.to{lane}" if lane else f"%fold{n}.0"
+        lines.append(f"  %folded{n} = fadd double {last}, -0.0")
+    lines += [
+        "  br label %each",
+        "each:",
+        "  %j = phi i64 [ %i, %rest ], [ %j.next, %each.body ]",
+        *(
+            f"  %one{n} = phi double [ %folded{n}, %rest ], [ %one{n}.next, %each.body ]"
+            for n in sums
+        ),
+        "  %some = icmp slt i64 %j, %end",
+        "  br i1 %some, label %each.body, label %done",
+        "each.body:",
+        *texts["single"].lines,
+    ]
+    for n in sums:
+        lines += added(f"%one{n}", texts["single"].summed[n], squares[n], kind, "double")
+    lines += ["  %j.next = add nuw nsw i64 %j, 1", "  br label %each", "done:"]
+    for n in sums:
+        lines += own_sum(n, f"%one{n}")
+    lines += ["  ret void", "}"]
+    return [d for t in texts.values() for d in t.declares], lines, [
+        f"  call void @walk({', '.join(given).replace('.all', '')})"
+    ]  # fmt: skip
