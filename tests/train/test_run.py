@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import slalom
 from slalom.errors import InputError
 from slalom.train import Run, Task
+from slalom.train.guarded import GuardedRun
 
 INPUTS = torch.randn(90, 5, generator=torch.Generator().manual_seed(0))
 CLASSES = (INPUTS.sum(1) > 0).long()
@@ -30,7 +31,7 @@ def task(**options) -> Task:
         "target": 0.9,
         "batch_size": 16,
     }
-    return Task(loss=nn.CrossEntropyLoss(), **{**given, **options})
+    return Task(**{"loss": nn.CrossEntropyLoss(), **given, **options})
 
 
 MAKERS = {
@@ -42,10 +43,67 @@ MAKERS = {
 }
 
 
+def by_all_methods(kind):
+    """A class whose updates go through all of the methods that they are made of."""
+    return type("Stepped", (kind,), {"_update": lambda self: kind._update(self)})
+
+
+class Lost(nn.Module):
+    """A loss that is so many times what it should be in one of its calls."""
+
+    def __init__(self, call, factor):
+        super().__init__()
+        self.call, self.factor, self.calls = call, factor, 0
+
+    def forward(self, outputs, targets):
+        self.calls += 1
+        loss = nn.functional.cross_entropy(outputs, targets)
+        return loss * self.factor if self.calls == self.call else loss
+
+
 def same(a: Run, b: Run) -> bool:
     return all(
         torch.equal(p, q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize("kind", [Run, GuardedRun])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"clip_norm": 0.1},
+        {"clip_value": 0.01},
+        {"precision": "bfloat16"},
+        {"replacement": True},
+        {"accumulate": 2},
+        {"ema": 0.9},
+    ],
+    ids=str,
+)
+def test_updates_in_one_frame_are_those_that_go_through_all_methods(options, kind):
+    kinds = kind, by_all_methods(kind)
+    one, other = (k(task(**options), MAKERS["torch"], 3, updates=40) for k in kinds)
+    losses = [[run.advance(n) for n in (1, 5, 7)] for run in (one, other)]
+    assert losses[0] == losses[1]
+    assert same(one, other)
+    assert one.found(0.0, 0.0).train_loss == other.found(0.0, 0.0).train_loss
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -math.inf, 1e9, -1e9])
+@pytest.mark.parametrize("skips", [False, True])
+@pytest.mark.parametrize("kind", [Run, GuardedRun])
+def test_a_loss_that_is_not_as_it_should_be_ends_them_alike(factor, skips, kind):
+    found = []
+    for one in (kind, by_all_methods(kind)):
+        run = one(task(loss=Lost(6, factor)), MAKERS["ours"], 3)
+        run.skips = skips
+        losses = run.advance(4), run.advance(5)
+        weights = [p.tolist() for p in run.model.parameters()]
+        found.append((run.step, run.diverged, getattr(run, "skipped", 0), losses, weights))
+    assert found[0][0] in (6, 9)
+    assert repr(found[0]) == repr(found[1])
 
 
 @pytest.mark.parametrize("maker", MAKERS)

@@ -27,9 +27,14 @@ class Clipping:
             if its_all and optimizer.clip(self._norm, self._value):
                 self._norm = self._value = None
 
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to be done here."""
+        return self._norm is not None or self._value is not None
+
     def __call__(self, scaler: torch.amp.GradScaler | None) -> None:
         """Clip, of gradients that ``scaler`` has scaled once they are unscaled."""
-        if self._norm is None and self._value is None:
+        if not self.needed:
             return
         if scaler is not None:
             scaler.unscale_(self._optimizer)

@@ -39,6 +39,10 @@ class GuardedRun(Run):
         self._left_out = False
         self.lost: list[str] = []
 
+    @property
+    def _is_plain(self) -> bool:
+        return super()._is_plain and not self.skips  # for which every gradient is looked at
+
     def _usable(self, loss: float) -> bool:
         looks = self.skips and self._scaler is None
         if math.isfinite(loss) and (not looks or self._finite(self._gradients())):

@@ -21,22 +21,17 @@ from slalom.train.batches import Updates
 from slalom.train.clipping import Clipping
 from slalom.train.evaluation import Evaluation
 from slalom.train.followed import METRIC, VALID_LOSS
-from slalom.train.gradient import summed_gradient
 from slalom.train.held import Held, saved_buffers
 from slalom.train.models import at_their_best, judging
 from slalom.train.rates import Rates
-from slalom.train.reduction import Reduction
 from slalom.train.rng import RandomStream, seed_of
 from slalom.train.task import Task
-from slalom.train.tree import moved
-
-BLOWN = 1e3
-"""A run has diverged when its loss is not finite, or above so many times the first loss plus 1."""
+from slalom.train.updating import Updating
 
 MakeOptimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
 
-class Run:
+class Run(Updating):
     """A training run.
 
     Equal task, optimizer and seed give equal parameters, to the bit; so does a run that was saved
@@ -123,150 +118,6 @@ class Run:
         """The model as this run holds it, before an optimizer is made of its parameters."""
         return model
 
-    def advance(self, steps: int) -> float:
-        """Make so many updates, fewer if the run diverges; the mean loss over those made."""
-        if self.diverged is not None:
-            return math.nan
-        losses: list[float] = []
-        with self._random:
-            start = time.perf_counter()
-            try:
-                for _ in range(steps):
-                    loss = self._update()
-                    if not self._noted(loss):
-                        break
-                    if math.isfinite(loss):
-                        losses.append(loss)
-            finally:
-                self.seconds += time.perf_counter() - start
-        return sum(losses) / len(losses) if losses else math.nan
-
-    def _update(self) -> float:
-        batches, n = self._next()
-        if self._closed:
-            found: list[float] = []
-
-            def closure() -> float:
-                found.append(self._gradient(batches))
-                return found[-1]
-
-            self.optimizer.step(closure)
-            value = found[0]
-        elif len(turns := self.objective.turns) == 1:
-            value = self._turn(turns[0], batches)
-        else:
-            value = sum(self._turn(turn, batches) for turn in turns)
-        self._count(value, n)
-        return value
-
-    def batch(self) -> tuple[Any, int] | None:
-        """(the next batch, its samples), for :meth:`take`; None where an update is made of more
-        than the gradient of one batch."""
-        if self._whole or self._closed:
-            return None
-        batches, n = self._next()
-        return (batches[0][0], n) if len(batches) == 1 else None
-
-    def take(self, loss: float, n: int) -> float:
-        """Make the update of gradients that were set from outside, of the loss of ``n`` samples,
-        and return their mean; the clock and random numbers are the caller's."""
-        loss = loss / n if self.task.reduction.kind == "sum" else loss
-        if self._usable(loss):
-            self._apply()
-        self._count(loss, n)
-        self._noted(loss)
-        return loss
-
-    def _count(self, value: float, n: int) -> None:
-        """An update of this loss and so many samples was made."""
-        self.step += 1
-        self.samples += n
-        if self._pace.scheduler is not None:
-            ends = self._whole or self._updates.ended
-            self._pace.after(self.step, value, n, ends, self._told)
-        if self._average is not None:
-            self._average.update_parameters(self.model)
-
-    def _turn(self, turn: str | None, batches: Any) -> float:
-        """Update a part of the model, or all of it; the loss it was updated by."""
-        self.objective.turn = turn
-        value = self._gradient(batches)
-        if turn is not None and (part := self.objective.part(self.model)) is not None:
-            own = set(map(id, part))
-            for parameter in self._parameters:  # what has no gradient is passed over
-                if id(parameter) not in own:
-                    parameter.grad = None
-        if self._usable(value):
-            self._apply()
-        return value
-
-    def _usable(self, loss: float) -> bool:
-        """Whether an update may be made of the gradients there are."""
-        return True
-
-    def _next(self) -> tuple[Any, int]:
-        """(the batches of the next update, their samples); of all samples they are made anew."""
-        task = self.task
-        if self._whole:
-            return lambda: task.train.chunks(self._part, self.seed, self.step), task.n_train
-        batches = self._updates[self.step]
-        return batches, batches[0][1] if len(batches) == 1 else sum(n for _, n in batches)
-
-    def _gradient(self, batches: Any) -> float:
-        """Set the gradient of the batches; their mean loss."""
-        task = self.task
-        self.clear()
-        if not self._whole and len(batches) == 1:
-            batch, n = batches[0]
-            if not self._on_cpu:
-                batch = moved(batch, task.device)
-            loss = self._loss(batch)
-            self._backward(loss)
-            if isinstance(self._updates, Ahead):  # while the device is at work
-                self._updates.after(self.step)
-            return loss.item() / n if task.reduction.kind == "sum" else loss.item()
-        drawn: Any = batches() if callable(batches) else batches
-        return self._summed(drawn, batches)
-
-    def clear(self) -> None:
-        """Drop all gradients, as zero_grad does, which takes 20 times as long."""
-        for parameter in self._parameters:
-            parameter.grad = None
-
-    def _summed(self, drawn: Iterable[tuple[Any, int]], batches: Any, **more: Any) -> float:
-        """Set the gradient of many batches, or of the parts of them that are ``drawn`` here."""
-        task = self.task
-        return summed_gradient(
-            self._loss, self._parameters, drawn,
-            task.n_train if self._whole else sum(n for _, n in batches),
-            self._reduction, task.device, self._backward, as_reduced=not self._whole, **more,
-        )  # fmt: skip
-
-    @property
-    def _reduction(self) -> Reduction:
-        """How batches are put together."""
-        return self.task.reduction
-
-    def _loss(self, batch: Any) -> Any:
-        self.objective.updates = self.step
-        if self.task.precision is None:
-            return self.objective.loss(self.model, batch)
-        with self.task.numbers():
-            return self.objective.loss(self.model, batch)
-
-    def _backward(self, loss: Any) -> None:
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
-
-    def _apply(self) -> None:
-        """Clip the gradients and update."""
-        scaler = self._scaler
-        self._clip(scaler)
-        if scaler is None:
-            self.optimizer.step()
-        else:
-            scaler.step(self.optimizer)
-            scaler.update()
-
     def _told(self, name: str) -> float:
         """What a schedule is told of the model on the validation set."""
         start = time.perf_counter()
@@ -276,24 +127,6 @@ class Run:
         found = told[name] if name in told else self.objective.logged(name)
         self.seconds -= time.perf_counter() - start  # which count updates alone
         return found
-
-    def _noted(self, loss: float) -> bool:
-        """Keep the loss of an update; whether the run can go on."""
-        if not self._sound(loss):
-            return False
-        if math.isfinite(loss):  # no update was left out
-            total, done = self._recent  # one by one, which rounds alike wherever a run is cut
-            self._recent = total + loss, done + 1
-        return True
-
-    def _sound(self, loss: float) -> bool:
-        if self._first_loss is None:
-            self._first_loss = loss
-        if not math.isfinite(loss):
-            self.diverged = f"the loss was {loss} in step {self.step}"
-        elif loss > BLOWN * (abs(self._first_loss) + 1):
-            self.diverged = f"the loss rose from {self._first_loss:.3g} to {loss:.3g}"
-        return self.diverged is None
 
     def evaluate(self) -> Evaluation:
         """Measure the model on the validation set; the run goes on as if this had not been."""
