@@ -13,7 +13,7 @@ from torch import nn
 import slalom
 from reference import distance
 from slalom.backends import using
-from slalom.optim import SOAP, Shampoo
+from slalom.optim import PSGD, SOAP, Shampoo
 from slalom.rules.matrices import (
     between,
     eigenvectors,
@@ -54,7 +54,7 @@ def trained(optimizer, params, steps=12, seed=1, first=0):
 
 def matrix(x):
     """As a matrix in NumPy; of a single row or column no side is worked at."""
-    x = np.array(x.detach().double())
+    x = x.detach().double().numpy().copy()
     return x.reshape(x.shape[0] if x.ndim else 1, int(np.prod(x.shape[1:])))
 
 
@@ -193,7 +193,7 @@ def test_shampoo_multiplies_by_roots(options, given, backend):
 
 @EITHER
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("made", [SOAP, Shampoo])
+@pytest.mark.parametrize("made", [SOAP, Shampoo, PSGD])
 def test_a_run_goes_on_to_the_bit(made, dtype, backend):
     """From anywhere between two decompositions, and a copy of it too."""
     for cut in (1, 4, 5):
@@ -217,7 +217,7 @@ def test_a_run_goes_on_to_the_bit(made, dtype, backend):
         assert all(map(torch.equal, params, twins))
 
 
-@pytest.mark.parametrize("made", [SOAP, Shampoo])
+@pytest.mark.parametrize("made", [SOAP, Shampoo, PSGD])
 def test_of_any_layout_and_beside_anything(made):
     """Channels last, transposed, with gaps; a parameter without a gradient for a while."""
     values = [p.detach().float() for p in starts()]
@@ -230,7 +230,8 @@ def test_of_any_layout_and_beside_anything(made):
     ends = []
     for own in (values, lie):
         params = [nn.Parameter(v.clone()) for v in own]
-        optimizer = made(params, lr=0.01, precondition_frequency=2, eps=1e-3)
+        less = {} if made is PSGD else {"eps": 1e-3}
+        optimizer = made(params, lr=0.01, precondition_frequency=2, **less)
         for k, row in enumerate(gradients(7)):
             for i, (p, grad) in enumerate(zip(params, row, strict=True)):
                 p.grad = None if i == 1 and k in (0, 3) else grad.float()

@@ -152,7 +152,7 @@ def test_one_schedule_scales_both(schedule):
         assert hidden == pytest.approx(5 * rest)
 
 
-@pytest.mark.parametrize("matrix", ["Muon", "SOAP", "Shampoo"])
+@pytest.mark.parametrize("matrix", ["Muon", "SOAP", "Shampoo", "PSGD"])
 def test_a_run_goes_on_to_the_bit(matrix):
     model = Tiny()
     optimizer = split(model, {"rule": matrix, "lr": 0.02}, {"lr": 0.01})

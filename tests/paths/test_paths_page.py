@@ -164,8 +164,10 @@ def test_every_hyper_parameter_has_its_control():
         "log", "share", "words",
     }  # fmt: skip
     assert set().union(*map(fixed, RULES.values())) == {
-        "ns_dtype", "max_precond_dim", "precondition_frequency", "shampoo_beta",
+        "ns_dtype", "max_precond_dim", "precondition_frequency", "shampoo_beta", "eps",
     }  # fmt: skip
+    assert fixed(RULES["shampoo"]).keys() == {"max_precond_dim", "precondition_frequency", "eps"}
+    assert fixed(RULES["psgd"]).keys() == {"max_precond_dim"}  # the others move a vector too
     for rule in RULES.values():
         missing = fixed(rule)
         flat = set(chain.from_iterable(

@@ -39,6 +39,8 @@ PRODUCTS: dict[str, Callable[..., Any]] = {
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     "transposed": matrices.transposed, "eigenvectors": matrices.eigenvectors,
     "refined": matrices.refined, "inverse_root": matrices.inverse_root,
+    "identity": matrices.identity, "squared": matrices.squared, "balanced": matrices.balanced,
+    "whitened": matrices.whitened,
 }  # fmt: skip
 """The operations on square matrices alone, which give one of the first operand's kind."""
 

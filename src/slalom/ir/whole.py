@@ -60,7 +60,7 @@ class Whole:
         return self.graph.product("gram", self, None, 1.0, axis, onto, keep, share)
 
     def decomposed(self, op: str, *others: Any) -> Any:
-        if op == "refined":
+        if op in ("refined", "whitened"):
             _square(others[0], self.along & ELEMENTS)
         return self.graph.decomposed(op, _square(self), *others)
 

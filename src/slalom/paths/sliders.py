@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
+
+import torch
 
 from slalom.ir.formula import input_name
 from slalom.rules import REQUIRED, Rule
@@ -20,9 +23,6 @@ RANGES = {
 SHARES = ("momentum", "dampening", "alpha")
 """These weigh the past where their default is below 1, though they are bounded from below alone."""
 
-
-OF_SQUARES = ("precondition_frequency", "shampoo_beta")
-
 COUNTS = range(11)
 """What something that is counted may be, such as the steps of an iteration."""
 
@@ -30,8 +30,47 @@ COUNTS = range(11)
 def fixed(rule: Rule) -> dict[str, Any]:
     """Hyper-parameter -> its default, of those that are not turned: which numbers are computed in,
     since all are doubles in the page, and what is of square matrices, which a vector has not."""
-    still = {*OF_SQUARES, *rule.limits.values()}
+    still = _of_squares(rule) if rule.squares else ()
     return {n: d for n, d in rule.hypers.items() if n.endswith("dtype") or n in still}
+
+
+@cache
+def _of_squares(rule: Rule) -> frozenset[str]:
+    """What moves a vector nowhere else, however far it is turned."""
+    usual = _went(rule, {})
+    return frozenset(
+        name
+        for name, default in rule.hypers.items()
+        if all(_went(rule, {name: other}) == usual for other in _others(rule, name, default))
+    )
+
+
+def _others(rule: Rule, name: str, default: Any) -> list[Any]:
+    """Values of a hyper-parameter beside its default."""
+    bound = rule.bound(name)
+    if isinstance(bound, Choice):
+        return [word for word in bound.words if word != default]
+    if isinstance(default, bool):
+        return [not default]
+    if isinstance(default, tuple):
+        return [tuple(d / 7 for d in default)]
+    near = (0.5,) if default is None else (2 * default, default / 7, 1e3 * default, 0.1)
+    return [v for v in near if (bound is None or v in bound) and _allows(rule, name, v)]
+
+
+def _went(rule: Rule, hypers: dict[str, Any]) -> list[float]:
+    """Where a vector is after each of some steps down a slope that turns."""
+    param = torch.ones(2, dtype=torch.float64)
+    states = [
+        torch.full(rule.shape(n, (2,), rule.hypers), rule.start(n, hypers)).double()
+        for n in rule.state
+    ]
+    path: list[float] = []
+    for step in range(1, 13):
+        grad = torch.tensor([0.3 * step, (-1.0) ** step])
+        param, *states = rule.results(rule(param, grad.double(), *states, step=step, **hypers))
+        path += param.tolist()
+    return path
 
 
 def counted(rule: Rule) -> dict[str, list[Any]]:

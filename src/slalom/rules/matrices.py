@@ -149,6 +149,86 @@ def inverse_root(square: Value, beside: Value, share: Value, eps: Value) -> Valu
     return (vectors * values ** (-1 / 4 if beside.numel() else -1 / 2)) @ vectors.mT
 
 
+def identity(like: Value, scale: Value) -> Value:
+    """scale · I, a square matrix as large as another one."""
+    if not isinstance(like, torch.Tensor):
+        return measurable(like, "identity").decomposed("identity", scale)
+    return scale * torch.eye(len(like), dtype=like.dtype, device=like.device)
+
+
+def squared(factor: Value) -> Value:
+    """factorᵀ · factor of a square matrix."""
+    if not isinstance(factor, torch.Tensor):
+        return measurable(factor, "squared").decomposed("squared")
+    return factor.mT @ factor
+
+
+def balanced(factor: Value, beside: Value) -> Value:
+    """A square scaled to the geometric mean of its largest entry and that of ``beside``.
+
+    That is the square of the other side of the same tensor; with one alone nothing is done.
+    """
+    if not isinstance(factor, torch.Tensor):
+        return measurable(factor, "balanced").decomposed("balanced", beside)
+    if not (factor.numel() and beside.numel()):
+        return factor
+    return factor * (beside.abs().amax() / factor.abs().amax()).sqrt()
+
+
+def whitened(factor: Value, seen: Value, rate: Value, damping: Value) -> Value:
+    """One step of a factor Q towards E[seen] = I, where seen is of what QᵀQ has multiplied.
+
+    By rate / (|S| + 1) · (S - I) · Q, with S = seen + damping · (QᵀQ)², so that no eigenvalue of
+    QᵀQ grows beyond damping^(-1/2). Then Q is rotated a little towards symmetry, which leaves QᵀQ
+    as it is but for terms of fourth order. No inverse, no decomposition.
+
+    Source: Li 2024 (arXiv 2402.11858) and its published code, dQ = Q^0.5 · E · Q^1.5.
+    """
+    if not isinstance(factor, torch.Tensor):
+        return measurable(factor, "whitened").decomposed("whitened", seen, rate, damping)
+    if not factor.numel():
+        return factor
+    square = squared(factor)
+    seen = torch.addmm(seen, square, square, alpha=damping)
+    moved = factor - rate / (largest(seen) + 1) * (seen @ factor - factor)
+    skew = moved.mT - moved
+    skew = skew / (largest(skew) + torch.finfo(skew.dtype).tiny)
+    once = skew @ moved
+    twice = skew @ once
+    gain, bend = once.trace(), twice.trace()
+    angle = torch.where(bend < 0, (-gain / bend).clamp(max=_TURN), _TURN)
+    return moved + angle * (once + angle / 2 * twice)
+
+
+_TURN = 1 / 8
+"""The largest angle of a rotation of :func:`whitened`, whose series ends at its second power."""
+
+
+def largest(square: Tensor) -> Tensor:
+    """A little less than the spectral norm of a symmetric or a skew matrix, which is positive.
+
+    Four powers of it on some directions: its longest row, each with signs of no pattern beside it,
+    the same whenever it is asked, so that a step is determined by what it is given.
+    """
+    tiny = torch.finfo(square.dtype).tiny
+    most = square.abs().amax() + tiny
+    square = square / most
+    longest = square.index_select(0, torch.linalg.vector_norm(square, dim=1).argmax().view(1))
+    ways = _signs(len(square), square)
+    ways = longest + torch.where(ways @ longest.mT < 0, -ways, ways)
+    for _ in range(2):
+        ways = ways @ square
+        ways = ways / (torch.linalg.vector_norm(ways, dim=1, keepdim=True) + tiny) @ square
+    return most * torch.linalg.vector_norm(ways, dim=1).amax()
+
+
+def _signs(n: int, like: Tensor) -> Tensor:
+    """32 rows of n signs: a bit of each place, mixed as hash functions mix."""
+    place = torch.arange(1, 32 * n + 1, device=like.device) * 0x9E3779B1
+    place = (place ^ (place >> 15)) * 0x85EBCA77
+    return (1 - 2 * (place >> 16 & 1)).view(32, n).to(like.dtype)
+
+
 def _decomposed(square: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, rising, and eigenvectors; NaN of what is not finite, as elementwise rules."""
     finite = square.isfinite().all()
