@@ -144,6 +144,14 @@ def test_gradients_come_out_white():
     assert distance(squared(rows), 1e-9**-0.5 * torch.eye(6).double()) < 1e-6
 
 
+def test_a_factor_far_from_symmetric_is_turned_a_little():
+    factor = torch.randn(6, 6, dtype=torch.float64)
+    seen = torch.randn(6, 9, dtype=torch.float64)
+    seen = seen @ seen.mT
+    expected = moved(factor.numpy(), seen.numpy(), 0.3, 1e-9)
+    assert distance(whitened(factor, seen, 0.3, 1e-9), torch.from_numpy(expected)) <= 1e-12
+
+
 def test_the_norm_is_nearly_that_of_the_matrix():
     for n in (1, 2, 3, 50, 200):
         q = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64)).Q
