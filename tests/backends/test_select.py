@@ -16,7 +16,7 @@ from torch.nn import Parameter
 import slalom.optim
 from slalom.backends import using
 from slalom.backends.foreach.write import _where, function_of
-from slalom.ir.program import program_for
+from slalom.ir.known import program_for
 from slalom.rules import RULES
 
 SHARED: list[tuple[str, dict[str, Any]]] = [

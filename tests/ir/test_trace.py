@@ -10,7 +10,8 @@ import torch
 import slalom
 from slalom.backends import using
 from slalom.ir.formula import formulas
-from slalom.ir.program import program_for, programs, trace
+from slalom.ir.known import program_for, programs
+from slalom.ir.program import trace
 from slalom.rules import (
     RULES,
     RuleError,

@@ -20,7 +20,7 @@ import slalom
 from slalom.backends import using
 from slalom.backends.narrow import BLOCK, CODES, TINY, decode, encode, joined, parted
 from slalom.engine import keeping
-from slalom.ir.program import programs
+from slalom.ir.known import programs
 from slalom.rules import RULES
 
 STEPS = {torch.int8: 32, torch.uint8: 16}  # in a doubling

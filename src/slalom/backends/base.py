@@ -110,6 +110,9 @@ class Slot:
         spread: how the tensors of which its own are parts are distributed, where its rule looks at
             the whole of them; else None.
         made: its states were just made, so that each lies as the parameter does, and has its dtype.
+        kind: of two slots of one kind, where it is not None, the tensors are plain, whole in memory
+            and differ in shape, address and numbers alone; what is said here of one holds of both,
+            but for name, group and place, and neither is alone.
     """
 
     param: Tensor
@@ -129,6 +132,7 @@ class Slot:
     small: Collection[str] = ()
     spread: Spread | None = None
     made: bool = False
+    kind: Any = None
 
     @property
     def further(self) -> tuple[bool, bool, bool, bool]:
@@ -367,7 +371,8 @@ class Backend(ABC):
     def refuses(self, slot: Slot) -> str | None:
         """Why this backend cannot serve a slot; None if it can. To be asked by :meth:`why_not`.
 
-        Asked anew when a gradient comes of another type, layout, dtype or device, or as another
+        Asked once of all slots of one kind. Asked anew
+        when a gradient comes of another type, layout, dtype or device, or as another
         kind of view, and when anything of the other tensors is other than it was.
         """
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from slalom.backends.rounding import noise_of
-from slalom.ir.program import Program, program_for
+from slalom.ir.known import program_for
+from slalom.ir.program import Program
 from slalom.rules.definition import Rule
 
 Options = Sequence[Mapping[str, Any]]

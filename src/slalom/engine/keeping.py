@@ -27,8 +27,9 @@ from slalom.backends.spread import moved_to_lines, part_of
 from slalom.engine.distributed import is_distributed
 from slalom.engine.starting import begun, check_state
 from slalom.errors import InputError
+from slalom.ir.known import program_for
 from slalom.ir.operations import KEPT
-from slalom.ir.program import Program, program_for
+from slalom.ir.program import Program
 from slalom.ir.signs import holds_weights, never_negative
 from slalom.rules.definition import Rule
 

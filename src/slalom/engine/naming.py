@@ -18,16 +18,16 @@ def params_of(groups: Sequence[Mapping[str, Any]]) -> list[Tensor]:
 def name_among(groups: Sequence[Mapping[str, Any]], param: Tensor) -> str:
     """How messages call a parameter of these groups."""
     for number, group in enumerate(groups):
-        for place, other in enumerate(group["params"]):
+        for name, other in zip(names_in(group, number), group["params"], strict=True):
             if other is param:
-                return name_of(group, number, place)
+                return name
     return "a parameter"
 
 
-def name_of(group: Mapping[str, Any], number: int, place: int) -> str:
-    """How messages call the parameter at this place of a group, the ``number``-th."""
+def names_in(group: Mapping[str, Any], number: int) -> Sequence[str]:
+    """How messages call the parameters of a group, the ``number``-th."""
     names = group.get("param_names")
-    return names[place] if names else f"parameter {place} of group {number}"
+    return names or [f"parameter {i} of group {number}" for i in range(len(group["params"]))]
 
 
 def turns(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

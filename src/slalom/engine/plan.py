@@ -18,8 +18,18 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS, UNWRITTEN, lacking
-from slalom.backends.base import Backend, Counts, Launch, Look, Slot, Unavailable, beside, handles
+from slalom.backends.base import (
+    Backend,
+    Counts,
+    Launch,
+    Look,
+    Slot,
+    Unavailable,
+    beside,
+    handles,
+)
 from slalom.backends.crossings import refused_together
+from slalom.backends.kinds import by_kind
 from slalom.backends.layout import meet
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
@@ -66,7 +76,7 @@ class Plan:
         excluded: as given, and what this plan found since.
         last: what became of the last step.
         squares: the sum of the squares of the gradients of the last step, where it was asked for.
-        bytes: of all slots together, those of each of their tensors by name.
+        bytes: of all slots together, those of each of their tensors by name, where it is explained.
     """
 
     scaled = False
@@ -88,16 +98,17 @@ class Plan:
         self._counts = Counts(slots)
         self._indices = indices
         # Groups with sparse gradients, which were let in since nothing decays there.
+        odd = [s for s in slots if s.kind is None]
         self._undecayed = {
             s.group
-            for s in slots
+            for s in odd
             if s.param.grad is not None and s.param.grad.layout != torch.strided
         }
         self._ids = [id(s.param) for s in slots]
-        names = (names_of_kept(s, rules[s.group]) for s in slots)
+        names = by_kind(slots, lambda s: names_of_kept(s, rules[s.group]))
         self._relied = dict(zip(self._ids, names, strict=True))
         self._uncounted = {id(s.param): s.place for s in slots if s.kept[0] is None and s.state}
-        own = [localised(s) for s in slots]
+        own = [localised(s) for s in slots] if odd else slots
         pairs = [(s, o) for s, o in zip(slots, own, strict=True) if s is not o]
         self._parts = LocalParts(pairs) if pairs else None
         self._launches: list[tuple[Backend, Launch]] = []
@@ -109,23 +120,23 @@ class Plan:
             if self._parts is not None:
                 self._parts.take_back()
         group_of = np.array([s.group for s in slots], np.intp)
-        chance = np.array([treatment.rounds(s) for s in own], bool)
+        chance = np.array(by_kind(own, treatment.rounds), bool)
         # What is rounded by chance, or has to wait for another, has a row of its own.
         single = chance | np.array([s.alone for s in own], bool)
-        sets = [frozenset((*s.state, *s.operands)) for s in own]
-        self._state_sets = list(dict.fromkeys(sets))
         # Where they look further than one element, as bits.
-        bits = {further: _bits(*further) for further in {s.further for s in own}}
-        self._wide = np.array([bits[s.further] for s in own], np.intp)
-        self._set_of = np.array([self._state_sets.index(names) for names in sets], np.intp)
+        self._wide = np.array(by_kind(own, lambda s: _bits(*s.further)), np.intp)
+        sets: dict[frozenset[str], int] = {}
+        set_of = by_kind(
+            own, lambda s: sets.setdefault(frozenset((*s.state, *s.operands)), len(sets))
+        )
+        self._set_of, self._state_sets = np.array(set_of, np.intp), list(sets)
         self._absent = handles([] if self._launches else absent)
         recorded = any(backend.captures for backend, _ in self._launches)
-        self.here = not recorded and all(p.is_cpu for p in (*(s.param for s in slots), *absent))
+        on_host = all(by_kind(slots, lambda s: s.param.is_cpu)) and all(p.is_cpu for p in absent)
+        self.here = on_host and not recorded
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
-            _is_spread(s.param) for s in slots
+            _is_spread(s.param) for s in odd
         )
-        grads = (s.param.grad for s in slots)
-        self._sparse = any(g is not None and g.layout != torch.strided for g in grads)
         self._sorting = Sorting(rules, self._counts, group_of, self._set_of, single, chance)
         self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
@@ -149,12 +160,15 @@ class Plan:
         chosen: dict[int, tuple[str, str | None]] = {}
         launches: list[tuple[Backend, Launch]] = []
         left = list(slots)
-        lacks = {device: lacking(device) for device in {s.param.device for s in slots}}
-        why = {s.place: lack for s in slots if (lack := lacks[s.param.device])}
+        devices = by_kind(slots, lambda s: s.param.device)
+        lacks = {device: lacking(device) for device in set(devices)}
+        why = {s.place: lack for s, d in zip(slots, devices, strict=True) if (lack := lacks[d])}
         for backend in BACKENDS:
-            asked = [s for s in left if backend.device in (None, s.param.device.type)]
-            out = self.excluded.get(backend.name)
-            refused = refused_together(left, {s.place: out or backend.why_not(s) for s in asked})
+            here = by_kind(left, lambda s, own=backend.device: own in (None, s.param.device.type))
+            asked = [s for s, is_so in zip(left, here, strict=True) if is_so]
+            said = self.excluded.get(backend.name)
+            each = [said] * len(asked) if said else by_kind(asked, backend.why_not)
+            refused = refused_together(left, {s.place: w for s, w in zip(asked, each, strict=True)})
             taken = [s for s in asked if refused[s.place] is None]
             for s in asked:
                 why.setdefault(s.place, refused[s.place] or "")
@@ -292,7 +306,7 @@ class Plan:
         sorting = self._sorting
         if not (grouped or sorting.holds()):
             filled = self._regroup(groups, late)
-        elif not (filled := sorting.fill(groups, late)) and not self._sparse:
+        elif not (filled := sorting.fill(groups, late)) and not self._undecayed:
             # Of sparse gradients whether other options allow them is not for here.
             filled = self._regroup(groups, late)
         if filled:

@@ -160,7 +160,7 @@ def sorted_out(keys: np.ndarray, places: np.ndarray) -> list[tuple[list[float], 
 
 def alone(slot: Slot) -> Slot:
     """The same, to be updated by itself."""
-    return replace(slot, alone=True)
+    return replace(slot, alone=True, kind=None)
 
 
 def names_of_kept(slot: Slot, rule: Rule) -> tuple[str, ...]:

@@ -354,40 +354,6 @@ def _check_kind(rule: Rule, name: str, value: Any) -> None:
             )
 
 
-@cache
-def programs(rule: Rule) -> list[Program]:
-    """The programs traced of this rule so far, shared by all that use it."""
-    return []
-
-
-def program_for(
-    rule: Rule, hypers: Mapping[str, Any], step: float, first: bool, *numbers: float
-) -> Program:
-    """The program that serves these hyper-parameters, traced now if there is none yet.
-
-    Those that ``hypers`` lacks have their defaults. ``numbers`` are the present values of
-    ``rule.numbers``.
-    """
-    hypers = {name: hypers.get(name, default) for name, default in rule.hypers.items()}
-    values = hypers.values()
-    known = programs(rule)
-    for program in known:
-        if _fits(program, hypers) and program.row(step, first, *values, *numbers) is not None:
-            return program
-    program = trace(rule, hypers, step=step, first=first, numbers=numbers)
-    known.append(program)
-    return program
-
-
-def _fits(program: Program, hypers: Mapping[str, Any]) -> bool:
-    return all(
-        length(hypers[name]) == n and not is_flag(program.rule, name, hypers[name])
-        for name, n in program.shapes.items()
-    ) and all(
-        is_flag(program.rule, name, hypers[name]) for name in program.flags if name != "first"
-    )
-
-
 def _explained(rule: Rule, error: Exception) -> RuleError:
     """The error with the rule's name and line, and what a rule may do."""
     here = inspect.unwrap(rule.function).__code__.co_filename

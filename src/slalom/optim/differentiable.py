@@ -11,10 +11,10 @@ from torch import Tensor
 from slalom.backends.base import is_counter, read, refuse_no_matrix, refuse_squares, write
 from slalom.backends.crossings import check_crossings
 from slalom.engine.memory import check
-from slalom.engine.naming import name_of
+from slalom.engine.naming import names_in
 from slalom.engine.starting import begun, check_state, check_whole
 from slalom.engine.treatment import Treatment
-from slalom.ir.program import program_for
+from slalom.ir.known import program_for
 from slalom.ir.symbol import Symbol
 from slalom.ir.tensors import Values, across, elements_asked
 from slalom.optim.checks import check_sparse
@@ -78,9 +78,9 @@ def update_differentiably(
 def _present(groups: Sequence[Group]) -> Iterator[tuple[Group, Tensor, str]]:
     """Every parameter with a gradient, its group and how messages call it."""
     for number, group in enumerate(groups):
-        for place, param in enumerate(group["params"]):
+        for name, param in zip(names_in(group, number), group["params"], strict=True):
             if param.grad is not None:
-                yield group, param, name_of(group, number, place)
+                yield group, param, name
 
 
 def _make(updates: Sequence[_Update], states: States) -> None:

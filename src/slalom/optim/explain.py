@@ -8,7 +8,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from slalom.engine.distributed import is_distributed
-from slalom.engine.naming import name_of
+from slalom.engine.naming import names_in
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.spent import Spent
 
@@ -66,8 +66,7 @@ def explain(optimizer: torch.optim.Optimizer) -> Explanation:
     kept = {n: size / count for n, size in plan.bytes.items()} if plan and count else {}
     rows = []
     for g, group in enumerate(optimizer.param_groups):
-        for i, param in enumerate(group["params"]):
-            name = name_of(group, g, i)
+        for name, param in zip(names_in(group, g), group["params"], strict=True):
             if is_lazy(param):
                 rows.append((name, (), param.dtype, "none", "it is lazy, and has no shape yet"))
                 continue

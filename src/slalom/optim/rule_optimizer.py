@@ -20,7 +20,7 @@ from torch.optim.optimizer import (
 )
 
 from slalom.engine.capturable import stays_there, update_there
-from slalom.engine.naming import turns
+from slalom.engine.naming import params_of, turns
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.there import is_recorded
 from slalom.engine.treatment import FULL_RATE, Treatment
@@ -345,7 +345,10 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
             for g in self.param_groups
         ]
         with torch.inference_mode(False):
-            return self._plan_of(self._slots(groups), groups, scaled)
+            slots = self._slots(groups)
+            plan = self._plan_of(slots, groups, scaled)
+            plan.bytes = slots.bytes
+            return plan
 
     def _slots(
         self, groups: Sequence[dict[str, Any]], fresh: set[int] | None = None,
@@ -353,8 +356,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
     ) -> Slots:  # fmt: skip
         checks.check_fused(groups)
         self._complete(groups)
-        params = chain.from_iterable(g["params"] for g in self.param_groups)
-        indices = {id(p): i for i, p in enumerate(params)}
+        indices = {id(p): i for i, p in enumerate(params_of(self.param_groups))}
         last = self._plan
 
         def unmoved(param: Tensor) -> bool:
@@ -371,7 +373,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         plan = Plan(
             rules, slots.slots, slots.absent, slots.indices, self._treatment, self._excluded
         )
-        plan.scaled, plan.origin, plan.bytes = scaled, self._rules(groups), slots.bytes
+        plan.scaled, plan.origin = scaled, self._rules(groups)
         return plan
 
     def _rules(self, groups: Sequence[Mapping[str, Any]]) -> list[Rule]:

@@ -15,12 +15,12 @@ from slalom.backends.base import Slot, is_counter, read, write
 from slalom.backends.layout import is_freed
 from slalom.backends.narrow import LOST, REMAINDER, SCALE
 from slalom.engine import keeping
-from slalom.engine.memory import check, check_states
-from slalom.engine.naming import name_of
+from slalom.engine.memory import check, check_states, ordinary
+from slalom.engine.naming import names_in
 from slalom.engine.starting import begun, check_whole
 from slalom.engine.treatment import Treatment
+from slalom.ir.known import program_for
 from slalom.ir.passes import structure
-from slalom.ir.program import program_for
 from slalom.optim.checks import check_sparse
 from slalom.optim.spent import Spent
 from slalom.rules.definition import Rule
@@ -87,48 +87,54 @@ def make_slots(
     found = Slots()
     counters = _Counters()
     live: dict[Any, Any] = {}  # what is known of the programs found so far
+    # Of parameters of which nothing is kept, one tells of all of its dtype and device in groups of
+    # the same options.
+    fresh_of: dict[Any, dict[Any, _Ready]] = {}
     for number, group in enumerate(groups):
         rule = rule_of(group)
-        fresh: dict[torch.dtype, _Ready] = {}  # one of which nothing is kept, and so of all
-        for place, param in enumerate(group["params"]):
+        fresh = fresh_of.setdefault((rule, *map(id, map(group.get, rule.hypers))), {})
+        for param, name in zip(group["params"], names_in(group, number), strict=True):
             grad = param.grad
-            name = name_of(group, number, place)
+            usual = grad is not None and ordinary(param, grad)
             if isinstance(grad, Spent):
                 raise grad.error("this optimizer's step")
-            if grad is not None:
+            if grad is not None and not usual:
                 check(param, grad, name)
             sparse = grad is not None and grad.layout != torch.strided
             if sparse:
                 check_sparse(rule, group, treatment)
             there = states.get(param)
             own = {n: v for n, v in there.items() if v is not None} if there else {}
-            if not own and param.dtype in fresh:
-                one = fresh[param.dtype].of(param)
-            else:
+            like = param.dtype, param.device
+            one = None if own else fresh.get(like)
+            if one is None:
                 one = _Ready(rule, group, param, own, treatment, counters, unmoved, live)
                 if not own:
-                    fresh[param.dtype] = one
+                    fresh[like] = one
+            elif not one.alike:
+                one = one.of(param)
             if grad is None and (one.missing or is_freed(param)) and not all_of_them:
                 found.absent.append(param)
                 continue
             if own and one.missing:
                 check_whole(rule, one.starts, own, name, one.count)
-            state, kept, count = one.make()
+            alike = one.alike and not own
+            state, kept, pending = one.anew(param, usual) if alike else one.make()
             still = not state and not group.get("weight_decay", 0)
             slot = Slot(
-                param, state, kept, count, number, len(found.slots),
+                param, state, kept, one.count, number, len(found.slots),
                 # without a state, and without decay, what a gradient leaves out stays anyway
                 by_rows=sparse and (rule.sparse == "rows" or (still and not one.whole)),
                 name=name, whole=one.whole, matrix=one.matrix,
                 multiplies=one.multiplies, operands=one.operands, crosses=one.crosses,
                 small={*rule.shapes, *(n + SCALE for n in one.coded)} if one.coded else rule.shapes,
-                made=one.made,
+                made=alike, kind=one.kind if alike and usual else None,
             )  # fmt: skip
             if one.found:  # what was just made shares memory with nothing
                 check_states(slot)
             found.slots.append(slot)
             found.indices.append(indices[id(param)])
-            found.pending.append((param, one.pending, one.gone))
+            found.pending.append((param, pending, one.gone))
     return found
 
 
@@ -144,7 +150,13 @@ def first_is_lost(rule: Rule, options: Mapping[str, Any], *numbers: float) -> bo
 
 
 class _Ready:
-    """The state of one parameter, found or made."""
+    """The state of one parameter, found or made.
+
+    Attributes:
+        alike: whether states that are made of parameters of which nothing is kept have their dtype
+            and shape, so that all of one group, dtype and device are made as these.
+        kind: the kind of their slots, where they are ordinary.
+    """
 
     def __init__(
         self, rule: Rule, group: Mapping[str, Any], param: Tensor, own: dict[str, Any],
@@ -181,6 +193,12 @@ class _Ready:
         self._of_all = live
         names = (*self.starts, *(("step",) if self.counted else ()), *rule.numbers)
         self.missing = not own.keys() >= set(names)
+        self.alike = not rule.shapes and treatment.state_dtype is treatment.remainder is None
+        scalars = zip(("step", *rule.numbers), (count, *numbers), strict=True)
+        self._scalars = list(scalars)[not self.counted :]
+        self._zeros = not any(self.starts.values())
+        kind = rule, *self.starts, self.counted, *self.operands, *further, param.dtype, param.device
+        self.kind = live.setdefault(kind, len(live))
 
     def of(self, param: Tensor) -> _Ready:
         """The same of another parameter of the group and the dtype, of which nothing is kept."""
@@ -188,18 +206,22 @@ class _Ready:
         other.__dict__ = self.__dict__ | {"param": param, "own": {}, "pending": {}, "coded": []}
         return other
 
-    def make(self) -> tuple[dict[str, Tensor], list[Tensor | None], float]:
-        """The live states, the kept scalars, and the count where no state holds it."""
-        if not self.own and self.made:
-            names = ("step", *self.rule.numbers) if self.counted else self.rule.numbers
-            values = (self.count, *self.numbers) if self.counted else self.numbers
-            self.pending = {n: self.counters.take(v) for n, v in zip(names, values, strict=True)}
-            first = [] if self.counted else [None]
-            rule, param, group = self.rule, self.param, self.group
-            made = {n: begun(rule, n, param, s, group) for n, s in self.starts.items()}
-            kept = [*first, *self.pending.values()]
-            self.pending |= made
-            return made, kept, self.count
+    def anew(
+        self, param: Tensor, usual: bool
+    ) -> tuple[dict[str, Tensor], list[Tensor | None], dict[str, Tensor]]:
+        """As :meth:`make` of a parameter that is alike, which is ``usual`` where it is ordinary."""
+        if usual and self._zeros:
+            made = {name: torch.zeros_like(param) for name in self.starts}
+        else:
+            starts = self.starts.items()
+            made = {n: begun(self.rule, n, param, s, self.group) for n, s in starts}
+        pending = {name: self.counters.take(value) for name, value in self._scalars}
+        kept: list[Tensor | None] = [*pending.values()]
+        pending |= made
+        return made, kept if self.counted else [None, *kept], pending
+
+    def make(self) -> tuple[dict[str, Tensor], list[Tensor | None], dict[str, Tensor]]:
+        """The live states, the kept scalars, and what of both is not in the optimizer yet."""
         kept: list[Tensor | None] = [self._kept("step", self.count) if self.counted else None]
         kept += [self._kept(n, v) for n, v in zip(self.rule.numbers, self.numbers, strict=True)]
         state: dict[str, Tensor] = {}
@@ -210,13 +232,7 @@ class _Ready:
             self.pending |= {n: t for n, t in made.items() if t is not self.own.get(n)}
         beside = (REMAINDER, LOST, *(n + SCALE for n in self.starts))
         self.gone = [n for n in beside if n in self.own and n not in state]
-        return state, kept, self.count
-
-    @property
-    def made(self) -> bool:
-        """Whether every state was just made, and is of the parameter's dtype and shape."""
-        asked = self._treatment.state_dtype, self._treatment.remainder
-        return not (self.found or self.rule.shapes) and asked == (None, None)
+        return state, kept, self.pending
 
     def _kept(self, name: str, value: float) -> Tensor:
         there = self.own.get(name)

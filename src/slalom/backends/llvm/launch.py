@@ -20,6 +20,7 @@ from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Alive, Counts, Launch, Look, Rows, Slot, handles
 from slalom.backends.crossings import check_crossings
+from slalom.backends.kinds import by_kind
 from slalom.backends.layout import meet, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
@@ -57,70 +58,75 @@ class LlvmLaunch(Launch):
         n, places = len(slots), self.places
         self._local = np.full(len(counts.values), -1, np.intp)
         self._local[places] = np.arange(n)
-        self._params = handles([s.param for s in slots])
-        self._absent = handles(absent)
+        params = [s.param for s in slots]
+        self._params, self._absent = handles(params), handles(absent)
         # Of a parameter all that matters is looked at; one that comes to lie where it lay may
         # take its place.
-        params = [s.param for s in slots]
         kept = [t for s in slots for t in (*s.state.values(), *s.kept) if t is not None]
         self._alive = Alive(kept if holder_offset() else [*kept, *params, *absent])
-        # Of each slot where its states stand among these.
-        ends = np.cumsum([len(s.state) + sum(t is not None for t in s.kept) for s in slots])
-        firsts = [0, *ends.tolist()]
-        self._state_at = [
-            {n: first + k for k, n in enumerate(s.state)}
-            for s, first in zip(slots, firsts, strict=False)
-        ]
+        self._states = by_kind(slots, lambda s: tuple(s.state))
+        n_states = np.array(list(map(len, self._states)), np.intp)
+        n_kept = np.array(by_kind(slots, lambda s: len(s.kept)), np.intp)
+        n_alive = n_states + by_kind(slots, lambda s: sum(t is not None for t in s.kept))
+        self._first_state = np.cumsum(n_alive) - n_alive  # of each slot where they begin
 
-        states = [s.state.values() for s in slots]
-        written = [t for p, own in zip(params, states, strict=True) for t in (p, *own)]
+        written = [t for s in slots for t in (s.param, *s.state.values())]
         self._bytes = np.array([t.nbytes for t in written], np.uint64)
         runs = _runs(np.array([t.data_ptr() for t in written], np.uint64), self._bytes)
-        grads = [p.grad for p in params]
-        in_place = _readable(params, grads, runs)
+        grads = list(map(_grad, params))
+        in_place = _readable(slots, grads, runs)
+        self._copies = [
+            (torch.empty_like(params[i], requires_grad=False), i, grad.layout)
+            for i, (grad, here) in enumerate(zip(grads, in_place, strict=True))
+            if grad is not None and not here
+        ]
         kinds: dict[tuple[Any, ...], int] = {}  # dtypes of parameter and gradient, states by name
-        kind_of: list[int] = []
-        looked: list[Tensor | None] = []
-        beside: list[int] = []  # of each the look whose shape and strides it has
-        self._copies = []
-        firsts: list[int] = []
-        wrote: list[int] = []  # the looks of what is written
-        number: int | None = None  # the look of the first number that is kept
-        for i, (slot, param, grad, here) in enumerate(
-            zip(slots, params, grads, in_place, strict=True)
-        ):
-            first = len(looked)
-            firsts.append(first)
-            looked.append(param)
-            beside.append(first)
-            wrote.append(first)
-            dtype = param.dtype if grad is None or not here else grad.dtype
-            if grad is not None and not here:
-                buffer = torch.empty_like(param, requires_grad=False)
-                self._copies.append((buffer, i, grad.layout))
-                looked.append(buffer)
-                beside.append(first)
-            kind: tuple[Any, ...] = param.dtype, dtype
-            for name, tensor in slot.state.items():
-                kind += ((name, tensor.dtype),)
-                wrote.append(len(looked))
-                beside.append(len(looked) if name in slot.small else first)
-                looked.append(tensor)
-            for tensor in slot.kept:
-                place = len(looked)
-                if tensor is not None and not tensor.dim():
-                    number = place = place if number is None else number
-                beside.append(place)
-                looked.append(tensor)
-            if slot.operands:
-                kind += tuple((name, computed(slot)) for name in slot.operands)
-            kind_of.append(kinds.setdefault(kind, len(kinds)))
-        self._kind_of = np.array(kind_of, np.intp)
+
+        def kind_of(slot: Slot) -> int:
+            i = self._local[slot.place]
+            grad = grads[i]
+            kind: tuple[Any, ...] = (
+                slot.param.dtype,
+                slot.param.dtype if grad is None or not in_place[i] else grad.dtype,
+                *((name, tensor.dtype) for name, tensor in slot.state.items()),
+                *((name, computed(slot)) for name in slot.operands),
+            )
+            return kinds.setdefault(kind, len(kinds))
+
+        self._kind_of = np.array(by_kind(slots, kind_of), np.intp)
+        copied = np.zeros(n, np.intp)
+        copied[[i for _, i, _ in self._copies]] = 1
+        lengths = 1 + copied + n_states + n_kept
+        firsts = np.cumsum(lengths) - lengths
+        buffers: list[tuple[Tensor, ...]] = [()] * n
+        for buffer, i, _ in self._copies:
+            buffers[i] = (buffer,)
+        looked = [
+            t
+            for s, own in zip(slots, buffers, strict=True)
+            for t in (s.param, *own, *s.state.values(), *s.kept)
+        ]
+        # Of each the look whose shape and strides it has: that of its parameter, but for what is
+        # smaller, and numbers, which have those of the first.
+        beside = np.repeat(firsts, lengths)
+        kept_at = np.flatnonzero(
+            np.arange(len(looked)) - beside >= np.repeat(lengths - n_kept, lengths)
+        )
+        is_number = [(t := looked[i]) is not None and not t.dim() for i in kept_at.tolist()]
+        numbers = kept_at[np.array(is_number, bool)]
+        beside[kept_at] = kept_at
+        beside[numbers] = numbers[:1]
+        wrote = np.ones(len(looked), bool)
+        wrote[kept_at] = wrote[firsts[copied == 1] + 1] = False
+        self._wrote = np.flatnonzero(wrote)
+        for i, slot in enumerate(slots):
+            if slot.small:
+                first = firsts[i] + 1 + copied[i]
+                small = [first + k for k, name in enumerate(slot.state) if name in slot.small]
+                beside[small] = small
         first_absent = len(looked)
-        beside += range(first_absent, first_absent + len(absent))
-        looked += absent
-        self._looks, self._shapes = looks(looked, beside)
-        self._wrote = np.array(wrote, np.intp)
+        every = np.arange(first_absent, first_absent + len(absent))
+        self._looks, self._shapes = looks([*looked, *absent], np.append(beside, every))
         base = self._looks.ctypes.data
         self._kinds: list[Arrays] = [
             (
@@ -132,11 +138,10 @@ class LlvmLaunch(Launch):
 
         self._segments = np.zeros(n + 1, SEGMENT)
         own = self._segments[:n]
-        own["states"], own["kept"] = list(map(len, states)), [len(s.kept) for s in slots]
-        own["copied"][[i for _, i, _ in self._copies]] = 1
+        own["states"], own["kept"], own["copied"] = n_states, n_kept, copied
         self._operands = Operands(slots)
         self._first_array, self._arrays = self._operands.arrays(slots)
-        own["looks"] = base + LOOK.itemsize * np.array(firsts, np.intp)
+        own["looks"] = base + LOOK.itemsize * firsts
         own["arrays"] = self._arrays.ctypes.data + 8 * self._first_array
         own["values"] = counts.values.ctypes.data + counts.values.strides[0] * places
         own["present"] = counts.present.ctypes.data + 8 * places
@@ -145,7 +150,7 @@ class LlvmLaunch(Launch):
         numel = np.array([p.numel() for p in params], np.int64)
         own["square"] = np.array([square(NAMES[d]) for d in of_kind], np.uint64)[self._kind_of]
         own["grad_dtype"] = np.array([dtype_code(d) for d in of_kind], np.int64)[self._kind_of]
-        own["numel"] = numel * [1 + p.is_complex() for p in params]
+        own["numel"] = numel * by_kind(slots, lambda s: 1 + s.param.is_complex())
         own["bytes"], own["itemsize"] = numel * itemsize, np.where(numel, itemsize, 0)
         self._elements = int(own["numel"].sum())
         self._sums = np.zeros(-(-int((-(-own["numel"] // LINE)).sum()) // BLOCK) + 1)
@@ -235,7 +240,7 @@ class LlvmLaunch(Launch):
 
     def _state(self, name: str, member: int) -> Tensor:
         """The state of a name of a segment, which is there in a step."""
-        return self._alive.one(self._state_at[member][name])
+        return self._alive.one(self._first_state[member] + self._states[member].index(name))
 
     def _give(self, code: Code, members: np.ndarray) -> list[np.ndarray]:
         """Have these segments updated by a program, with room for what it sums up; that room."""
@@ -340,10 +345,13 @@ def _check(code: int) -> None:
 
 
 def _readable(
-    params: Sequence[Tensor], grads: Sequence[Tensor | None], written: np.ndarray
+    slots: Sequence[Slot], grads: Sequence[Tensor | None], written: np.ndarray
 ) -> Sequence[bool]:
     """Whether each gradient can be read where it lies: beside its parameter, and not written to."""
-    found = [g is None or _beside(p, g) for p, g in zip(params, grads, strict=True)]
+    found = [
+        g is None or s.kind is not None or _beside(s.param, g)
+        for s, g in zip(slots, grads, strict=True)
+    ]
     at = [i for i, g in enumerate(grads) if g is not None and found[i]]
     here: list[Any] = [grads[i] for i in at]
     begins = np.array([g.data_ptr() for g in here], np.uint64)

@@ -29,7 +29,7 @@ SEGMENT = np.dtype([
 """Seen, Look and Segment as ``driver.c`` declares them."""
 
 
-def looks(tensors: Sequence[Tensor | None], beside: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def looks(tensors: Sequence[Tensor | None], beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A look for each tensor, and the sizes and strides that they point to.
 
     ``beside`` says of each which one's shape and strides it has, its own place where that is it. A
@@ -40,7 +40,7 @@ def looks(tensors: Sequence[Tensor | None], beside: Sequence[int]) -> tuple[np.n
     every = len(there) == len(tensors)
     at = np.arange(len(tensors)) if every else np.flatnonzero([t is not None for t in tensors])
     # What is of shape and strides is found once for all that have them in common.
-    owner = np.array([*beside, len(tensors)], np.intp)
+    owner = np.append(beside, len(tensors))
     own = at[owner[at] == at]
     owners: list[Any] = [tensors[i] for i in own.tolist()]
     numbers = [(*t.shape, *t.stride()) if t.layout is torch.strided else () for t in owners]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from slalom.backends.base import Slot
+from slalom.backends.kinds import by_kind
 
 
 class Operands:
@@ -44,12 +45,12 @@ class Operands:
 
         Its parameter, gradient and states, which are looked up in every step, and its operands.
         """
-        widths = [2 + len(s.state) + len(s.operands) for s in slots]
+        widths = np.array(by_kind(slots, lambda s: 2 + len(s.state) + len(s.operands)), np.intp)
         ends = np.cumsum(widths)
-        addresses = np.zeros(sum(widths) + 1, np.uint64)
-        for i, (slot, end) in enumerate(zip(slots, ends.tolist(), strict=True)):
-            own = [self._operand(n, i).data_ptr() for n in slot.operands]
-            addresses[end - len(own) : end] = own
+        addresses = np.zeros(int(widths.sum()) + 1, np.uint64)
+        for i in self._places:
+            own = [self._operand(n, i).data_ptr() for n in slots[i].operands]
+            addresses[ends[i] - len(own) : ends[i]] = own
         return ends - widths, addresses
 
     def _operand(self, name: str, i: int) -> Tensor:
