@@ -388,6 +388,10 @@ class Backend(ABC):
         """
         raise Unavailable(f"{self.name} makes no steps whose scalars lie on the device")
 
+    def stand(self, teams: Any, absent: Sequence[Tensor]) -> Any:
+        """A :class:`slalom.backends.standing.Standing` of these teams; None where it has none."""
+        return None
+
     def watch(self, groups: Any, states: Any, tensors: Any) -> Any:
         """See :class:`slalom.engine.watch.Watch`: the same, faster; None if there is no such."""
         return None

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from slalom.rules.definition import Rule
 
-_GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN, _SEED, _STEP = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0x2545F4914F6CDD1D
 _MASK = (1 << 64) - 1
 _WORD = (1 << 32) - 1
 
 
 def noise_of(seed: int, step: int, place: int) -> int:
     """32 random bits of a step of the parameter at this place: splitmix64 (Steele et al. 2014)."""
-    x = (seed * 0xD1342543DE82EF95 + step * 0x2545F4914F6CDD1D + (place + 1) * _GOLDEN) & _MASK
+    x = (seed * _SEED + step * _STEP + (place + 1) * _GOLDEN) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return (x ^ (x >> 31)) >> 32
@@ -30,11 +30,20 @@ def noises_of(seed: int, steps: Tensor, places: Tensor) -> Tensor:
 
     int64, which wraps as 64 bits without a sign do.
     """
-    x = steps.to(torch.int64) * _signed(0x2545F4914F6CDD1D) + _signed(seed * 0xD1342543DE82EF95)
-    x = x + (places + 1) * _signed(_GOLDEN)
+    return noises_from(_signed(seed * _SEED) + (places + 1) * _signed(_GOLDEN), steps)
+
+
+def noises_from(shares: Tensor, steps: Tensor) -> Tensor:
+    """The same, of what seed and place add (:func:`share`, int64)."""
+    x = steps.to(torch.int64) * _signed(_STEP) + shares
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ _shifted(x, shift)) * _signed(factor)
     return _shifted(x ^ _shifted(x, 31), 32)
+
+
+def share(seed: int, place: int) -> int:
+    """What seed and place add to the bits of :func:`noise_of`: an int64, in two's complement."""
+    return _signed(seed * _SEED + (place + 1) * _GOLDEN)
 
 
 def _signed(word: int) -> int:

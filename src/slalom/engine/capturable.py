@@ -22,6 +22,7 @@ from slalom.backends.general import elements
 from slalom.engine.distributed import LocalParts, localised, over_processes, own_part
 from slalom.engine.memory import check, lending, sharing
 from slalom.engine.sorting import alone
+from slalom.engine.standing import Stay, stay, told_of
 from slalom.engine.there import Part, is_recorded, there
 from slalom.engine.treatment import Treatment
 from slalom.rules.definition import Rule
@@ -31,6 +32,24 @@ Group = Mapping[str, Any]
 
 _is_asked_for = methodcaller("get", "capturable")
 _is_differentiable = methodcaller("get", "differentiable")
+
+
+def step_there(
+    last: Stay | None, before: Callable[[Sequence[Any]], None], groups: Sequence[Any], states: Any,
+    rule_of: Callable[[Group], Rule], treatment: Treatment, grad_scale: Tensor | None,
+    found_inf: Tensor | None,
+) -> tuple[bool, Stay | None]:  # fmt: skip
+    """Make the step if it is one for here (:func:`stays_there`); whether so, and a plan for more.
+
+    By ``last``, the plan that the step before left, where it still serves. Else ``before`` is
+    called with the groups first.
+    """
+    if last is not None and last.step(groups, states, treatment, rule_of, grad_scale, found_inf):
+        return True, last
+    if not stays_there(groups, treatment, found_inf, rule_of):
+        return False, None
+    before(groups)
+    return True, update_there(groups, states, rule_of, treatment, grad_scale, found_inf)
 
 
 def stays_there(
@@ -101,8 +120,10 @@ def update_there(
     treatment: Treatment,
     grad_scale: Tensor | None = None,
     found_inf: Tensor | None = None,
-) -> None:
+) -> Stay | None:
     """Update every parameter that has a gradient, reading no value of a tensor.
+
+    Returns a plan for steps like this one, where there is one.
 
     Step counts and the numbers of rules are tensors on the parameters' device, made there or moved
     there. Hyper-parameters may be tensors too, and are then read when a graph is replayed.
@@ -120,7 +141,7 @@ def update_there(
         )
     parts = _parts(groups, states, rule_of)
     if not parts:
-        return
+        return None
     for part in parts:
         refuse_squares(part.rule, "capturable")
     scale, skip = _measured([g for part in parts for g in part.grads], treatment, grad_scale)
@@ -149,6 +170,8 @@ def update_there(
             lent.take_back()
     for part in parts:
         part.count()
+    told = told_of(treatment, grad_scale, found_inf, parts[0].device)
+    return stay(parts, works, groups, states, treatment, told)
 
 
 def _parts(groups: Sequence[Group], states: Any, rule_of: Callable[[Group], Rule]) -> list[Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,9 +18,10 @@ from slalom.engine.memory import check_states
 from slalom.engine.starting import check_whole
 from slalom.engine.treatment import Treatment
 from slalom.ir.branches import branches
-from slalom.ir.program import Program, is_flag
+from slalom.ir.program import Program, is_flag, length
 from slalom.ir.signs import never_negative
-from slalom.ir.tensors import Values
+from slalom.ir.symbol import Symbol
+from slalom.ir.tensors import Values, rows_of
 from slalom.rules.definition import REQUIRED, Rule
 from slalom.rules.treated import treated
 
@@ -35,12 +36,45 @@ def there(number: Tensor, device: torch.device) -> Tensor:
     return number.to(device, non_blocking=True).reshape(())
 
 
-@lru_cache(64)
-def _traced(
-    rule: Rule, fixed: tuple[tuple[str, Any], ...], varying: frozenset[str]
-) -> tuple[Program, ...]:
-    """The programs of every way that these inputs can make the rule take."""
-    return tuple(branches(rule, dict(fixed), varying))
+@dataclass(frozen=True)
+class Ways:
+    """The programs of every way that a rule may go on what a device alone knows.
+
+    Attributes:
+        settled: the conditions on numbers of the host's, and how they came out: under others that
+            come out so the programs are the same.
+    """
+
+    programs: tuple[Program, ...]
+    settled: tuple[tuple[Symbol, bool], ...]
+
+    def serve(self, values: Mapping[str, float]) -> bool:
+        """Whether they are those of these numbers too, by name (``lr``, ``betas[0]``)."""
+        value = Values(values)
+        return all(bool(value(condition)) == outcome for condition, outcome in self.settled)
+
+
+_KNOWN: dict[Any, list[Ways]] = {}
+
+
+def _ways(
+    rule: Rule, fixed: Mapping[str, Any], varying: frozenset[str], values: Mapping[str, float]
+) -> Ways:  # fmt: skip
+    """The ways of a rule; ``fixed`` are its options to trace with, ``values`` its numbers."""
+    kinds = tuple((n, v if is_flag(rule, n, v) else length(v)) for n, v in fixed.items())
+    known = _KNOWN.setdefault((rule, kinds, varying), [])
+    found = next((ways for ways in known if ways.serve(values)), None)
+    if found is None:
+        settled: list[tuple[Symbol, bool]] = []
+        programs = tuple(branches(rule, fixed, varying, settled))
+        found = Ways(programs, tuple(settled))
+        known.append(found)
+        del known[:-MOST]
+    return found
+
+
+MOST = 16
+"""Ways that are remembered of a rule and its flags, since rules differ by few conditions."""
 
 
 @lru_cache(64)
@@ -59,6 +93,9 @@ class Part:
         places, indices: their numbers in the step, and among all of the optimizer.
         treated: the rule behind the treatment of its gradients.
         programs, rows, chance, slots: as :class:`slalom.backends.base.Work` has them.
+        ways: whose programs they are.
+        inputs: the names of the numbers among its options.
+        counts, numbers: of each parameter its count, and of each number of the rule the same.
     """
 
     rule: Rule
@@ -101,6 +138,7 @@ class Part:
         options = {n: self.group.get(n, d) for n, d in self.rule.hypers.items()}
         options |= treatment.late(scale, self.group)
         inputs, fixed, varying = _inputs(rule, options, device)
+        self.inputs = list(inputs)
         default = torch.get_default_dtype()
         wide = torch.float64 if default == torch.float64 else torch.float32
         many = range(len(self.params))
@@ -112,15 +150,19 @@ class Part:
             known = not rule.takes_step and any(s in self.own[i] for s in rule.state)
             return torch.full((), float(known), dtype=wide, device=device)
 
-        self._counts = [self._kept(i, "step", lambda i=i: count(i)) for i in many]
-        self._numbers = [
+        self.counts = [self._kept(i, "step", lambda i=i: count(i)) for i in many]
+        self.numbers = [
             [self._kept(i, n, lambda i=i, n=n: number(i, n)) for i in many] for n in rule.numbers
         ]
-        counts = _column(self._counts)
+        counts = _column(self.counts)
         inputs |= {"step": counts + 1}
-        inputs |= {n: _column(own) for n, own in zip(rule.numbers, self._numbers, strict=True)}
+        inputs |= {n: _column(own) for n, own in zip(rule.numbers, self.numbers, strict=True)}
         varying |= {"step", *rule.numbers}
-        self.programs = _traced(rule, tuple(fixed.items()), frozenset(varying))
+        self.ways = _ways(
+            rule, fixed, frozenset(varying),
+            {n: v for n, v in inputs.items() if not isinstance(v, Tensor)},
+        )  # fmt: skip
+        self.programs = self.ways.programs
         noise = torch.zeros_like(counts)
         if self.chance:
             places = _consecutive(self.indices, device)
@@ -147,19 +189,9 @@ class Part:
 
     def _fill(self, inputs: Mapping[str, Any], counts: Tensor, noise: Tensor, skip: Tensor) -> None:
         """Compute the rows, and what the numbers become."""
-        values = Values(inputs)
-        which = torch.full_like(counts, -1.0)
-        columns = [torch.zeros_like(counts)] * max(len(p.scalars) for p in self.programs)
-        after = [_column(own) for own in self._numbers]
-        for k, program in enumerate(self.programs):
-            serves = skip.logical_not().expand(counts.shape)
-            serves = serves & values.serves(program, counts == 0)
-            which = torch.where(serves, float(k), which)
-            for j, symbol in enumerate(program.scalars):
-                columns[j] = torch.where(serves, _as_column(values(symbol), which), columns[j])
-            for j, symbol in enumerate(program.numbers):
-                after[j] = torch.where(serves, _as_column(values(symbol), which), after[j])
-        self.rows, self._after = torch.stack([which, noise, *columns], 1), after
+        numbers = [_column(own) for own in self.numbers]
+        which, columns, self._after = rows_of(self.programs, inputs, counts, numbers, skip)
+        self.rows = torch.stack([which, noise, *columns], 1)
         assert len((which, noise)) == BEFORE
 
     def _make_slots(
@@ -201,9 +233,9 @@ class Part:
     def count(self) -> None:
         """Count the update, and put down what the numbers have become."""
         torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
-            self._counts, [self._counted] * len(self._counts)
+            self.counts, [self._counted] * len(self.counts)
         )
-        for own, after in zip(self._numbers, self._after, strict=True):
+        for own, after in zip(self.numbers, self._after, strict=True):
             moved = [v.view(o.shape) for o, v in zip(own, after.unbind(), strict=True)]
             torch._foreach_copy_(own, moved)  # pyright: ignore[reportPrivateImportUsage]
 
@@ -212,7 +244,6 @@ def _inputs(
     rule: Rule, options: Mapping[str, Any], device: torch.device
 ) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
     """The values of the hyper-parameters; numbers to trace with; which of them are tensors."""
-    inputs: dict[str, Any] = {}
     fixed, varying = dict(options), set()
 
     def scalar(value: Any) -> Any:
@@ -220,17 +251,24 @@ def _inputs(
             return float(value)
         return there(value.detach(), device).double()
 
+    inputs = {name: scalar(value) for name, value in flattened(rule, options)}
     for name, value in options.items():
-        if is_flag(rule, name, value):
-            continue
         several = isinstance(value, tuple | list)
-        for i, one in enumerate(value if several else [value]):
-            inputs[f"{name}[{i}]" if several else name] = scalar(one)
         if any(isinstance(one, Tensor) for one in (value if several else [value])):
             varying.add(name)
             default = rule.hypers[name]
             fixed[name] = 1.0 if default in (REQUIRED, None) else default
     return inputs, fixed, varying
+
+
+def flattened(rule: Rule, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The numbers among a rule's options, which may be tensors: of several, ``betas[0]`` ..."""
+    for name, value in options.items():
+        if is_flag(rule, name, value):
+            continue
+        several = isinstance(value, tuple | list)
+        for i, one in enumerate(value if several else [value]):
+            yield f"{name}[{i}]" if several else name, one
 
 
 def _start(rule: Rule, name: str, options: Mapping[str, Any]) -> Any:
@@ -252,9 +290,3 @@ def _consecutive(numbers: Sequence[int], device: torch.device) -> Tensor:
 
 def _column(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([t.reshape(()) for t in tensors]).double()
-
-
-def _as_column(value: Any, like: Tensor) -> Tensor:
-    if not isinstance(value, Tensor):
-        return torch.full_like(like, float(value))
-    return value.to(like.dtype).expand(like.shape)

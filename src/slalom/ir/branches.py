@@ -17,15 +17,16 @@ MOST = 64
 
 
 def branches(
-    rule: Rule, fixed: Mapping[str, Any] | None = None, varying: Collection[str] | None = None
-) -> list[Program]:
+    rule: Rule, fixed: Mapping[str, Any] | None = None, varying: Collection[str] | None = None,
+    settled: list[tuple[Symbol, bool]] | None = None,
+) -> list[Program]:  # fmt: skip
     """The programs of a rule for whatever its hyper-parameters, step and numbers may be.
 
     Of any inputs exactly one holds: its flags are theirs, and its guards come out as it says.
     Hyper-parameters in ``fixed`` have that value; the programs then serve no other. Where
     ``varying`` is given, only these (hyper-parameters, numbers, ``step``) are open, and conditions
-    of the others come out as they do with the values fixed. What cannot
-    come about is among them too, since nobody asks whether guards contradict one another.
+    of the others come out as they do with the values fixed, which is put down in ``settled``. What
+    cannot come about is among them too, since nobody asks whether guards contradict one another.
 
     Raises :class:`slalom.rules.definition.RuleError` where the rule cannot be traced.
     """
@@ -34,7 +35,7 @@ def branches(
         first = flags.pop("first", True)
         told: list[bool] = []
         while True:
-            graph = _Told(told, varying)
+            graph = _Told(told, varying, settled)
             hypers = {n: 1.0 if d is REQUIRED else d for n, d in rule.hypers.items()} | flags
             found.append(trace(rule, hypers, first=first, graph=graph))
             outcomes = [outcome for _, outcome in graph.guards]
@@ -70,14 +71,19 @@ def _choices(rule: Rule, name: str) -> tuple[Any, ...]:
 class _Told(Graph):
     """A graph whose conditions come out as they are told, and true from there on."""
 
-    def __init__(self, told: list[bool], varying: Collection[str] | None = None) -> None:
+    def __init__(
+        self, told: list[bool], varying: Collection[str] | None = None,
+        settled: list[tuple[Symbol, bool]] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._told, self._varying = told, varying
+        self._settled = [] if settled is None else settled
 
     def decide(self, condition: Symbol) -> bool:
         if self._varying is not None:
             inputs = {name.partition("[")[0] for name, _ in condition.inputs()}
             if inputs.isdisjoint(self._varying):
+                self._settled.append((condition, bool(condition.value)))
                 return bool(condition.value)
         known = {id(guard): outcome for guard, outcome in self.guards}
         if id(condition) not in known:

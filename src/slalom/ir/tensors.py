@@ -68,6 +68,36 @@ class Values:
         return holds
 
 
+def rows_of(
+    programs: Sequence[Program], inputs: Mapping[str, Any], counts: Tensor,
+    numbers: Sequence[Tensor], skip: Tensor,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:  # fmt: skip
+    """The scalars of several tensors' updates: which program serves each, its scalars, its numbers.
+
+    ``inputs`` are as :class:`Values` has them, ``counts`` how often each was updated before and
+    ``numbers`` what its rule keeps beside that, float64 of shape (tensors,), as what is returned
+    is. Of what is skipped (a bool, or one of each) the program is -1, and numbers stay.
+    """
+    values = Values(inputs)
+    which = torch.full_like(counts, -1.0)
+    columns = [torch.zeros_like(counts)] * max(len(p.scalars) for p in programs)
+    after = list(numbers)
+    for k, program in enumerate(programs):
+        serves = skip.logical_not().expand(counts.shape)
+        serves = serves & values.serves(program, counts == 0)
+        which = torch.where(serves, float(k), which)
+        for own, symbols in ((columns, program.scalars), (after, program.numbers)):
+            for j, symbol in enumerate(symbols):
+                own[j] = torch.where(serves, _as_column(values(symbol), which), own[j])
+    return which, columns, after
+
+
+def _as_column(value: Any, like: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        return torch.full_like(like, float(value))
+    return value.to(like.dtype).expand(like.shape)
+
+
 def _applied(op: str, args: list[Any]) -> Any:
     if not any(isinstance(a, Tensor) for a in args):
         if op in _LOGIC:

@@ -19,7 +19,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
-from slalom.engine.capturable import stays_there, update_there
+from slalom.engine.capturable import step_there
 from slalom.engine.naming import params_of, turns
 from slalom.engine.plan import Outcome, Plan
 from slalom.engine.there import is_recorded
@@ -80,6 +80,7 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
 
     _released: Any = None  # what slalom.release() made of it
     _plan: Plan | None = None
+    _stay: Any = None  # what a step was made of that asks a device for nothing
     _warned = False
 
     @_disable_dynamo
@@ -264,12 +265,13 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         found = getattr(self, "found_inf", None)
         plan, groups = self._plan, self.param_groups
-        here = plan is not None and plan.here and not is_recorded()
-        if not here and stays_there(groups, self._treatment, found, self.rule_of):
-            self._plan = None
-            self._complete(groups)
-            update_there(groups, self.state, self.rule_of, self._treatment, scale, found)
-            return
+        if plan is None or not plan.here or is_recorded():
+            last, self._stay = self._stay, None  # whatever exception comes before the end
+            given = groups, self.state, self.rule_of, self._treatment, scale, found
+            made, self._stay = step_there(last, self._complete, *given)
+            if made:
+                self._plan = None
+                return
         if found is not None and float(found) > 0:
             return
         if scale is not None:

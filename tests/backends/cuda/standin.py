@@ -28,12 +28,14 @@ class Library:
         eager: whether work is done at once; else by :meth:`finish`.
         unknown: codes that this driver has no words for.
         captured: whether a graph is being recorded, which ends by calls that are not for it.
+        graph: what was recorded, which is done by :meth:`replay`.
     """
 
     def __init__(self, eager: bool = True):
         self.eager, self.calls, self.fails = eager, [], {}
         self.unknown: set[int] = set()
         self.captured, self._mode = False, 0
+        self.graph: list[Callable[[], Any]] = []
         self._queues: dict[int, deque[Callable[[], Any]]] = {}
         self._kept: list[Any] = []
         self._texts: dict[int, str] = {}
@@ -61,7 +63,15 @@ class Library:
         self._mode, mode._obj.value = mode._obj.value, self._mode
         return self._called("cuThreadExchangeStreamCaptureMode")
 
+    def replay(self) -> None:
+        """Do what was recorded, in order."""
+        for work in self.graph:
+            work()
+
     def _do(self, stream: int, work: Callable[[], Any]) -> None:
+        if self.captured and self._mode != RELAXED:
+            self.graph.append(work)
+            return
         self._queues.setdefault(stream, deque()).append(work)
         if self.eager:
             self.finish()

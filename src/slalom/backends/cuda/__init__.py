@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -60,6 +60,18 @@ class Cuda(Backend):
         from slalom.backends.cuda.launch import CudaLaunch
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
+
+    def stand(self, teams: Any, absent: Sequence[Tensor]) -> Any:
+        from slalom.backends.cuda.scalars import refused
+        from slalom.backends.cuda.standing import TYPES, CudaStanding
+
+        slots = [slot for team in teams for slot in team.slots]
+        kept = [t for team in teams for own in (team.counts, *team.numbers) for t in own]
+        alike = len({slot.param.device for slot in slots}) == 1
+        plain = all(t.dtype in TYPES and t.numel() == 1 for t in kept)
+        if not (alike and plain) or any(refused(team.programs) for team in teams):
+            return None
+        return CudaStanding(teams, absent, self.gpu_of(slots[0].param.device))
 
     def run_rows(self, works: Sequence[Work]) -> None:
         from slalom.backends.cuda.rows import update_by_rows

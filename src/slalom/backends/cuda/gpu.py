@@ -157,6 +157,10 @@ class Mirror:
         """Where the copy ends, and what is beside it begins."""
         return self.address + self.host.nbytes
 
+    def beside(self) -> Tensor:
+        """What lies behind the copy, as bytes."""
+        return self._memory[self.host.nbytes :]
+
     def send(self, stream: int) -> None:
         """Make the copy equal to the host's array, where it is not."""
         if stream not in self._streams:

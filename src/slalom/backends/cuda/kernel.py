@@ -127,9 +127,9 @@ def opening(
             ("  %end = select i1 %over, i64 %numel, i64 %all",)
             if way is None
             else (
-                "  %end.of = select i1 %over, i64 %numel, i64 %all",
+                "  %end.served = select i1 %over, i64 %numel, i64 %all",
                 *serves(way),
-                "  %end = select i1 %serves, i64 %end.of, i64 %begin",
+                "  %end = select i1 %serves, i64 %end.served, i64 %begin",
             )
         ),
     ]

@@ -13,6 +13,7 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Counts, Look, Rows, Slot, Unavailable
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.members import real_shape
 from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.work import Work
 from slalom.backends.general import GeneralLaunch
@@ -26,25 +27,12 @@ from slalom.ir.program import Program
 _address = attrgetter("data_ptr")
 
 
-class CudaLaunch(GeneralLaunch):
-    """Slots that kernels serve, on one GPU or several; ``gpu_of`` finds that of a device."""
+class Gathering(GeneralLaunch):
+    """What is looked at of slots that kernels serve; gradients that lie otherwise are copied."""
 
-    def __init__(
-        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts,
-        gpu_of: Callable[[torch.device], Gpu],
-    ):  # fmt: skip
+    def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
         super().__init__(slots, absent, counts)
-        self._gpus = [gpu_of(s.param.device) for s in slots]
-        pairs = [(2,) * s.param.is_complex() for s in slots]
-        self._shapes = [torch.Size([*s.param.shape, *p]) for s, p in zip(slots, pairs, strict=True)]
-        self._kinds: list[dict[str, str]] = []
-        for slot in slots:
-            grad = slot.param if slot.param.grad is None else slot.param.grad
-            tensors = {"param": slot.param, "grad": grad, **slot.state}
-            self._kinds.append({n: KEPT[t.dtype] for n, t in tensors.items()})
         self._crooked: list[int] = []
-        self._works: list[Work] = []
-        self._squares: tuple[Any, list[Squares]] | None = None
 
     def gather(self) -> Look:
         if observed():
@@ -63,6 +51,32 @@ class CudaLaunch(GeneralLaunch):
                 if grads[i] is not None:
                     grads[i] = like(params[i], grads[i])
         return look
+
+    def _lies_of(self, name: str, i: int) -> int:
+        """Where a slot's parameter or state lies; the launch is stale when one moves."""
+        place = i if name == "param" else len(self.places) + self._state_at[i][name]
+        return self._lies[place] or 0
+
+
+def kinds_of(slot: Slot) -> dict[str, str]:
+    """Of each tensor of a slot, by name, LLVM's name of its type."""
+    grad = slot.param if slot.param.grad is None else slot.param.grad
+    return {n: KEPT[t.dtype] for n, t in {"param": slot.param, "grad": grad, **slot.state}.items()}
+
+
+class CudaLaunch(Gathering):
+    """Slots that kernels serve, on one GPU or several; ``gpu_of`` finds that of a device."""
+
+    def __init__(
+        self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts,
+        gpu_of: Callable[[torch.device], Gpu],
+    ):  # fmt: skip
+        super().__init__(slots, absent, counts)
+        self._gpus = [gpu_of(s.param.device) for s in slots]
+        self._shapes = [real_shape(s.param) for s in slots]
+        self._kinds = list(map(kinds_of, slots))
+        self._works: list[Work] = []
+        self._squares: tuple[Any, list[Squares]] | None = None
 
     def assign(self, rows: Rows) -> None:
         super().assign(rows)
@@ -121,8 +135,3 @@ class CudaLaunch(GeneralLaunch):
         increment_version(states)
         for own in self._rows:
             self._count(own)
-
-    def _lies_of(self, name: str, i: int) -> int:
-        """Where a slot's parameter or state lies; the launch is stale when one moves."""
-        place = i if name == "param" else len(self.places) + self._state_at[i][name]
-        return self._lies[place] or 0

@@ -17,7 +17,9 @@ from slalom.rules.functions import Value, total
 
 
 @cache
-def _program() -> Program:
+def squares_program() -> Program:
+    """It keeps the sum of the squares of the gradient."""
+
     @rule(shapes={"squares": "one"})
     def squares(param: Value, grad: Value, squares: Value) -> tuple[Value, Value]:
         """The sum of the squares of a tensor's elements."""
@@ -36,7 +38,7 @@ class Squares:
         arrays = (("param", kind), ("grad", kind), ("squares", "double"))
         rows = [(SimpleNamespace(values=(), noise=None), places)]
         self._work = Work(
-            gpu, _program(), arrays, False, rows, shapes,
+            gpu, squares_program(), arrays, False, rows, shapes,
             lambda name, i: where[i] if name == "squares" else 0,
         )  # fmt: skip
 
