@@ -153,7 +153,7 @@ def test_a_recorded_step_is_replayed_with_what_lies_on_the_gpu():
     library = steps.backend.library
     library.captured = True
     before = [p.detach().clone() for p in steps.ours]
-    with using(steps.backend):
+    with using(steps.backend, "foreach"):
         steps.one.step()
     library.captured = False
     assert all(map(torch.equal, before, steps.ours))
