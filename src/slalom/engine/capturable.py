@@ -38,18 +38,18 @@ def step_there(
     last: Stay | None, before: Callable[[Sequence[Any]], None], groups: Sequence[Any], states: Any,
     rule_of: Callable[[Group], Rule], treatment: Treatment, grad_scale: Tensor | None,
     found_inf: Tensor | None,
-) -> tuple[bool, Stay | None]:  # fmt: skip
-    """Make the step if it is one for here (:func:`stays_there`); whether so, and a plan for more.
+) -> tuple[Stay | None] | None:  # fmt: skip
+    """Make the step if it is one for here (:func:`stays_there`); None if not, else a plan for more.
 
     By ``last``, the plan that the step before left, where it still serves. Else ``before`` is
     called with the groups first.
     """
     if last is not None and last.step(groups, states, treatment, rule_of, grad_scale, found_inf):
-        return True, last
+        return (last,)
     if not stays_there(groups, treatment, found_inf, rule_of):
-        return False, None
+        return None
     before(groups)
-    return True, update_there(groups, states, rule_of, treatment, grad_scale, found_inf)
+    return (update_there(groups, states, rule_of, treatment, grad_scale, found_inf),)
 
 
 def stays_there(

@@ -262,15 +262,13 @@ class RuleOptimizer(Exclusive, torch.optim.Optimizer):
     def _update(self) -> None:
         if self._released is not None and not self._released.left():
             return
-        scale = getattr(self, "grad_scale", None)
-        found = getattr(self, "found_inf", None)
+        scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         plan, groups = self._plan, self.param_groups
         if plan is None or not plan.here or is_recorded():
             last, self._stay = self._stay, None  # whatever exception comes before the end
             given = groups, self.state, self.rule_of, self._treatment, scale, found
-            made, self._stay = step_there(last, self._complete, *given)
-            if made:
-                self._plan = None
+            if (made := step_there(last, self._complete, *given)) is not None:
+                self._plan, (self._stay,) = None, made
                 return
         if found is not None and float(found) > 0:
             return

@@ -29,6 +29,7 @@ class Library:
         unknown: codes that this driver has no words for.
         captured: whether a graph is being recorded, which ends by calls that are not for it.
         graph: what was recorded, which is done by :meth:`replay`.
+        ends: functions and what they are called with when that is let go.
     """
 
     def __init__(self, eager: bool = True):
@@ -36,6 +37,7 @@ class Library:
         self.unknown: set[int] = set()
         self.captured, self._mode = False, 0
         self.graph: list[Callable[[], Any]] = []
+        self.ends: list[tuple[int, int]] = []
         self._queues: dict[int, deque[Callable[[], Any]]] = {}
         self._kept: list[Any] = []
         self._texts: dict[int, str] = {}
@@ -62,6 +64,28 @@ class Library:
     def cuThreadExchangeStreamCaptureMode(self, mode):  # noqa: N802
         self._mode, mode._obj.value = mode._obj.value, self._mode
         return self._called("cuThreadExchangeStreamCaptureMode")
+
+    def drop(self) -> None:
+        """Let go of what was recorded, and tell those who want to know of it."""
+        self.graph.clear()
+        for call, given in self.ends:
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(call)(given)
+        self.ends.clear()
+
+    def cuStreamGetCaptureInfo_v2(self, stream, status, number, graph, nodes, many):  # noqa: N802
+        assert (nodes, many) == (None, None)
+        status._obj.value, number._obj.value, graph._obj.value = self.captured, 1, GRAPH
+        return self._called("cuStreamGetCaptureInfo_v2", stream)
+
+    def cuUserObjectCreate(self, out, given, call, count, flags):  # noqa: N802
+        assert (count, flags) == (1, 1)
+        out._obj.value = self._number((call, given))
+        return self._called("cuUserObjectCreate")
+
+    def cuGraphRetainUserObject(self, graph, thing, count, flags):  # noqa: N802
+        assert (graph.value, count, flags) == (GRAPH, 1, 1)
+        self.ends.append(self._kept.pop())
+        return self._called("cuGraphRetainUserObject")
 
     def replay(self) -> None:
         """Do what was recorded, in order."""
@@ -92,10 +116,13 @@ class Library:
         out._obj.value = self.context.pop()
         return self._called("cuCtxPopCurrent_v2")
 
-    def cuModuleLoadData(self, out, image):  # noqa: N802
+    def cuModuleLoadDataEx(self, out, image, many, kinds, values):  # noqa: N802
+        assert (many, list(kinds)) == (2, [5, 6])
+        if self.fails.get("cuModuleLoadDataEx"):
+            ctypes.memmove(values[0], b"ptxas says\n no\0", 16)
         out._obj.value = number = self._number(image)
         self._texts[number] = image.rstrip(b"\0").decode()
-        return self._called("cuModuleLoadData")
+        return self._called("cuModuleLoadDataEx")
 
     def cuModuleGetFunction(self, out, module, name):  # noqa: N802
         assert name == b"update"
@@ -192,6 +219,8 @@ class HipLibrary(Library):
         return None if code in self.unknown else b"what error %d means" % code
 
 
+GRAPH = 77
+"""The handle of what is recorded."""
 OTHER = 5
 """The number of a GPU that torch works on besides."""
 NOT_RECORDED = {

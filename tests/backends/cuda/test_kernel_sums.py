@@ -244,7 +244,7 @@ def read_ptx(kernels: SumKernels, architecture: str) -> list[str]:
         assert len(wide) == len(sweep.reads), (kernels._program.rule.name, wide)
         assert ptx.count("bar.sync") == (5 if sweep.sums else 0)
         assert ptx.count("atom.global") == bool(sweep.sums)
-        assert ptx.count("fence.sc") == 2 * bool(sweep.sums)
+        assert ptx.count("fence.sc.gpu") == 2 * bool(sweep.sums)
     return found
 
 

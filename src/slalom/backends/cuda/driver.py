@@ -34,11 +34,14 @@ class Calls(NamedTuple):
     query: str
     launch: str
     mode: str
+    recording: str
+    thing: str
+    retain: str
 
     def types(self) -> Functions:
         """The types of their arguments."""
         return {
-            self.load: (_P, ctypes.c_char_p),
+            self.load: (_P, ctypes.c_char_p, _U, _P, _P),
             self.find: (_P, _P, ctypes.c_char_p),
             self.pin: (_P, _N, _U),
             self.copy: (_P, _P, _N, _P),
@@ -47,6 +50,9 @@ class Calls(NamedTuple):
             self.query: (_P,),
             self.launch: (_P, _U, _U, _U, _U, _U, _U, _U, _P, _P, _P),
             self.mode: (_P,),
+            self.recording: (_P, _P, _P, _P, _P, _P),
+            self.thing: (_P, _P, _P, _U, _U),
+            self.retain: (_P, _P, _U, _U),
         }
 
 
@@ -54,8 +60,10 @@ NOT_READY = 600
 LAUNCH_CODES = {214, 220, 226, 700, 702, 709, 710, *range(713, 721), 999}
 """Codes of work that failed on the GPU, at some time before the call that tells it."""
 
+_LOG, _ERRORS = 4096, (5, 6)  # where a driver's compiler is to put what is wrong, and its size
 _WITHOUT_TIMES = 2  # an event that is never asked how long something took
 _FOR_ALL_CONTEXTS = 1  # pinned memory that every GPU may copy from
+_UNWAITED = _MOVED = 1  # nobody waits for what is called; the graph alone has it
 _RELAXED = 2  # while a graph is recorded this thread may also do what is not recorded
 
 
@@ -87,7 +95,16 @@ class Driver(ABC):
 
     def function(self, image: bytes, name: str) -> int:
         """A kernel of the code in ``image``, which stays loaded."""
-        module = self._made(self.calls.load, image + b"\0")
+        log = ctypes.create_string_buffer(_LOG)
+        kinds = (ctypes.c_int * 2)(*_ERRORS)
+        values = (ctypes.c_void_p * 2)(ctypes.addressof(log), _LOG)
+        try:
+            module = self._made(self.calls.load, image + b"\0", len(kinds), kinds, values)
+        except CudaError as error:
+            told = " ".join(log.value.decode(errors="replace").split())
+            raise CudaError(
+                f"{error}; its compiler says: {told}" if told else str(error)
+            ) from error
         return self._made(self.calls.find, module, name.encode())
 
     def pinned(self, size: int) -> int:
@@ -126,6 +143,17 @@ class Driver(ABC):
         """Copy pinned memory to the GPU, when the stream comes to it."""
         self._call(self.calls.copy, to, source, size, stream)
 
+    def ends_with_graph(self, stream: int, call: int, given: int) -> None:
+        """Have a function of C called with an address when the graph is gone that is recorded.
+
+        By a thread of the driver's, when nothing can replay it any more.
+        """
+        status, number, graph = ctypes.c_int(), ctypes.c_uint64(), ctypes.c_void_p()
+        places = map(ctypes.byref, (status, number, graph))
+        self._call(self.calls.recording, stream, *places, None, None)
+        thing = self._made(self.calls.thing, given, call, 1, _UNWAITED)
+        self._call(self.calls.retain, graph, thing, 1, _MOVED)
+
     def launch(self, function: int, blocks: int, threads: int, given: Sequence[int], stream: int):
         """Start a kernel, when the stream comes to it; ``given`` are its arguments, addresses."""
         values = (ctypes.c_uint64 * len(given))(*given)
@@ -163,9 +191,10 @@ class CudaDriver(Driver):
     """CUDA's driver, in the context that torch uses on the GPU of number ``index``."""
 
     calls = Calls(
-        "cuModuleLoadData", "cuModuleGetFunction", "cuMemHostAlloc", "cuMemcpyHtoDAsync_v2",
+        "cuModuleLoadDataEx", "cuModuleGetFunction", "cuMemHostAlloc", "cuMemcpyHtoDAsync_v2",
         "cuEventCreate", "cuEventRecord", "cuEventQuery", "cuLaunchKernel",
-        "cuThreadExchangeStreamCaptureMode",
+        "cuThreadExchangeStreamCaptureMode", "cuStreamGetCaptureInfo_v2", "cuUserObjectCreate",
+        "cuGraphRetainUserObject",
     )  # fmt: skip
     blocking = "CUDA_LAUNCH_BLOCKING=1"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import sys
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -43,7 +45,7 @@ class Gpu:
         self._functions: dict[str, int] = {}
         self._one_copies = Lock()  # or two threads would take the same staging
         self._staging: list[_Staging] = []
-        self._recorded: dict[bytes, int] = {}
+        self._recorded: list[_Recorded] = []
         self._cache = Cache(chosen())
 
     def stream(self) -> int:
@@ -107,18 +109,22 @@ class Gpu:
             self._staging.append(staging)  # where one call failed nobody knows when it is read
 
     def upload_recorded(self, to: int, content: bytes, stream: int) -> None:
-        """As :meth:`upload`, while a graph is recorded: from memory that nothing writes again.
+        """As :meth:`upload`, while a graph is recorded: from memory that is that graph's alone.
 
-        The graph reads it whenever it is replayed, and nobody tells when it is the last time. So it
-        stays; equal copies share it, as of a step that is recorded again.
+        The graph reads it whenever it is replayed; when it is gone, the memory may be taken again.
         """
-        with self._one_copies:
-            if content not in self._recorded:
-                with self.driver.relaxed():
-                    address = self.driver.pinned(len(content))
-                ctypes.memmove(address, content, len(content))
-                self._recorded[content] = address
-        self.driver.copy(to, self._recorded[content], len(content), stream)
+        size = len(content)
+        with self._one_copies, self.driver.relaxed():
+            own = next((r for r in self._recorded if r.size >= size and r.is_free()), None)
+            if own is None:
+                room = max(4096, 1 << (size - 1).bit_length())
+                own = _Recorded(self.driver.pinned(room + _Recorded.AHEAD), room)
+                self._recorded.append(own)
+            own.take()
+            ctypes.memmove(own.address, content, size)
+            if own.ends is not None:
+                self.driver.ends_with_graph(stream, own.ends, own.flag)
+        self.driver.copy(to, own.address, size, stream)
 
     def _made(self, size: int) -> _Staging:
         room = max(4096, 1 << (size - 1).bit_length())
@@ -130,6 +136,45 @@ class _Staging:
 
     def __init__(self, address: int, size: int, event: int):
         self.address, self.size, self.event = address, size, event
+
+
+class _Recorded:
+    """Pinned memory that a graph copies from, behind a flag that says whether there is a graph.
+
+    The flag is a semaphore of the C library's, since the driver tells of the end of a graph by
+    calling a function of C, and Python may be gone by then. Where there is no such function the
+    memory stays that graph's for good.
+    """
+
+    AHEAD = 64
+
+    def __init__(self, address: int, size: int):
+        self.flag, self.address, self.size = address, address + self.AHEAD, size
+        self.ends = _semaphores().get("sem_post")
+
+    def is_free(self) -> bool:
+        """Whether the graph that had it is gone."""
+        value = ctypes.c_int()
+        if self.ends is not None:
+            ctypes.CDLL(None).sem_getvalue(ctypes.c_void_p(self.flag), ctypes.byref(value))
+        return value.value > 0
+
+    def take(self) -> None:
+        """Be a graph's from now on."""
+        if self.ends is not None:
+            ctypes.CDLL(None).sem_init(ctypes.c_void_p(self.flag), 0, 0)
+
+
+@cache
+def _semaphores() -> dict[str, int]:
+    """The addresses of the C library's functions; none where it has no such."""
+    try:
+        library = ctypes.CDLL(None)
+        names = ("sem_init", "sem_getvalue", "sem_post")
+        found = {n: ctypes.cast(getattr(library, n), ctypes.c_void_p).value or 0 for n in names}
+        return found if sys.platform == "linux" else {}
+    except (OSError, AttributeError, TypeError):
+        return {}
 
 
 class Mirror:

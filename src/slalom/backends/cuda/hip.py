@@ -34,9 +34,10 @@ class HipDriver(Driver):
     """HIP at work on the GPU of number ``index``."""
 
     calls = Calls(
-        "hipModuleLoadData", "hipModuleGetFunction", "hipHostMalloc", "hipMemcpyHtoDAsync",
+        "hipModuleLoadDataEx", "hipModuleGetFunction", "hipHostMalloc", "hipMemcpyHtoDAsync",
         "hipEventCreateWithFlags", "hipEventRecord", "hipEventQuery", "hipModuleLaunchKernel",
-        "hipThreadExchangeStreamCaptureMode",
+        "hipThreadExchangeStreamCaptureMode", "hipStreamGetCaptureInfo_v2", "hipUserObjectCreate",
+        "hipGraphRetainUserObject",
     )  # fmt: skip
     blocking = "AMD_SERIALIZE_KERNEL=3"
 

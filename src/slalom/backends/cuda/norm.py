@@ -72,7 +72,8 @@ def norm_kernel(
             "  br i1 %one, label %do, label %out", "do:",
         ]  # fmt: skip
         phases[2] = [
-            *start, *one, *all_sum(1), *put, *company, *last_of(1, "%company", "%shared"), "out:",
+            *start, *one, *all_sum(1), *put, *company, *last_of(1, "%company", "%shared", target),
+            "out:",
         ]  # fmt: skip
         phases += [
             [*start, *is_last(1), *_gather()],

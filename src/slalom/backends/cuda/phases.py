@@ -128,14 +128,15 @@ def _added(name: str, begin: str, ahead: int, count: int) -> Iterator[str]:
         total = last
 
 
-def last_of(sums: int, company: str, counters: str) -> Iterator[str]:
+def last_of(sums: int, company: str, counters: str, target: Target) -> Iterator[str]:
     """By one thread: put down whether this block is the last of ``company`` blocks to come here.
 
     The counter, which is 0 again then, is an i32 at ``counters``; what blocks wrote before is there
     for the last one.
     """
-    yield "  fence seq_cst"
-    yield f"  %before = atomicrmw add {SPACE} {counters}, i32 1 seq_cst"
+    scope = target.scope  # all memory of the machine would be waited for without
+    yield f"  fence{scope} seq_cst"
+    yield f"  %before = atomicrmw add {SPACE} {counters}, i32 1{scope} monotonic"
     yield f"  %due = sub i32 {company}, 1"
     yield "  %last = icmp eq i32 %before, %due"
     yield "  %last.double = uitofp i1 %last to double"
@@ -144,7 +145,7 @@ def last_of(sums: int, company: str, counters: str) -> Iterator[str]:
     yield "  br i1 %last, label %again, label %out"
     yield "again:"
     yield f"  store i32 0, {SPACE} {counters}"
-    yield "  fence seq_cst"
+    yield f"  fence{scope} seq_cst"
     yield "  br label %out"
 
 

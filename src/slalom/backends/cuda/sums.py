@@ -150,7 +150,7 @@ class SumKernels:
                 [
                     *self._opening(), *one, *all_sum(sums), *self._put(sums),
                     f"  %counter = getelementptr i32, {SPACE} %counters, i64 %number",
-                    *last_of(sums, "%many", "%counter"), "out:",
+                    *last_of(sums, "%many", "%counter", self._target), "out:",
                 ],
                 [*self._opening(), *is_last(sums), *self._gather(sums)],
                 [*self._opening(), *is_last(sums), *few_sum(sums, "%last")],

@@ -21,6 +21,7 @@ class Target:
         flags: text that a module ends with.
         barrier: lines by which the threads of a block wait for one another.
         barriers: declarations for these.
+        scope: what stands in a fence or an atomic operation of all threads of the GPU.
     """
 
     triple: str
@@ -32,6 +33,7 @@ class Target:
     flags: str = ""
     barrier: tuple[str, ...] = ()
     barriers: tuple[str, ...] = ()
+    scope: str = ""
 
 
 NVIDIA = Target(
@@ -39,6 +41,7 @@ NVIDIA = Target(
     "llvm.nvvm.read.ptx.sreg.ctaid.x", "llvm.nvvm.read.ptx.sreg.tid.x",
     barrier=("  call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)",),
     barriers=("declare void @llvm.nvvm.barrier.cta.sync.aligned.all(i32)",),
+    scope=' syncscope("device")',
 )  # fmt: skip
 AMD = Target(
     "amdgcn-amd-amdhsa", "amdgpu_kernel",
@@ -52,4 +55,5 @@ AMD = Target(
         '  fence syncscope("workgroup") acquire',
     ),
     barriers=("declare void @llvm.amdgcn.s.barrier()",),
+    scope=' syncscope("agent")',
 )  # fmt: skip
