@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,17 +17,18 @@ from slalom.racing.entrants import FIELD
 from slalom.racing.limit import Limit, OutOfTimeError
 from slalom.racing.options import USUAL, Options
 from slalom.racing.race import Race, Watch
-from slalom.racing.recorded import opened
+from slalom.racing.recorded import how, opened
 from slalom.racing.result import Result
 from slalom.racing.runner import Runner
 from slalom.racing.workers import hired
 from slalom.report import notebook, page
 from slalom.report.live import Live
-from slalom.report.logs import Log, services
+from slalom.report.logs import Log
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import loaded
 from slalom.train import Task, atomic
+from slalom.train.compiled import serves
 from slalom.train.loop import Loop
 from slalom.train.watching import watchers
 
@@ -77,7 +79,7 @@ def race(
     about: Literal["settings", "rules"] = "settings",
     full: bool = False,
     budget: str | None = None,
-    lanes: int = 1,
+    lanes: int | None = None,
     workers: int = 1,
     engine: str = "processes",
     address: str | None = None,
@@ -129,10 +131,12 @@ def race(
         budget: ask who is best at the end of it, in place of who is at the task's target soonest:
             ``"10 epochs"``, ``"2000 steps"`` (of the task's batches), ``"1e6 samples"``, or
             ``"90 seconds"``, of updates alone, as they are timed here before the race.
-        lanes: runs that are trained side by side, in one pass through a stacked model: 16 or 32.
-            Each equals the run by itself up to rounding, and not to the bit, so that the ledger
-            keeps how many there were. What cannot be stacked is raced one by one, and the notes of
-            the result say why.
+        lanes: 1 trains by torch, one run after the other; 16 or 32 so many side by side, in one
+            pass through a stacked model. By default the race decides: rows of linear layers and
+            the like on a CPU are gone through by machine code (:mod:`slalom.train.compiled`), all
+            else by torch, one by one. Other ways than torch's equal it up to rounding, and not to
+            the bit; so the ledger keeps which it was, and a resumed race goes on in the same. What
+            cannot be stacked is raced one by one, and the notes of the result say why.
         workers: processes that train, with one torch thread each. Changes no result.
         engine: where they are: ``"processes"`` of this machine, or ``"ray"`` (extra
             ``slalom[ray]``) for actors of a Ray cluster.
@@ -181,19 +185,21 @@ def race(
     task.check()
     options.refuse_memory(task, before)
     options.check(task)
-    logs = list(map(Log, services(log)))
+    logs = list(map(Log, [log] if isinstance(log, str) else log))
     told: list[Watch] = [*watchers(watch), *logs]
     beside = [f"lanes={lanes} goes with {name}" for name, differs in (
         ("workers=1", workers != 1), ("engine='processes'", engine != "processes"),
         ("no runner", runner is not None),
-    ) if lanes > 1 and differs]  # fmt: skip
+    ) if (lanes or 1) > 1 and differs]  # fmt: skip
     if beside:
         raise InputError(f"{beside[0]}: one process trains them all")
     families = [*options.field, *([options.usual] if options.usual else [])]
-    why = together.refusal(task, families, seed) if lanes > 1 else None
+    why = together.refusal(task, families, seed) if (lanes or 1) > 1 else None
     if why is not None:
         options = replace(options, lanes=1)
-    trainer = runner or hired(task, workers, engine, address, options.lanes)
+    if lanes is None and runner is None:
+        task, options = _decided(task, options, out if resume else None)
+    trainer = runner or hired(task, workers, engine, address, options.lanes or 1)
     trainer.limit = limit
     if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
         raise InputError(
@@ -209,6 +215,8 @@ def race(
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, partial(_tell, told))
+            if options.compiled:
+                race.tell(COMPILED)
             if why is not None:
                 race.tell(f"runs are trained one by one, and not in lanes: {why}", note=True)
             try:
@@ -220,6 +228,28 @@ def race(
             weights.keep(result, race.task, race.entrants)
         _tell(told, events.Finished(result))
     return result
+
+
+COMPILED = (
+    "runs go through the model by machine code, and are those of torch to rounding; lanes=1 has "
+    "torch's own"
+)
+
+
+def _decided(task: Task, options: Options, before: Path | str | None) -> tuple[Task, Options]:
+    """Whether machine code goes through the models: as it was ``before``, where a race is gone on
+    with, or else by a trial."""
+    known = None if before is None else how(Path(before))
+    if known and not serves(task, options.seed):
+        raise InputError(
+            f"{before} is a race by machine code, which cannot be had here; resume it where it was "
+            "begun"
+        )
+    if not (together.compiled(task, options.seed) if known is None else known):
+        return task, options
+    task = copy.copy(task)
+    task.compiled = True
+    return task, replace(options, compiled=True)
 
 
 def _progress(wanted: bool) -> contextlib.AbstractContextManager[Watch]:

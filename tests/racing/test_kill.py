@@ -322,7 +322,7 @@ def test_killed_workers_are_replaced(
             before = len(hired)
             while len(hired) < max(2, before) and not over.wait(0.01):
                 pass
-            over.wait(chance.uniform(0.05, 0.3))
+            over.wait(chance.uniform(0.01, 0.1))
             if not over.is_set():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chance.choice(hired[-2:]), signal.SIGKILL)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import slalom
+from slalom import api
 from slalom.errors import InputError
 from slalom.racing import stopwatch
 from slalom.racing.abreast import Abreast
@@ -23,6 +24,7 @@ from slalom.racing.together import refusal
 from slalom.racing.trainer import Trainer
 from slalom.train import Task, lanes, stack
 from slalom.train.loop import begun
+from slalom.train.net import Net
 from small import ENTRANTS, small_task
 
 
@@ -291,7 +293,7 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 def test_a_race_in_lanes_is_the_race_to_rounding(raced: Result, tmp_path: Path) -> None:
-    own = race(tmp_path / "own")
+    own = race(tmp_path / "own", lanes=1)
     assert (raced.meta["lanes"], own.meta["lanes"]) == (5, 1)
     assert [(s.label, s.status, s.steps_to_target) for s in raced.standings] == [
         (s.label, s.status, s.steps_to_target) for s in own.standings
@@ -359,6 +361,58 @@ def test_random_numbers_that_the_trial_did_not_see_end_the_race() -> None:
     asked = [Request(Entrant(0, Family("Late", Late, {}, {"lr": 0.1}), {}), 0, 5, 5)]
     with pytest.raises(InputError, match="race with lanes=1"):
         answers(Abreast(task, 2), asked)
+
+
+COMPILED = "runs go through the model by machine code, and are those of torch to rounding"
+
+
+def test_a_race_decides_for_machine_code_and_says_so(tmp_path: Path) -> None:
+    told: list[Any] = []
+    found = race(tmp_path / "it", watch=told.append)
+    assert (found.meta["compiled"], found.meta["lanes"]) == (True, 1)
+    assert any(getattr(event, "text", "").startswith(COMPILED) for event in told)
+    own = race(tmp_path / "own", lanes=1)
+    assert own.meta["compiled"] is False
+    assert "lanes=1" in own.meta["again"]
+    assert "lanes" not in found.meta["again"]
+    assert [(s.label, s.status, s.steps_to_target) for s in found.standings] == [
+        (s.label, s.status, s.steps_to_target) for s in own.standings
+    ]
+    assert ledger(found) != ledger(own)  # in a last bit
+    spread = race(tmp_path / "spread", workers=2)
+    assert ledger(spread) == ledger(found)
+
+
+def test_a_race_goes_on_as_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = 0
+
+    def stop(event: object) -> None:
+        nonlocal moved
+        moved += type(event).__name__ == "Moved"
+        if moved == 6:
+            raise KeyboardInterrupt
+
+    for name, options in (("it", {}), ("own", {"lanes": 1})):
+        moved = 0
+        with pytest.raises(KeyboardInterrupt):
+            race(tmp_path / name, watch=stop, **options)
+    with pytest.raises(InputError, match="a race with compiled True, and this one has False"):
+        race(tmp_path / "it", resume=True, lanes=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(api, "serves", lambda task, seed: False)
+        with pytest.raises(InputError, match="by machine code, which cannot be had here"):
+            race(tmp_path / "it", resume=True)
+    for name, options in (("it", {}), ("own", {"lanes": 1})):  # whichever is asked for no more
+        whole = race(tmp_path / f"{name} whole", **options)
+        assert ledger(race(tmp_path / name, resume=True)) == ledger(whole)
+
+
+def test_a_model_that_machine_code_comes_to_otherwise_is_torchs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = Net.learn
+    monkeypatch.setattr(Net, "learn", lambda *given: learn(*given) * 1.01)
+    assert race(tmp_path / "it").meta["compiled"] is False
 
 
 def test_seconds_are_shared(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from slalom.racing.result import Result
 from slalom.racing.runner import History
 from slalom.racing.space import points
 from slalom.train import Evaluation, Run, Task
+from slalom.train.loop import begun
 from small import ENTRANTS, changed, small_task
 
 
@@ -70,10 +71,11 @@ def test_every_row_rests_on_runs_of_the_finals(raced):
 
 
 def test_a_standing_can_be_had_again_by_hand(raced):
-    """The winner's steps on a seed are those of a plain run with its optimizer on that seed."""
+    """The winner's steps on a seed are those of a run with its optimizer on that seed."""
     task = small_task()
+    task.compiled = raced.meta["compiled"]
     final = next(c for c in raced.curves if c.stage == "final" and c.label == raced.winner.label)
-    run = Run(task, raced.winner.optimizer, final.seed)
+    run = begun(task, raced.winner.optimizer, final.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for step, metric, loss in zip(final.step, final.metric, final.valid_loss, strict=True):

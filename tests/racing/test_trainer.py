@@ -199,7 +199,7 @@ def test_no_update_is_made_twice(
     """Nor where a run goes on past its end, to show that it holds the target."""
     monkeypatch.setattr(trainer, "DEAR", 60.0)
     monkeypatch.setattr(stopwatch, "Run", None)  # nothing is timed
-    result = race(tmp_path / "it")
+    result = race(tmp_path / "it", lanes=1)  # whose first updates are not tried
     assert len(updates) == sum(c.step[-1] for c in result.curves) + 1  # the task's first losses
 
 

@@ -115,7 +115,13 @@ def losses(make: Any, batch: int, seed: int, every: int) -> list[float]:
 def test_the_winner_can_be_had_again(kind: str, tmp_path: Path) -> None:
     """By its optimizer and by its lines, with the first losses of the run that raced."""
     result = slalom.race(
-        small_task(target=0.7), **KINDS[kind], points_each=2, seeds=3, baseline=None, out=tmp_path
+        small_task(target=0.7),
+        **KINDS[kind],
+        points_each=2,
+        seeds=3,
+        baseline=None,
+        lanes=1,
+        out=tmp_path,
     )
     winner = result.winner
     assert winner is not None

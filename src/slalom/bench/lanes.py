@@ -1,17 +1,18 @@
-"""What it is worth to train the runs of finals in lanes: both ways, taking turns."""
+"""What it is worth to train the runs of finals by machine code, or in lanes: taking turns."""
 
 from __future__ import annotations
 
+import copy
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from slalom.racing.abreast import Abreast
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.runner import Request, Runner
-from slalom.racing.together import refusal
+from slalom.racing.together import compiled, refusal
 from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS, load
 from slalom.train import Task
@@ -30,27 +31,31 @@ def seconds(runner: Runner, asked: Sequence[Request]) -> float:
 
 
 def measured(task: Task, lanes: int, seeds: int) -> str:
-    """A line: us an update one by one and in lanes, and how many times faster."""
+    """A line: us an update by torch, one by one, and how many times faster in other ways."""
     families = [FIELD[label] for label in RATES]
-    why = refusal(task, families, 0, to_the_bit=False)
-    if why is not None:
-        return f"one by one: {why}"
-    bits = refusal(task, families, 0)
     entrants = [Entrant(i, FIELD[label], {"lr": lr}) for i, (label, lr) in enumerate(RATES.items())]
     every = Lane.of(task, entrants[0]).every
     asked = [Request(e, seed, task.max_steps, every) for seed in range(seeds) for e in entrants]
-    pairs = [
-        (seconds(Trainer(task), asked), seconds(Abreast(task, lanes), asked)) for _ in range(ROUNDS)
-    ]
-    own, beside = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
-    ratio = statistics.median(a / b for a, b in pairs)
-    note = "" if bits is None else f"; a race goes one by one: {bits}"
-    return f"{own:5.0f} us one by one, {beside:5.0f} in {lanes} lanes: {ratio:.2f} times{note}"
+    ways: dict[str, Callable[[], Runner]] = {"one by one": lambda: Trainer(task)}
+    if compiled(task, 0):
+        own = copy.copy(task)
+        own.compiled = True
+        ways["by machine code"] = lambda: Trainer(own)
+    why = None
+    if lanes > 1 and (why := refusal(task, families, 0, to_the_bit=False)) is None:
+        ways[f"in {lanes} lanes"] = lambda: Abreast(task, lanes)
+    rounds = [{name: seconds(make(), asked) for name, make in ways.items()} for _ in range(ROUNDS)]
+    told = []
+    for name in ways:
+        each = statistics.median(found[name] for found in rounds) * 1e6
+        ratio = statistics.median(found["one by one"] / found[name] for found in rounds)
+        told.append(f"{each:5.0f} us {name}" + ("" if name == "one by one" else f" ({ratio:.2f})"))
+    return ", ".join(told) + ("" if why is None else f"; no lanes: {why}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the lines of the tasks named, by default of all built-in ones: ``[TASK ...] [--lanes N]
-    [--seeds N]``."""
+    [--seeds N]``; of 1 lane none are measured."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     numbers = {"--lanes": 16, "--seeds": 30}
     for name in numbers:

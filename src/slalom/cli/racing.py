@@ -86,8 +86,12 @@ def race(
         str | None, typer.Option(help="Where to train: cuda, cuda:1, cpu; the task's otherwise.")
     ] = None,
     lanes: Annotated[
-        int, typer.Option(help="Runs trained side by side in a stacked model: 16, 32.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="1: by torch, one by one; 16, 32: side by side in a stacked model.",
+            show_default="the race decides",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that train.")] = 1,
     engine: Annotated[str, typer.Option(help="Where they are: processes, or ray.")] = "processes",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto.")] = None,

@@ -19,14 +19,15 @@ from slalom.fitting.result import Fit
 from slalom.fitting.stopping import Stop, asked
 from slalom.fitting.wanted import Wanted, wanted
 from slalom.racing.abreast import side_by_side
-from slalom.racing.together import refused
+from slalom.racing.together import compiled, refused
 from slalom.train import Run, Task
+from slalom.train.compiled import CompiledRun, serves
 from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
 from slalom.train.lanes import Way, alone
 from slalom.train.ranks import Ranks
 
-SIDE_BY_SIDE = "side by side"
+SIDE_BY_SIDE, COMPILED = "side by side", "by machine code"
 
 LANES = 16
 """Runs that train side by side, at most: with more, weights and states leave the caches."""
@@ -56,9 +57,11 @@ def ensemble(
     """Train a task from many seeds: a deep ensemble (Lakshminarayanan et al. 2017), or a study of
     how much hangs on the seed.
 
-    Where the model can be stacked, the runs go through it side by side, on one thread, and each
-    equals that of :func:`slalom.fit` with its seed to rounding; where it cannot, a line says why,
-    and they are trained one after the other, to the bit as by :func:`slalom.fit`.
+    Rows of linear layers and the like are gone through by machine code
+    (:mod:`slalom.train.compiled`), run after run; where another model can be stacked, the runs go
+    through it side by side, on one thread. Each then equals that of :func:`slalom.fit` with its
+    seed to rounding. Of what can do neither a line says why, and they are trained one after the
+    other, to the bit as by :func:`slalom.fit`.
 
     Args:
         task, optimizer, settings: as for :func:`slalom.fit`; and so are ``epochs``, ``steps``,
@@ -75,7 +78,7 @@ def ensemble(
     is left out, and named; :class:`TrainingError` where all do. Ctrl-C and SIGTERM end it as they
     end :func:`slalom.fit`.
     """
-    seeds = whole_number("seeds", seeds)
+    whole_number("seeds", seeds)
     if seeds < 2:
         raise InputError("seeds is 1, and an ensemble has two runs at least; slalom.fit trains one")
     asked_for = wanted(
@@ -83,7 +86,6 @@ def ensemble(
         until_target=until_target, batch_size=batch_size, seed=seed, eval_every=eval_every,
         on_nonfinite=on_nonfinite, out=out, save_every=save_every, keep=keep,
     )  # fmt: skip
-    seed = asked_for.seed
     if seed + seeds > 2**63:
         raise InputError(f"seed is {seed}, and the last of {seeds} would not be below 2**63")
     if asked_for.length.updates is None:
@@ -97,6 +99,10 @@ def ensemble(
     return _Study(asked_for, path, keep, save_every, until_target, on_nonfinite).train(
         seed, seeds, progress
     )
+
+
+class CompiledGuardedRun(CompiledRun, GuardedRun):
+    """Both."""
 
 
 @dataclass
@@ -171,9 +177,8 @@ class _Study:
         task, using, length = self.wanted.task, self.wanted.using, self.wanted.length
         path = None if self.path is None else self.path / f"seed-{seed}"
         with opened(path, self._record(seed) if path else {}, self.keep) as folder:
-            run = GuardedRun(
-                task, using.make, seed, batch_size=using.batch_size, updates=length.updates
-            )
+            kind = CompiledGuardedRun if self._how == COMPILED else GuardedRun
+            run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)
             course = Course(
                 task, run, length, folder, self.save_every, self.until_target, self.on_nonfinite,
                 tell, stop, Ranks(), turn,
@@ -198,7 +203,7 @@ class _Study:
             "until the target": self.until_target, "on_nonfinite": self.on_nonfinite,
             "compile": False,
         }  # fmt: skip
-        if self._how == SIDE_BY_SIDE:
+        if self._how in (SIDE_BY_SIDE, COMPILED):
             more["training"] = self._how
         return record_of(self.wanted.task, self.wanted.using, self.wanted.length, seed, more)
 
@@ -206,6 +211,11 @@ class _Study:
         """As it was begun; else by a trial, whose answer does not hang on the clock."""
         if self.path is not None and (self.path / "run.json").is_file():
             known = told(self.path)["run"].get("training")
+            if known == COMPILED and not serves(self.wanted.task, seed):
+                raise InputError(
+                    f"{self.path} was trained by machine code, which cannot be had here; go on "
+                    "where it was begun"
+                )
             if isinstance(known, str):
                 return known
         task, using = self.wanted.task, self.wanted.using
@@ -217,5 +227,7 @@ class _Study:
             )  # fmt: skip
 
         task.check()  # before its runs are taken for what they seem to be
+        if compiled(task, seed):
+            return COMPILED
         why = refused(task, [(using.label, begun)] * TRIED, seed)
         return SIDE_BY_SIDE if why is None else f"one after the other: {why}"

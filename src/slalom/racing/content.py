@@ -173,12 +173,12 @@ META: Mapping[str, Test] = {
     "first_losses": _list(_text), "target": _or_none(_number),
     "finished": _flag, "elapsed": _or_none(_number), "versions": _dict(_text), "created": _text,
     "budget": _or_none(_text), "sampler": _or_none(_text), "schedule": _or_none(_text),
-    "lanes": _whole(1), "paces": _dict(_number),
+    "lanes": _whole(1), "compiled": _flag, "paces": _dict(_number),
     "again": _text, "validates_on_train": _flag, "interrupted": _flag, "timed": _flag,
 }  # fmt: skip
 """The keys of the table ``meta``, and whether a value can be theirs."""
 
-LATER = ("interrupted", "timed", "finals_every", "finalists", "paces", "lanes")
+LATER = ("interrupted", "timed", "finals_every", "finalists", "paces", "lanes", "compiled")
 """Keys that a ledger need not have: what comes later in a race, or came later into Slalom."""
 
 

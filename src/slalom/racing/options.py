@@ -24,7 +24,6 @@ from slalom.racing.space import points
 from slalom.racing.spoken import words_of
 from slalom.racing.tpe import check_sampler
 from slalom.train import Task
-from slalom.train.given import integer, whole_number
 from slalom.train.groups import SCALED, own_options
 from slalom.train.metrics import range_of
 from slalom.train.rng import RandomStream
@@ -62,19 +61,22 @@ class Options:
     budget: str | None = None
     space: Mapping[str, Any] | None = None
     sampler: str | None = None
-    lanes: int = 1
+    lanes: int | None = None
+    compiled: bool = False
     asked: Any = ...
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("points_each", 1), ("seeds", STANDARD.evidence), ("seed", 0), ("lanes", 1)
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is None and name in ("points_each", "seeds"):
-                continue
-            object.__setattr__(self, name, value := whole_number(name, value, least))
+        if self.points_each is not None:
+            check_number("points_each", self.points_each, 1)
+        if self.seeds is not None:
+            check_number("seeds", self.seeds, STANDARD.evidence)
+        check_number("seed", self.seed, 0)
+        if self.lanes is not None:
+            check_number("lanes", self.lanes, 1)
+        whole = {"seeds": self.seeds, "seed": self.seed, "lanes": self.lanes}
+        for name, value in (whole | {"points_each": self.points_each}).items():
             most = FINALS if name == "seeds" else MOST
-            if value > most:
+            if value is not None and value > most:
                 raise InputError(f"{name} is {value}; the largest there is is {most}")
         _check_kinds(self)
         if self.about not in ("settings", "rules"):
@@ -84,7 +86,7 @@ class Options:
         if self.asked is ...:
             object.__setattr__(self, "asked", self.entrants)
         check_sampler(self.sampler)
-        object.__setattr__(self, "batch_sizes", _batch_sizes(self.batch_sizes))
+        _check_batch_sizes(self.batch_sizes)
         _ = self.field, self.usual
 
     @cached_property
@@ -229,7 +231,7 @@ class Options:
             "entrants": [f.label for f in self.field],
             "search": self.search if self.search == "all" else list(self.search),
             "batch_sizes": self.batch_sizes and list(self.batch_sizes), "sampler": self.sampler,
-            "lanes": self.lanes,
+            "lanes": self.lanes or 1, "compiled": self.compiled,
             "baseline": usual and called(usual.make),
             "parameters": sum(p.numel() for p in task.make_model(self.seed).parameters()),
             "runtime": {
@@ -268,7 +270,7 @@ class Options:
             words += ["--full"]
         if self.budget is not None:
             words += ["--budget", str(self.budget)]
-        if self.lanes > 1:
+        if self.lanes is not None:
             words += ["--lanes", str(self.lanes)]
         return [*words, "--seeds", str(self.most_seeds), "--seed", str(self.seed)]
 
@@ -293,7 +295,7 @@ class Options:
             given.append(f"sampler={self.sampler!r}")
         if self.budget is not None:
             given.append(f"budget={str(self.budget)!r}")
-        if self.lanes > 1:
+        if self.lanes is not None:
             given.append(f"lanes={self.lanes}")
         if self.baseline != USUAL:
             usual = None if self.baseline is None else writer.entrant(self.baseline)
@@ -341,6 +343,12 @@ class _Writer:
         return written(value) or self.own("options")
 
 
+def check_number(name: str, value: Any, least: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is a whole number from ``least`` on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
+
+
 def _check_kinds(options: Options) -> None:
     """Raise InputError for what is not of a kind that such an option is."""
     if not isinstance(options.full, bool):
@@ -357,15 +365,13 @@ def _check_kinds(options: Options) -> None:
                 raise InputError(f"space names {name!r}; it must name hyper-parameters or entrants")
 
 
-def _batch_sizes(given: Any) -> tuple[int, int] | None:
-    """The smallest and the largest batch to try. Raises InputError for what is no such pair."""
+def _check_batch_sizes(given: Any) -> None:
+    """Raise InputError for what is not the smallest and the largest batch to try."""
     if given is None:
-        return None
-    listed = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
-    sizes = [integer(n) or 0 for n in given] if listed else []
-    if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1]:
+        return
+    sizes = given if isinstance(given, list | tuple) else ()
+    if len(sizes) != 2 or any(type(n) is not int for n in sizes) or not 1 <= sizes[0] < sizes[1]:
         raise InputError(
             f"batch_sizes is {given!r}; it must be the smallest and the largest to try, as in "
             "(16, 256); one size alone is the task's batch_size"
         )
-    return sizes[0], sizes[1]

@@ -146,9 +146,15 @@ def _identity(task: Task, options: Options, untrained: Evaluation) -> dict[str, 
     return options.record(task) | {"first_losses": losses}
 
 
+def how(folder: Path) -> bool:
+    """Whether machine code goes through the models of the race in a folder."""
+    with contextlib.closing(Ledger(folder / "ledger.sqlite", read_only=True)) as ledger:
+        return bool(ledger.meta.get("compiled"))
+
+
 def _gone_on_with(folder: Path, task: Task, options: Options) -> Ledger:
     with contextlib.closing(Ledger(folder / "ledger.sqlite", read_only=True)) as ledger:
-        before: dict[str, Any] = {"lanes": 1} | ledger.meta
+        before: dict[str, Any] = {"lanes": 1, "compiled": False} | ledger.meta
     ours = _identity(task, options, _untrained(task, options.seed))
     theirs_of, ours_of = before["fingerprints"], ours.pop("fingerprints")
     for name, value in ours.items():

@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.optim import SGD
 
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import Entrant, Family
 from slalom.racing.space import points
 from slalom.racing.trainer import one_thread
 from slalom.train import Evaluation, Run, Task, stack
+from slalom.train.compiled import CompiledRun, serves
 from slalom.train.loop import Loop
 from slalom.train.objective import Supervised
 from slalom.train.tree import same
@@ -124,6 +126,20 @@ def _hangs_on_others(task: Task, runs: Sequence[Callable[[], Run]]) -> bool:
     other = _losses(_stacked([*runs[::-1], runs[0]], updates))
     single = _losses(_stacked(runs[:1], updates))
     return whole != other[-2::-1] or single != whole[:1]
+
+
+def compiled(task: Task, seed: int) -> bool:
+    """Whether machine code goes through the models of a task, and comes to what torch does: by the
+    first updates, to rounding."""
+    if isinstance(task, Loop) or not serves(task, seed):
+        return False
+    found = []
+    for kind in (Run, CompiledRun):
+        with one_thread():
+            run = kind(task, partial(SGD, lr=1e-3), seed, batch_size=task.batch_size)
+            loss = run.advance(FIRST)
+            found.append((loss, run.evaluate().valid_loss))
+    return all(_near(*pair) for pair in zip(*found, strict=True))
 
 
 def _begun(task: Task, entrant: Entrant, seed: int) -> Run:

@@ -23,6 +23,7 @@ from slalom.train import Evaluation, Run, Task, atomic
 from slalom.train.faults import told
 from slalom.train.lanes import Way, alone
 from slalom.train.loop import begun
+from slalom.train.rng import isolated
 
 ROOM = 2 << 30
 """Bytes that the runs of one process may take in memory, about; one may always be there."""
@@ -92,7 +93,7 @@ class Runs:
 
     def train(self, request: Request) -> History:
         """Bring one run on; an exception in the model, loss or data ends it as ``failed``."""
-        with one_thread():
+        with one_thread(), isolated(self.task.device):
             return alone(self.way(request, list(request.known.evaluations)))
 
     def way(self, request: Request, found: list[Evaluation]) -> Way[History]:

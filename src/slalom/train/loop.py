@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from slalom.errors import InputError
 from slalom.train.budget import Budget
+from slalom.train.compiled import CompiledRun
 from slalom.train.evaluation import Evaluation
 from slalom.train.metrics import Metric
 from slalom.train.rng import RandomStream
@@ -238,7 +239,8 @@ def begun(
     batch_size: int | Literal["all"] | None = None, updates: int | None = None,
 ) -> Any:  # fmt: skip
     """A run of a task, whichever kind it is of."""
-    kind: Any = LoopRun if isinstance(task, Loop) else Run
+    kind: Any = CompiledRun if task.compiled else Run
+    kind = LoopRun if isinstance(task, Loop) else kind
     return kind(task, make_optimizer, seed, batch_size=batch_size, updates=updates)
 
 

@@ -33,7 +33,7 @@ def layers_of(model: nn.Module) -> list[Layer] | None:
 
 def losses_of(loss: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) -> Tensor:
     """The loss of each model (models,), of outputs (models, ...) and targets (models, ...)."""
-    plain = type(loss) is nn.CrossEntropyLoss and not _hooked(loss) and loss.weight is None
+    plain = type(loss) is nn.CrossEntropyLoss and not hooked(loss) and loss.weight is None
     if not plain or outputs.dim() != 3 or targets.dim() != 2 or loss.label_smoothing:
         return vmap(loss)(outputs, targets)
     each = functional.cross_entropy(
@@ -47,7 +47,7 @@ def losses_of(loss: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) ->
 
 def _layers(module: nn.Module, prefix: str) -> Iterator[Layer | None]:
     kind: Any = type(module)
-    if "forward" in vars(module) or _hooked(module):
+    if "forward" in vars(module) or hooked(module):
         yield None
     elif kind is nn.Sequential:
         for name, part in module.named_children():
@@ -62,7 +62,8 @@ def _layers(module: nn.Module, prefix: str) -> Iterator[Layer | None]:
         yield None
 
 
-def _hooked(module: Any) -> bool:
+def hooked(module: Any) -> bool:
+    """Whether somebody is told of what goes through a module."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, name, None) for name in hooks)
 

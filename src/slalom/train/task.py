@@ -92,6 +92,7 @@ class Task(FromElsewhere, Lasting):
 
     Attributes:
         batch_size: samples in an update, all accumulated batches together.
+        compiled: whether runs go through the model by machine code of ours; see :mod:`.compiled`.
 
     Raises :class:`InputError` for what cannot be used. :meth:`check` finds the rest.
     """
@@ -187,7 +188,7 @@ class Task(FromElsewhere, Lasting):
         self.max_steps = whole_number("max_steps", max_steps)
         self.eval_every = whole_number("eval_every", eval_every)
         self._graded = False  # whether evaluating needs autograd
-        self._followed = False
+        self._followed = self.compiled = False
         if budget is not None and target is not None:
             raise InputError(
                 "target asks who is there soonest, and budget who is best at its end; give one"

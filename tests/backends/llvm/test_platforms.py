@@ -14,6 +14,7 @@ import pytest
 from kernels import COUNT, PIECES, Kernel, kernels, run_here, summing, without_nans_bits
 
 from slalom.backends.llvm.compile import assembly_for, object_for
+from slalom.backends.llvm.dense import text_of
 from slalom.backends.llvm.jit import jit
 
 PLATFORMS = {  # triple, CPU, whether it multiplies and adds in one rounding and turns float16
@@ -78,6 +79,17 @@ def test_every_sweep_is_vectorised_and_calls_nothing(platform, kind):
         assert undefined(text) <= _LINKED_WITH, name
         assert vectors(text, kind == "double"), name
         assert vectors(text, double=True), name  # the sums
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_jobs_on_matrices_call_nothing_and_multiply_and_add_vectors(platform):
+    triple, cpu, modern = PLATFORMS[platform]
+    shape = (8, 2) if modern and "x86" in platform else (4, 4 if modern else 2)
+    text = assembly_for("\n".join(text_of(*shape, fused=modern)), triple, cpu)
+    assert undefined(text) <= _LINKED_WITH
+    each = len(re.findall(r"\s(?:fmla|vfn?madd\w*ps|mulps)[.\s]", text))
+    assert each >= 13 * 2 * shape[1]  # the tiles of 6, 4, 2 and 1 rows
 
 
 def test_what_is_not_there_is_noticed():

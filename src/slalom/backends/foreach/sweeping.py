@@ -14,7 +14,6 @@ from slalom.backends.crossings import company
 from slalom.backends.foreach.part import CHUNK_ELSEWHERE, Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
-from slalom.backends.owned import OwnedSquares
 from slalom.backends.row import Row
 from slalom.backends.spread import multiplied_by_owner
 from slalom.ir.operations import ELEMENTS
@@ -85,9 +84,8 @@ def _tell(
 
 
 def _multiply(
-    groups: Sequence[_Together], squares: Squares | OwnedSquares,
-    products: Mapping[str, Sequence[Symbol]],
-) -> None:  # fmt: skip
+    groups: Sequence[_Together], squares: Squares, products: Mapping[str, Sequence[Symbol]]
+) -> None:
     """Put the results of operations on matrices into their operands.
 
     These are memory of their own, which need not be asked for again. Of parts of matrices each one
@@ -110,12 +108,9 @@ def _multiply(
         torch._foreach_copy_(own, results)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _squares_of(groups: Sequence[_Together]) -> Squares | OwnedSquares:
+def _squares_of(groups: Sequence[_Together]) -> Squares:
     first = groups[0]
     kept = {n: [t for group in groups for t in group.squares[n]] for n in first.squares}
-    if kept and first.spreads:
-        spreads = [spread for group in groups for spread in group.spreads]
-        return OwnedSquares(first.program, kept, spreads, first.summaries)
     return Squares(first.program, kept, first.summaries)
 
 

@@ -35,6 +35,7 @@ class Jit:
     Attributes:
         fma: whether the machine multiplies and adds in one rounding.
         half: whether it turns float16 into float32 and back.
+        vector: (float32 in a register, registers of a row of a product that it has room for).
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,9 @@ class Jit:
         arm = "aarch64" in triple or "arm64" in triple
         self.fma = arm or bool(features.get("fma"))
         self.half = arm or bool(features.get("f16c"))
+        self.vector = (4, 4) if arm else (4, 2)
+        if features.get("avx2"):
+            self.vector = (16, 4) if features.get("avx512f") else (8, 2)
         version = f"{self._llvm.llvm_version_info} {_llvmlite_version()}"
         self._recipe = (FORMAT, version, triple, cpu, features.flatten())
         self._cache = cache.Cache(cache.chosen())

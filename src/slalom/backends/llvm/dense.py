@@ -1,0 +1,174 @@
+"""Jobs on matrices in machine code, one after the other as a table says.
+
+Layers of small networks are products of some 64 by 128 by 128 numbers, of which a library spends
+as much on the call as on the product, and on processors that its makers did not mean half of what
+these can. Here one call does all jobs of an update.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.matrices import products, sums, transpositions
+from slalom.backends.llvm.once import once
+from slalom.backends.llvm.pointwise import activations, cross_entropy, elementwise, vectors
+
+FIELDS = 16
+"""Numbers of 8 bytes that a job takes."""
+
+JOBS = (
+    "product", "transpose", "row_sums", "tanh", "sigmoid", "relu_slope", "tanh_slope",
+    "sigmoid_slope", "cross_entropy", "squared_error", "binary_entropy",
+)  # fmt: skip
+"""What a job can be; its first field is the place in here."""
+
+NO_FLOOR = float("-inf")
+
+_ZERO = np.zeros(1, np.float32)
+
+Matrix = tuple[int, int]
+"""The address of float32, and how many of them it is from a row to the next; columns are
+neighbours."""
+
+
+def product(
+    rows: int, columns: int, depth: int, left: tuple[int, int, int], right: Matrix, into: Matrix,
+    bias: int = 0, floor: float = NO_FLOOR, positive: int = 0,
+) -> list[int]:  # fmt: skip
+    """The job ``into`` = ``left`` @ ``right``, and what follows it.
+
+    Args:
+        rows, columns, depth: of ``left`` (rows, depth) and ``right`` (depth, columns).
+        left: address; numbers from a row to the next, and from a column to the next.
+        bias: address of a number a row that is added; 0 for none.
+        floor: what is less becomes this.
+        positive: address of numbers that lie as ``into``: where they are not above 0 the result is
+            0; or 0 for none.
+    """
+    return _job(
+        "product", rows, columns, depth, *left, *right, *into, bias or _ZERO.ctypes.data,
+        1 if bias else 0, _bits(floor), positive,
+    )  # fmt: skip
+
+
+def transpose(rows: int, columns: int, given: Matrix, into: Matrix) -> list[int]:
+    """The job ``into`` (columns, rows) = ``given`` (rows, columns)."""
+    return _job("transpose", rows, columns, *given, *into)
+
+
+def row_sums(rows: int, columns: int, given: Matrix, into: int) -> list[int]:
+    """The job of the sums of rows, to numbers at an address."""
+    return _job("row_sums", rows, columns, *given, into)
+
+
+def activation(kind: str, rows: int, columns: int, at: Matrix, of: int = 0) -> list[int]:
+    """``"tanh"`` or ``"sigmoid"`` of a matrix, as a job; or that times the slope (``"tanh_slope"``,
+    ``"relu_slope"``) where these came to what lies alike at the address ``of``."""
+    return _job(kind, rows, columns, *at, of)
+
+
+def loss_of(
+    kind: str, samples: int, features: int, outputs: Matrix, targets: int, into: int, share: float,
+    told: int, *, taught: bool,
+) -> list[int]:  # fmt: skip
+    """A loss of outputs (features, samples), as a job.
+
+    Args:
+        outputs: rows of which go on to a whole vector. Targets and ``into`` lie alike.
+        targets: address: of classes int64 (samples,), or of numbers (features, samples).
+        into: address of the gradient.
+        share: by which each sample's is multiplied.
+        told: address of the sum of the losses, not multiplied; and of classes, after it, of how
+            many samples it was known, and of how many it was the first with the highest output.
+        taught: whether a gradient is wanted.
+    """
+    return _job(
+        kind, samples, features, *outputs, targets, into, _bits(share), told, int(taught)
+    )  # fmt: skip
+
+
+def _job(kind: str, *fields: int) -> list[int]:
+    return [JOBS.index(kind), *fields, *[0] * (FIELDS - 1 - len(fields))]
+
+
+def _bits(value: float) -> int:
+    return struct.unpack("<i", struct.pack("<f", value))[0]
+
+
+class Dense:
+    """Does jobs, one after the other, on one thread.
+
+    Args:
+        width: numbers in a vector.
+        columns: vectors in a row of a product that are computed together.
+
+    Raises :class:`slalom.backends.base.Unavailable` where there is no machine code.
+    """
+
+    def __init__(self, width: int, columns: int):
+        self._width = width
+        text = "\n".join(text_of(width, columns, fused=jit().fma))
+        (address,) = jit().compile(text, "run")
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
+
+    def run(self, jobs: np.ndarray) -> None:
+        """Do jobs, int64 of shape (jobs, FIELDS)."""
+        self._run(jobs.ctypes.data, len(jobs))
+
+    def stride(self, columns: int) -> int:
+        """Numbers from one row to the next: whole vectors, and where a row is long an odd number of
+        them, since rows that are powers of two apart drive one another out of the cache."""
+        vectors = -(-columns // self._width)
+        return self._width * (vectors if vectors * self._width <= 64 else vectors | 1)
+
+
+@once
+def dense() -> Dense:
+    """That of this process, with the vectors of its processor."""
+    return Dense(*jit().vector)
+
+
+def text_of(width: int, columns: int, *, fused: bool) -> Iterator[str]:
+    """LLVM's assembly of ``@run(jobs, many)``; see :class:`Dense`. ``fused``: whether to multiply
+    and add in one rounding."""
+    bits = 32 * width  # compilers spare some processors their widest vectors, unless they are asked
+    yield (
+        f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" '
+        f'"prefer-vector-width"="{bits}" }}'
+    )
+    yield from vectors(width)
+    yield from products(width, columns, "fma" if fused else "fmuladd")
+    yield from transpositions(width)
+    yield from sums(width)
+    yield from activations(width)
+    yield from cross_entropy(width)
+    yield from elementwise(width)
+    cases = " ".join(f"i64 {place}, label %{name}" for place, name in enumerate(JOBS))
+    yield f"""
+define void @run(ptr %jobs, i64 %many) #0 {{
+entry:
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%i.next, %done]
+  %more = icmp slt i64 %i, %many
+  br i1 %more, label %one, label %end
+one:
+  %at = mul i64 %i, {FIELDS}
+  %job = getelementptr i64, ptr %jobs, i64 %at
+  %kind = load i64, ptr %job, align 8
+  switch i64 %kind, label %done [{cases}]"""
+    for name in JOBS:
+        yield f"""{name}:
+  call void @{name}(ptr %job)
+  br label %done"""
+    yield """done:
+  %i.next = add i64 %i, 1
+  br label %next
+end:
+  ret void
+}"""

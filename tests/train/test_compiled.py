@@ -1,0 +1,319 @@
+"""Machine code through whole models: the gradients of autograd, and the runs of torch's way."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import slalom
+from slalom.backends.base import Unavailable
+from slalom.train import Run, Task, net
+from slalom.train.compiled import CompiledRun, serves
+from slalom.train.loop import begun
+from slalom.train.net import Net, kind_of, layers_of
+
+X = torch.randn(90, 6, generator=torch.Generator().manual_seed(0))
+Y = (X.sum(1) > 0).long()
+
+MODELS: dict[str, Any] = {
+    "a layer": lambda: nn.Linear(6, 3),
+    "relu": lambda: nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 3)),
+    "deep": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(6, 17, bias=False), nn.Tanh(), nn.Identity(),
+        nn.Sequential(nn.Linear(17, 33), nn.Sigmoid()), nn.Linear(33, 9), nn.Linear(9, 3),
+        nn.ReLU(),
+    ),
+    "ends in tanh": lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh()),
+}  # fmt: skip
+
+LOSSES: dict[str, Any] = {
+    "classes": (nn.CrossEntropyLoss(), Y), "function": (F.cross_entropy, Y),
+    "summed": (nn.CrossEntropyLoss(reduction="sum"), Y),
+    "squares": (nn.MSELoss(), torch.randn(90, 3)),
+    "entropy": (nn.BCEWithLogitsLoss(), torch.rand(90, 3)),
+    "torch's": (nn.HuberLoss(), torch.randn(90, 3)),
+    "smoothed": (nn.CrossEntropyLoss(label_smoothing=0.1), Y),
+    "weighted": (nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0])), Y),
+    "own": (lambda o, t: (o.mean(0) - t.mean(0)).square().sum(), torch.randn(90, 3)),
+    "ignoring": (nn.CrossEntropyLoss(ignore_index=1), Y),
+    "some unknown": (nn.CrossEntropyLoss(), torch.where(Y == 1, -100, Y)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("kind", MODELS)
+def test_gradients_are_those_of_autograd(kind: str, name: str) -> None:
+    torch.manual_seed(0)
+    model, (loss, targets) = MODELS[kind](), LOSSES[name]
+    layers = layers_of(model)
+    assert layers is not None
+    made = Net(model, layers, loss)
+    found = made.learn(X, targets)
+    exact = copy.deepcopy(model).double()
+    for p in exact.parameters():
+        p.grad = None
+    own = loss
+    if isinstance(loss, nn.Module):
+        own = copy.deepcopy(loss).double()
+    wanted = own(exact(X.double()), targets.double() if targets.is_floating_point() else targets)
+    wanted.backward()
+    scale = 90 if name == "summed" else 1
+    assert found == pytest.approx(wanted.item(), rel=1e-5)
+    for p, q in zip(model.parameters(), exact.parameters(), strict=True):
+        torch.testing.assert_close(p.grad.double(), q.grad, rtol=2e-5, atol=2e-6 * scale)
+    value, outputs = made.judged(X, targets)
+    assert value == pytest.approx(wanted.item(), rel=1e-5)
+    torch.testing.assert_close(outputs.double(), exact(X.double()).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_frozen_has_no_gradient() -> None:
+    model = MODELS["relu"]()
+    model[0].weight.requires_grad_(False)
+    made = Net(model, layers_of(model) or [], F.cross_entropy)
+    made.learn(X, Y)
+    assert [p.grad is None for p in model.parameters()] == [True, False, False, False]
+    model[0].weight.requires_grad_()  # thawed on the way
+    made.learn(X, Y)
+    first = model[0].weight.grad.clone()
+    F.cross_entropy(copy.deepcopy(model)(X), Y)
+    model.zero_grad()
+    F.cross_entropy(model(X), Y).backward()
+    torch.testing.assert_close(first, model[0].weight.grad)
+
+
+def test_parameters_that_move_in_memory_are_found_again() -> None:
+    model = MODELS["relu"]()
+    made = Net(model, layers_of(model) or [], F.cross_entropy)
+    made.learn(X, Y)
+    with torch.no_grad():
+        model[0].weight.data = torch.zeros(20, 6)
+    wanted = F.cross_entropy(model(X), Y).item()
+    assert made.learn(X, Y) == pytest.approx(wanted, rel=1e-6)
+
+
+class Row(nn.Sequential):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) * 2
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(6, 2))
+
+
+def tied() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    model[1].weight = model[0].weight
+    return model
+
+
+def watched(what: str) -> Any:
+    def made() -> nn.Module:
+        model = nn.Sequential(nn.Linear(6, 2))
+        if what == "module":
+            model[0].register_forward_hook(lambda *given: None)
+        elif what == "parameter":
+            model[0].weight.register_hook(lambda g: g * 2)
+        else:
+            model[0].weight.register_post_accumulate_grad_hook(lambda p: None)
+        return model
+
+    return made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.1), nn.Linear(8, 2)),
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)),
+        lambda: nn.Sequential(nn.ReLU(), nn.Linear(6, 2)),
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Tanh(), nn.Linear(8, 2)),
+        lambda: Row(nn.Linear(6, 2)), twice, tied, lambda: nn.Linear(6, 2).double(),
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 2)),
+        lambda: nn.Linear(6, 1025), lambda: nn.Sequential(), lambda: nn.ReLU(),
+        watched("module"), watched("parameter"), watched("accumulated"),
+        lambda: nn.Sequential(*[nn.Linear(1000, 1000) for _ in range(2)]),
+    ],
+)  # fmt: skip
+def test_other_models_are_left_to_torch(make: Any) -> None:
+    assert layers_of(make()) is None
+
+
+def test_other_losses_are_left_to_torch() -> None:
+    weights = torch.ones(2)
+    for loss in (
+        nn.CrossEntropyLoss(weights), nn.CrossEntropyLoss(ignore_index=0),
+        nn.MSELoss(reduction="none"), nn.BCEWithLogitsLoss(pos_weight=weights), nn.L1Loss(),
+        F.l1_loss, lambda o, t: o.sum(),
+    ):  # fmt: skip
+        assert kind_of(loss) is None
+    assert kind_of(nn.MSELoss(reduction="sum")) == "squared_error"
+
+
+def task(**options: Any) -> Task:
+    given = {"batch_size": 16, "eval_every": 4, "target": 2.0, "name": "plane"} | options
+    model = given.pop("model", lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)))
+    loss = given.pop("loss", nn.CrossEntropyLoss())
+    data = given.pop("data", (X, Y))
+    return Task(model, loss, data, data, **given)
+
+
+ADAM = partial(slalom.optim.Adam, lr=0.01)
+
+
+class Closed(torch.optim.SGD):
+    """Asks for the loss by itself, twice."""
+
+    def step(self, closure: Any) -> Any:  # type: ignore[override]
+        closure()
+        super().step()
+        loss = closure()
+        super().step()
+        return loss
+
+
+KINDS: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
+    "plain": ({}, ADAM, {}), "clipped": ({"clip_norm": 0.1}, ADAM, {}),
+    "scheduled": ({"schedule": "cosine", "warmup": 5}, ADAM, {}),
+    "averaged": ({"ema": 0.9}, ADAM, {}), "accumulated": ({"accumulate": 2}, ADAM, {}),
+    "evaluated otherwise": ({}, partial(slalom.optim.ScheduleFreeAdamW, lr=0.01), {}),
+    "all": ({}, partial(torch.optim.SGD, lr=0.5), {"batch_size": "all"}),
+    "closure": ({}, partial(Closed, lr=0.1), {}),
+    "loss": ({"metric": "loss"}, ADAM, {}), "error": ({"metric": "error"}, ADAM, {}),
+    "other metric": ({"metric": "f1"}, ADAM, {}),
+    "summed": (
+        {"loss": nn.CrossEntropyLoss(reduction="sum")}, partial(torch.optim.SGD, lr=1e-3), {},
+    ),
+    "function": ({"metric": lambda o, t: (o.argmax(1) == t).float().mean().item()}, ADAM, {}),
+    "ignored": (
+        {
+            "loss": nn.CrossEntropyLoss(ignore_index=-1),
+            "data": (X, torch.where(X[:, 0] > 1, -1, Y)),
+        }, ADAM, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_is_torchs_to_rounding(kind: str) -> None:
+    options, make, more = KINDS[kind]
+    if kind == "function":
+        options = options | {"higher_is_better": True}
+    own, ours = (k(task(**options), make, 3, **more) for k in (Run, CompiledRun))
+    for steps in (4, 4, 9):
+        a, b = own.advance(steps), ours.advance(steps)
+        assert b == pytest.approx(a, rel=1e-4, abs=1e-6)
+        one, other = own.evaluate(), ours.evaluate()
+        assert (one.step, one.samples) == (other.step, other.samples)
+        assert other.valid_loss == pytest.approx(one.valid_loss, rel=1e-4)
+        assert other.metric == pytest.approx(one.metric, rel=1e-4, abs=0.012)
+    for p, q in zip(own.model.parameters(), ours.model.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["plain", "averaged", "evaluated otherwise"])
+def test_a_run_that_is_gone_on_with_is_the_same_to_the_bit(kind: str) -> None:
+    options, make, more = KINDS[kind]
+    whole = CompiledRun(task(**options), make, 3, **more)
+    whole.advance(20)
+    first = CompiledRun(task(**options), make, 3, **more)
+    first.advance(7)
+    rest = CompiledRun(task(**options), make, 3, **more)
+    rest.load_state_dict(copy.deepcopy(first.state_dict()))
+    rest.advance(13)
+    for p, q in zip(whole.model.parameters(), rest.model.parameters(), strict=True):
+        assert torch.equal(p, q)
+    a, b = whole.evaluate(), rest.evaluate()
+    assert (a.valid_loss, a.metric) == (b.valid_loss, b.metric)
+
+
+def test_one_that_is_lost_is_lost_as_torchs() -> None:
+    made = [k(task(metric="loss"), partial(torch.optim.SGD, lr=1e6), 0) for k in (Run, CompiledRun)]
+    for run in made:
+        run.advance(30)
+    assert made[0].diverged is not None
+    assert made[1].step == made[0].step
+    x = X.clone()
+    x[:, 0] = 3e38  # whose outputs are no numbers
+    lost = [k(task(data=(x, Y)), partial(torch.optim.SGD, lr=1.0), 0) for k in (Run, CompiledRun)]
+    for run in lost:
+        run.advance(2)
+    assert [run.step for run in lost] == [lost[0].step] * 2
+    assert lost[1].diverged == lost[0].diverged
+
+
+def test_a_class_that_there_is_not_is_torchs_error() -> None:
+    given = task(data=(X, Y + 1), metric="loss")
+    with pytest.raises(IndexError, match="out of bounds"):
+        CompiledRun(given, ADAM, 0).advance(1)
+
+
+def test_batches_of_another_kind_are_torchs() -> None:
+    """Of more dimensions than samples and features, and not side by side in memory."""
+    turned = X.T.contiguous().T
+    for x, model in (
+        (X.reshape(90, 2, 3), lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 2))),
+        (X.reshape(90, 6, 1).expand(90, 6, 2), lambda: nn.Sequential(
+            nn.Flatten(), nn.Linear(12, 2))),
+        (turned, lambda: nn.Linear(6, 2)),
+    ):  # fmt: skip
+        given = task(data=(x, Y), model=model)
+        one, two = (k(given, ADAM, 0) for k in (Run, CompiledRun))
+        assert two.advance(3) == pytest.approx(one.advance(3), rel=1e-6)
+        assert two.evaluate().valid_loss == pytest.approx(one.evaluate().valid_loss, rel=1e-5)
+    wide = task(
+        data=(X.reshape(90, 3, 2), Y), model=lambda: nn.Linear(2, 2), metric="loss",
+        loss=lambda o, t: o.mean(1).square().mean() + 0 * t.sum(),
+    )  # fmt: skip
+    one, two = (k(wide, ADAM, 0) for k in (Run, CompiledRun))
+    assert two.advance(3) == one.advance(3)
+
+
+def test_threads_do_not_meet() -> None:
+    def trained(seed: int) -> torch.Tensor:
+        run = CompiledRun(task(), ADAM, seed)
+        for _ in range(60):  # without the streams of random numbers, which are the process's
+            run._update()
+        return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+    alone = [trained(seed) for seed in range(2)]
+    found: dict[int, torch.Tensor] = {}
+    made = [CompiledRun(task(), ADAM, seed) for seed in range(2)]
+
+    def train(seed: int) -> None:
+        for _ in range(60):
+            made[seed]._update()
+        found[seed] = torch.cat([p.detach().flatten() for p in made[seed].model.parameters()])
+
+    threads = [threading.Thread(target=train, args=(seed,)) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(found[seed], alone[seed]) for seed in range(2))
+
+
+def test_without_machine_code_a_run_is_torchs_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Any:
+        raise Unavailable("none")
+
+    monkeypatch.setattr(net, "dense", none)
+    given = task()
+    assert not serves(given, 0)
+    given.compiled = True
+    assert begun(given, ADAM, 0).advance(5) == Run(task(), ADAM, 0).advance(5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bfloat16"}, {"model": lambda: nn.Linear(6, 2).double()}]
+)
+def test_tasks_that_are_left_to_torch(options: dict[str, Any]) -> None:
+    assert serves(task(), 0)
+    assert not serves(task(**options), 0)
