@@ -23,7 +23,7 @@ from slalom.racing.runner import HOLD, Request
 from slalom.racing.trainer import Trainer, one_thread
 from slalom.train import Task
 
-TASKS = ("small-attention", "deep-tanh")
+TASKS = ("stdlib-chars", "small-attention", "deep-tanh")
 
 RATES, TUNING, SEEDS = 6, range(2000, 2003), range(3000, 3008)
 
@@ -34,14 +34,38 @@ def rates(family: Family) -> list[float]:
     return [low * (high / low) ** (i / (RATES - 1)) for i in range(RATES)]
 
 
-def needed(task: Task, family: Family, lr: float, seed: int) -> float:
-    """Updates to the target; infinity where it does not arrive."""
+def needed(task: Task, family: Family, lr: float, seed: int, within: float = math.inf) -> float:
+    """Updates to the target; infinity where it does not arrive, or not within so many."""
     entrant = Entrant(0, family, {"lr": lr})
     every = Lane.of(task, entrant).every
-    until = task.max_steps + HOLD * task.eval_every
+    longest = min(task.max_steps, within)
+    until = int(longest) + HOLD * task.eval_every
     ((_, history),) = Trainer(task).advance([Request(entrant, seed, until, every)])
     crossing = history.crossing(task)
-    return math.inf if crossing is None else crossing.step
+    return math.inf if crossing is None or crossing.step > longest else crossing.step
+
+
+def tuned(task: Task, family: Family) -> tuple[float, bool]:
+    """The rate with the least median, the lowest of several, and whether its range ends there.
+
+    Those in the middle come first, and a run ends where it can no longer decide: it is above the
+    least median by then, or most runs of its rate were.
+    """
+    tried = rates(family)
+    best, least = tried[0], math.inf
+    for lr in sorted(tried, key=lambda lr: abs(tried.index(lr) - (len(tried) - 1) / 2)):
+        runs: list[float] = []
+        for seed in TUNING:
+            if 2 * runs.count(math.inf) < len(TUNING):
+                runs.append(needed(task, family, lr, seed, least))
+        runs += [math.inf] * (len(TUNING) - len(runs))
+        best, least = _sooner((best, least), (lr, statistics.median(runs)))
+    return best, best in (tried[0], tried[-1])
+
+
+def _sooner(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Of two rates with what they need the one that needs less, or is lower."""
+    return min(one, other, key=lambda pair: (pair[1], pair[0]))
 
 
 def main(names: Sequence[str] = ()) -> None:
@@ -51,13 +75,8 @@ def main(names: Sequence[str] = ()) -> None:
         task, found = load(name), []
         with one_thread():
             for label, family in MODERN.items():
-                tried = {
-                    lr: statistics.median(needed(task, family, lr, s) for s in TUNING)
-                    for lr in rates(family)
-                }
-                best = min(tried, key=tried.__getitem__)
+                best, edge = tuned(task, family)
                 runs = [needed(task, family, best, s) for s in SEEDS]
-                edge = best in (min(tried), max(tried))
                 found.append((statistics.median(runs), label, best, edge, sorted(runs)))
         print(f"\n{name}: updates to the target, median, least and most of {len(SEEDS)} seeds")
         for middle, label, best, edge, runs in sorted(found):
