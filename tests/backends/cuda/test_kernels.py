@@ -18,9 +18,9 @@ from simulated import HOST
 from slalom.backends.cuda.kernel import CHUNK, kernel, lanes
 from slalom.backends.cuda.target import AMD, NVIDIA
 from slalom.backends.llvm.compile import assembly_for
-from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import lower
+from slalom.backends.llvm.memory import Arrays
 from slalom.ir.program import trace
 from slalom.rules import RULES
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slalom.backends.llvm.elements import SIZES
 from slalom.backends.llvm.lower import lower
+from slalom.backends.llvm.memory import SIZES
 from slalom.ir.program import Program, is_whole, multiplies, trace
 from slalom.rules import RULES
 

@@ -81,7 +81,7 @@ class Cuda(Backend):
 
 def _reason(slot: Slot) -> str | None:
     from slalom.backends.cuda.codes import MOST
-    from slalom.backends.llvm.elements import KEPT, NAMES
+    from slalom.backends.llvm.memory import KEPT, NAMES
 
     param, grad = slot.param, slot.param.grad
     if type(param) not in _PLAIN:

@@ -14,15 +14,8 @@ from slalom.backends.cuda.kernel import CHUNK, lanes, opening, width, word
 from slalom.backends.cuda.phases import SHARED, SPACE, phased
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import literal, narrowed, spread
-from slalom.backends.llvm.elements import (
-    CODED,
-    Arrays,
-    Elements,
-    Memory,
-    array,
-    coded,
-    computed_in,
-)
+from slalom.backends.llvm.elements import Elements
+from slalom.backends.llvm.memory import CODED, Arrays, Memory, array, coded, computed_in
 from slalom.backends.narrow import BLOCK, SCALE, TINY, Code
 from slalom.ir.program import Program
 

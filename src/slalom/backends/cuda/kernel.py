@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import literal, narrowed, spread
-from slalom.backends.llvm.elements import SIZES, Arrays, Elements, array, computed_in
+from slalom.backends.llvm.elements import Elements
+from slalom.backends.llvm.memory import SIZES, Arrays, array, computed_in
 from slalom.ir.program import Program
 
 CHUNK = 4096

@@ -18,7 +18,7 @@ from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.work import Work
 from slalom.backends.general import GeneralLaunch
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import KEPT, Arrays
+from slalom.backends.llvm.memory import KEPT, Arrays
 from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import owner
 from slalom.backends.row import Row

@@ -15,7 +15,7 @@ from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
 from slalom.backends.cuda.sums import SumKernels
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.memory import Arrays
 from slalom.backends.llvm.summaries import Place
 from slalom.ir.program import Program
 

@@ -25,7 +25,7 @@ from slalom.backends.cuda.scalars import Asked, Head, declared, rows_function
 from slalom.backends.cuda.squares import squares_program
 from slalom.backends.cuda.sums import walk
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.memory import Arrays
 
 GIVEN = (
     "segments", "blocks", "rows", "partials", "every", "shared", "slots", "inputs",

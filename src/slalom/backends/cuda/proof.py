@@ -17,7 +17,7 @@ from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
 from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.foreach.rows import serve
-from slalom.backends.llvm.elements import CODED, KEPT, Arrays, computed_in
+from slalom.backends.llvm.memory import CODED, KEPT, Arrays, computed_in
 from slalom.backends.narrow import BLOCK, LOST, REMAINDER, owner
 from slalom.ir.program import Program
 

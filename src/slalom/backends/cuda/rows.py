@@ -17,7 +17,7 @@ from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
-from slalom.backends.llvm.elements import KEPT, Arrays
+from slalom.backends.llvm.memory import KEPT, Arrays
 from slalom.backends.narrow import owner
 from slalom.ir.program import Program
 

@@ -23,7 +23,8 @@ from slalom.backends.cuda.phases import (
 )
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import narrowed, spread
-from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in
+from slalom.backends.llvm.elements import Elements
+from slalom.backends.llvm.memory import Arrays, array, computed_in
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import added
 from slalom.ir.program import Program

@@ -24,7 +24,7 @@ from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.scalars import WORDS, Asked, Head, rows_kernel
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.memory import Arrays
 from slalom.backends.narrow import owner
 from slalom.backends.standing import Global
 from slalom.ir.program import Program

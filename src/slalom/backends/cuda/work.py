@@ -17,7 +17,7 @@ from slalom.backends.cuda.kernel import AHEAD, width
 from slalom.backends.cuda.members import Kernels, Table
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.elements import Arrays
+from slalom.backends.llvm.memory import Arrays
 from slalom.ir.program import Program
 
 Members = Sequence[tuple[Any, Sequence[int]]]

@@ -13,15 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from slalom.backends.llvm.arithmetic import literal, spread
-from slalom.backends.llvm.elements import (
-    SIZES,
-    Arrays,
-    Elements,
-    Memory,
-    array,
-    coded,
-    computed_in,
-)
+from slalom.backends.llvm.elements import Elements
+from slalom.backends.llvm.memory import SIZES, Arrays, Memory, array, coded, computed_in
 from slalom.backends.llvm.summing import added, folded
 from slalom.backends.narrow import BLOCK, SCALE, TINY, Code
 from slalom.ir.sweeps import Sweep

@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from slalom.backends.llvm.elements import Arrays
 from slalom.backends.llvm.halts import Halt, halts
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.lower import lower, names
+from slalom.backends.llvm.memory import Arrays
 from slalom.backends.llvm.summaries import Layout, sweeps_over
 from slalom.ir.operations import COLUMNS
 from slalom.ir.program import Program

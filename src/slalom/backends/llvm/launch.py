@@ -24,10 +24,10 @@ from slalom.backends.kinds import by_kind
 from slalom.backends.layout import meet, same_layout
 from slalom.backends.llvm.code import Code, machine_code
 from slalom.backends.llvm.driver import BLOCK, CHANGED, LINE, Table, driver
-from slalom.backends.llvm.elements import KEPT, NAMES, Arrays
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.looked import LOOK, SEGMENT, looks
 from slalom.backends.llvm.meetings import Asked, Meetings
+from slalom.backends.llvm.memory import KEPT, NAMES, Arrays
 from slalom.backends.llvm.observers import observed
 from slalom.backends.llvm.operands import Operands, computed
 from slalom.backends.llvm.packing import packing

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from slalom.backends.llvm.arithmetic import narrowed
 from slalom.backends.llvm.blockwise import blockwise
-from slalom.backends.llvm.elements import Arrays, Elements, array, coded, computed_in, touched
+from slalom.backends.llvm.elements import Elements, touched
 from slalom.backends.llvm.halts import halts
+from slalom.backends.llvm.memory import Arrays, array, coded, computed_in
 from slalom.backends.llvm.rows import by_rows
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import abreast

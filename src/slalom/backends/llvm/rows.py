@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slalom.backends.llvm.arithmetic import narrowed, spread
-from slalom.backends.llvm.elements import Arrays, Elements, array, computed_in, touched
+from slalom.backends.llvm.elements import Elements, touched
+from slalom.backends.llvm.memory import Arrays, array, computed_in
 from slalom.backends.llvm.summaries import LENGTH, SLOTS, Layout, Place, word
 from slalom.backends.llvm.summing import LANES, added, folded
 from slalom.ir.operations import COLUMNS, ROWS

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from slalom.backends.llvm.arithmetic import literal
-from slalom.backends.llvm.elements import SIZES, Arrays, Memory, computed_in
 from slalom.backends.llvm.halts import Halt, halts
+from slalom.backends.llvm.memory import SIZES, Arrays, Memory, computed_in
 from slalom.ir.operations import COLUMNS, ELEMENTS, KEPT, ROWS, SUMS
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep

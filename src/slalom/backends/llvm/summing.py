@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from slalom.backends.llvm.arithmetic import spread
-from slalom.backends.llvm.elements import Arrays, Elements, computed_in
+from slalom.backends.llvm.elements import Elements
+from slalom.backends.llvm.memory import Arrays, computed_in
 from slalom.ir.sweeps import Sweep
 
 LANES = 16
