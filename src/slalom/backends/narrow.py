@@ -45,7 +45,8 @@ REMAINDER, LOST = "param_remainder", "param_lost"
 class Code:
     """What codes of a dtype stand for: code k for scale * (x(k) - base).
 
-    x(k) is the float32 with k added to the bits of 2.0, ``shift`` bits from their end.
+    x(k) is the float32 with k added to the bits of 2.0, ``shift`` bits from their end. A signed
+    code is a sign and k, and not the complement of two, as floats are.
 
     Attributes:
         shift: so there are 2 ** (23 - shift) steps in a doubling of x.
@@ -145,7 +146,7 @@ def encode(
         found = (found + (draw() << (code.shift - 16)) - LOW) >> code.shift
         found = found.clamp(0, code.top)
     if code.signed:
-        found = torch.where(flat < 0, -found, found)
+        found = found + (torch.signbit(flat).to(torch.int32) << 7)
     flattened(codes).copy_((found & 0xFF).to(torch.uint8).view(codes.dtype))
 
 
@@ -155,7 +156,7 @@ def decode(codes: Tensor, scales: Tensor) -> Tensor:
         return put_together(decode(own, part_of(scales)), codes, codes.shape)
     code, n = CODES[codes.dtype], codes.numel()
     found = flattened(codes).to(torch.int32)
-    x = ((found.abs() << code.shift) + LOW).view(torch.float32) - code.base
+    x = (((found & code.top) << code.shift) + LOW).view(torch.float32) - code.base
     x = x * scales.repeat_interleave(BLOCK)[:n]
     made = torch.empty_like(codes, dtype=torch.float32)
     flattened(made).copy_(torch.where(found < 0, -x, x))

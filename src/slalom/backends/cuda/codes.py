@@ -182,7 +182,7 @@ class _Codes:
                 ]
                 if many > 1:
                     text.lines += spread("float", to, many, f"{own}.to")[0]
-                text.encode(name, f"{at}.value", text.sized(f"{at}.value"))
+                text.encode(name, f"{at}.value")
             self.declares += text.declares
             yield from text.lines
 

@@ -53,9 +53,8 @@ def blockwise(
     for a, code in ((named[n], code) for n, code in read.items()):
         before_wide += _loaded(f"{a}.i.by", scales[a], "%i.block")
         base = literal(-code.base, "float")
-        before_wide += [f"  {a}.i.off = fmul float {a}.i.by, {base}"]
-        for what in ("by", "off"):
-            before_wide += spread("float", f"{a}.i.{what}", BLOCK, f"{a}.{what}")[0]
+        before_wide += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
+        before_wide += [f"  {a}.off.v = fmul {_REALS} {a}.by.v, splat (float {base})"]
         before_one += _loaded(f"{a}.by", scales[a], "%first")
         before_one += [f"  {a}.off = fmul float {a}.by, {base}"]
     largest: dict[str, str] = {}
@@ -70,17 +69,14 @@ def blockwise(
         one.lines += [*_at(a, "j"), f"  store float {one.coded[n]}, ptr {a}.j.at"]
         largest[a] = one.extreme("max", f"{a}.most", one.sized(one.coded[n]))
         many.lines += [
-            *_loaded(f"{a}.p.scale", f"{a}.scales", "%m"),
-            f"  {a}.p.scale.at = getelementptr float, ptr {scales[a]}, i64 %p.block",
-            f"  store float {a}.p.scale, ptr {a}.p.scale.at",
             *_loaded(f"{a}.p.to", f"{a}.factors", "%m"),
             *spread("float", f"{a}.p.to", BLOCK, f"{a}.to")[0],
             *_at(a, "p"),
             f"  {a}.p = load {_REALS}, ptr {a}.p.at, align 4",
         ]
-        many.encode(n, f"{a}.p", many.sized(f"{a}.p"))
+        many.encode(n, f"{a}.p")
         single.lines += [*_at(a, "q"), f"  {a}.q = load float, ptr {a}.q.at"]
-        single.encode(n, f"{a}.q", single.sized(f"{a}.q"))
+        single.encode(n, f"{a}.q")
     kind = computed_in(arrays, sweep.rule.shapes)
     scalars = range(len(sweep.scalars))
     doubles, stored = f"<{BLOCK} x double>", []
@@ -96,7 +92,7 @@ def blockwise(
             f"  %sum{k}.at = getelementptr double, ptr %sums, i64 {k}",
             f"  store double %sum{k}.of, ptr %sum{k}.at",
         ]
-    return [*wide.declares, *one.declares, *many.declares, *single.declares, _MOST, _FETCH], [
+    return [*wide.declares, *one.declares, *many.declares, *single.declares, _MOST, _FETCH, _SOME], [
         "entry:",
         *(line for k in range(len(sweep.sums)) for line in (
             f"  %sum{k} = alloca {doubles}, align 64",
@@ -108,7 +104,7 @@ def blockwise(
         *(f"  {a}.largest = alloca [{MOST} x {_WORDS}], align 64" for a in own),
         *(f"  store [{MOST} x {_WORDS}] zeroinitializer, ptr {a}.largest" for a in own),
         *(f"  {a}.{n} = alloca <{MOST} x float>, align 64"
-          for a in own for n in ("factors", "scales")),
+          for a in own for n in ("factors",)),
         *(line for i in scalars for line in spread(kind, f"%s{i}", BLOCK, f"%s{i}")[0]),
         "  br label %chunk",
         "chunk:",
@@ -128,18 +124,22 @@ def blockwise(
         *_fetched(sweep, arrays),
         *before_wide,
         *wide.lines,
-        *_again("n", "wide", "scaled"),
-        "scaled:",
+        *_again("n", "wide", "measure"),
+        "measure:",
+        *spread("i64", "%blocks", MOST, "%blocks.all")[0],
+        f"  %known = icmp ult <{MOST} x i64> <{', '.join(f'i64 {k}' for k in range(MOST))}>, "
+        "%blocks.all.v",
         *(line for a, code in own.items() for line in (
             *_across(f"{a}.k", f"{a}.largest"),
             *_scaled(f"{a}.k.to", f"{a}.k.all", code, MOST),
-            f"  store <{MOST} x float> {a}.k.to.scale, ptr {a}.scales, align 64",
+            f"  {a}.scales.at = getelementptr float, ptr {scales[a]}, i64 %first",
+            f"  call void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float> {a}.k.to.scale, "
+            f"ptr align 4 {a}.scales.at, <{MOST} x i1> %known)",
             f"  store <{MOST} x float> {a}.k.to, ptr {a}.factors, align 64",
         )),
         "  br label %many",
         "many:",
-        "  %m = phi i64 [ 0, %scaled ], [ %m.next, %many ]",
-        "  %p.block = add nuw nsw i64 %first, %m",
+        "  %m = phi i64 [ 0, %measure ], [ %m.next, %many ]",
         f"  %m.behind = mul nuw nsw i64 %m, {BLOCK}",
         "  %p = add nuw nsw i64 %from, %m.behind",
         f"  %p.next = add nuw nsw i64 %p, {BLOCK}",
@@ -171,6 +171,9 @@ def blockwise(
     ]  # fmt: skip
 
 
+_SOME = (
+    f"declare void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float>, ptr, <{MOST} x i1>)"
+)
 _FETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 
 import torch
@@ -128,80 +129,118 @@ class Memory(Arithmetic):
         return self._from_bfloat(self._bits(name, "i16")), "float"
 
     def _from_bfloat(self, bits: str) -> str:
-        word = self._abreast("i32")
-        value = self._emit(f"zext {self._abreast('i16')} {bits} to {word}")
-        value = self._emit(f"shl {word} {value}, {self._same(16, 'i32')}")
-        return self._emit(f"bitcast {word} {value} to {self._abreast('float')}")
+        return self._together(self._same(0, "i16"), bits)
 
     def _joined(self) -> str:
         """The parameter, of its upper half and its remainder."""
-        word = self._abreast("i32")
-        high = self._emit(f"zext {self._abreast('i16')} {self._bits('param', 'i16')} to {word}")
-        high = self._emit(f"shl {word} {high}, {self._same(16, 'i32')}")
-        low = self._emit(f"sext {self._abreast('i16')} {self._bits(REMAINDER, 'i16')} to {word}")
-        bits = self._emit(f"add {word} {high}, {low}")
-        return self._emit(f"bitcast {word} {bits} to {self._abreast('float')}")
+        half = self._abreast("i16")
+        high, low = self._bits("param", "i16"), self._bits(REMAINDER, "i16")
+        below = self._emit(f"ashr {half} {low}, {self._same(15, 'i16')}")
+        return self._together(low, self._emit(f"add {half} {high}, {below}"))
+
+    def _together(self, low: str, high: str) -> str:
+        """Floats of the halves of their bits."""
+        half, real = self._abreast("i16"), self._abreast("float")
+        if self._lanes == 1:
+            low = self._emit(f"zext i16 {low} to i32")
+            high = self._emit(f"zext i16 {high} to i32")
+            high = self._emit(f"shl i32 {high}, 16")
+            bits = self._emit(f"or i32 {high}, {low}")
+            return self._emit(f"bitcast i32 {bits} to float")
+        places = ", ".join(f"i32 {k + side}" for k in range(self._lanes) for side in (0, self._lanes))
+        both = f"<{2 * self._lanes} x i32>"
+        bits = self._emit(f"shufflevector {half} {low}, {half} {high}, {both} <{places}>")
+        return self._emit(f"bitcast <{2 * self._lanes} x i16> {bits} to {real}")
 
     def _decoded(self, name: str) -> str:
         """The numbers of codes; see :func:`slalom.backends.narrow.decode`."""
         code, word, real = CODED[self._dtypes[name]], self._abreast("i32"), self._abreast("float")
+        sign = self._same(-(1 << 31), "i32")
         extend = "sext" if code.signed else "zext"
-        number = self._emit(f"{extend} {self._abreast('i8')} {self._bits(name, 'i8')} to {word}")
-        size = number
+        bits = self._emit(f"{extend} {self._abreast('i8')} {self._bits(name, 'i8')} to {word}")
+        bits = self._emit(f"shl {word} {bits}, {self._same(code.shift, 'i32')}")
         if code.signed:
-            below = self._emit(f"ashr {word} {number}, {self._same(31, 'i32')}")
-            size = self._emit(f"xor {word} {number}, {below}")
-            size = self._emit(f"sub {word} {size}, {below}")
-        bits = self._emit(f"shl {word} {size}, {self._same(code.shift, 'i32')}")
-        bits = self._emit(f"add {word} {bits}, {self._same(LOW, 'i32')}")
+            of_code = self._same((code.top << code.shift) - (1 << 31), "i32")
+            bits = self._emit(f"and {word} {bits}, {of_code}")
+        bits = self._emit(f"or {word} {bits}, {self._same(LOW, 'i32')}")
         x = self._emit(f"bitcast {word} {bits} to {real}")
+        off = self._per_block(name, "off")
+        if not self._fma:
+            off = self._same(literal(-code.base, "float"), "float")
+        if code.signed:
+            turned = self._emit(f"bitcast {real} {off} to {word}")
+            below = self._emit(f"and {word} {bits}, {sign}")
+            turned = self._emit(f"xor {word} {turned}, {below}")
+            off = self._emit(f"bitcast {word} {turned} to {real}")
         if self._fma:
-            x = self._call("fma", x, self._per_block(name, "by"), self._per_block(name, "off"))
-        else:
-            x = self._emit(f"fsub {real} {x}, {self._same(literal(code.base, 'float'), 'float')}")
-            x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'by')}")
-        if not code.signed:
-            return x
-        bits = self._emit(f"bitcast {real} {x} to {word}")
-        sign = self._emit(f"and {word} {number}, {self._same(-(1 << 31), 'i32')}")
-        bits = self._emit(f"xor {word} {bits}, {sign}")
-        return self._emit(f"bitcast {word} {bits} to {real}")
+            return self._call("fma", x, self._per_block(name, "by"), off)
+        x = self._emit(f"fadd {real} {x}, {off}")
+        return self._emit(f"fmul {real} {x}, {self._per_block(name, 'by')}")
 
     def _per_block(self, name: str, what: str) -> str:
         return f"{self.array(name)}.{what}{'.v' if self._lanes > 1 else ''}"
 
-    def encode(self, name: str, value: str, size: str) -> None:
+    def encode(self, name: str, value: str) -> None:
         """Put floats into codes; see :func:`slalom.backends.narrow.encode`.
 
-        ``size`` are their bits without the sign.
+        By halves of words as soon as may be, which are twice as many abreast.
         """
         code, word, real = CODED[self._dtypes[name]], self._abreast("i32"), self._abreast("float")
-        x = self._emit(f"bitcast {word} {size} to {real}") if code.signed else value
-        base = self._same(literal(code.base, "float"), "float")
+        half, base = self._abreast("i16"), self._same(literal(code.base, "float"), "float")
+        sign = self._same(-(1 << 31), "i32")
+        if code.signed:
+            below = self._emit(f"bitcast {real} {value} to {word}")
+            below = self._emit(f"and {word} {below}, {sign}")
+            (bits,) = struct.unpack("<i", struct.pack("<f", code.base))
+            base = self._emit(f"or {word} {below}, {self._same(bits, 'i32')}")
+            base = self._emit(f"bitcast {word} {base} to {real}")
         if self._fma:
-            x = self._call("fma", x, self._per_block(name, "to"), base)
+            x = self._call("fma", value, self._per_block(name, "to"), base)
         else:
-            x = self._emit(f"fmul {real} {x}, {self._per_block(name, 'to')}")
+            x = self._emit(f"fmul {real} {value}, {self._per_block(name, 'to')}")
             x = self._emit(f"fadd {real} {x}, {base}")
         number = self._emit(f"bitcast {real} {x} to {word}")
-        if self._chance is not None:
-            chance = self._emit(
-                f"shl {word} {self._drawn(name)}, {self._same(code.shift - 16, 'i32')}"
-            )
-            number = self._emit(f"add {word} {number}, {chance}")
-            number = self.extreme("max", number, self._same(LOW, "i32"))
-            most = self._same(LOW + (code.top << code.shift), "i32")
-            number = self.extreme("min", number, most)
+        shift = code.shift - 16
+        if self._chance is None:
+            number = self._upper(number)
+            number = self._emit(f"add {half} {number}, {self._same(1 << (shift - 1), 'i16')}")
         else:
-            half = self._same(1 << (code.shift - 1), "i32")
-            number = self._emit(f"add {word} {number}, {half}")
-        number = self._emit(f"lshr {word} {number}, {self._same(code.shift, 'i32')}")
+            size = self._emit(f"and {word} {number}, {self._same(0x7FFFFFFF, 'i32')}")
+            chance = self._emit(f"shl {word} {self._drawn(name)}, {self._same(shift, 'i32')}")
+            size = self._emit(f"add {word} {size}, {chance}")
+            size = self.extreme("max", size, self._same(LOW, "i32"))
+            most = self._same(LOW + (code.top << code.shift), "i32")
+            size = self.extreme("min", size, most)
+            number = self._emit(f"and {word} {number}, {sign}")
+            number = self._upper(self._emit(f"or {word} {number}, {size}"))
+        bits = self._emit(f"shl {half} {number}, {self._same(8 - shift, 'i16')}")
         if code.signed:
-            turned = self._emit(f"sub {word} {self._same(0, 'i32')}, {number}")
-            zero = self._same(literal(0.0, "float"), "float")
-            below = self._emit(f"fcmp olt {real} {value}, {zero}")
-            number = self._select(below, word, turned, number)
-        self._put(name, "i8", self._emit(f"trunc {word} {number} to {self._abreast('i8')}"))
+            other = self._emit(f"xor {half} {bits}, {number}")
+            other = self._emit(f"and {half} {other}, {self._same(-0x8000, 'i16')}")
+            bits = self._emit(f"xor {half} {bits}, {other}")
+        self._put(name, "i8", self._picked(bits, "i16", "i8", 1))
+
+    def _upper(self, bits: str) -> str:
+        """The upper halves of words."""
+        return self._picked(bits, "i32", "i16", 1)
+
+    def _picked(self, bits: str, kind: str, half: str, which: int) -> str:
+        """The lower (0) or upper halves of whole numbers.
+
+        Several abreast are picked by their places: told to truncate, LLVM does it one vector of
+        the machine at a time.
+        """
+        if self._lanes == 1:
+            if which:
+                shift = self._same(8 * SIZES[half], kind)
+                bits = self._emit(f"lshr {self._abreast(kind)} {bits}, {shift}")
+            return self._emit(f"trunc {self._abreast(kind)} {bits} to {self._abreast(half)}")
+        both = f"<{2 * self._lanes} x {half}>"
+        bits = self._emit(f"bitcast {self._abreast(kind)} {bits} to {both}")
+        places = ", ".join(f"i32 {2 * k + which}" for k in range(self._lanes))
+        return self._emit(
+            f"shufflevector {both} {bits}, {both} poison, <{self._lanes} x i32> <{places}>"
+        )
 
     def sized(self, value: str) -> str:
         """The bits of floats without the sign: as numbers they have the floats' order."""
@@ -242,16 +281,15 @@ class Memory(Arithmetic):
 
     def _part(self, value: str) -> None:
         """Store the parameter in two halves; see :func:`slalom.backends.narrow.parted`."""
-        word, real, half = self._abreast("i32"), self._abreast("float"), self._abreast("i16")
+        word, real = self._abreast("i32"), self._abreast("float")
         value = self._narrowed(value)
         bits = self._emit(f"bitcast {real} {value} to {word}")
         nan = self._emit(f"fcmp uno {real} {value}, {value}")
         bits = self._select(nan, word, self._same(0x7FC0 << 16, "i32"), bits)
         high = self._emit(f"add {word} {bits}, {self._same(0x8000, 'i32')}")
-        high = self._emit(f"lshr {word} {high}, {self._same(16, 'i32')}")
-        self._put("param", "i16", self._emit(f"trunc {word} {high} to {half}"))
+        self._put("param", "i16", self._upper(high))
         # what is above the lower half of the difference is of no account
-        self._put(REMAINDER, "i16", self._emit(f"trunc {word} {bits} to {half}"))
+        self._put(REMAINDER, "i16", self._picked(bits, "i32", "i16", 0))
 
     def _keep_lost(self, exact: str, stored: str) -> None:
         """Store what a parameter lost when it was rounded to what was stored."""
@@ -288,8 +326,7 @@ class Memory(Arithmetic):
         rounded = self._emit(f"add {word} {bits}, {half}")
         nan = self._emit(f"fcmp uno {real} {value}, {value}")
         rounded = self._select(nan, word, self._same(0x7FC0 << 16, "i32"), rounded)
-        rounded = self._emit(f"lshr {word} {rounded}, {self._same(16, 'i32')}")
-        return self._emit(f"trunc {word} {rounded} to {self._abreast('i16')}")
+        return self._upper(rounded)
 
     def _drawn(self, name: str) -> str:
         """Sixteen random bits for this element of this array: murmur3's last mix of its place."""
