@@ -59,13 +59,8 @@ def tuned(task: Task, family: Family) -> tuple[float, bool]:
             if 2 * runs.count(math.inf) < len(TUNING):
                 runs.append(needed(task, family, lr, seed, least))
         runs += [math.inf] * (len(TUNING) - len(runs))
-        best, least = _sooner((best, least), (lr, statistics.median(runs)))
+        least, best = min((least, best), (statistics.median(runs), lr))
     return best, best in (tried[0], tried[-1])
-
-
-def _sooner(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """Of two rates with what they need the one that needs less, or is lower."""
-    return min(one, other, key=lambda pair: (pair[1], pair[0]))
 
 
 def main(names: Sequence[str] = ()) -> None:

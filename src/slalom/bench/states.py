@@ -39,6 +39,9 @@ TORCHS = "torch.optim.AdamW, float32"
 SIZE = 25_000_000
 """Parameters whose memory is measured, in tensors of a million."""
 
+CACHED = {f"{size:,} in a cache": [(size,)] for size in (65_536, 262_144, 1_000_000)}
+"""Single tensors that a processor's caches hold, stepped again and again."""
+
 BARS = {"25M": 1.2}
 """How many times as fast as in float32 a step with states in 8 bits is to be; else 0.95."""
 
@@ -87,7 +90,7 @@ def main(rounds: int = 9) -> None:
         f"\na step of Adam, {torch.get_num_threads()} threads, median of {rounds} interleaved turns"
     )
     missed = []
-    for model, shapes in MODELS.items():
+    for model, shapes in {**MODELS, **CACHED}.items():
         steps = {c: _made(optim.Adam, shapes, d, **o).step for c, (d, o) in CHOICES.items()}
         seconds = interleaved(steps, rounds=rounds, turn=0.02)
         whole = seconds["float32"]

@@ -92,7 +92,8 @@ def blockwise(
             f"  %sum{k}.at = getelementptr double, ptr %sums, i64 {k}",
             f"  store double %sum{k}.of, ptr %sum{k}.at",
         ]
-    return [*wide.declares, *one.declares, *many.declares, *single.declares, _MOST, _FETCH, _SOME], [
+    declares = [d for text in (wide, one, many, single) for d in text.declares]
+    return [*declares, _MOST, _FETCH, _SOME], [
         "entry:",
         *(line for k in range(len(sweep.sums)) for line in (
             f"  %sum{k} = alloca {doubles}, align 64",
@@ -103,8 +104,7 @@ def blockwise(
         *(f"  {a}.new = alloca [{MOST * BLOCK} x float], align 64" for a in own),
         *(f"  {a}.largest = alloca [{MOST} x {_WORDS}], align 64" for a in own),
         *(f"  store [{MOST} x {_WORDS}] zeroinitializer, ptr {a}.largest" for a in own),
-        *(f"  {a}.{n} = alloca <{MOST} x float>, align 64"
-          for a in own for n in ("factors",)),
+        *(f"  {a}.factors = alloca <{MOST} x float>, align 64" for a in own),
         *(line for i in scalars for line in spread(kind, f"%s{i}", BLOCK, f"%s{i}")[0]),
         "  br label %chunk",
         "chunk:",
@@ -134,7 +134,7 @@ def blockwise(
             *_scaled(f"{a}.k.to", f"{a}.k.all", code, MOST),
             f"  {a}.scales.at = getelementptr float, ptr {scales[a]}, i64 %first",
             f"  call void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float> {a}.k.to.scale, "
-            f"ptr align 4 {a}.scales.at, <{MOST} x i1> %known)",
+            f"ptr {a}.scales.at, i32 4, <{MOST} x i1> %known)",
             f"  store <{MOST} x float> {a}.k.to, ptr {a}.factors, align 64",
         )),
         "  br label %many",
@@ -171,9 +171,7 @@ def blockwise(
     ]  # fmt: skip
 
 
-_SOME = (
-    f"declare void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float>, ptr, <{MOST} x i1>)"
-)
+_SOME = f"declare void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float>, ptr, i32, <{MOST} x i1>)"
 _FETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 
 

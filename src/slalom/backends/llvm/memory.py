@@ -147,10 +147,10 @@ class Memory(Arithmetic):
             high = self._emit(f"shl i32 {high}, 16")
             bits = self._emit(f"or i32 {high}, {low}")
             return self._emit(f"bitcast i32 {bits} to float")
-        places = ", ".join(f"i32 {k + side}" for k in range(self._lanes) for side in (0, self._lanes))
-        both = f"<{2 * self._lanes} x i32>"
+        n = self._lanes
+        places, both = ", ".join(f"i32 {k}, i32 {k + n}" for k in range(n)), f"<{2 * n} x i32>"
         bits = self._emit(f"shufflevector {half} {low}, {half} {high}, {both} <{places}>")
-        return self._emit(f"bitcast <{2 * self._lanes} x i16> {bits} to {real}")
+        return self._emit(f"bitcast <{2 * n} x i16> {bits} to {real}")
 
     def _decoded(self, name: str) -> str:
         """The numbers of codes; see :func:`slalom.backends.narrow.decode`."""
