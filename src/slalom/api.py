@@ -23,7 +23,7 @@ from slalom.racing.runner import Runner
 from slalom.racing.workers import hired
 from slalom.report import notebook, page
 from slalom.report.live import Live
-from slalom.report.logs import Log
+from slalom.report.logs import Log, services
 from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import loaded
@@ -185,7 +185,7 @@ def race(
     task.check()
     options.refuse_memory(task, before)
     options.check(task)
-    logs = list(map(Log, [log] if isinstance(log, str) else log))
+    logs = list(map(Log, services(log)))
     told: list[Watch] = [*watchers(watch), *logs]
     beside = [f"lanes={lanes} goes with {name}" for name, differs in (
         ("workers=1", workers != 1), ("engine='processes'", engine != "processes"),

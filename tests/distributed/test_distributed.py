@@ -12,7 +12,8 @@ import torch.distributed
 WORKER = Path(__file__).parent / "worker.py"
 CASES = (
     "data_parallel", "sparse_data_parallel", "fully_sharded", "clipped", "tensor_parallel",
-    "not_finite", "sums", "matrices", "narrow", "unusual", "zero_redundancy", "capturable",
+    "not_finite", "sums", "matrices", "squares", "narrow", "unusual", "zero_redundancy",
+    "capturable",
 )  # fmt: skip
 
 pytestmark = [

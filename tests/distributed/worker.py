@@ -52,10 +52,16 @@ MATRIX: dict[str, dict[str, Any]] = {
     "Muon": {}, "NorMuon": {"beta2": 0.5, "weight_decay": 0.1},
 }  # fmt: skip
 """Rules that multiply matrices."""
+SQUARE: dict[str, dict[str, Any]] = {
+    "SOAP": {"precondition_frequency": 2},
+    "Shampoo": {"precondition_frequency": 2, "eps": 1e-6},
+    "PSGD": {"precondition_frequency": 2, "max_precond_dim": 6},
+}  # fmt: skip
+"""Rules that keep square matrices."""
 
 KEPT: dict[str, dict[str, Any]] = {
     "AdamW": {}, "NAdam": {}, "Adam": {"state_dtype": "8bit"}, "NorMuon": {},
-    "FactoredAdafactor": {},
+    "FactoredAdafactor": {}, "Shampoo": {}, "PSGD": {},
 }  # fmt: skip
 """Rules, with options, whose checkpoints other numbers of processes go on from."""
 
@@ -99,7 +105,7 @@ def train(
 
 def make(name: str, params: Any, library: Any = optim, **arguments: Any) -> Any:
     return getattr(library, name)(
-        params, **{"lr": 0.05} | {**RULES, **WHOLE, **MATRIX}.get(name, {}) | arguments
+        params, **{"lr": 0.05} | {**RULES, **WHOLE, **MATRIX, **SQUARE}.get(name, {}) | arguments
     )
 
 
@@ -225,6 +231,36 @@ def matrices() -> None:
     whys = [(backend, why.split(";")[0]) for *_, backend, why in slalom.explain(optimizer).rows]
     part = ("llvm", "compiled, for the part of it that this process holds")
     assert sorted(set(whys)) == [("foreach", OWNED), part], whys
+
+
+def squares() -> None:
+    """Squares lie by rows in all processes, and one of them works at each."""
+    for name in SQUARE:
+        for mesh in meshes():
+            parts, whole = sharded(mesh), network()
+            optimizers = [make(name, net.parameters()) for net in (parts, whole)]
+            with using("foreach"):
+                for step in STEPS:
+                    generator = torch.Generator().manual_seed(step)
+                    for a, b in zip(parts.parameters(), whole.parameters(), strict=True):
+                        b.grad = torch.randn(b.shape, generator=generator)
+                        assert isinstance(a, DTensor)
+                        a.grad = distribute_tensor(b.grad, mesh, a.placements)
+                    for optimizer in optimizers:
+                        optimizer.step()
+            same(parts, whole)
+            start = next(network().parameters())
+            assert (full(next(parts.parameters())) - start).abs().max() > 1e-3
+            for a, b in zip(parts.parameters(), whole.parameters(), strict=True):
+                kept, other = (o.state[p] for o, p in zip(optimizers, (a, b), strict=True))
+                for key in optimizers[0].rule.squares:
+                    assert tuple(kept[key].placements) == a.placements  # cut along the first axis
+                    torch.testing.assert_close(full(kept[key]), other[key], rtol=1e-9, atol=1e-12)
+            for *_, backend, why in slalom.explain(optimizers[0]).rows:
+                assert (backend, why) == ("foreach", OWNED)
+        net, width, share = cut()
+        if name != "SOAP":  # of a matrix that lacks rank it turns rounding into other eigenvectors
+            same(train(net, make(name, net.parameters()), share=share), alone(name, width=width))
 
 
 def there_and_back(net: nn.Module) -> None:

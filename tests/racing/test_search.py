@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -283,10 +285,28 @@ def test_batch_sizes_are_two_whole_numbers(given: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "it").exists()
 
 
+def test_integers_of_any_kind_are_whole_numbers() -> None:
+    """NumPy's and torch's count, and what is kept of the race is as of Python's."""
+    given: dict[str, Any] = {
+        "batch_sizes": np.array([8, 16]), "seeds": np.int64(3), "seed": np.uint8(0),
+        "points_each": np.int32(2), "lanes": torch.tensor(1),
+    }  # fmt: skip
+    plain: dict[str, Any] = {
+        "batch_sizes": (8, 16), "seeds": 3, "seed": 0, "points_each": 2, "lanes": 1,
+    }  # fmt: skip
+    task, one, other = small_task(), Options(["sgd"], **given), Options(["sgd"], **plain)
+    assert json.dumps(one.record(task)) == json.dumps(other.record(task))
+    assert one.again("it.py") == other.again("it.py")
+    for bad in (np.float64(3), np.bool_(True), torch.tensor(True), "3", 3.0):
+        with pytest.raises(InputError, match=r"^seeds is"):
+            Options(seeds=bad)  # type: ignore
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"search": 5}, {"search": None}, {"space": {5: 1}}, {"entrants": 5}, {"lanes": 2**70},
+        {"log": 5}, {"log": None}, {"log": ["tensorboard", ["mlflow"]]},
         {"points_each": 2**70}, {"full": "yes"}, {"full": None}, {"out": 5}, {"out": b"x"},
     ],
     ids=str,

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from slalom.ir.operations import COLUMNS, ROWS
+from slalom.ir.operations import COLUMNS, ROWS, SQUARE
 
 Work = Callable[[list[Tensor]], Sequence[Tensor]]
 """An operation on whole matrices of one shape."""
@@ -57,6 +57,11 @@ class Spread:
             dist.all_reduce(flat, group=self.mesh.get_group(k))
         parts = flat.split([v.numel() for v in values])
         return [own.view_as(v) for own, v in zip(parts, values, strict=True)]
+
+    def of_square(self, part: Tensor) -> Spread:
+        """How a square matrix that goes with the tensor is distributed, of which these are rows."""
+        placements = tuple(_as_lines(self.placements, SQUARE))
+        return Spread(self.mesh, placements, torch.Size([part.shape[1]] * 2))
 
     def multiplied(self, operand: Tensor, work: Work) -> Tensor:
         """The part of the result of an operation on the whole matrix, of this part of it."""
@@ -142,31 +147,41 @@ def _whole(part: Tensor, mesh: Any, placements: Sequence[Any], shape: Sequence[i
     )
 
 
-def of_lines(param: Any, along: int, start: float, dtype: torch.dtype) -> Tensor:
-    """A number of each row or column (``along``, as bits) of a DTensor, distributed as these are.
+def of_lines(
+    param: Any, along: int, shape: Sequence[int], start: float, dtype: torch.dtype
+) -> Tensor:
+    """A state of a DTensor that is not of its shape, full of ``start``, distributed with it.
 
-    Where it varies along what is cut apart, a process holds those of its part, else all of them.
+    Of what varies along rows or columns (``along``, as bits) a process holds those of its part, all
+    of them where they are not cut apart; of a square matrix some of its rows.
     """
+    from torch.distributed.tensor import full
 
-    def shape(of: Sequence[int]) -> list[int]:
-        return [n if (COLUMNS if k else ROWS) & along else 1 for k, n in enumerate(of)]
-
-    own = torch.full(shape(part_of(param).shape), start, dtype=dtype, device=param.device)
-    return _whole(own, param.device_mesh, _as_lines(param, along), shape(param.shape))
-
-
-def moved_to_lines(param: Any, along: int, numbers: Any) -> Tensor:
-    """A number of each row or column, distributed as these are where it is otherwise."""
-    due = _as_lines(param, along)
-    if numbers.device_mesh == param.device_mesh and list(numbers.placements) == due:
-        return numbers
-    return numbers.redistribute(param.device_mesh, due)
+    placements = _as_lines(param.placements, along)
+    if not along & SQUARE:  # the axes of the parameter, however these are cut
+        place = zip(part_of(param).shape, shape, strict=True)
+        own = [here if whole > 1 else 1 for here, whole in place]
+        part = torch.full(own, start, dtype=dtype, device=param.device)
+        return _whole(part, param.device_mesh, placements, shape)
+    return full(
+        tuple(shape), start, dtype=dtype, device_mesh=param.device_mesh, placements=placements
+    )
 
 
-def _as_lines(param: Any, along: int) -> list[Any]:
-    from torch.distributed.tensor import Replicate
+def moved_to_lines(param: Any, along: int, state: Any) -> Tensor:
+    """Such a state, distributed so where it is otherwise."""
+    due = _as_lines(param.placements, along)
+    if state.device_mesh == param.device_mesh and list(state.placements) == due:
+        return state
+    return state.redistribute(param.device_mesh, due)
 
-    return [p if _axis(p) & along else Replicate() for p in param.placements]
+
+def _as_lines(placements: Sequence[Any], along: int) -> list[Any]:
+    from torch.distributed.tensor import Replicate, Shard
+
+    if along & SQUARE:
+        return [Shard(0) if _axis(p) else Replicate() for p in placements]
+    return [p if _axis(p) & along else Replicate() for p in placements]
 
 
 def _chunks(size: int, many: int) -> list[int]:
@@ -183,11 +198,21 @@ def multiplied_by_owner(
     All are distributed over one mesh in one way, and every process of it is to call this with the
     same ones.
     """
-    mesh = spreads[0].mesh
-    owners = _owners(tuple(s.shape for s in spreads), tuple(mesh.size(k) for k in range(mesh.ndim)))
-    cuts = [spread.cuts(part) or [] for spread, part in zip(spreads, operands, strict=True)]
-    done = _Exchange(mesh, owners, operands[0], work).done(dict(enumerate(operands)), cuts)
+    exchange = Exchange(spreads[0].mesh, owners_of(spreads), operands[0])
+    whole = exchange.come(dict(enumerate(operands)), exchange.cuts(operands, spreads))
+    alike: dict[torch.Size, list[int]] = {}
+    for i, matrix in whole.items():
+        alike.setdefault(matrix.shape, []).append(i)
+    results = [work([whole[i] for i in own]) for own in alike.values()]
+    found = zip(chain(*alike.values()), chain(*results), strict=True)
+    done = exchange.go_back({i: result.to(operands[0].dtype) for i, result in found})
     return [done[i] for i in range(len(operands))]
+
+
+def owners_of(spreads: Sequence[Spread]) -> list[tuple[int, ...]]:
+    """Of each of some matrices, all over one mesh, the place of its owner in that."""
+    mesh = spreads[0].mesh
+    return _owners(tuple(s.shape for s in spreads), tuple(mesh.size(k) for k in range(mesh.ndim)))
 
 
 @lru_cache(64)
@@ -209,72 +234,102 @@ def _cost(shape: Sequence[int]) -> float:
     return 1.0 + rows * columns * min(rows, columns)
 
 
-@dataclass(frozen=True)
-class _Exchange:
-    """Matrices on their way to their owners and back.
+@dataclass
+class _Leg:
+    """One dimension of a mesh on the way of some matrices, and where each of them went.
 
     Attributes:
+        last: how that dimension cuts them.
+        held: what was held before.
+        sizes: of each matrix those of its parts.
+        theirs: by process of the dimension, which of them went there.
+        mine: which of them came here.
+    """
+
+    last: _Cut
+    held: Mapping[int, Tensor]
+    sizes: Mapping[int, tuple[int, ...]]
+    theirs: Sequence[Sequence[int]]
+    mine: Sequence[int]
+
+
+class Exchange:
+    """Matrices on their way to their owners and back, by number.
+
+    Args:
         mesh: of the processes.
         owners: of each matrix the place of its owner in it.
         like: of their dtype, on their device.
-        work: what the owner does.
     """
 
-    mesh: Any
-    owners: Sequence[tuple[int, ...]]
-    like: Tensor
-    work: Work
+    def __init__(self, mesh: Any, owners: Sequence[tuple[int, ...]], like: Tensor):
+        self._mesh, self._owners, self._like = mesh, owners, like
+        self._legs: list[_Leg] = []
 
-    def done(self, held: Mapping[int, Tensor], cuts: Sequence[Sequence[_Cut]]) -> dict[int, Tensor]:
-        """The results of matrices, by their numbers, of which what is held is cut so.
+    @staticmethod
+    def cuts(parts: Sequence[Tensor], spreads: Sequence[Spread]) -> list[list[_Cut]]:
+        """How each of these is cut."""
+        return [spread.cuts(part) or [] for spread, part in zip(spreads, parts, strict=True)]
+
+    def come(
+        self, held: Mapping[int, Tensor], cuts: Sequence[Sequence[_Cut]]
+    ) -> Mapping[int, Tensor]:
+        """The whole matrices whose owner this process is, of all that are cut so.
 
         The innermost cut is undone first, by sending each part to whose place in that dimension of
-        the mesh is the owner's; of copies that of the owner goes on, and tells the others.
+        the mesh is the owner's; of copies that of the owner goes on.
         """
-        if not held:  # and none of those that it would talk to now holds any
-            return {}
-        if not cuts[0]:
-            return self._worked(held)
-        last, rest = cuts[0][-1], [c[:-1] for c in cuts]
-        here = self.mesh.get_local_rank(last.dim)
-        to = {i: self.owners[i][last.dim] for i in held}
-        mine = [i for i in held if to[i] == here]
-        if last.axis is None:
-            return self._told(held, self.done({i: held[i] for i in mine}, rest), last.dim)
-        axis, sizes = last.axis, {i: cuts[i][-1].sizes for i in held}
-        everyone = range(self.mesh.size(last.dim))
-        theirs = [[i for i in held if to[i] == who] for who in everyone]
-        come = self._exchanged(
-            [[held[i] for i in own] for own in theirs],
-            [[_with(held[i].shape, axis, sizes[i][who]) for i in mine] for who in everyone],
-            last.dim,
-        )
-        whole = {i: torch.cat([own[k] for own in come], axis) for k, i in enumerate(mine)}
-        done = self.done(whole, rest)
-        parts = [done[i].split(list(sizes[i]), axis) for i in mine]
-        back = self._exchanged(
-            [[own[who] for own in parts] for who in everyone],
-            [[held[i].shape for i in own] for own in theirs],
-            last.dim,
-        )
-        return dict(zip(chain(*theirs), chain(*back), strict=True))
+        self._legs = []
+        for depth in reversed(range(len(cuts[0]))):
+            if not held:  # and none of those that it would talk to now holds any
+                break
+            last = cuts[0][depth]
+            to = {i: self._owners[i][last.dim] for i in held}
+            everyone = range(self._mesh.size(last.dim))
+            theirs = [[i for i in held if to[i] == who] for who in everyone]
+            mine = theirs[self._mesh.get_local_rank(last.dim)]
+            sizes = {i: cuts[i][depth].sizes for i in held}
+            self._legs.append(_Leg(last, held, sizes, theirs, mine))
+            if (axis := last.axis) is None:
+                held = {i: held[i] for i in mine}
+                continue
+            come = self._exchanged(
+                [[held[i] for i in own] for own in theirs],
+                [[_with(held[i].shape, axis, sizes[i][who]) for i in mine] for who in everyone],
+                last.dim,
+            )
+            held = {i: torch.cat([own[k] for own in come], axis) for k, i in enumerate(mine)}
+        return held
 
-    def _worked(self, held: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """What the owner makes of whole matrices, those of one shape at once."""
-        alike: dict[torch.Size, list[int]] = {}
-        for i, matrix in held.items():
-            alike.setdefault(matrix.shape, []).append(i)
-        results = [self.work([held[i] for i in own]) for own in alike.values()]
-        found = zip(chain(*alike.values()), chain(*results), strict=True)
-        return {i: result.to(self.like.dtype) for i, result in found}
+    def go_back(
+        self, done: Mapping[int, Tensor], wanted: Callable[[int], bool] = lambda i: True
+    ) -> Mapping[int, Tensor]:
+        """The parts of what the owners have made of those that came and are wanted back."""
+        for leg in reversed(self._legs):
+            axis, dim = leg.last.axis, leg.last.dim
+            held = {i: part for i, part in leg.held.items() if wanted(i)}
+            if axis is None:
+                done = self._told(held, done, dim)
+                continue
+            theirs = [list(filter(wanted, own)) for own in leg.theirs]
+            parts = [done[i].split(list(leg.sizes[i]), axis) for i in filter(wanted, leg.mine)]
+            back = self._exchanged(
+                [[own[who] for own in parts] for who in range(self._mesh.size(dim))],
+                [[held[i].shape for i in own] for own in theirs],
+                dim,
+            )
+            done = dict(zip(chain(*theirs), chain(*back), strict=True))
+        return done
 
     def _told(
         self, held: Mapping[int, Tensor], done: Mapping[int, Tensor], dim: int
     ) -> dict[int, Tensor]:
         """The results of all that is held in copies, of each of which one process has it."""
         of_others = torch.zeros_like
+        if not held:
+            return {}
         flat = torch.cat([done.get(i, of_others(t)).reshape(-1) for i, t in held.items()])
-        dist.all_reduce(flat, group=self.mesh.get_group(dim))
+        dist.all_reduce(flat, group=self._mesh.get_group(dim))
         parts = flat.split([t.numel() for t in held.values()])
         return {i: part.view(t.shape) for part, (i, t) in zip(parts, held.items(), strict=True)}
 
@@ -282,12 +337,12 @@ class _Exchange:
         self, sent: Sequence[Sequence[Tensor]], due: Sequence[Sequence[Sequence[int]]], dim: int
     ) -> list[list[Tensor]]:
         """What each process of a dimension of the mesh sends here, of these shapes."""
-        flat = [t.reshape(-1) for own in sent for t in own] or [self.like.new_empty(0)]
+        flat = [t.reshape(-1) for own in sent for t in own] or [self._like.new_empty(0)]
         many = [[math.prod(shape) for shape in own] for own in due]
-        come = self.like.new_empty(sum(map(sum, many)))
+        come = self._like.new_empty(sum(map(sum, many)))
         dist.all_to_all_single(
             come, torch.cat(flat), list(map(sum, many)),
-            [sum(t.numel() for t in own) for own in sent], group=self.mesh.get_group(dim),
+            [sum(t.numel() for t in own) for own in sent], group=self._mesh.get_group(dim),
         )  # fmt: skip
         parts = iter(come.split(list(chain(*many))))
         return [[next(parts).view(tuple(shape)) for shape in own] for own in due]

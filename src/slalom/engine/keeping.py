@@ -28,7 +28,7 @@ from slalom.engine.distributed import is_distributed
 from slalom.engine.starting import begun, check_state
 from slalom.errors import InputError
 from slalom.ir.known import program_for
-from slalom.ir.operations import KEPT
+from slalom.ir.operations import VARIES
 from slalom.ir.program import Program
 from slalom.ir.signs import holds_weights, never_negative
 from slalom.rules.definition import Rule
@@ -152,7 +152,7 @@ def state_of(
     if name in rule.shapes:
         check_state(rule, name, there, param, hypers)
         if there.dim() and is_distributed(there):
-            there = moved_to_lines(param, KEPT[rule.shapes[name]], there)
+            there = moved_to_lines(param, VARIES[rule.shapes[name]], there)
         return {name: there if there.device == param.device else there.detach().to(param.device)}
     scales, coded = own.get(name + SCALE), there.dtype in CODES
     if coded:

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from slalom.backends.base import RefusedTensorError
 from slalom.backends.spread import of_lines
 from slalom.engine.distributed import is_distributed
-from slalom.ir.operations import KEPT
+from slalom.ir.operations import VARIES
 from slalom.ir.program import trace
 from slalom.rules.definition import REQUIRED, Rule
 
@@ -24,8 +24,7 @@ def begun(
     """The state ``name`` of a parameter, full of ``start``, a number or a tensor of one.
 
     It lies as the parameter does. One of another shape (``rule.shapes``) is real and of float32 at
-    least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter, or
-    a square matrix of a distributed one.
+    least. Raises :class:`RefusedTensorError` where such a state would be of a complex parameter.
     """
     if isinstance(start, Tensor):
         made = begun(rule, name, param, 0.0, hypers)
@@ -38,7 +37,6 @@ def begun(
         filled = complex(start, start) if param.is_complex() else start
         return torch.full_like(param, filled, requires_grad=False)
     shape = rule.shape(name, param.shape, hypers)
-    _refuse_parts(rule, name, param)
     if param.is_complex() and rule.shapes[name] != "tensor0":
         raise RefusedTensorError(
             f"{rule.class_name} keeps {name} of rows or columns, which it does not of "
@@ -46,16 +44,8 @@ def begun(
         )
     dtype = torch.promote_types(param.dtype.to_real(), torch.float32)
     if shape and hasattr(param, "full_tensor"):
-        return of_lines(param, KEPT[rule.shapes[name]], start, dtype)
+        return of_lines(param, VARIES[rule.shapes[name]], shape, start, dtype)
     return torch.full(shape, start, dtype=dtype, device=param.device)
-
-
-def _refuse_parts(rule: Rule, name: str, param: Tensor) -> None:
-    if name in rule.squares and is_distributed(param):
-        raise RefusedTensorError(
-            f"{rule.class_name} decomposes matrices, which is not served of a DTensor; use it "
-            "where parameters are whole, under DDP for example"
-        )
 
 
 def check_whole(
@@ -91,7 +81,6 @@ def check_state(
     coded: bool = False,
 ) -> None:  # fmt: skip
     """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
-    _refuse_parts(rule, name, param)
     if tuple(state.shape) != (due := rule.shape(name, param.shape, hypers)):
         parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
         raise RuntimeError(

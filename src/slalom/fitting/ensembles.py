@@ -78,7 +78,7 @@ def ensemble(
     is left out, and named; :class:`TrainingError` where all do. Ctrl-C and SIGTERM end it as they
     end :func:`slalom.fit`.
     """
-    whole_number("seeds", seeds)
+    seeds = whole_number("seeds", seeds)
     if seeds < 2:
         raise InputError("seeds is 1, and an ensemble has two runs at least; slalom.fit trains one")
     asked_for = wanted(
@@ -86,6 +86,7 @@ def ensemble(
         until_target=until_target, batch_size=batch_size, seed=seed, eval_every=eval_every,
         on_nonfinite=on_nonfinite, out=out, save_every=save_every, keep=keep,
     )  # fmt: skip
+    seed = asked_for.seed
     if seed + seeds > 2**63:
         raise InputError(f"seed is {seed}, and the last of {seeds} would not be below 2**63")
     if asked_for.length.updates is None:

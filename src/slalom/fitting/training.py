@@ -20,6 +20,7 @@ from slalom.fitting.stopping import Stop, asked
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
 from slalom.fitting.wanted import wanted
+from slalom.report.logs import services
 from slalom.train import Task
 from slalom.train.captured import CapturedRun
 from slalom.train.guarded import GuardedRun
@@ -115,6 +116,7 @@ def fit(
         on_nonfinite=on_nonfinite, out=out, save_every=save_every, keep=keep,
     )  # fmt: skip
     task, using, length = asked_for.task, asked_for.using, asked_for.length
+    seed = asked_for.seed
     ranks = Ranks.here()
     if tune and (ranks.size > 1 or task.device.type != "cpu"):
         raise InputError("tune=True is for one process that trains on the CPU")
@@ -201,7 +203,7 @@ def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop
 
 
 def _logs(log: str | Collection[str], out: Any) -> list[Log]:
-    names = [log] if isinstance(log, str) else list(log)
+    names = services(log)
     if "tensorboard" in names and out is None:
         raise InputError("log='tensorboard' writes to the run's folder; give one as out")
     return [Log(name) for name in names]

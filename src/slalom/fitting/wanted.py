@@ -12,7 +12,7 @@ from slalom.fitting.chosen import Chosen, chosen
 from slalom.fitting.length import Length, length_of
 from slalom.tasks import load
 from slalom.train import Task
-from slalom.train.given import whole_number
+from slalom.train.given import integer, whole_number
 from slalom.train.loop import Loop
 
 ON_NONFINITE = ("stop", "skip", "back")
@@ -25,6 +25,7 @@ class Wanted:
     task: Task
     using: Chosen
     length: Length
+    seed: int
 
 
 def wanted(
@@ -45,7 +46,8 @@ def wanted(
         )
     if until_target and task.target is None:
         raise InputError("the task has no target to train until; give it one, or epochs or steps")
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+    number = integer(seed)
+    if number is None or not 0 <= number < 2**63:
         raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on, below 2**63")
     if not isinstance(out, Path | str | None) or "\0" in str(out):
         raise InputError(f"out is {out!r}; it must be the path of a folder")
@@ -58,4 +60,4 @@ def wanted(
     task = using.of(task)
     length = length_of(task, using, epochs, steps, seconds, eval_every)
     using.check(task)
-    return Wanted(task, using, length)
+    return Wanted(task, using, length, number)

@@ -64,6 +64,9 @@ KEPT = {"tensor0": 0, "tensor1": ROWS, "tensor2": COLUMNS}
 SQUARES = {"square1": SQUARE | ROWS, "square2": SQUARE | COLUMNS}
 """States that are square matrices, and of which kind."""
 
+VARIES = {**KEPT, **SQUARES}
+"""Along what states of another shape than their parameter vary."""
+
 
 def left_of(axis: int | None) -> int:
     """Along what a sum over an axis (None: over all) still varies."""

@@ -24,6 +24,7 @@ from slalom.racing.space import points
 from slalom.racing.spoken import words_of
 from slalom.racing.tpe import check_sampler
 from slalom.train import Task
+from slalom.train.given import integer, whole_number
 from slalom.train.groups import SCALED, own_options
 from slalom.train.metrics import range_of
 from slalom.train.rng import RandomStream
@@ -66,17 +67,15 @@ class Options:
     asked: Any = ...
 
     def __post_init__(self) -> None:
-        if self.points_each is not None:
-            check_number("points_each", self.points_each, 1)
-        if self.seeds is not None:
-            check_number("seeds", self.seeds, STANDARD.evidence)
-        check_number("seed", self.seed, 0)
-        if self.lanes is not None:
-            check_number("lanes", self.lanes, 1)
-        whole = {"seeds": self.seeds, "seed": self.seed, "lanes": self.lanes}
-        for name, value in (whole | {"points_each": self.points_each}).items():
+        for name, least in (
+            ("points_each", 1), ("seeds", STANDARD.evidence), ("seed", 0), ("lanes", 1)
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is None and name != "seed":
+                continue
+            object.__setattr__(self, name, value := whole_number(name, value, least))
             most = FINALS if name == "seeds" else MOST
-            if value is not None and value > most:
+            if value > most:
                 raise InputError(f"{name} is {value}; the largest there is is {most}")
         _check_kinds(self)
         if self.about not in ("settings", "rules"):
@@ -86,7 +85,7 @@ class Options:
         if self.asked is ...:
             object.__setattr__(self, "asked", self.entrants)
         check_sampler(self.sampler)
-        _check_batch_sizes(self.batch_sizes)
+        object.__setattr__(self, "batch_sizes", _batch_sizes(self.batch_sizes))
         _ = self.field, self.usual
 
     @cached_property
@@ -343,12 +342,6 @@ class _Writer:
         return written(value) or self.own("options")
 
 
-def check_number(name: str, value: Any, least: int) -> None:
-    """Raise :class:`InputError` unless ``value`` is a whole number from ``least`` on."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
-
-
 def _check_kinds(options: Options) -> None:
     """Raise InputError for what is not of a kind that such an option is."""
     if not isinstance(options.full, bool):
@@ -365,13 +358,15 @@ def _check_kinds(options: Options) -> None:
                 raise InputError(f"space names {name!r}; it must name hyper-parameters or entrants")
 
 
-def _check_batch_sizes(given: Any) -> None:
-    """Raise InputError for what is not the smallest and the largest batch to try."""
+def _batch_sizes(given: Any) -> tuple[int, int] | None:
+    """The smallest and the largest batch to try. Raises InputError for what is no such pair."""
     if given is None:
-        return
-    sizes = given if isinstance(given, list | tuple) else ()
-    if len(sizes) != 2 or any(type(n) is not int for n in sizes) or not 1 <= sizes[0] < sizes[1]:
+        return None
+    listed = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    sizes = [integer(n) or 0 for n in given] if listed else []
+    if len(sizes) != 2 or not 1 <= sizes[0] < sizes[1]:
         raise InputError(
             f"batch_sizes is {given!r}; it must be the smallest and the largest to try, as in "
             "(16, 256); one size alone is the task's batch_size"
         )
+    return sizes[0], sizes[1]

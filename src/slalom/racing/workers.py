@@ -5,10 +5,10 @@ from __future__ import annotations
 from slalom.errors import InputError
 from slalom.racing.abreast import Abreast
 from slalom.racing.crew import Processes
-from slalom.racing.options import check_number
 from slalom.racing.runner import Runner
 from slalom.racing.trainer import Trainer
 from slalom.train import Task
+from slalom.train.given import whole_number
 from slalom.train.loop import Loop
 
 
@@ -17,7 +17,7 @@ def hired(task: Task, workers: int, engine: str, address: str | None, lanes: int
 
     Raises :class:`InputError` for what cannot be had here.
     """
-    check_number("workers", workers, 1)
+    workers = whole_number("workers", workers)
     found = Abreast(task, lanes) if lanes > 1 else _hired(task, workers, engine, address)
     if isinstance(task, Loop):  # which evaluates where it does, and is not timed without that
         found.any_spacing = found.real = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -119,6 +119,17 @@ SERVICES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "wandb": (_WandB, ("wandb",)),
 }
 """Name -> (what writes, the modules one of which it needs)."""
+
+
+def services(log: Any) -> list[str]:
+    """The services that a user names: one, or several.
+
+    Raises :class:`InputError` for what is no name.
+    """
+    names = [log] if isinstance(log, str) else log
+    if not isinstance(names, Collection) or not all(isinstance(n, str) for n in names):
+        raise InputError(f"log is {log!r}; it must be one of {', '.join(SERVICES)}, or several")
+    return list(names)
 
 
 def maker_of(service: str) -> Callable[[str, Path], Any]:

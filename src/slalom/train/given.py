@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
+import operator
 from typing import Any
 
 import torch
@@ -41,11 +41,22 @@ def usable_device(device: Any) -> torch.device:
     return found
 
 
-def whole_number(name: str, value: Any) -> int:
-    """A whole number from 1 on; :class:`InputError` for another."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-        raise InputError(f"{name} is {value!r}; it must be a whole number from 1 on")
-    return int(value)
+def integer(value: Any) -> int | None:
+    """What is an integer by its kind, NumPy's and torch's among them, as an int; None for what is
+    none, True and False among that."""
+    kind = getattr(value, "dtype", type(value))
+    try:
+        return None if kind in (bool, torch.bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A whole number from ``least`` on; :class:`InputError` for another."""
+    found = integer(value)
+    if found is None or found < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
+    return found
 
 
 def above_zero(name: str, value: Any) -> float | None:

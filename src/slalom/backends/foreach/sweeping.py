@@ -14,6 +14,7 @@ from slalom.backends.crossings import company
 from slalom.backends.foreach.part import CHUNK_ELSEWHERE, Part, as_reals, pieces
 from slalom.backends.foreach.write import Lists
 from slalom.backends.layout import is_lazy_view
+from slalom.backends.owned import OwnedSquares
 from slalom.backends.row import Row
 from slalom.backends.spread import multiplied_by_owner
 from slalom.ir.operations import ELEMENTS
@@ -84,8 +85,9 @@ def _tell(
 
 
 def _multiply(
-    groups: Sequence[_Together], squares: Squares, products: Mapping[str, Sequence[Symbol]]
-) -> None:
+    groups: Sequence[_Together], squares: Squares | OwnedSquares,
+    products: Mapping[str, Sequence[Symbol]],
+) -> None:  # fmt: skip
     """Put the results of operations on matrices into their operands.
 
     These are memory of their own, which need not be asked for again. Of parts of matrices each one
@@ -108,9 +110,12 @@ def _multiply(
         torch._foreach_copy_(own, results)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _squares_of(groups: Sequence[_Together]) -> Squares:
+def _squares_of(groups: Sequence[_Together]) -> Squares | OwnedSquares:
     first = groups[0]
     kept = {n: [t for group in groups for t in group.squares[n]] for n in first.squares}
+    if kept and first.spreads:
+        spreads = [spread for group in groups for spread in group.spreads]
+        return OwnedSquares(first.program, kept, spreads, first.summaries)
     return Squares(first.program, kept, first.summaries)
 
 
