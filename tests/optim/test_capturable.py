@@ -59,7 +59,7 @@ def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
 @pytest.mark.parametrize("name", SQUARE)
 def test_what_decomposes_matrices_is_refused(name):
     """But not a plain step that may be skipped, which waits for the answer."""
-    with pytest.raises(RuntimeError, match="decomposes matrices, which capturable=True does not"):
+    with pytest.raises(RuntimeError, match="keeps square matrices, which capturable=True does not"):
         trained(Recordable(), name, capturable=True)
     got, _ = trained(Recordable(), name, on_nonfinite="skip")
     expected, _ = trained("llvm", name)

@@ -132,6 +132,10 @@ def test_soap_is_adam_between_eigenvectors(options, given, backend):
                 assert np.allclose(q * values @ q.T, square, atol=1e-12)
                 assert (np.diff(values) <= 1e-12).all()
         expected = soap(start, grads, [b.numpy() for b in bases[i]], 3, **given)
+        if (kept := optimizer.state[params[i]]["row_gram"]).numel():
+            beta = given.get("kept", given.get("betas", (0, 0.95))[1])
+            average = sum((1 - beta) * beta ** (11 - t) * g @ g.T for t, g in enumerate(grads))
+            assert np.allclose(kept.numpy(), average, rtol=1e-9)
         assert distance(param, torch.from_numpy(expected).view(param.shape)) <= 1e-9, i
 
 
@@ -288,9 +292,12 @@ def test_wrong_input_gets_one_sentence():
         gram(0.5, 1, params[0])
     optimizer = SOAP(params)
     trained(optimizer, params, 3)
-    other = copy.deepcopy(optimizer)
-    other.param_groups[0]["max_precond_dim"] = 5
-    with pytest.raises(RuntimeError, match=r"row_gram has shape \(6, 6\) .* is to have \(0, 0\)"):
+    said = r"row_gram has shape \(6, 6\) .* \(0, 0\) under max_precond_dim=5, which a run keeps"
+    for other in (copy.deepcopy(optimizer), optimizer):  # with a plan to be made, and with one made
+        other.param_groups[0]["max_precond_dim"] = 5
+        with pytest.raises(RuntimeError, match=said):
+            trained(other, other.param_groups[0]["params"], 1)
+        other.param_groups[0]["max_precond_dim"] = 10000
         trained(other, other.param_groups[0]["params"], 1)
     for lost in ("exp_avg", "col_basis"):
         other = copy.deepcopy(optimizer)
@@ -331,6 +338,18 @@ def test_what_a_rule_may_not_do_with_square_matrices(body, said):
     params = starts()
     with pytest.raises(slalom.rules.RuleError, match=said):
         trained(slalom.optimizer(_rule_of(body))(params), params, 1)
+
+
+def test_a_square_that_is_added_to_is_read_as_it_was():
+    def late(p, g, a, b, lr, t):
+        return p - lr * between(a, g, b), gram(g, 1, onto=a), gram(g, 0, onto=b)
+
+    params = starts(shapes=[(4, 3)])
+    (before,) = (p.detach().clone() for p in params)
+    row = [grad for (grad,) in gradients(2, shapes=[(4, 3)])]
+    trained(slalom.optimizer(_rule_of(late))(params), params, 2)
+    expected = before - 0.1 * (row[0] @ row[0].mT) @ row[1] @ (row[0].mT @ row[0])
+    assert distance(params[0], expected) <= 1e-12
 
 
 @pytest.mark.parametrize(

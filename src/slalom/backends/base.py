@@ -72,7 +72,8 @@ def refuse_squares(rule: Rule, way: str) -> None:
     """Raise :class:`RefusedTensorError` for a rule that keeps square matrices."""
     if rule.squares:
         raise RefusedTensorError(
-            f"{rule.class_name} decomposes matrices, which {way}=True does not serve; leave it out"
+            f"{rule.class_name} keeps square matrices, which {way}=True does not serve; leave it "
+            "out"
         )
 
 

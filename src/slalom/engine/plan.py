@@ -95,6 +95,7 @@ class Plan:
         excluded: Mapping[str, str] | None = None,
     ):
         self.treatment, self.excluded = treatment, dict(excluded or {})
+        self._rules, self._limits = rules, []
         self._counts = Counts(slots)
         self._indices = indices
         # Groups with sparse gradients, which were let in since nothing decays there.
@@ -215,6 +216,8 @@ class Plan:
 
     def watch(self, groups: Groups, states: Mapping[Tensor, Any]) -> None:
         """Remember which objects are in these groups and states, for :meth:`holds`."""
+        limits = [(g, n) for g, rule in enumerate(self._rules) for n in set(rule.limits.values())]
+        self._limits = [(g, n, groups[g].get(n)) for g, n in limits]
         for backend in BACKENDS:
             if (made := backend.watch(groups, states, self._relied)) is not None:
                 self._watch = made
@@ -264,6 +267,8 @@ class Plan:
             return Outcome.STALE
         if self._undecayed and any(groups[g].get("weight_decay") for g in self._undecayed):
             return Outcome.STALE
+        if self._limits and any(groups[g].get(n) != v for g, n, v in self._limits):
+            return Outcome.STALE  # states are to be of other shapes, and are refused
         treatment = self.treatment
         if treatment.measures:
             self.squares = total = self._square_sum(groups)

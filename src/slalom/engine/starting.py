@@ -83,6 +83,8 @@ def check_state(
     """Raise RuntimeError if this is no state of this parameter; ``coded``, not of 8-bit codes."""
     if tuple(state.shape) != (due := rule.shape(name, param.shape, hypers)):
         parameter = "" if due == tuple(param.shape) else f" and so the state is to have {due}"
+        if (limit := rule.limits.get(name)) is not None:
+            parameter += f" under {limit}={hypers.get(limit)}, which a run keeps"
         raise RuntimeError(
             f"the state {name} has shape {tuple(state.shape)} where its parameter has "
             f"{tuple(param.shape)}{parameter}; load a checkpoint of the same model"
