@@ -3,7 +3,9 @@
 ``slalom bench steps`` repeats one step with everything in cache. In a loop the forward and
 backward pass have thrown all of it out, and what an optimizer can save at all is its share of the
 whole. Two more contenders say how large that is: a loop without any update, which bounds the whole
-step, and one that updates as many parameters in one flat tensor, which bounds the update.
+step, and one that updates as many parameters in one flat tensor, which bounds the update. One more
+is what a training loop can do to come near that: parameters and gradients that are views of one
+flat tensor each. Backward then adds to gradients where else it leaves them as they came.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ def contenders(made: Callable[[], Made], compiled: bool) -> dict[str, Step]:
     enter("no update", _cleared)
     enter("one flat tensor", _flat)
     enter("slalom", lambda p: _stepped(optim.Adam(p, lr=1e-4)))
+    enter("slalom, views of one", _viewed)
     enter("torch default", lambda p: _stepped(torch.optim.Adam(p, lr=1e-4, foreach=False)))
     enter("torch foreach", lambda p: _stepped(torch.optim.Adam(p, lr=1e-4, foreach=True)))
     enter("torch fused", lambda p: _stepped(torch.optim.Adam(p, lr=1e-4, fused=True)))
@@ -164,6 +167,23 @@ def _flat(params: Sequence[nn.Parameter]) -> Update:
     def update() -> None:
         optimizer.step()
         clear()
+
+    return update
+
+
+def _viewed(params: Sequence[nn.Parameter]) -> Update:
+    """Update the parameters as views of one flat tensor, as their gradients are, zeroed at once."""
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in params]))
+    flat.grad = grads = torch.zeros_like(flat)
+    sizes = [p.numel() for p in params]
+    parts = zip(params, flat.detach().split(sizes), grads.split(sizes), strict=True)
+    for p, values, grad in parts:
+        p.data, p.grad = values.view_as(p), grad.view_as(p)
+    optimizer = optim.Adam([flat], lr=1e-4)
+
+    def update() -> None:
+        optimizer.step()
+        grads.zero_()
 
     return update
 
