@@ -174,3 +174,57 @@ def test_many_groups_have_their_own_rates() -> None:
             optimizer.step()
         ends.append(torch.stack([p.detach() for p in own]))
     torch.testing.assert_close(*ends)
+
+
+WANDERING = [
+    lambda p: optim.Adam(p),
+    lambda p: optim.AdamW(p, amsgrad=True),
+    lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
+    lambda p: optim.RAdam(p),  # another program from the sixth update on
+    lambda p: optim.NAdam(p),  # a number of each parameter's own
+    lambda p: optim.LAMB(p),
+    lambda p: optim.Adam(p, clip_norm=0.1),
+]
+
+
+@pytest.mark.parametrize("make", WANDERING)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_gradients_that_come_and_go(
+    make: Callable[..., Any], grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against an optimizer that forgets its plan before each step; few sortings where it may."""
+    sorted_anew: list[Any] = []
+    sort = sorting.Sorting.sort
+
+    def counted(self: Any, *args: Any) -> None:
+        sorted_anew.append(self)
+        sort(self, *args)
+
+    monkeypatch.setattr(sorting.Sorting, "sort", counted)
+    made = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        params = [nn.Parameter(torch.randn(3, 2)) for _ in range(20)]
+        groups = [{"params": params[:7], "lr": 0.05}, {"params": params[7:]}]
+        made.append((params, make(groups if grouped else params)))
+    plan = None
+    for step in range(60):
+        torch.manual_seed(step)
+        present = torch.rand(20) < (1.0 if step in (0, 40, 41) or step > 43 else 0.5)
+        grads = torch.randn(20, 3, 2)
+        for i, (params, optimizer) in enumerate(made):
+            for p, grad, there in zip(params, grads, present, strict=True):
+                p.grad = grad.clone() if there else None
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.99
+            if i:
+                optimizer._plan = None
+            optimizer.step()
+        assert all(map(torch.equal, made[0][0], made[1][0])), step
+        plan = plan or made[0][1]._plan
+    rows = plan._sorting.rows  # type: ignore[union-attr]
+    elementwise = isinstance(made[0][1], (optim.Adam, optim.AdamW, optim.SGD))
+    if elementwise:
+        assert made[0][1]._plan is plan
+        assert sorted_anew.count(plan._sorting) < 12  # type: ignore[union-attr]
+        assert len(rows) < 20  # and again by count, since all were there for long

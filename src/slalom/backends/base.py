@@ -309,9 +309,11 @@ class Launch(ABC):
 
     Attributes:
         places: int64 array, the places of its slots in the step.
+        skips: whether its rows may have slots that are absent, which it passes over.
     """
 
     places: np.ndarray
+    skips: bool = False
 
     @abstractmethod
     def gather(self) -> Look:

@@ -138,7 +138,9 @@ class Plan:
         self._spread = any(o is not s for o, s in zip(own, slots, strict=True)) or any(
             _is_spread(s.param) for s in odd
         )
-        self._sorting = Sorting(rules, self._counts, group_of, self._set_of, single, chance)
+        skips = all(launch.skips for _, launch in self._launches) and not self._undecayed
+        apart = skips and not (self._wide.any() or chance.any())
+        self._sorting = Sorting(rules, self._counts, group_of, self._set_of, single, chance, apart)
         self._without_late = None if any(rule.late for rule in rules) else [{}] * len(rules)
         self._grouped = False
         self._watch: Any = None

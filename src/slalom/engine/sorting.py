@@ -18,6 +18,11 @@ Options = Sequence[Mapping[str, Any]]
 MANY = 16
 """Rows from which on they are computed as columns; as many by themselves take as long."""
 
+OFTEN, EACH, SELDOM = 16, 4, 256
+"""Slots that are sorted anew in more than one step of ``EACH`` + 1, for long enough, have a row
+each, absent or not, until they stayed the same for ``OFTEN`` steps. Where that cannot be it is not
+tried again for ``SELDOM`` sortings."""
+
 
 class Sorting:
     """The rows of the present slots, and the scalars of every row.
@@ -28,6 +33,7 @@ class Sorting:
         group_of, set_of: of each slot its group, and the number of the names of its states.
         single: of each slot whether it has a row of its own.
         chance: of each slot whether something of it is rounded by chance.
+        may_skip: whether rows may have slots that are absent.
 
     Attributes:
         rows: each with the places of its slots.
@@ -35,8 +41,11 @@ class Sorting:
 
     def __init__(
         self, rules: Sequence[Rule], counts: Counts, group_of: np.ndarray, set_of: np.ndarray,
-        single: np.ndarray, chance: np.ndarray,
+        single: np.ndarray, chance: np.ndarray, may_skip: bool = False,
     ):  # fmt: skip
+        self._may_skip = may_skip and len(group_of) >= MANY
+        self._moved = 0  # how often they were sorted of late
+        self._each = False  # whether every slot has a row of its own, absent or not
         self._rules, self._counts, self._group_of = rules, counts, group_of
         self._set_of, self._single, self._chance = set_of, single, chance
         self._lacks: list[set[str]] = []  # of each group the options that it never had
@@ -53,11 +62,17 @@ class Sorting:
             return False
         first, present = self._sorted
         values = self._counts.values
+        if self._each:
+            self._moved = OFTEN
+            return bool((values[:, 0] > 0).all())
         alike = (values == values[first]) & (values[:, :1] >= 0)  # of others a row raises
         return np.array_equal(present, self._counts.present) and bool(alike[present != 0].all())
 
     def fill(self, options: Options, late: Options) -> bool:
         """Compute the scalars of every row; False where one is served by another program."""
+        self._moved -= self._moved > 0
+        if self._each and not self._moved:
+            return False
         values = self._counts.values
         for row, first in self._apart:
             row.know(values[first])
@@ -76,14 +91,24 @@ class Sorting:
         They hold from :meth:`settle` on.
         """
         self._sorted = None
+        self._moved += EACH
+        self._each = self._may_skip and not self._each and self._moved >= OFTEN
+        self._each = self._each and bool((self._counts.values[:, 0] > 0).all())
+        self._sort(options, late)
+        if self._each and self._apart:
+            self._each, self._moved = False, -EACH * SELDOM
+            self._sort(options, late)
+
+    def _sort(self, options: Options, late: Options) -> None:
         if not self._lacks:
             self._lacks = [r.hypers.keys() - g for r, g in zip(self._rules, options, strict=True)]
-        present = np.flatnonzero(self._counts.present)
+        counted = self._counts.present
+        present = np.arange(len(counted)) if self._each else np.flatnonzero(counted)
         keys = np.column_stack(
             [
                 self._group_of[present],
                 self._set_of[present],
-                np.where(self._single[present], present, -1),
+                np.where(self._single[present] | self._each, present, -1),
                 self._counts.wide[present],
                 self._counts.values[present],
             ]

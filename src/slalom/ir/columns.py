@@ -77,6 +77,14 @@ class Columns:
         first = self._flags.get("first")
         if first is not None and ((counts == 0) != first).any():
             return None
+        which: Any = slice(None)
+        if not (equal or numbers.size):  # then many rows are as another one is
+            counts, which = np.unique(counts, return_inverse=True)
+            if len(options) > 1:
+                of_both, which = np.unique(which * len(options) + group_of, return_inverse=True)
+                counts = counts[of_both // len(options)]
+                found = self._inputs(options, of_both % len(options))
+                assert found is not None
         step = counts.item(0) + 1 if equal else counts + 1
         try:
             # What Python raises, or makes a complex number of, is for the rows one by one.
@@ -89,7 +97,7 @@ class Columns:
         results = np.empty((len(counts), self._width))
         for i, column in enumerate(columns):
             results[:, i] = column
-        return results
+        return results[which]
 
     def _inputs(
         self, options: Sequence[Sequence[Any]], group_of: np.ndarray

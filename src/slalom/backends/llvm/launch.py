@@ -51,6 +51,8 @@ _grad = attrgetter("grad")
 class LlvmLaunch(Launch):
     """Slots that machine code serves. Raises :class:`Unavailable` where there is none."""
 
+    skips = True
+
     def __init__(self, slots: Sequence[Slot], absent: Sequence[Tensor], counts: Counts):
         self.counts = counts
         self._driver = driver()
