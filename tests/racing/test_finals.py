@@ -129,22 +129,39 @@ def test_the_least_on_a_seed_limits_a_run_and_so_does_the_longest():
 @settings(max_examples=25, deadline=None)
 @given(tables())
 def test_no_run_goes_further_than_it_may(table):
-    """Beside those that ran before it on its seed; nor is one ever run twice."""
+    """Beside those that ran before it on its seed; one is gone on with where it was stopped."""
     finals = raced(table, SEEDS)
-    done: dict[tuple[str, int], Run] = {}
+    asked: dict[tuple[str, int], float] = {}
     for call in finals.calls:
         for label, place, work in call:
-            assert (label, place) not in done
-            least = min(
-                (r.work for (_, p), r in done.items() if p == place and r.arrived), default=0
-            )
-            assert work <= LONGEST
-            if least:
-                assert work <= STANDARD.far * least
-            ran = finals.runs[label][place]
-            assert ran.work <= math.ceil(work)
-        done |= {(label, place): finals.runs[label][place] for label, place, _ in call}
-    assert len(done) == sum(map(len, finals.runs.values()))
+            others = [
+                needs[place] or math.inf
+                for other, needs in table.items()
+                if (other, place) in asked and other != label
+            ]
+            there = [n for n in others if 0 < n < math.inf]
+            assert asked.get((label, place), 0) < work <= LONGEST
+            if there:
+                assert work <= STANDARD.far * max(there)
+        asked |= {(label, place): work for label, place, work in call}
+    assert len(asked) == sum(map(len, finals.runs.values()))
+    for (label, place), work in asked.items():
+        assert finals.runs[label][place].work <= math.ceil(work)
+
+
+@settings(max_examples=25, deadline=None)
+@given(tables())
+def test_who_is_told_to_take_so_many_times_the_leaders_has_been_run_as_long(table):
+    """Though somebody else led when it was stopped."""
+    finals = raced(table, SEEDS)
+    found = judge(finals.runs, finals.design)
+    for name, finding in found.findings.items():
+        for place, run in finals.runs[name].items():
+            leads = finals.runs[finding.against].get(place)
+            if finding.against != found.leader or leads is None or not leads.arrived:
+                continue
+            least = min(LONGEST, STANDARD.far * leads.work)
+            assert run.arrived or run.ended or run.work >= least
 
 
 @settings(max_examples=25, deadline=None)

@@ -40,7 +40,7 @@ def facts(finals: dict[str, Runs], *, finished: bool = True, **more: dict) -> Fa
     rows = []
     for label, own in finals.items():
         finding, ratio = judgement.findings.get(label), ratios.get(label)
-        text = told(finding, ratio, STANDARD) if finding and ratio else ""
+        text = told(label, ratio, judgement, STANDARD) if ratio else ""
         row = standing(label, own, call=finding and finding.call, ratio=ratio, told=text)
         rows.append(replace(row, **more.get(label, {})))
     rows.sort(key=lambda s: (s.rule != judgement.leader, s.ratio.value if s.ratio else math.inf))
@@ -72,11 +72,11 @@ def test_a_tie_claims_no_more_than_its_interval():
     generator = np.random.default_rng(0)
     drawn = 100 * np.exp(0.3 * generator.standard_normal((2, 50)))
     case = facts({"A": runs(*drawn[0]), "B": runs(*drawn[1])})
-    (finding,) = case.judgement.findings.values()
+    ((label, finding),) = case.judgement.findings.items()
     ratio = next(s.ratio for s in case.standings if s.ratio is not None)
     assert finding.call == Call.EQUAL
     assert ratio.high > 1.15
-    for text in (verdict(case).text, told(finding, ratio, STANDARD)):
+    for text in (verdict(case).text, told(label, ratio, case.judgement, STANDARD)):
         assert "within" not in text
         assert str(ratio) in text
 
@@ -100,6 +100,20 @@ def test_the_only_one(status):
     )
     stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": Status.STOPPED})
     assert "the only one" not in verdict(stopped).text
+
+
+def test_who_fell_behind_another_than_the_first_is_told_so():
+    """A leads when C falls behind, and B is found to be faster than A in the end."""
+    finals = {
+        "A": runs(100, 101, 99, 102, *[140.0 + i for i in range(16)]),
+        "B": runs(104, 103, 106, 104, *[100.0 + i for i in range(16)]),
+        "C": runs(*[153.0] * 3, arrived=False),
+    }
+    known = facts(finals)
+    found = known.judgement.findings["C"]
+    assert (known.judgement.leader, found.call, found.against) == ("B", Call.BEHIND, "A")
+    (row,) = [s for s in known.standings if s.label == "C"]
+    assert row.told == "more than 1.5 times on 3 of 3 seeds, of what A took"
 
 
 def test_who_failed_is_part_of_no_tie():

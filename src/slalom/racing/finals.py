@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from slalom.racing.contender import Contender
 from slalom.racing.design import Design
 from slalom.racing.needs import Run
 from slalom.racing.runner import History
 from slalom.racing.scores import Score
-from slalom.racing.sequential import judge
+from slalom.racing.sequential import Judgement, judge
 
 LATE = 3.0
 """How many times as long as the latest arrival so far a run may go on that others do not limit."""
@@ -27,9 +28,10 @@ Leg = tuple[Contender, int, float]
 class Finals:
     """The finals of one race.
 
-    A run may take ``design.far`` times what the least on its seed did, since more would count
+    A run may take ``design.far`` times what the leader did on its seed, since more would count
     alike; where there is a budget, it takes all of that. Who leads is run first, so that this is
-    known.
+    known; where another comes to lead, runs that were stopped before so many times of what that one
+    took go on to there.
 
     Args:
         labels: of the rules, the likely best first.
@@ -47,33 +49,60 @@ class Finals:
 
     def __post_init__(self) -> None:
         self.runs: dict[str, dict[int, Run | Score]] = {label: {} for label in self.labels}
+        self._asked: dict[tuple[str, int], float] = {}
 
     def race(self) -> None:
         """Seed after seed, until the judge knows enough."""
-        while (now := judge(self.runs, self.design)).running:
+        while True:
+            now = judge(self.runs, self.design)
+            if short := list(self._short(now)):
+                self._run(short, partial(self.cap, leader=now.leader))
+                continue
+            if not now.running:
+                return
             places = range(now.seeds + 1) if now.seeds else range(self.design.evidence)
             leader = now.leader or self.labels[0]
-            self._make((leader,), places)
-            self._make([n for n in now.running if n != leader], places)
+            self._make((leader,), places, None)
+            self._make([n for n in now.running if n != leader], places, leader)
 
     def run_all(self) -> None:
         """Every rule on every seed, to the target or as long as a run may take."""
         missing = [(n, place) for place in range(self.design.seeds) for n in self.labels]
         self._run(missing, lambda place: self.longest)
 
-    def _make(self, labels: Iterable[str], places: Iterable[int]) -> None:
+    def _short(self, now: Judgement) -> Iterator[tuple[str, int]]:
+        """Whose runs were stopped before they told how they compare with the leader's."""
+        led = self.runs[now.leader] if now.leader is not None else {}
+        for name, finding in now.findings.items():
+            for place in self.runs[name] if finding.against == now.leader else ():
+                run = self.runs[name][place]
+                if not isinstance(run, Run) or run.arrived or run.ended:
+                    continue
+                if place not in led or not led[place].arrived:
+                    continue
+                asked = self._asked.get((name, place), run.work)
+                if asked < self.cap(place, now.leader):
+                    yield name, place
+
+    def _make(self, labels: Iterable[str], places: Iterable[int], leader: str | None) -> None:
         missing = [(n, p) for p in places for n in labels if p not in self.runs[n]]
-        self._run(missing, self.cap)
+        self._run(missing, partial(self.cap, leader=leader))
 
     def _run(self, missing: Sequence[tuple[str, int]], cap: Callable[[int], float]) -> None:
         here = [(self.setting(place)[label], place) for label, place in missing]
         legs = [(c, place, min(c.longest, cap(place))) for c, place in here]
         histories = self.train(legs)
-        for (label, place), (contender, *_), history in zip(missing, legs, histories, strict=True):
+        for (label, place), (contender, _, work), history in zip(
+            missing, legs, histories, strict=True
+        ):
             self.runs[label][place] = run_of(contender, history)
+            self._asked[label, place] = work
 
-    def cap(self, place: int) -> float:
-        """The work that a run on the seed at this place may take."""
+    def cap(self, place: int, leader: str | None = None) -> float:
+        """The work that a run on the seed at this place may take, beside this leader."""
+        led = self.runs[leader].get(place) if leader is not None else None
+        if led is not None and led.arrived:
+            return min(self.longest, self.design.far * led.work)
         here = [
             own[place].work for own in self.runs.values() if place in own and own[place].arrived
         ]

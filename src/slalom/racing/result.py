@@ -162,7 +162,7 @@ class Result:
         metrics = [m for r in shown if (m := self._best_metric(r)) is not None]
         finding = self.judgement.findings.get(label)
         beside = self._estimates.get(label)
-        told_of_it = "" if finding is None or beside is None else told(finding, beside, self.design)
+        told_of_it = "" if beside is None else told(label, beside, self.judgement, self.design)
         if status == Status.FAILED and runs and not there:  # which tells nothing of how it compares
             told_of_it = f"failed on {statuses.count(Status.FAILED)} of {len(runs)} seeds"
         difference = beside if isinstance(beside, Difference) else None

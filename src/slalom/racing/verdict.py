@@ -38,8 +38,18 @@ class Facts:
     heats: Sequence[Curve] = ()
 
 
-def told(finding: Finding, ratio: Estimate, design: Design) -> str:
+def told(label: str, ratio: Estimate, judgement: Judgement, design: Design) -> str:
     """What is known of a finalist beside the one that leads, in a few words."""
+    finding = judgement.findings[label]
+    text = _told(finding, ratio, design)
+    if finding.call not in OUT or finding.against == judgement.leader:
+        return text
+    if finding.call == Call.BEHIND and not isinstance(ratio, Difference):
+        return f"{text}, of what {finding.against} took"
+    return f"{text}; it was found {finding.call} beside {finding.against}"
+
+
+def _told(finding: Finding, ratio: Estimate, design: Design) -> str:
     seeds = f"{finding.seeds} {'seed' if finding.seeds == 1 else 'seeds'}"
     if isinstance(ratio, Difference):
         if finding.call == Call.WORSE:
