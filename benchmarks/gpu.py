@@ -272,32 +272,31 @@ def check_graph_is_refused(device: str) -> None:
     assert "capturable" in said, f"the capture was not refused; {said} was said"
 
 
-def check_graphs(device: str) -> None:
-    """Recorded steps count, read a new rate, and are what steps one by one are: every rule."""
-    for made in CLASSES.values():
-        found = []
-        treated = {"clip_norm": 1.0, "on_nonfinite": "skip", **precisely(made)}
-        for recorded in (False, True) if device != "cpu" else (False, False):
-            params = [nn.Parameter(torch.linspace(-1, 1, n, device=device)) for n in (5000, 33, 1)]
-            optimizer = made(params, lr=0.01, capturable=True, **treated)
-            lr = torch.tensor(0.01, device=device)
-            optimizer.param_groups[0]["lr"] = lr
-            for p in params:
-                p.grad = torch.linspace(1, -2, p.numel(), device=device)
-            for _ in range(3):
+def check_graph(name: str, device: str) -> None:
+    """Recorded steps count, read a new rate, and are what steps one by one are."""
+    made, found = CLASSES[name], []
+    treated = {"clip_norm": 1.0, "on_nonfinite": "skip", **precisely(made)}
+    for recorded in (False, True) if device != "cpu" else (False, False):
+        params = [nn.Parameter(torch.linspace(-1, 1, n, device=device)) for n in (5000, 33, 1)]
+        optimizer = made(params, lr=0.01, capturable=True, **treated)
+        lr = torch.tensor(0.01, device=device)
+        optimizer.param_groups[0]["lr"] = lr
+        for p in params:
+            p.grad = torch.linspace(1, -2, p.numel(), device=device)
+        for _ in range(3):
+            optimizer.step()
+        replay = _recorded(optimizer) if recorded else None
+        for rate in (0.01, 0.02, 0.0, 0.03, 0.03, 0.01):
+            lr.fill_(rate)
+            if replay is not None:
+                replay()
+            else:
                 optimizer.step()
-            replay = _recorded(optimizer) if recorded else None
-            for rate in (0.01, 0.02, 0.0, 0.03, 0.03, 0.01):
-                lr.fill_(rate)
-                if replay is not None:
-                    replay()
-                else:
-                    optimizer.step()
-                    optimizer.step()
-            steps = [torch.as_tensor(optimizer.state[p].get("step", 0.0)) for p in params]
-            found.append([*params, *steps])
-        for a, b in zip(*found, strict=True):
-            assert distance(a, b) < 1e-6, made.__name__
+                optimizer.step()
+        steps = [torch.as_tensor(optimizer.state[p].get("step", 0.0)) for p in params]
+        found.append([*params, *steps])
+    for a, b in zip(*found, strict=True):
+        assert distance(a, b) < 1e-6, "what was replayed is otherwise"
 
 
 def _recorded(optimizer: Any) -> Callable[[], None]:
@@ -352,12 +351,11 @@ def check_memory(device: str) -> None:
 
 CHECKS: list[Callable[[str], None]] = [
     check_mixture, check_views, check_bits, check_clipping, check_narrow, check_nothing_waits,
-    check_streams, check_graph_is_refused,
-    check_graphs, check_several_gpus, check_memory,
+    check_streams, check_graph_is_refused, check_several_gpus, check_memory,
 ]  # fmt: skip
 
 
-def correctness(device: str, dtypes: Any = DTYPES, classes: Any = ALONE) -> list[str]:
+def correctness(device: str, dtypes: Any = DTYPES, classes: Any = None) -> list[str]:
     """What is wrong; nothing if nothing is."""
     wrong = []
 
@@ -368,7 +366,7 @@ def correctness(device: str, dtypes: Any = DTYPES, classes: Any = ALONE) -> list
             wrong.append(f"{what}: {type(error).__name__}: {str(error)[:300]}")
             return 0.0
 
-    for name in classes:
+    for name in classes or ALONE:
         for dtype in dtypes:
             if (name, dtype) in UNDERFLOWS:
                 continue
@@ -376,6 +374,8 @@ def correctness(device: str, dtypes: Any = DTYPES, classes: Any = ALONE) -> list
             # what looks at signs alone may differ by a step where a gradient is next to nothing
             if off > DTYPES[dtype]:
                 wrong.append(f"{name} {dtype}: off by {off:.1e}, allowed are {DTYPES[dtype]:.0e}")
+    for name in (n for n, made in (classes or CLASSES).items() if not made.rule.squares):
+        tried(f"{name} in a graph", lambda n=name: check_graph(n, device))
     for check in CHECKS:
         tried(check.__name__, lambda c=check: c(device))
     return wrong
@@ -455,6 +455,30 @@ class _Compiled:
     def __init__(self, optimizer: torch.optim.Optimizer):
         self.step = torch.compile(optimizer.step, fullgraph=False)
         self.zero_grad = optimizer.zero_grad
+
+
+def clipped() -> Contenders:
+    """Adam whose gradients are brought to a norm, which torch does by calls of its own."""
+    yield "slalom", lambda params: slalom.optim.Adam(params, lr=1e-3, clip_norm=1.0)
+    yield (
+        "capturable",
+        lambda params: slalom.optim.Adam(params, lr=1e-3, clip_norm=1.0, capturable=True),
+    )
+    for way in ("foreach", "fused"):
+        options: dict[str, Any] = {way: True}
+        yield way, lambda params, own=options: _Clipped(params, **own)
+
+
+class _Clipped:
+    """A step of torch's behind torch's own clipping."""
+
+    def __init__(self, params: list[nn.Parameter], **options: Any):
+        self._params = params
+        self._optimizer = torch.optim.Adam(params, lr=1e-3, **options)
+
+    def step(self) -> None:
+        nn.utils.clip_grad_norm_(self._params, 1.0, foreach=True)
+        self._optimizer.step()
 
 
 def recorded() -> Contenders:
@@ -601,6 +625,10 @@ def speed(found: dict[str, Any], deadline: float) -> None:
             if time.perf_counter() < deadline:
                 took = contest(contenders(name), shapes, deadline)
                 found["contests"][f"{name}, {model}"] = took
+    for model, shapes in models(room).items():
+        if time.perf_counter() < deadline:
+            took = contest(clipped(), shapes, deadline)
+            found["contests"][f"Adam, clipped, {model}"] = took
     whole = "Adam, GPT-2 small, whole step"
     for name, who_takes, graph in (
         (whole, contenders("Adam"), False),
