@@ -119,7 +119,7 @@ def test_all_contests_are_held_and_told(monkeypatch, late):
     gpu["speed"](found, 0.0 if late else math.inf)
     told = gpu["table"]({"gpu": "none", "torch": "2", "speed": found})
     assert told.count("failed") == (not late)  # torch records foreach on a GPU alone
-    contests = 2 if late else 2 + 2 + 1
+    contests = 2 if late else 2 + 1 + 2 + 1
     assert len(told.splitlines()) == 1 + contests + len(found["rules"])
     assert (len(found["rules"]) > 30) == (not late)
     assert gpu["table"]({"speed": {}}) == "no speed was measured"
