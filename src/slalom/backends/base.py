@@ -108,8 +108,7 @@ class Slot:
         operands: the names of what these are done to, where machine code may be asked for it.
         crosses: it looks at other tensors too.
         small: the names of the states that are smaller than the parameter.
-        spread: how the tensors of which its own are parts are distributed, where its rule looks at
-            the whole of them; else None.
+        spread: how the tensors are distributed whose parts its own are, if its rule looks at all.
         made: its states were just made, so that each lies as the parameter does, and has its dtype.
         kind: of two slots of one kind, where it is not None, the tensors are plain, whole in memory
             and differ in shape, address and numbers alone; what is said here of one holds of both,
@@ -390,6 +389,10 @@ class Backend(ABC):
         code can be made, as of a backend that knows of no such steps.
         """
         raise Unavailable(f"{self.name} makes no steps whose scalars lie on the device")
+
+    def stands(self, device: torch.device) -> bool:
+        """Whether :meth:`stand` serves plain tensors there, of rules that it has code of."""
+        return False
 
     def stand(self, teams: Any, absent: Sequence[Tensor]) -> Any:
         """A :class:`slalom.backends.standing.Standing` of these teams; None where it has none."""

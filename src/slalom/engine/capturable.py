@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from slalom.backends import BACKENDS
 from slalom.backends.base import Backend, Slot, Unavailable, Work, refuse_no_matrix, refuse_squares
@@ -22,9 +23,10 @@ from slalom.backends.general import elements
 from slalom.engine.distributed import LocalParts, localised, over_processes, own_part
 from slalom.engine.memory import check, lending, sharing
 from slalom.engine.sorting import alone
-from slalom.engine.standing import Stay, stay, told_of
+from slalom.engine.standing import TOO_WIDE, Stay, stay, told_of
 from slalom.engine.there import Part, is_recorded, there
 from slalom.engine.treatment import Treatment
+from slalom.ir.program import crosses, is_matrix, is_whole
 from slalom.rules.definition import Rule
 
 Group = Mapping[str, Any]
@@ -59,10 +61,11 @@ def stays_there(
     """Whether the step of these groups is to ask the device of the parameters for nothing.
 
     So it is asked of a group (``capturable``), or a plain step would have to wait for what the
-    device alone knows: whether it is to be skipped, or a rate that is a tensor there. Counts are
-    then kept there, as by torch's fused classes. Of ``on_nonfinite="raise"`` the answer is waited
-    for, since what it promises is that nothing was updated, of sparse gradients, whose rows have
-    to be known, and of rules that decompose matrices.
+    device alone knows: whether it is to be skipped, or a rate that is a tensor there; and so it is
+    where gradients are clipped by their norm and a backend needs nothing of torch's for it. Counts
+    are then kept there, as by torch's fused classes. Of ``on_nonfinite="raise"`` the answer is
+    waited for, since what it promises is that nothing was updated, of sparse gradients, whose rows
+    have to be known, and of rules that decompose matrices.
 
     Raises RuntimeError, as torch does, while a graph is recorded of a step that is not for it.
     """
@@ -81,6 +84,7 @@ def stays_there(
     asks = treatment.on_nonfinite == "skip" or any(
         isinstance(v, Tensor) and v.device.type in recorded for v in known
     )
+    asks = asks or (treatment.clip_norm is not None and _stands(groups, treatment, rule_of))
     return (
         asks
         and not any(rule_of(g).squares for g in groups)
@@ -90,6 +94,24 @@ def stays_there(
             for p in g["params"]
         )
     )
+
+
+def _stands(
+    groups: Sequence[Group], treatment: Treatment, rule_of: Callable[[Group], Rule]
+) -> bool:  # fmt: skip
+    """Whether a backend makes such steps by itself, once one was made."""
+    narrow = treatment.state_dtype is not None or treatment.remainder is not None
+    for rule in set(map(rule_of, groups)):
+        if rule.squares or is_matrix(rule) or crosses(rule) or (narrow and is_whole(rule)):
+            return False
+    params = [p for g in groups for p in g["params"] if p.grad is not None]
+    plain = {type(t) for p in params for t in (p, p.grad)} <= {Tensor, Parameter}
+    wide = any(t.dtype in TOO_WIDE for p in params for t in (p, p.grad))
+    devices = {p.device for p in params}
+    if not plain or wide or len(devices) != 1:
+        return False
+    (device,) = devices
+    return any(b.stands(device) for b in _asked(device)[:1])
 
 
 def _recorded() -> list[str | None]:

@@ -173,7 +173,7 @@ def stay(
         return None
     if sorted(taken) != sorted(map(id, slots)) or len({part.device for part in parts}) != 1:
         return None  # some share memory, or are parts of others
-    if told.measures and any(g.dtype in _TOO_WIDE for part in parts for g in part.grads):
+    if told.measures and any(g.dtype in TOO_WIDE for part in parts for g in part.grads):
         return None
     teams = [_team(part, treatment) for part in parts]
     served = {id(slot.param) for slot in slots}
@@ -196,7 +196,7 @@ def stay(
     return made if ready else None
 
 
-_TOO_WIDE = (torch.float64, torch.complex128)
+TOO_WIDE = (torch.float64, torch.complex128)
 """Whose squares may be infinite where they are not."""
 
 

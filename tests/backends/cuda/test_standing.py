@@ -139,6 +139,26 @@ def test_each_mixture_of_types_is_measured_and_updated(dtypes):
     torch.testing.assert_close(steps.ours, steps.theirs, rtol=2e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["AdamW", "LAMB"])
+def test_a_plain_step_that_clips_is_one_of_these(name, dtype):
+    """But not in float64, whose squares may be infinite: there the host has the counts."""
+    steps = Steps(name, clip_norm=0.3)
+    for own in (steps.ours, steps.theirs):
+        for p in own:
+            p.data = p.data.to(dtype)
+    del steps.one.param_groups[0]["capturable"]
+    for k in range(4):
+        calls = steps.step([*grads(k)])
+    launches = [c[0] for c in calls].count("cuLaunchKernel")
+    if dtype == torch.float32:
+        assert launches == {"AdamW": 2, "LAMB": 3}[name]
+        assert (steps.one._plan, steps.one._stay is None) == (None, False)
+    else:
+        assert steps.one._stay is None
+    steps.agree()
+
+
 # What it computes.
 
 

@@ -44,14 +44,19 @@ class Cuda(Backend):
         return gpu(device.index or 0)
 
     def refuses(self, slot: Slot) -> str | None:
-        from slalom.backends.llvm.load import llvm
         from slalom.backends.llvm.observers import observed
 
         if why := observed() or _reason(slot):
             return why
+        return self._lost(slot.param.device)
+
+    def _lost(self, device: torch.device) -> str | None:
+        """Why there are no kernels at all; None where there are."""
+        from slalom.backends.llvm.load import llvm
+
         try:
             llvm()
-            self.gpu_of(slot.param.device)
+            self.gpu_of(device)
         except (Unavailable, RuntimeError) as error:
             return str(error)
         return None
@@ -60,6 +65,11 @@ class Cuda(Backend):
         from slalom.backends.cuda.launch import CudaLaunch
 
         return CudaLaunch(slots, absent, counts, self.gpu_of)
+
+    def stands(self, device: torch.device) -> bool:
+        from slalom.backends.llvm.observers import observed
+
+        return observed() is None and self._lost(device) is None
 
     def stand(self, teams: Any, absent: Sequence[Tensor]) -> Any:
         from slalom.backends.cuda.scalars import refused
