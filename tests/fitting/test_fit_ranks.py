@@ -22,8 +22,9 @@ from slalom.backends.base import RefusedTensorError
 from slalom.errors import InputError
 from slalom.fitting import training
 from slalom.fitting.folder import agree
+from slalom.tasks import loaded
 from slalom.train import Run
-from slalom.train.ranks import LostError, Ranks
+from slalom.train.ranks import LostError, Ranks, joined
 from slalom.train.sharded import ShardedRun, blocks
 
 pytestmark = pytest.mark.skipif(
@@ -57,14 +58,28 @@ class Block(torch.nn.Module):
     def forward(self, x):
         return x + self.inner(x).tanh()
 
+class Learns(torch.nn.CrossEntropyLoss):
+    def __init__(self, scale=1.5):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor([scale, 0.5]))
+
+    def forward(self, outputs, targets):
+        return super().forward(outputs * self.scale, targets)
+
 mine = slalom.Task(
     lambda: torch.nn.Sequential(
         torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8) if {norm} else torch.nn.Tanh(),
         Block(), Block(), torch.nn.Dropout({drop}), torch.nn.Linear(8, 2),
     ),
-    Loss() if {pause} or {trap} else torch.nn.CrossEntropyLoss(),
-    (x[:95], y[:95]), (x[96:], y[96:]),
+    valid=(x[96:], y[96:]),
     batch_size={batch}, name="mine", eval_every=10, metric="loss",
+    **dict(
+        {{
+            "loss": Loss() if {pause} or {trap} else torch.nn.CrossEntropyLoss(),
+            "train": (x[:95], y[:95]),
+        }},
+        **eval(os.environ.get("MORE", "dict()")),
+    ),
 )
 """
 WORDS = ["train", "mine.py", "--optimizer", "Adam", "--lr", "0.01", "--seed", "5", "--steps", "60",
@@ -93,13 +108,62 @@ def trained(cwd: Path, size: int, out: str, *more: str) -> dict[str, torch.Tenso
     return load_file(cwd / out / "weights.safetensors")
 
 
-def test_two_make_the_updates_of_one(tmp_path):
+def test_two_make_the_updates_of_one(tmp_path, monkeypatch):
+    kept = "train=(x[:95], (x[:95].sum(1) > 0).long())"  # of a loss of one's own all targets count
+    more = f"dict(ema=0.9, accumulate=2, clip_norm=0.3, loss=Learns(), {kept})"
+    monkeypatch.setenv("MORE", more)
     (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
     one = trained(tmp_path, 1, "of-1")
     for more in ((), ("--shard",)):
         two = trained(tmp_path, 2, f"of-2{len(more)}", *more)
         for name, weights in one.items():
             torch.testing.assert_close(two[name], weights, rtol=2e-4, atol=2e-5)
+
+
+def fitted(size, out, compile):
+    """Train without the command, which knows of no other compilers."""
+    with joined(torch.device("cpu")):
+        slalom.fit(
+            loaded("mine.py").task, "Adam", lr=0.01, seed=5, steps=20, out=out, progress=False,
+            compile=compile, shard=size > 1,
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("more", "compile"), [("precision='float16'", False), ("", "aot_eager")])
+def test_float16_and_compiled_models_are_sharded(more, compile, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=14, trap=0))
+    monkeypatch.setenv("MORE", f"dict({more})")
+    found = []
+    for size in (1, 2):
+        env = {"WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+        begun = [
+            served.Started(
+                fitted, size, f"of-{size}", compile, cwd=tmp_path, env={**env, "RANK": str(rank)}
+            )
+            for rank in range(size)
+        ]
+        ended = [one.ended() for one in begun]
+        assert [e.returncode for e in ended] == [0] * size, ended
+        found.append(load_file(tmp_path / f"of-{size}" / "weights.safetensors"))
+    one, two = found
+    for name, weights in one.items():
+        torch.testing.assert_close(two[name], weights, rtol=2e-3, atol=1e-3 if more else 1e-6)
+
+
+class Step(nn.Module):
+    """What a batch is trained by, which learns too."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, model, batch):
+        return least(model, batch) * self.scale.mean()
+
+
+def least(model, batch):
+    return model["one"](batch[0]).square().mean()
 
 
 def test_blocks_of_a_model_are_found():
@@ -125,15 +189,18 @@ def test_blocks_of_a_model_are_found():
     ("options", "message"),
     [
         ({}, "divides a model among processes, and this one is alone; start several: torchrun"),
-        ({"compile": True}, "sharded or compiled, and not both"),
-        ({"ema": 0.9}, r"an average of the weights \(ema\) cannot be sharded"),
+        ({"task": {"step": Step()}}, "a step= with parameters of its own cannot be sharded"),
+        ({"task": {"step": {"one": least, "two": least}}}, "a model that is trained in parts"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused(options, message, monkeypatch):
     x = torch.randn(64, 4)
+    own = options.pop("task", {"loss": nn.CrossEntropyLoss()})
+    metric = (lambda model, loader: 0.0) if "parts" in message else "loss"
+    data = (x, (x.sum(1) > 0).long())
     task = slalom.Task(
-        lambda: nn.Linear(4, 2), nn.CrossEntropyLoss(), (x, (x.sum(1) > 0).long()),
-        (x, (x.sum(1) > 0).long()), ema=options.pop("ema", None),
+        lambda: nn.ModuleDict({"one": nn.Linear(4, 2), "two": nn.Linear(4, 2)}),
+        train=data, valid=data, metric=metric, higher_is_better=False, **own,
     )  # fmt: skip
     if "alone" not in message:
         monkeypatch.setattr(Ranks, "here", lambda: Ranks(0, 2))
@@ -195,6 +262,16 @@ def test_all_must_be_given_the_same(other, message):
         agree(record, weights, Unlike(**other))
 
 
+@pytest.mark.slow
+def test_a_loss_that_learns_must_begin_alike_in_all(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(FILE.format(pause=0, norm=False, drop=0.0, batch=7, trap=0))
+    monkeypatch.setenv("MORE", "dict(loss=Learns(1.0 + int(os.environ['RANK'])))")
+    for one in start(tmp_path, 2, "--out", "it"):
+        ended = one.ended()
+        assert ended.returncode == 2
+        assert "has another one as its initial weights" in ended.stderr
+
+
 def test_one_that_is_gone_is_told_of_in_one_sentence(monkeypatch):
     def lost(*_, **__):
         raise RuntimeError("[pair.cc:553] Connection closed by peer")
@@ -222,7 +299,11 @@ def test_what_is_not_finite_in_one_is_left_out_by_all(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "more"), [(2, ()), (4, ()), (2, ("--shard",)), (4, ("--shard",))])
-def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(size, more, tmp_path):
+def test_one_that_is_killed_ends_all_and_the_same_command_goes_on(
+    size, more, tmp_path, monkeypatch
+):
+    if more:
+        monkeypatch.setenv("MORE", "dict(ema=0.9, loss=Learns())")
     (tmp_path / "mine.py").write_text(
         FILE.format(pause=0.01, norm=True, drop=0.3, batch=16, trap=0)
     )

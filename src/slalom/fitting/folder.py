@@ -61,7 +61,7 @@ COMMON = ("training data", "validation data", "initial weights")
 where it asks for the rank."""
 
 
-def agree(record: dict[str, Any], weights: dict[str, torch.Tensor], ranks: Ranks) -> None:
+def agree(record: dict[str, Any], weights: Any, ranks: Ranks) -> None:
     """Raise :class:`InputError` where processes that train together are given different runs."""
     found = {**record["fingerprints"], "initial weights": fingerprint(weights)}
     record = {**record, "fingerprints": {name: found[name] for name in COMMON}}

@@ -132,8 +132,6 @@ def fit(
         )
     if graph and ranks.size > 1:
         raise InputError("graph=True is for one process; leave it out, or train with one")
-    if shard and compile:
-        raise InputError("a model is sharded or compiled, and not both; leave one of the two out")
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
     logs = _logs(log, out)
@@ -143,7 +141,8 @@ def fit(
     if out is not None or ranks.size > 1:
         record = record_of(task, using, length, seed, more)
     if ranks.size > 1:
-        agree(record, dict(task.make_model(seed).state_dict()), ranks)
+        parts = task.make_model(seed), *task.make_objective().modules()
+        agree(record, [dict(part.state_dict()) for part in parts], ranks)
     path = None if out is None else Path(out)
     with contextlib.ExitStack() as left:
         folder = left.enter_context(opened(path, record, keep))

@@ -69,6 +69,8 @@ class Run(Updating):
         # other streams than that of the initial parameters, which would go with them otherwise
         with RandomStream(seed_of(seed, 7), task.device):
             self.objective = task.make_objective()
+            for module in self.objective.modules_that_learn():
+                self._placed(module)
             self.optimizer = make_optimizer(task.parameters(self.model, self.objective))
         self.step = self.samples = 0
         self.seconds = 0.0
@@ -103,8 +105,7 @@ class Run(Updating):
             self._scaler = torch.amp.GradScaler(task.device.type)
         self._average = None
         if task.ema is not None:
-            average = get_ema_multi_avg_fn(task.ema)
-            self._average = AveragedModel(self.model, multi_avg_fn=average)
+            self._average = self._averaging(get_ema_multi_avg_fn(task.ema))
         self._clip = Clipping(task, self.optimizer, self._parameters)
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self._closed = closure is not None and closure.default is closure.empty
@@ -114,9 +115,14 @@ class Run(Updating):
                 "parts has several; leave it out"
             )
 
-    def _placed(self, model: nn.Module) -> nn.Module:
-        """The model as this run holds it, before an optimizer is made of its parameters."""
-        return model
+    def _placed(self, module: nn.Module) -> nn.Module:
+        """The model, or a loss that learns, as this run holds it: in place, before an optimizer is
+        made of its parameters."""
+        return module
+
+    def _averaging(self, average: Any) -> AveragedModel:
+        """What holds the average of the weights, which ``average`` updates."""
+        return AveragedModel(self.model, multi_avg_fn=average)
 
     def _told(self, name: str) -> float:
         """What a schedule is told of the model on the validation set."""

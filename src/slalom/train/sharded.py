@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from slalom.backends.base import RefusedTensorError
 from slalom.errors import InputError
 from slalom.train.evaluation import Evaluation
 from slalom.train.guarded import finite
+from slalom.train.objective import Supervised
 from slalom.train.ranks import together
 from slalom.train.reduction import Reduction
 from slalom.train.shared import SharedRun
@@ -40,11 +42,9 @@ class ShardedRun(SharedRun):
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        task = self.task
+        learns = any(self.objective.modules_that_learn())
         for what, given in (
-            ("an average of the weights (ema)", task.ema is not None),
-            ("float16, whose gradients are scaled", self._scaler is not None),
-            ("a loss with parameters of its own", any(task.objective.modules_that_learn())),
+            ("a step= with parameters of its own", learns and not self._called_whole),
             ("a model that is trained in parts", len(self.objective.turns) > 1),
         ):
             if given:
@@ -52,15 +52,29 @@ class ShardedRun(SharedRun):
         if not any(isinstance(p, _dtensor()) for p in self._parameters):
             raise InputError("the model has no parameters that could be sharded")
 
-    def _placed(self, model: nn.Module) -> nn.Module:
+    @property
+    def _called_whole(self) -> bool:
+        """Whether a loss that learns is called as a module, which is when it is gathered."""
+        return isinstance(self.objective, Supervised)
+
+    def _placed(self, module: nn.Module) -> nn.Module:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         mesh = init_device_mesh(self.task.device.type, (self.ranks.size,))
-        for block in blocks(model):
+        for block in blocks(module):
             fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        return model
+        fully_shard(module, mesh=mesh)
+        return module
+
+    def _averaging(self, average: Any) -> AveragedModel:
+        def of_parts(averages: list[Tensor], weights: list[Tensor], n: Any) -> None:
+            average([_local(t) for t in averages], [_local(t) for t in weights], n)
+
+        whole = self.task.make_model(self.seed)  # a sharded one cannot be copied
+        found = AveragedModel(whole, multi_avg_fn=of_parts)
+        self._placed(found.module)
+        return found
 
     def _parts(self, batches: Any) -> Iterator[tuple[Any, int]]:
         """Of each batch the samples of this process; all of them, in every process, where one of
@@ -112,7 +126,7 @@ class ShardedRun(SharedRun):
     def weights(self) -> dict[str, Tensor]:
         """As of a :class:`Run`, whole: all processes have to ask for them."""
         with self.at_their_best():
-            return {n: _whole(t).cpu().clone() for n, t in self.model.state_dict().items()}
+            return {n: _whole(t).cpu().clone() for n, t in self.judged.state_dict().items()}
 
     def trained(self) -> nn.Module:
         model = self.task.make_model(self.seed)
@@ -128,7 +142,15 @@ class ShardedRun(SharedRun):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """As of a run that is not sharded."""
         with torch.no_grad():
-            model = self._alike(state["model"], self.model.state_dict())
+            model, *losses = (
+                self._alike(values, module.state_dict())
+                for values, module in zip(
+                    [state["model"], *state["objective"]], self._modules, strict=True
+                )
+            )
+            others = dict(state["others"])
+            if self._average is not None:
+                others["average"] = self._alike(others["average"], self._average.state_dict())
             parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
             kept = state["optimizer"]["state"]
             states = {
@@ -136,7 +158,8 @@ class ShardedRun(SharedRun):
                 for key, own in kept.items()
             }
         optimizer = {**state["optimizer"], "state": states}
-        super().load_state_dict({**state, "model": model, "optimizer": optimizer})
+        more = {"model": model, "objective": losses, "others": others, "optimizer": optimizer}
+        super().load_state_dict({**state, **more})
 
     def _alike(self, values: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
         """The values, those of the shape of what they are like divided as that is."""
