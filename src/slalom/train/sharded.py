@@ -68,7 +68,7 @@ class ShardedRun(SharedRun):
         return module
 
     def _averaging(self, average: Any) -> AveragedModel:
-        def of_parts(averages: list[Tensor], weights: list[Tensor], n: Any) -> None:
+        def of_parts(averages: Any, weights: Any, n: Any) -> None:
             average([_local(t) for t in averages], [_local(t) for t in weights], n)
 
         whole = self.task.make_model(self.seed)  # a sharded one cannot be copied
