@@ -163,6 +163,58 @@ def test_every_rule_steps_with_codes_alike_both_ways(name, all_coded):
                 assert (place(value) - place(other)).abs().float().mean() < 0.01
 
 
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("adam_mini", (70, 192)), ("adam_mini", (5, 2, 64)), ("adam_mini", (301,)),
+     ("normuon", (70, 192))],
+)  # fmt: skip
+def test_machine_code_goes_along_rows_of_whole_blocks(name, shape, rounding, all_coded):
+    found = []
+    for way, threads in (("llvm", 1), ("llvm", 2), ("foreach", 1)):
+        torch.set_num_threads(threads)
+        params, optimizer, served = trained(
+            CLASSES[name], way, n=2, shapes=(shape,), lr=1e-3, rounding=rounding, **WIDE
+        )
+        assert served == {way}
+        state = optimizer.state[params[0]]
+        (coded,) = (v for v in state.values() if v.dtype == torch.int8)
+        found.append((params[0].detach(), coded, state))
+    if name == "adam_mini":  # torch may divide the products of the other one among its threads
+        assert all(map(torch.equal, found[0][2].values(), found[1][2].values()))
+        assert torch.equal(found[0][0], found[1][0])
+    (one, codes, _), (other, others, _) = found[0], found[2]
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    apart = (place(codes) - place(others)).abs()
+    assert apart.max() <= 1
+    assert apart.float().mean() < 1e-3
+
+
+def test_an_infinite_number_makes_its_block_of_codes_nan_both_ways(all_coded):
+    for way in ("llvm", "foreach"):
+        p = Parameter(torch.ones(3 * BLOCK + 5))
+        with using(way):
+            optimizer = slalom.optim.Adam([p], **WIDE)
+            for _ in range(3):
+                p.grad = torch.ones_like(p)
+                p.grad[BLOCK + 3] = 1e30  # whose square is infinite
+                optimizer.step()
+        lost = torch.zeros_like(p, dtype=torch.bool)
+        lost[BLOCK : 2 * BLOCK] = True
+        assert torch.equal(p.isnan(), lost)
+
+
+@pytest.mark.parametrize("name", [n for n, r in RULES.items() if not r.squares])
+def test_tensors_of_one_number_and_of_none_are_rounded_by_chance(name, all_coded):
+    options = {"lr": 1e-3} if "lr" in RULES[name].hypers else {}
+    for form in (WIDE, {"dtype": torch.bfloat16}):
+        params, _, _ = trained(
+            CLASSES[name], "foreach", n=2, shapes=((), (0,), (2, 0), (1, 1)),
+            rounding="stochastic", **options, **form,
+        )  # fmt: skip
+        assert all(p.isfinite().all() for p in params)
+
+
 def test_first_and_second_moments_are_told_apart(all_coded):
     for name, positive in {
         "adam": {"exp_avg_sq", "max_exp_avg_sq"}, "rmsprop": {"square_avg"}, "lion": set(),

@@ -135,7 +135,8 @@ def encode(
     flat[:n] = flattened(like(codes, values))
     largest = flat.view(-1, BLOCK).abs().amax(1) if n else flattened(scales)
     largest = torch.where(largest < TINY, torch.full_like(largest, TINY), largest)
-    flattened(scales).copy_(largest * torch.full_like(largest, 1 / code.reach))
+    nothing = largest - largest  # or NaN, of infinity too
+    flattened(scales).copy_(largest * torch.full_like(largest, 1 / code.reach) + nothing)
     factor = torch.full_like(largest, code.reach) / largest
     flat = flat[:n]
     x = flat.abs() * factor.repeat_interleave(BLOCK)[:n] + code.base

@@ -256,7 +256,9 @@ def _scaled(own: str, code: Code, scales: str) -> Sequence[str]:
         f"  {own}.largest = bitcast i32 {own}.now to float",
         f"  {own}.tiny = fcmp olt float {own}.largest, {least}",
         f"  {own}.real = select i1 {own}.tiny, float {least}, float {own}.largest",
-        f"  {own}.scale = fmul float {own}.real, {literal(1 / code.reach, 'float')}",
+        f"  {own}.none = fsub float {own}.real, {own}.real",  # or NaN, of infinity too
+        f"  {own}.part = fmul float {own}.real, {literal(1 / code.reach, 'float')}",
+        f"  {own}.scale = fadd float {own}.part, {own}.none",
         f"  {own}.scale.at = getelementptr float, {SPACE} {scales}, i64 {own}.number",
         f"  store float {own}.scale, {SPACE} {own}.scale.at",
         f"  {own}.factor = fdiv float {reach}, {own}.real",

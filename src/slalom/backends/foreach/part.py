@@ -208,8 +208,9 @@ def pieces(
     if numbered and is_dense(param) and not same_layout(param, tensors["grad"]):
         tensors["grad"] = like(param, tensors["grad"])
     size = param.numel()
-    if size <= most and not numbered:
-        yield {n: [t] for n, t in tensors.items()}, None
+    if size <= most and not (numbered and param.dim()):
+        first = torch.zeros_like(param, dtype=torch.int64) if numbered else None
+        yield {n: [t] for n, t in tensors.items()}, first
         return
     axis, rows = 0, min(most, size)
     numbers = torch.arange(size, device=param.device) if numbered else None

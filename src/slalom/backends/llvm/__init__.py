@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from slalom.backends.base import (
 )
 from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
-from slalom.backends.narrow import CODES, NARROW
+from slalom.backends.narrow import CODES, NARROW, blocks_in_rows
 
 
 class Llvm(Backend):
@@ -111,8 +112,8 @@ def _reason(slot: Slot) -> str | None:
             if tensor.is_neg():
                 return f"{own} is a lazily negated view"
             continue
-        if tensor.dtype in CODES and slot.matrix:
-            return f"its rule sums over rows or columns, and {own} is kept in 8 bits"
+        if tensor.dtype in CODES and not _has_blocks(slot):
+            return f"its rule sums over rows or columns, and {own} has blocks of 8 bits across them"
         known = tensor.dtype in NARROW or served(tensor.dtype)
         if not known or tensor.is_complex() != param.is_complex():
             return f"{own} is {tensor.dtype}"
@@ -121,3 +122,10 @@ def _reason(slot: Slot) -> str | None:
         if tensor.numel() and tensor._is_zerotensor():
             return f"{own} has no memory of its own"
     return None
+
+
+def _has_blocks(slot: Slot) -> bool:
+    """Whether blocks of codes lie within what is gone along: rows, or a vector as a whole."""
+    shape = slot.param.shape
+    vector = prod(shape[1:]) == 1 and not slot.multiplies
+    return not slot.matrix or vector or blocks_in_rows(shape) is not None

@@ -51,11 +51,11 @@ def blockwise(
     own = {named[n]: code for n, code in written.items()}
     before_wide, before_one = [], []
     for a, code in ((named[n], code) for n, code in read.items()):
-        before_wide += _loaded(f"{a}.i.by", scales[a], "%i.block")
+        before_wide += loaded(f"{a}.i.by", scales[a], "%i.block")
         base = literal(-code.base, "float")
         before_wide += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
         before_wide += [f"  {a}.off.v = fmul {_REALS} {a}.by.v, splat (float {base})"]
-        before_one += _loaded(f"{a}.by", scales[a], "%first")
+        before_one += loaded(f"{a}.by", scales[a], "%first")
         before_one += [f"  {a}.off = fmul float {a}.by, {base}"]
     largest: dict[str, str] = {}
     for n, a in ((n, named[n]) for n in written):
@@ -69,7 +69,7 @@ def blockwise(
         one.lines += [*_at(a, "j"), f"  store float {one.coded[n]}, ptr {a}.j.at"]
         largest[a] = one.extreme("max", f"{a}.most", one.sized(one.coded[n]))
         many.lines += [
-            *_loaded(f"{a}.p.to", f"{a}.factors", "%m"),
+            *loaded(f"{a}.p.to", f"{a}.factors", "%m"),
             *spread("float", f"{a}.p.to", BLOCK, f"{a}.to")[0],
             *_at(a, "p"),
             f"  {a}.p = load {_REALS}, ptr {a}.p.at, align 4",
@@ -131,7 +131,7 @@ def blockwise(
         "%blocks.all.v",
         *(line for a, code in own.items() for line in (
             *_across(f"{a}.k", f"{a}.largest"),
-            *_scaled(f"{a}.k.to", f"{a}.k.all", code, MOST),
+            *scaled(f"{a}.k.to", f"{a}.k.all", code, MOST),
             f"  {a}.scales.at = getelementptr float, ptr {scales[a]}, i64 %first",
             f"  call void @llvm.masked.store.v{MOST}f32.p0(<{MOST} x float> {a}.k.to.scale, "
             f"ptr {a}.scales.at, i32 4, <{MOST} x i1> %known)",
@@ -157,7 +157,7 @@ def blockwise(
         "measured:",
         *(line for a, code in own.items()
           for line in (
-              *_scaled(f"{a}.to", largest[a], code),
+              *scaled(f"{a}.to", largest[a], code),
               f"  {a}.to.place = getelementptr float, ptr {scales[a]}, i64 %first",
               f"  store float {a}.to.scale, ptr {a}.to.place",
           )),
@@ -209,7 +209,7 @@ def _again(count: str, label: str, then: str, end: str = "%blocks") -> Iterator[
     yield f"  br i1 %{count}.more, label %{label}, label %{then}"
 
 
-def _loaded(name: str, array: str, place: str) -> Iterator[str]:
+def loaded(name: str, array: str, place: str) -> Iterator[str]:
     """A number of a block."""
     yield f"  {name}.from = getelementptr float, ptr {array}, i64 {place}"
     yield f"  {name} = load float, ptr {name}.from"
@@ -221,7 +221,7 @@ def _at(own: str, place: str) -> Iterator[str]:
     yield f"  {own}.{place}.at = getelementptr float, ptr {own}.new, i64 {own}.{place}.behind"
 
 
-def _scaled(to: str, largest: str, code: Code, lanes: int = 1) -> Iterator[str]:
+def scaled(to: str, largest: str, code: Code, lanes: int = 1) -> Iterator[str]:
     """The scales (``.scale``) of blocks, by their largest bits, and what encodes their numbers."""
     word, real, bits = ("i32", "float", "i1")
     if lanes > 1:
@@ -233,7 +233,9 @@ def _scaled(to: str, largest: str, code: Code, lanes: int = 1) -> Iterator[str]:
     yield f"  {to}.bits = bitcast {word} {largest} to {real}"
     yield f"  {to}.tiny = fcmp olt {real} {to}.bits, {same(TINY)}"
     yield f"  {to}.real = select {bits} {to}.tiny, {real} {same(TINY)}, {real} {to}.bits"
-    yield f"  {to}.scale = fmul {real} {to}.real, {same(1 / code.reach)}"
+    yield f"  {to}.none = fsub {real} {to}.real, {to}.real"  # or NaN, of infinity too
+    yield f"  {to}.part = fmul {real} {to}.real, {same(1 / code.reach)}"
+    yield f"  {to}.scale = fadd {real} {to}.part, {to}.none"
     yield f"  {to} = fdiv {real} {same(code.reach)}, {to}.real"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slalom.backends.llvm.arithmetic import narrowed, spread
+from slalom.backends.llvm.arithmetic import literal, narrowed, spread
+from slalom.backends.llvm.blockwise import loaded, scaled
 from slalom.backends.llvm.elements import Elements, touched
-from slalom.backends.llvm.memory import Arrays, array, computed_in
+from slalom.backends.llvm.memory import Arrays, Memory, array, coded, computed_in
 from slalom.backends.llvm.summaries import LENGTH, SLOTS, Layout, Place, word
 from slalom.backends.llvm.summing import LANES, added, folded
+from slalom.backends.narrow import BLOCK, SCALE
 from slalom.ir.operations import COLUMNS, ROWS
 from slalom.ir.sweeps import Sweep
 
@@ -21,6 +23,7 @@ def by_rows(
     It goes over the whole rows from element ``begin`` to ``end``. Sums of rows go into their slots;
     to ``sums`` go those over all elements and then, added to what stands there, those of columns.
     A matrix of one column, as a vector is, has a program without rows: :mod:`slalom.ir.vectors`.
+    Where there are codes, rows hold whole blocks of these.
     """
     order = [n for n, _ in arrays]
     places = [order.index(n) for n in touched(sweep, arrays)]
@@ -48,13 +51,16 @@ def by_rows(
 class _Loop:
     """Writes the loop over rows, and within each over its elements.
 
-    ``%wide0`` is the address of sixteen sums side by side, ``%one0`` of the sum of what is left
-    over, of a row or of all of them; those of columns are added up where they lie.
+    ``%wide0`` is the address of as many sums as go abreast, sixteen or a block of codes, ``%one0``
+    of the sum of what is left over, of a row or of all of them; those of columns are added up where
+    they lie.
     """
 
     def __init__(self, sweep: Sweep, arrays: Arrays, layout: Layout):
         self._sweep, self._arrays, self._layout = sweep, arrays, layout
         self._kind = computed_in(arrays, sweep.rule.shapes)
+        self._coded = bool(coded([*sweep.reads, *sweep.writes], arrays))
+        self._lanes = BLOCK if self._coded else LANES
         self._sums = list(enumerate(sweep.sums))
         order = sorted(self._sums, key=lambda own: own[1].along == COLUMNS)
         kept = [n for n, total in order if total.along != ROWS]
@@ -66,13 +72,19 @@ class _Loop:
     ) -> tuple[list[str], list[str]]:
         options = {"fma": fma, "stochastic": stochastic, "aligned": False, "inner": COLUMNS}
         own = self._sweep, self._arrays
-        wide = Elements(*own, lanes=LANES, prefix="w", place="%i", number="%c", **options)
+        wide = Elements(*own, lanes=self._lanes, prefix="w", place="%i", number="%c", **options)
         one = Elements(*own, prefix="v", place="%j", number="%d", **options)
         order = [n for n, _ in self._arrays]
+        many = Memory(
+            "float", self._arrays, chance=self._sweep.rule if stochastic else None, fma=fma,
+            lanes=self._lanes, prefix="x", place="%i", aligned=False,
+        )  # fmt: skip
         given = [f"ptr noalias {array(order.index(n))}" for n in touched(self._sweep, self._arrays)]
         given += ["i64 %begin", "i64 %end", "ptr noalias %sums", "ptr noalias %own"]
-        noise = len(self._sweep.scalars)
-        return [*wide.declares, *one.declares], [
+        noise, end = len(self._sweep.scalars), "%rest" if self._coded else "%row.end"
+        before, after = self._decoded(order), self._encoded(order, wide, many)
+        declares = [*wide.declares, *one.declares, *many.declares, *([_MOST] if after else [])]
+        return declares, [
             f"define internal void @{name}({', '.join(given)}) noinline nounwind {{",
             "entry:",
             *self._entry(k),
@@ -81,7 +93,7 @@ class _Loop:
                "  %noise = fptoui double %noise.double to i32") if stochastic else ()),
             "  br label %outer",
             "outer:",
-            "  %r = phi i64 [ %first, %entry ], [ %r.next, %row.end ]",
+            f"  %r = phi i64 [ %first, %entry ], [ %r.next, {end} ]",
             "  %r.some = icmp slt i64 %r, %last",
             "  br i1 %r.some, label %row, label %done",
             "row:",
@@ -90,28 +102,32 @@ class _Loop:
             "  br label %wide",
             "wide:",
             "  %c = phi i64 [ 0, %row ], [ %c.next, %wide.body ]",
-            f"  %c.next = add nuw nsw i64 %c, {LANES}",
+            f"  %c.next = add nuw nsw i64 %c, {self._lanes}",
             "  %full = icmp sle i64 %c.next, %width",
             "  br i1 %full, label %wide.body, label %rest",
             "wide.body:",
             "  %i = add i64 %base, %c",
+            *before,
             *wide.lines,
+            *after,
             *self._add("wide", wide.summed, "%c"),
             "  br label %wide",
             "rest:",
             *self._fold(ROWS),
-            "  br label %each",
-            "each:",
-            "  %d = phi i64 [ %c, %rest ], [ %d.next, %each.body ]",
-            "  %some = icmp slt i64 %d, %width",
-            "  br i1 %some, label %each.body, label %row.end",
-            "each.body:",
-            "  %j = add i64 %base, %d",
-            *one.lines,
-            *self._add("one", one.summed, "%d"),
-            "  %d.next = add nuw nsw i64 %d, 1",
-            "  br label %each",
-            "row.end:",
+            *([] if self._coded else (
+                "  br label %each",
+                "each:",
+                "  %d = phi i64 [ %c, %rest ], [ %d.next, %each.body ]",
+                "  %some = icmp slt i64 %d, %width",
+                "  br i1 %some, label %each.body, label %row.end",
+                "each.body:",
+                "  %j = add i64 %base, %d",
+                *one.lines,
+                *self._add("one", one.summed, "%d"),
+                "  %d.next = add nuw nsw i64 %d, 1",
+                "  br label %each",
+                "row.end:",
+            )),
             *self._end(),
             "  %r.next = add nuw nsw i64 %r, 1",
             "  br label %outer",
@@ -120,6 +136,34 @@ class _Loop:
             "  ret void",
             "}",
         ]  # fmt: skip
+
+    def _decoded(self, order: Sequence[str]) -> list[str]:
+        """What codes of this block are multiplied by."""
+        lines = [f"  %block = udiv i64 %i, {BLOCK}"] if self._coded else []
+        for n, code in coded(self._sweep.reads, self._arrays).items():
+            a, scales = array(order.index(n)), array(order.index(n + SCALE))
+            lines += loaded(f"{a}.i.by", scales, "%block")
+            lines += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
+            base = literal(-code.base, "float")
+            lines.append(f"  {a}.off.v = fmul <{BLOCK} x float> {a}.by.v, splat (float {base})")
+            lines.append(f"  {a}.off = fmul float {a}.i.by, {base}")
+        return lines
+
+    def _encoded(self, order: Sequence[str], wide: Elements, many: Memory) -> list[str]:
+        """Measure and encode this block, of which each state was computed."""
+        for n, code in coded(self._sweep.writes, self._arrays).items():
+            a, scales = array(order.index(n)), array(order.index(n + SCALE))
+            bits = many.sized(wide.coded[n])
+            many.lines += [
+                f"  {a}.most = call i32 @llvm.vector.reduce.umax.v{BLOCK}i32"
+                f"(<{BLOCK} x i32> {bits})",
+                *scaled(f"{a}.k", f"{a}.most", code),
+                f"  {a}.k.at = getelementptr float, ptr {scales}, i64 %block",
+                f"  store float {a}.k.scale, ptr {a}.k.at",
+                *spread("float", f"{a}.k", BLOCK, f"{a}.to")[0],
+            ]
+            many.encode(n, wide.coded[n])
+        return many.lines
 
     def _entry(self, k: int) -> list[str]:
         base = self._layout.base
@@ -136,7 +180,7 @@ class _Loop:
                 lines += self._where(n, total.along)
             if total.along != COLUMNS:
                 lines += [
-                    f"  %wide{n} = alloca <{LANES} x double>",
+                    f"  %wide{n} = alloca <{self._lanes} x double>",
                     f"  %one{n} = alloca double",
                     *self._nothing(n),
                 ]
@@ -149,7 +193,7 @@ class _Loop:
                 f"  %s{i}.own = getelementptr double, ptr %own, i64 {i}",
                 f"  %s{i}.double = load double, ptr %s{i}.own",
                 f"  %s{i} = {narrowed(f'%s{i}.double', self._kind)}",
-                *spread(self._kind, f"%s{i}", LANES, f"%s{i}")[0],
+                *spread(self._kind, f"%s{i}", self._lanes, f"%s{i}")[0],
             ]
         return lines
 
@@ -174,7 +218,7 @@ class _Loop:
                 lines += [
                     f"  %s{i}.here = getelementptr {self._kind}, ptr %s{i}.at, i64 %r",
                     f"  %s{i} = load {self._kind}, ptr %s{i}.here",
-                    *spread(self._kind, f"%s{i}", LANES, f"%s{i}")[0],
+                    *spread(self._kind, f"%s{i}", self._lanes, f"%s{i}")[0],
                 ]
         own = (n for n, total in self._sums if total.along == ROWS)
         return lines + [line for n in own for line in self._nothing(n)]
@@ -182,8 +226,8 @@ class _Loop:
     def _add(self, which: str, values: Sequence[str], number: str) -> list[str]:
         """Add these to the sums; ``which`` is ``wide`` of many and ``one`` of one."""
         many = which == "wide"
-        double = f"<{LANES} x double>" if many else "double"
-        kind = f"<{LANES} x {self._kind}>" if many else self._kind
+        double = f"<{self._lanes} x double>" if many else "double"
+        kind = f"<{self._lanes} x {self._kind}>" if many else self._kind
         lines = []
         for n, total in self._sums:
             own, at = f"%{which}{n}.sum", f"%{which}{n}"
@@ -204,8 +248,8 @@ class _Loop:
             if total.along == along:
                 own = f"%all{n}"
                 lines += [
-                    f"  {own} = load <{LANES} x double>, ptr %wide{n}, align 8",
-                    *folded(own),
+                    f"  {own} = load <{self._lanes} x double>, ptr %wide{n}, align 8",
+                    *folded(own, self._lanes),
                     f"  {own}.rest = load double, ptr %one{n}",
                     f"  {own}.sum = fadd double {own}.all, {own}.rest",
                     f"  store double {own}.sum, ptr %one{n}",
@@ -237,7 +281,7 @@ class _Loop:
 
     def _nothing(self, n: int) -> list[str]:
         return [
-            f"  store <{LANES} x double> zeroinitializer, ptr %wide{n}, align 8",
+            f"  store <{self._lanes} x double> zeroinitializer, ptr %wide{n}, align 8",
             f"  store double 0.0, ptr %one{n}",
         ]
 
@@ -246,3 +290,6 @@ class _Loop:
             f"  {name}.ahead = mul i64 {LENGTH[along]}, {slot}",
             f"  {name}.at = getelementptr double, ptr {SLOTS[along]}, i64 {name}.ahead",
         ]
+
+
+_MOST = f"declare i32 @llvm.vector.reduce.umax.v{BLOCK}i32(<{BLOCK} x i32>)"
