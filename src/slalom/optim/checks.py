@@ -115,7 +115,10 @@ def check_treatment(group: Mapping[str, Any], treatment: Treatment) -> None:
                 "torch.nn.utils.clip_grad_norm_ or torch.amp.GradScaler there"
             )
         if group[name] != ours:
-            raise ValueError(f"{name} is of the whole optimizer and cannot be an option of a group")
+            raise ValueError(
+                f"{name} is of the whole optimizer and cannot be an option of a group; give it to "
+                "the class, beside the groups"
+            )
 
 
 def check_sparse(rule: Rule, group: Mapping[str, Any], treatment: Treatment) -> None:
