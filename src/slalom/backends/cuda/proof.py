@@ -18,7 +18,7 @@ from slalom.backends.cuda.kernel import CHUNK, width
 from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.foreach.rows import serve
 from slalom.backends.llvm.memory import CODED, KEPT, Arrays, computed_in
-from slalom.backends.narrow import BLOCK, LOST, REMAINDER, owner
+from slalom.backends.narrow import BLOCK, LOST, REMAINDER, SCALE, owner
 from slalom.ir.program import Program
 
 DTYPES = {name: dtype for dtype, name in KEPT.items() if not dtype.is_complex}
@@ -114,12 +114,25 @@ def _judged(
     return _differing([programs[max(0, int(k))] for k in which], arrays, mine, theirs)
 
 
+def _forget(names: Sequence[str], kinds: Sequence[str], tensors: Sequence[Tensor], i: int) -> None:
+    """Make 0 of the codes whose scale is NaN, since no number stands there whatever they are."""
+    length, crooked = LENGTHS[i % len(LENGTHS)]
+    for name, kind, codes in zip(names, kinds, tensors, strict=True):
+        if kind in CODED:
+            scales = tensors[names.index(name + SCALE)][: -(-length // BLOCK)]
+            lost = scales.isnan().repeat_interleave(BLOCK)[:length]
+            codes[crooked : crooked + length].masked_fill_(lost, 0)
+
+
 def _differing(
     programs: Sequence[Program], arrays: Arrays, mine: Sequence[Sequence[Tensor]],
     theirs: Sequence[Sequence[Tensor]],
 ) -> str | None:  # fmt: skip
     """What differs of some tensors that were updated in two ways, in words."""
-    for program, own, other in zip(programs, mine, theirs, strict=True):
+    names, kinds = [name for name, _ in arrays], [kind for _, kind in arrays]
+    for i, (program, own, other) in enumerate(zip(programs, mine, theirs, strict=True)):
+        for tensors in (own, other):
+            _forget(names, kinds, tensors, i)
         least = TOLERANCE[computed_in(arrays, program.rule.shapes)]  # what is kept wider is so too
         for (name, kind), a, b in zip(arrays, own, other, strict=True):
             if name in (REMAINDER, LOST):  # what rounding left over is another's where that is
