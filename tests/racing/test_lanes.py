@@ -188,6 +188,11 @@ class Seeded(nn.Linear):
         return super().forward(x) * self.scale
 
 
+def twice() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.GELU(), layer, nn.Linear(6, 2))
+
+
 class Noisy(torch.optim.SGD):
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
@@ -204,6 +209,7 @@ class Noisy(torch.optim.SGD):
         (lambda: Counting(6, 2), "in its attributes"),
         (lambda: Branching(6, 2), "torch cannot stack it: RuntimeError: "),
         (Seeded, "beside others"),
+        (twice, "a layer is in two places of the model"),
     ],
 )
 def test_what_cannot_be_stacked_is_told_in_one_line(model: Any, why: str) -> None:
@@ -243,6 +249,24 @@ def test_layers_that_are_not_plain_are_stacked_by_vmap() -> None:
         nn.Linear(16, 2, bias=False),
     )  # fmt: skip
     assert refusal(task, families(["SGD", "Adam"]), 0, to_the_bit=False) is None
+
+
+def tied() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 6), nn.Linear(6, 2))
+    model[2].weight = model[0].weight
+    return model
+
+
+def test_a_parameter_that_is_shared_within_a_model_is_stacked_once() -> None:
+    task = small(target=2.0)
+    task.model = tied
+    assert refusal(task, families(["SGD", "Adam"]), 0, to_the_bit=False) is None
+    asked = requests(task, ["Adam"], 20)
+    pairs = zip(answers(Abreast(task, 3), asked), answers(Trainer(task), asked), strict=True)
+    for lane, own in pairs:
+        assert lane.evaluations[-1].valid_loss == pytest.approx(
+            own.evaluations[-1].valid_loss, rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("outputs", [1, 3])

@@ -6,7 +6,7 @@ operation twice, and its gradients of matrices come transposed, so that each is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ ELEMENTWISE = (
 
 def layers_of(model: nn.Module) -> list[Layer] | None:
     """The layers of a model that is a row of plain ones; None for any other."""
-    found = list(_layers(model, ""))
+    found = list(_layers(model, "", {name for name, _ in model.named_parameters()}))
     return None if None in found else found  # type: ignore[return-value]
 
 
@@ -45,15 +45,17 @@ def losses_of(loss: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) ->
     return summed / (targets != loss.ignore_index).sum(1)
 
 
-def _layers(module: nn.Module, prefix: str) -> Iterator[Layer | None]:
+def _layers(module: nn.Module, prefix: str, known: Set[str]) -> Iterator[Layer | None]:
     kind: Any = type(module)
     if "forward" in vars(module) or hooked(module):
         yield None
     elif kind is nn.Sequential:
-        for name, part in module.named_children():
-            yield from _layers(part, f"{prefix}{name}.")
+        for name, part in module._modules.items():  # a layer that is there twice, too
+            assert part is not None
+            yield from _layers(part, f"{prefix}{name}.", known)
     elif kind is nn.Linear:
-        yield _linear(prefix)
+        names = [f"{prefix}weight", *([] if module.bias is None else [f"{prefix}bias"])]
+        yield _linear(prefix) if known >= set(names) else None  # what is shared has one name
     elif kind in ELEMENTWISE:
         yield lambda tensors, inputs: module(inputs)
     elif kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
