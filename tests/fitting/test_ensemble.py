@@ -23,6 +23,7 @@ from slalom.cli.training import runs, train
 from slalom.errors import InputError
 from slalom.fitting import Ensemble, Fit, TrainingError, ensembles
 from slalom.fitting.averaged import Averaged
+from slalom.fitting.course import Course
 from slalom.train import Evaluation, Task, lanes, stack
 
 X = torch.randn(90, 5, generator=torch.Generator().manual_seed(0))
@@ -201,6 +202,8 @@ def test_a_seed_that_goes_wrong_is_left_out_and_named(monkeypatch: pytest.Monkey
         ({"seeds": 1}, "seeds is 1, and an ensemble has two runs at least; slalom.fit trains one"),
         ({"seeds": 2.5}, "seeds is 2.5"), ({"seed": -1}, "seed is -1"),
         ({"seed": 2**63 - 1}, "the last of 3 would not be below"),
+        ({"seconds": 3}, "seconds is of one run, and an ensemble has several; leave it out"),
+        ({"log": "tensorboard"}, "log is of one run"),
         ({"steps": None, "epochs": -1}, "epochs is -1"), ({"out": 3}, "out is 3"),
         ({"momentum": 0.5}, "momentum"), ({"until_target": "x", "target": 1}, "target"),
     ],
@@ -217,6 +220,50 @@ def test_a_budget_in_seconds_is_refused() -> None:
 
 
 # the folder
+
+
+@pytest.mark.parametrize("bends", [nn.GELU, nn.ReLU])
+def test_a_disk_that_fills_up_costs_checkpoints_and_no_training(
+    bends: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    save, lost = Course._save, []
+
+    def saved(self: Course, *given: Any, must: bool) -> None:
+        with monkeypatch.context() as patched:
+            if not must:  # neither the first nor the last one
+                patched.setattr(os, "fsync", full)
+                lost.append(given)
+            save(self, *given, must=must)
+
+    monkeypatch.setattr(Course, "_save", saved)
+    found = ensemble(task(bends=bends), "Adam", seeds=3, out=tmp_path / "it", save_every=3)
+    assert len(lost) > 9
+    monkeypatch.undo()
+    whole = ensemble(task(bends=bends), "Adam", seeds=3)
+    assert found.lost == {}
+    assert same(tmp_path / "it", whole)
+
+
+@pytest.mark.parametrize("bends", [nn.GELU, nn.ReLU])
+def test_a_disk_that_is_full_is_told_and_what_there_is_is_gone_on_with(
+    bends: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    calls, real = itertools.count(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda f: full() if next(calls) > 11 else real(f))
+    with pytest.raises(InputError, match="No space left on device") as raised:
+        ensemble(task(bends=bends), "Adam", seeds=3, out=tmp_path / "it", save_every=3)
+    assert "\n" not in str(raised.value)
+    monkeypatch.undo()
+    again = ensemble(task(bends=bends), "Adam", seeds=3, out=tmp_path / "it", save_every=3)
+    whole = ensemble(task(bends=bends), "Adam", seeds=3)
+    assert same(tmp_path / "it", whole)
+    assert again.metrics == whole.metrics
 
 
 def same(folder: Path, whole: Ensemble) -> bool:

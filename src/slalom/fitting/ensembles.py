@@ -32,6 +32,9 @@ SIDE_BY_SIDE, COMPILED = "side by side", "by machine code"
 LANES = 16
 """Runs that train side by side, at most: with more, weights and states leave the caches."""
 
+OF_ONE = {"seconds", "compile", "graph", "tune", "shard", "log", "watch"}
+"""What :func:`slalom.fit` takes, and an ensemble does not."""
+
 TRIED = 3
 """Runs by which it is tried whether they can."""
 
@@ -78,6 +81,11 @@ def ensemble(
     is left out, and named; :class:`TrainingError` where all do. Ctrl-C and SIGTERM end it as they
     end :func:`slalom.fit`.
     """
+    if theirs := sorted(OF_ONE & settings.keys()):
+        raise InputError(
+            f"{theirs[0]} is of one run, and an ensemble has several; leave it out, or train from "
+            "each seed by slalom.fit"
+        )
     seeds = whole_number("seeds", seeds)
     if seeds < 2:
         raise InputError("seeds is 1, and an ensemble has two runs at least; slalom.fit trains one")

@@ -60,7 +60,8 @@ def fit(
 
     All that the task says is done: its batches, schedule, accumulation, clipping, precision,
     average of weights. The same task, optimizer, settings and seed give the same weights to the bit
-    (on the same number of threads), and those of the run of that seed in a race.
+    (on the same number of threads), and those of the run of that seed in a race that trained by
+    torch.
 
     Args:
         task: a :class:`slalom.Task`, a built-in task's name, or ``FILE.py[:NAME]``.
