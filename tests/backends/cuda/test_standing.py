@@ -125,6 +125,20 @@ def test_groups_and_their_rates_share_the_launches(monkeypatch):
     steps.agree()
 
 
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.5, "on_nonfinite": "skip"}], ids=str)
+def test_groups_that_go_other_ways_have_rows_of_their_own(monkeypatch, options):
+    """One is updated upwards: its rows are a launch more, which is told the norm of all."""
+    steps = Steps("AdamW", monkeypatch, **options)
+    for optimizer, own in ((steps.one, steps.ours), (steps.two, steps.theirs)):
+        optimizer.param_groups[0]["params"] = own[:2]
+        optimizer.add_param_group({"params": own[2:], "maximize": True})
+    for k in range(4):
+        calls = steps.step(grads(k))
+    assert [c[0] for c in calls].count("cuLaunchKernel") == (5 if options else 4)
+    assert steps.made_anew == 1
+    steps.agree()
+
+
 @pytest.mark.parametrize("dtypes", [(torch.bfloat16, torch.float32), (torch.float64,)])
 def test_each_mixture_of_types_is_measured_and_updated(dtypes):
     """The norm of all is one; where float64 is among them, torch's operations make the rows."""
