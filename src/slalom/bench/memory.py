@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 import torch
@@ -46,42 +47,71 @@ CASES: dict[str, Callable[[], Made]] = {
 }  # fmt: skip
 
 
-def turn(case: str, keep: bool, seconds: float = SECONDS) -> tuple[float, float]:
-    """(median seconds of a step, the last loss), in a process that does nothing else."""
+@dataclass(frozen=True)
+class Turn:
+    """What a process saw: medians of a step's seconds, by the clock and by the processor's time,
+    the pages that the kernel cleared for a step in the mean, and the third loss."""
+
+    seconds: float
+    worked: float
+    pages: float
+    loss: float
+
+
+def turn(case: str, keep: bool, seconds: float = SECONDS) -> Turn:
+    """A loop by hand, in a process that does nothing else."""
+    import resource  # which Windows lacks, as it does glibc
+
     if keep:
         keep_memory()
     torch.manual_seed(0)
     model, loss = CASES[case]()
     optimizer = optim.Adam(model.parameters(), lr=1e-4)
-    times, value, left = [], 0.0, 3
+    times: list[tuple[float, float]] = []
+    value, pages, left = 0.0, 0, 3
     end = time.perf_counter() + seconds
     while left or time.perf_counter() < end:
         left = max(0, left - 1)
-        start = time.perf_counter()
+        if len(times) == 3:
+            pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        start, worked = time.perf_counter(), time.process_time()
         found = loss(model)
         found.backward()
         optimizer.step()
         optimizer.zero_grad()
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start, time.process_time() - worked))
         value = found.item() if len(times) == 3 else value
-    return statistics.median(times[2:]), value
+    pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - pages
+    clock, processor = (statistics.median(t) for t in zip(*times[2:], strict=True))
+    return Turn(clock, processor, pages / max(1, len(times) - 3), value)
 
 
 def main(rounds: int = 5) -> None:
-    """Print a step of each model with memory kept and not, the processes taking turns."""
+    """Print a step of each model with memory kept and not, the processes taking turns.
+
+    How often the kernel clears a page hangs on where in the heap things lie, and not on what else
+    the machine does.
+    """
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; {keep_memory()}")
-    print(f"\n  {'':20}{'as it is':>14}{'kept':>14}{'ratio':>10}")
+    print(
+        f"\n  {'':20}{'as it is':>14}{'kept':>14}{'ratio':>10}{'processor':>11}{'pages a step':>18}"
+    )
     for case in CASES:
-        found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+        found: dict[bool, list[Turn]] = {False: [], True: []}
         for _ in range(rounds):
             for keep, turns in found.items():
                 with ProcessPoolExecutor(1, get_context("spawn")) as alone:
                     turns.append(alone.submit(turn, case, keep).result())
-        usual, kept = (statistics.median(s for s, _ in turns) for turns in found.values())
-        same = {value for turns in found.values() for _, value in turns}
+        usual, kept = (statistics.median(t.seconds for t in turns) for turns in found.values())
+        work, less = (statistics.median(t.worked for t in turns) for turns in found.values())
+        pages = " to ".join(
+            f"{statistics.median(t.pages for t in turns):,.0f}" for turns in found.values()
+        )
+        same = {t.loss for turns in found.values() for t in turns}
         told = "" if len(same) == 1 else "  other losses!"
         print(
-            f"  {case:20}{readable(usual):>14}{readable(kept):>14}{usual / kept:>9.2f}x{told}",
+            f"  {case:20}{readable(usual):>14}{readable(kept):>14}{usual / kept:>9.2f}x"
+            f"{work / less:>10.2f}x{pages:>18}{told}",
             flush=True,
         )
 

@@ -7,12 +7,12 @@ its standard output, each pickled behind its length in 8 bytes. The first one is
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from typing import IO, Any
@@ -67,7 +67,9 @@ class Worker:
         self.run = Run(task, make, 0, batch_size=own if size is None else size)
         for lever in levers:
             lever.dress(self.run)
-        self._fresh = copy.deepcopy(self.run.state_dict())
+        # in a file: as copies at the end of the heap it would keep memory, as a lever is to
+        self._fresh = tempfile.TemporaryFile()  # noqa: SIM115
+        torch.save(self.run.state_dict(), self._fresh)
         self._steps = 1
 
     def first(self) -> dict[str, Any]:
@@ -99,7 +101,8 @@ class Worker:
                 if 2 * done >= self._steps:  # else it was too short to tell
                     return each
                 continue
-            self.run.load_state_dict(copy.deepcopy(self._fresh))
+            self._fresh.seek(0)
+            self.run.load_state_dict(torch.load(self._fresh, weights_only=False))
         return each
 
     def peak(self) -> int:
