@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -23,8 +22,6 @@ from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import owner
 from slalom.backends.row import Row
 from slalom.ir.program import Program
-
-_address = attrgetter("data_ptr")
 
 
 class Gathering(GeneralLaunch):

@@ -17,16 +17,8 @@ from slalom.backends.llvm.arithmetic import literal
 NAMES = {"pow": "slalom.pow", "log": "slalom.log", "mod": "slalom.mod"}
 """The functions that stand for operations."""
 
-_HIGH = 0x3FE62E42FEE00000
+_LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 """The upper 32 bits of log 2: times an exponent of two it is exact."""
-
-
-def _number(bits: int) -> float:
-    sign, exponent, rest = bits >> 63, (bits >> 52) & 0x7FF, bits & ((1 << 52) - 1)
-    return (-1) ** sign * (1 + rest / 2**52) * 2.0 ** (exponent - 1023)
-
-
-_LN2_HIGH = _number(_HIGH)
 _LN2_LOW = 1.90821492927058770002e-10
 """The rest of it."""
 
