@@ -1,8 +1,9 @@
-"""What a step of SOAP takes beside its operations on matrices alone, and beside another library's.
+"""What a step of SOAP takes beside its operations on matrices alone, and beside other libraries'.
 
 The hidden matrices of a GPT, with gradients that stay. A turn is one interval of ten steps. What
 is there in any case are products with matrices of eigenvectors and of gradients with themselves,
-and once an interval a product, a QR decomposition and the turning of the momentum.
+and once an interval a product, a QR decomposition and the turning of the momentum. Heavyball is not
+compiled, which its steps are by default: that takes minutes and a compiler.
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ def main(rounds: int = 7) -> Sequence[str]:
     }  # fmt: skip
     if (made := installed("pytorch_optimizer", "SOAP")) is not None:
         contenders["pytorch_optimizer"] = _stepped(made)
+    if (made := installed("heavyball", "SOAP")) is not None:
+        import heavyball.utils  # pyright: ignore[reportMissingImports]
+
+        heavyball.utils.compile_mode = None
+        contenders["heavyball"] = _stepped(made)
     times = interleaved(contenders, rounds=rounds, turn=0.01)
     ours = times["slalom"]
     for who, seconds in times.items():

@@ -129,9 +129,8 @@ def refined(basis: Value, square: Value) -> Value:
         return basis
     moved = square @ basis
     order = (basis * moved).sum(0).argsort(descending=True, stable=True)
-    made = torch.empty_like(basis)
-    made[:, order] = torch.linalg.qr(moved[:, order]).Q
-    return made
+    found = torch.linalg.qr(moved.mT.index_select(0, order).mT).Q  # columns lie in one piece
+    return found.mT.index_select(0, order.argsort()).mT
 
 
 def inverse_root(square: Value, beside: Value, share: Value, eps: Value) -> Value:
