@@ -146,7 +146,6 @@ class _Loop:
             lines += spread("float", f"{a}.i.by", BLOCK, f"{a}.by")[0]
             base = literal(-code.base, "float")
             lines.append(f"  {a}.off.v = fmul <{BLOCK} x float> {a}.by.v, splat (float {base})")
-            lines.append(f"  {a}.off = fmul float {a}.i.by, {base}")
         return lines
 
     def _encoded(self, order: Sequence[str], wide: Elements, many: Memory) -> list[str]:
