@@ -203,9 +203,7 @@ def test_who_diverges_is_recorded_and_out(tmp_path):
 def test_an_unreachable_target_is_said_to_be_so(tmp_path):
     result = slalom.race(small_task(target=1.0, max_steps=40), **options(tmp_path))
     assert result.winner is None
-    assert result.verdict.text.startswith(
-        "Nobody reached accuracy 1 in 3 runs of each: the best was "
-    )
+    assert result.verdict.text.startswith("Nobody reached accuracy 1 in 3 runs of each: the best, ")
     assert " within 40 steps. Raise the task's max_steps, or lower its target." in (
         result.verdict.text
     )

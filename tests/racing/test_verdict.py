@@ -10,11 +10,11 @@ import pytest
 
 from slalom.racing.design import STANDARD, Call
 from slalom.racing.estimate import estimates
-from slalom.racing.findings import Standing
+from slalom.racing.findings import Standing, count
 from slalom.racing.needs import Run, Runs, chance_to_arrive
 from slalom.racing.sequential import judge
 from slalom.racing.status import Status
-from slalom.racing.verdict import Facts, remarks, told, verdict
+from slalom.racing.verdict import Facts, rank, remarks, told, verdict
 
 
 def runs(*works: float, arrived: bool = True, stride: float = 1.0, ended: bool = False) -> Runs:
@@ -135,7 +135,8 @@ def test_nobody():
     found = verdict(made)
     assert (found.winner, found.tie) == (None, False)
     assert found.text == (
-        "Nobody reached loss 0.25 in 6 runs of each: the best was 0.3, of B within 400 steps. "
+        "Nobody reached loss 0.25 in 6 runs of each: the best, B, came to 0.3 in the median, "
+        "within 400 steps. "
         "Raise the task's max_steps, or lower its target."
     )
 
@@ -169,6 +170,9 @@ def test_an_interrupted_race_claims_nothing():
     found = verdict(made)
     assert found.tie
     assert found.text.startswith("The race was interrupted; so far A leads at loss 0.25")
+    nobody = {n: runs(*[400.0] * 3, arrived=False) for n in "AB"}
+    text = "The race was interrupted; so far none of 6 runs reached loss 0.25."
+    assert verdict(facts(nobody, finished=False)).text == text
 
 
 def test_what_the_evaluations_cannot_tell_is_said():
@@ -177,3 +181,24 @@ def test_what_the_evaluations_cannot_tell_is_said():
     ties = {"A": runs(*[100] * 12, stride=20), "B": runs(*[100, 120] * 6, stride=20)}
     assert any("within one evaluation of each other" in text for text in remarks(facts(ties)))
     assert remarks(facts({"A": runs(*NEAR), "B": runs(*(2 * w for w in NEAR))})) == []
+
+
+def test_who_ties_stands_before_who_is_out_and_who_never_arrived_comes_last():
+    ratio = next(s.ratio for s in facts({"A": runs(*NEAR), "B": runs(*NEAR)}).standings if s.ratio)
+    tied = standing("tied", runs(200, 200), call=Call.FUTILE, ratio=replace(ratio, value=2.0))
+    behind = replace(tied, label="behind", call=Call.BEHIND, ratio=replace(ratio, value=1.4))
+    lost = replace(behind, label="lost", reached=0, ratio=ratio, status=Status.DIVERGED)
+    rows = sorted([lost, behind, tied], key=lambda s: rank(s, 1))
+    assert [s.label for s in rows] == ["tied", "behind", "lost"]
+
+
+def test_who_diverged_is_not_told_to_take_some_times_as_long():
+    finals = {"A": runs(*NEAR), "B": runs(*[5.0] * 12, arrived=False, ended=True)}
+    lost = {"status": Status.DIVERGED, "reached": 0, "told": "diverged on 5 of 5 seeds"}
+    other = runs(*(w * 9 for w in NEAR))
+    text = verdict(facts(finals | {"C": other}, B=lost)).text
+    assert "; B diverged on 5 of 5 seeds" in text
+
+
+def test_a_median_between_two_steps_is_told_as_one():
+    assert (count(1234.0), count(4.5)) == ("1,234", "4.5")

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     import torch
 
 
+def count(value: float) -> str:
+    """A median of whole numbers, such as 1,234, or 4.5 between two of them."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
 @dataclass(frozen=True, repr=False)
 class Standing:
     """One rule in the finals, with the best setting that was found of it.
 
     Attributes:
-        place: 1 for the one that leads; the order of the rest is that of what they needed.
+        place: 1 for the one that leads; then come those who tie with it, then who is out, each by
+            what they needed, as far as is known.
         label: rule and setting; where rules were raced with their tuning, the rule alone.
         rule: the rule.
         hypers: its setting; where rules were raced, the one of the first search.
@@ -75,7 +81,7 @@ class Standing:
     def __repr__(self) -> str:
         if self.at_end is not None:
             return f"{self.place}. {self.label}: {self.at_end:.4g}; {self.told}".removesuffix("; ")
-        took = "" if self.steps_to_target is None else f" in {self.steps_to_target:,.0f} steps"
+        took = "" if self.steps_to_target is None else f" in {count(self.steps_to_target)} steps"
         beside = f"; {self.told}" if self.told else ""
         return f"{self.place}. {self.label}: reached {self.reached} of {self.seeds}{took}{beside}"
 

@@ -183,9 +183,12 @@ class Race:
         every = max(1, math.floor(soonest / EVALUATIONS))
         if every < self.task.eval_every and "finals_every" not in self.ledger.meta:
             self.ledger.set(finals_every=every)
+            seen = round(soonest / self.task.eval_every)
+            evaluations = f"{seen} evaluation{'s' * (seen != 1)}"
+            updates = f"{every} updates" if every > 1 else "update"
             self.tell(
-                f"the best was there after {soonest / self.task.eval_every:.0f} evaluations, too "
-                f"few to tell rules apart; the finals evaluate every {every} updates instead of "
+                f"the best was there after {evaluations}, too "
+                f"few to tell rules apart; the finals evaluate every {updates} instead of "
                 f"every {self.task.eval_every}",
                 note=True,
             )

@@ -27,7 +27,7 @@ from slalom.racing.scores import Score
 from slalom.racing.sequential import Judgement, judge
 from slalom.racing.snippet import Recipe
 from slalom.racing.status import Stage, Status
-from slalom.racing.verdict import Facts, broken, remarks, told, verdict
+from slalom.racing.verdict import Facts, rank, remarks, told, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ class Result:
     def _run(self, run: dict[str, Any]) -> Run | Score:
         if self.meta["budget"] is not None:
             metric = self._at_end(run)
-            return Score(math.nan if metric is None else self._signed(metric), run["samples"])
+            return Score(math.nan if metric is None else self._sign * metric, run["samples"])
         every = self.meta.get("finals_every") or self.meta["eval_every"]
         lane = Lane(self._entrants[run["entrant"]]["batch"], self.meta["batch_size"], every)
         arrived = run["samples_to_target"] is not None
@@ -118,17 +118,10 @@ class Result:
 
     @cached_property
     def standings(self) -> list[Standing]:
-        """One row a rule, the one that leads first; then by what they need, as far as is known."""
+        """One row a rule: the one that leads, who tie with it, who are out."""
+        leader = self.judgement.leader
         rows = [self._standing(label) for label in self._labels]
-        rows.sort(
-            key=lambda s: (
-                s.rule != self.judgement.leader,
-                broken(s),
-                beside.value if (beside := s.difference or s.ratio) else math.inf,
-                s.status in (Status.DIVERGED, Status.FAILED),
-                self._signed(s.best_metric if s.at_end is None else s.at_end),
-            )
-        )
+        rows.sort(key=lambda s: (s.rule != leader, *rank(s, self._sign)))
         return [replace(s, place=place) for place, s in enumerate(rows, 1)]
 
     @property
@@ -156,15 +149,17 @@ class Result:
         ]  # fmt: skip
         entrant = self._entrants[shown[0]["entrant"]]
         statuses = [Status(r["status"]) for r in shown]
-        status = max(statuses, key=statuses.count)
+        missed = [s for s in statuses if s != Status.REACHED] or statuses
+        status = max(missed, key=missed.count)
         there = [r for r in runs if r["samples_to_target"] is not None]
         stopped = any(s in (Status.STOPPED, Status.RUNNING, Status.DROPPED) for s in statuses)
         metrics = [m for r in shown if (m := self._best_metric(r)) is not None]
         finding = self.judgement.findings.get(label)
         beside = self._estimates.get(label)
         told_of_it = "" if beside is None else told(label, beside, self.judgement, self.design)
-        if status == Status.FAILED and runs and not there:  # which tells nothing of how it compares
-            told_of_it = f"failed on {statuses.count(Status.FAILED)} of {len(runs)} seeds"
+        lost = status == Status.FAILED or set(statuses) == {Status.DIVERGED}
+        if lost and runs and not there:  # which tells nothing of how it compares
+            told_of_it = f"{status} on {statuses.count(status)} of {len(runs)} seeds"
         difference = beside if isinstance(beside, Difference) else None
         restarts = with_restarts(needs) * self.meta["batch_size"] / entrant["batch"]
         rules = self.meta["about"] == "rules"
@@ -322,10 +317,10 @@ class Result:
         }  # fmt: skip
         return _plain(known)
 
-    def _signed(self, metric: float | None) -> float:
-        if metric is None:
-            return math.inf
-        return -metric if self.meta["higher_is_better"] else metric
+    @property
+    def _sign(self) -> int:
+        """By which less of the metric is better."""
+        return -1 if self.meta["higher_is_better"] else 1
 
     def _at_end(self, run: dict[str, Any]) -> float | None:
         """The metric of a run at the end of its budget; None if it did not come to that."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from slalom.racing.design import OUT, Call, Design
 from slalom.racing.estimate import Difference, Estimate, interval
-from slalom.racing.findings import Curve, Rival, Standing, Verdict
+from slalom.racing.findings import Curve, Rival, Standing, Verdict, count
 from slalom.racing.needs import at_the_first, one_evaluation_apart
 from slalom.racing.sequential import Finding, Judgement
 from slalom.racing.status import Status
@@ -77,7 +77,10 @@ def verdict(facts: Facts) -> Verdict:
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None:
         if unfinished:
+            runs = sum(s.seeds for s in standings)
             text = "The race was interrupted in its finals, before anything could be told."
+            if not any(s.reached for s in standings):
+                text = f"The race was interrupted; so far none of {runs} runs reached {goal}."
             return Verdict(text, None, False)
         return _nobody(facts, goal)
     known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
@@ -113,6 +116,23 @@ def verdict(facts: Facts) -> Verdict:
 def broken(s: Standing) -> bool:
     """Whether it cannot be trained at all, so that nothing is known of how it compares."""
     return s.status == Status.FAILED and not s.reached
+
+
+def rank(s: Standing, sign: int) -> tuple[bool, bool, bool, float, bool, float]:
+    """Less for who comes before another beside the leader; less of ``sign`` times the
+    metric is better.
+
+    Who ties with the leader comes before who is out; then by what was needed, as far as is known,
+    which nothing is of who never arrived.
+    """
+    beside = s.difference or s.ratio
+    metric = s.best_metric if s.at_end is None else s.at_end
+    return (
+        broken(s), s.call in OUT, not s.reached and s.at_end is None,
+        math.inf if beside is None else beside.value,
+        s.status in (Status.DIVERGED, Status.FAILED),
+        math.inf if metric is None else sign * metric,
+    )  # fmt: skip
 
 
 def failed(standings: Sequence[Standing]) -> str:
@@ -186,8 +206,8 @@ def _nobody(facts: Facts, goal: str) -> Verdict:
     if values:
         value, best = pick(values, key=lambda pair: pair[0])
         text += (
-            f" in {best.seeds} runs of each: the best was {value:.4g}, of {best.label} within "
-            f"{best.longest:,} steps"
+            f" in {best.seeds} runs of each: the best, {best.label}, came to {value:.4g} in "
+            f"the median, within {best.longest:,} steps"
         )
     return Verdict(f"{text}. Raise the task's max_steps, or lower its target.", None, False)
 
@@ -206,7 +226,7 @@ def _took(s: Standing) -> str:
         if s.with_restarts is not None:
             text += f", {s.with_restarts:,.0f} steps if each that fails is begun again"
         return text
-    text = f"{s.steps_to_target:,.0f} steps"
+    text = f"{count(s.steps_to_target)} steps"
     if s.seconds_to_target:
         text += f" ({s.seconds_to_target:.2g} s)"
     return text if s.reached == s.seeds else f"{text}, by {s.reached} of {s.seeds} runs"
@@ -218,7 +238,8 @@ def _full(s: Standing) -> bool:
 
 def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
     if rival.call == Call.BEHIND:
-        return f"{rival.label} takes {standing.told}"
+        takes = "" if standing.status == Status.DIVERGED else "takes "
+        return f"{rival.label} {takes}{standing.told}"
     work = standing.ratio
     assert work is not None
     same = standing.batch == facts.standings[0].batch

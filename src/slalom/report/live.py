@@ -111,4 +111,5 @@ class Live:
 def _line(event: events.Moved) -> str:
     if event.status == Status.REACHED:
         return f"{event.label} reached the target in {event.steps_to_target} steps"
-    return f"{event.label} {event.status} at step {event.step}"
+    when = f"at step {event.step:,}" if event.step else "before its first evaluation"
+    return f"{event.label} {event.status} {when}"

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from slalom.errors import InputError, did_you_mean
 from slalom.optim.catalogue import catalogue, facts
-from slalom.racing.findings import Standing
+from slalom.racing.findings import Standing, count
 from slalom.racing.result import Result
 from slalom.racing.status import Status
 from slalom.report.profiles import Profile
@@ -52,15 +52,19 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
+def _count(value: float | None) -> str:
+    return "" if value is None else count(value)
+
+
 def _at_end(s: Standing) -> str:
     return _number(s.at_end, ".4g") or (s.status if s.seeds else "")
 
 
 COLUMNS = (
     Column("reached", _reached),
-    Column("steps", lambda s: _number(s.steps_to_target, ",.0f")),
+    Column("steps", lambda s: _count(s.steps_to_target)),
     Column("seconds", lambda s: _number(s.seconds_to_target, ".2f")),
-    Column("samples", lambda s: _number(s.samples_to_target, ",.0f")),
+    Column("samples", lambda s: _count(s.samples_to_target)),
     Column("beside the first", lambda s: s.told, words=True),
 )
 """What the standings tell of each entrant. A further column is one more line here."""
