@@ -9,6 +9,8 @@ from torch import nn
 
 from reference import distance
 from slalom.backends import using
+from slalom.ir.formula import formulas
+from slalom.ir.program import trace
 from slalom.optim import PSGD
 from slalom.rules.matrices import balanced, identity, largest, squared, whitened
 
@@ -162,6 +164,12 @@ def test_the_norm_is_nearly_that_of_the_matrix():
             norm = torch.linalg.matrix_norm(square, 2)
             assert 0.8 * norm <= largest(square) <= norm * (1 + 1e-6)
             assert torch.equal(largest(square), largest(square.clone()))
+
+
+def test_what_is_kept_of_nothing_is_not_written():
+    text = " ".join(formulas(trace(PSGD.rule, {}, step=2, first=False).source))
+    assert "whitened(row_factor, (" in text
+    assert "0·" not in text
 
 
 def test_of_no_square_nothing_is_made():

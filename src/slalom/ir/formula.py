@@ -129,6 +129,7 @@ def _of_matrices(symbol: Symbol, known: dict[Symbol, str]) -> str | None:
         parts = [
             text if by.op == "constant" and by.args[0] == 1 else f"{_written(by, known, 2)}·{text}"
             for by, text in ((keep, _written(onto, known, 3)), (share, square))
+            if by.op != "constant" or by.args[0] != 0
         ]
         return " + ".join(parts)
     if op == "transposed":

@@ -23,9 +23,9 @@ BALANCED_EVERY = 100
     init={"row_scale": 1.0, "col_scale": 1.0},
     search={"lr": (1e-5, 1e-2), "momentum": (0.8, 0.98)},
     bounds={
-        "whiten": ("momentum", "gradient"), "precondition_lr": "(0, 1)", "damping": "> 0",
-        "precondition_frequency": ">= 1", "init_scale": "> 0", "clip[0]": "> 0", "clip[1]": "> 0",
-        "max_precond_dim": ">= 0",
+        "momentum": "[0, 1]", "whiten": ("momentum", "gradient"), "precondition_lr": "(0, 1)",
+        "damping": "> 0", "precondition_frequency": ">= 1", "init_scale": "> 0",
+        "clip[0]": "> 0", "clip[1]": "> 0", "max_precond_dim": ">= 0",
     },
     requires=WHOLE_INTERVALS,
     examples=[
