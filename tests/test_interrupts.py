@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -120,3 +121,15 @@ def test_none_comes_after_its_end() -> None:
     with interrupted_once():
         Finalised()
     time.sleep(5 * AGAIN)
+
+
+def test_one_that_comes_while_torch_is_imported_ends_the_command_without_a_word(tmp_path):
+    (tmp_path / "torch.py").write_text(
+        "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "slalom", "--version"]
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
