@@ -152,6 +152,7 @@ def test_it_ends_where_the_race_ends_a_run(raced):
 
 
 RACED = {
+    "lanes": 1,
     "entrants": ["Momentum"],
     "points_each": 2,
     "seeds": 3,
