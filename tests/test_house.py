@@ -6,6 +6,7 @@ import ast
 import importlib
 import pkgutil
 import types
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +120,9 @@ def test_a_module_is_what_its_name_says(name):
     found = getattr(importlib.import_module(parent), leaf)
     assert isinstance(found, types.ModuleType)
     assert found is module
+
+
+def test_test_files_have_names_of_their_own():
+    """Two of one name cannot be collected together."""
+    names = Counter(file.name for file in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slalom.ir.program import Program, trace
-from slalom.ir.program import length as length_of
 from slalom.rules import RULES, absolute, atan2, log, maximum, minimum, rule, sign, sqrt
 from slalom.rules.definition import REQUIRED
 
@@ -59,8 +58,8 @@ def test_every_rule(name: str, alike: bool) -> None:
     counts = [11.0 if alike else 11.0 + i % 3 for i in range(9)]
     numbers = [[rng.uniform(0.1, 0.9) for _ in own.numbers] for _ in counts]
     program = trace(own, usual, step=12, first=False, numbers=numbers[0])
-    others = {
-        n: v * 0.9375 if n in program.shapes and length_of(v) is None else v
+    others = {  # an interval stays a whole number
+        n: v * 0.9375 if isinstance(v, float) and n in program.shapes else v
         for n, v in usual.items()
     }
     options = [tuple(usual.values()), tuple(others.values())]

@@ -256,6 +256,95 @@ def test_stopped_at_a_crossing_nothing_is_changed(monkeypatch):
         assert distance(ours, torch.tensor(theirs)) <= 1e-10
 
 
+def length_of_all(tensors) -> torch.Tensor:
+    return torch.stack([(t.detach() ** 2).sum() for t in tensors]).sum().sqrt()
+
+
+@rule(shapes={"size": "one", "square": "row"})
+def by_rows_too(param, grad, size, square, *, lr=0.1):
+    """Of vectors the row is an element, so that what is asked first is another thing there."""
+    length = norm(grad, over="optimizer")
+    size = norm(param, over="optimizer")
+    square = mean((grad / length) ** 2, axis=1)
+    return param - lr * grad, size, square
+
+
+@rule(shapes={"rows": "one", "size": "one"})
+def rows_in_all(param, grad, rows, size, *, lr=0.1):
+    """What needs a look at rows before, and of vectors none, beside what needs none anywhere."""
+    rows = total(norm(grad, axis=1) * grad * grad, over="optimizer")
+    size = total(param * param, over="optimizer")
+    return param - lr * grad, rows, size
+
+
+@BOTH
+@pytest.mark.parametrize("shapes", [[(3, 4), (5,)], [(5,), (3, 4)], [(), (6, 1), (1, 6), (7, 3)]])
+def test_tensors_of_every_shape_are_asked_the_same(shapes, backend):
+    params = [Parameter(torch.randn(s, dtype=torch.float64)) for s in shapes]
+    size = length_of_all(params)
+    for p in params:
+        p.grad = 10 * torch.randn_like(p)
+    length = length_of_all([p.grad for p in params])
+    grads = [p.grad.reshape(p.shape[0] if p.dim() else 1, -1) for p in params]
+    rows = torch.stack([(g.norm(dim=1, keepdim=True) * g * g).sum() for g in grads]).sum()
+    with using(backend):
+        first = slalom.optimizer(by_rows_too)(params, lr=0.0)
+        first.step()
+        second = slalom.optimizer(rows_in_all)(params, lr=0.0)
+        second.step()
+    for p, g in zip(params, grads, strict=True):
+        assert distance(first.state[p]["size"], size) <= 1e-13
+        mean_square = ((g / length) ** 2).mean(1)
+        assert distance(first.state[p]["square"].reshape(-1), mean_square) <= 1e-13
+        assert distance(second.state[p]["rows"], rows) <= 1e-13
+        assert distance(second.state[p]["size"], size**2) <= 1e-13
+
+
+@rule
+def decaying(param, grad, *, lr=0.1, weight_decay=0.0):
+    length = total(grad * grad, over="optimizer")
+    size = total(param * param, over="optimizer")
+    if weight_decay:
+        param = param * (1 - lr * weight_decay * size)
+    return param - lr * (length / (size + 1)) * grad
+
+
+@pytest.mark.parametrize("backend", ["llvm", "foreach", "capturable", "differentiable"])
+def test_groups_with_other_options_are_asked_the_same(backend):
+    """Whichever of two things a group uses first."""
+    params = [torch.randn(4, 3, dtype=torch.float64) for _ in range(2)]
+    before = [p.detach().clone() for p in params]
+    for p in params:
+        p.grad = torch.randn_like(p)
+    length, size = (length_of_all(t) ** 2 for t in ([p.grad for p in params], before))
+    groups = [{"params": params[:1]}, {"params": params[1:], "weight_decay": 0.5}]
+    flag = {} if backend in ("llvm", "foreach") else {backend: True}
+    with using(backend if backend == "foreach" else "llvm"):
+        slalom.optimizer(decaying)(groups, **flag).step()
+    for p, then, decay in zip(params, before, (0, 0.5), strict=True):
+        right = then * (1 - 0.1 * decay * size) - 0.1 * length / (size + 1) * p.grad
+        assert distance(p, right) <= 1e-13
+
+
+def test_what_is_asked_at_another_place_is_another_thing():
+    """Two groups whose options choose between questions, each as many."""
+
+    @rule
+    def choosing(param, grad, *, lr=0.1, weights=False):
+        if weights:
+            return param - lr * grad * norm(param, over="optimizer")
+        return param - lr * grad * norm(grad, over="optimizer")
+
+    params = [Parameter(torch.ones(3)) for _ in range(2)]
+    groups = [{"params": [p], "weights": bool(i)} for i, p in enumerate(params)]
+    optimizer = slalom.optimizer(choosing)(groups)
+    for p in params:
+        p.grad = torch.ones_like(p)
+    for backend in ("llvm", "foreach"):
+        with using(backend), pytest.raises(RuntimeError, match="asks different things of all"):
+            optimizer.step()
+
+
 def test_what_is_refused_and_why():
     model = torch.nn.Linear(3, 2)
     with pytest.raises(ValueError, match="Prodigy asks all tensors together before it updates any"):

@@ -150,7 +150,7 @@ def _summed(symbol: Symbol, known: dict[Symbol, str]) -> str | None:
     elif op == "sqrt" and symbol.args[0].op in ("squares", "across"):
         below, name = symbol.args[0], "norm"
     if below.op == "across" and below not in known:
-        operand, kind, over = below.args
+        operand, kind, over, _ = below.args
         over = f", over the {over}"
         if kind == "highest" or operand.op not in SUMS or operand in known:
             text = f"{kind}({_written(operand, known)}{over})"

@@ -94,7 +94,7 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             done[node] = node.graph.sum(op, args[0], node.args[1])
             continue
         if op == "across":
-            done[node] = _across(node, args)
+            done[node] = node.graph.across(*args)
             continue
         if op == "spread":
             done[node] = node.graph.spread(*args)
@@ -126,11 +126,6 @@ def hoist(outputs: Mapping[str, Symbol]) -> dict[str, Symbol]:
             args = factor + rest  # a scalar factor always stands first
         done[node] = make(op, *args)
     return {name: done[symbol] for name, symbol in outputs.items()}
-
-
-def _across(node: Symbol, args: list[Any]) -> Symbol:
-    operand, kind, over = args
-    return node.graph.across(operand, kind, over)
 
 
 def _product(node: Symbol, args: list[Any]) -> Symbol:

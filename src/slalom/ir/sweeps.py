@@ -117,7 +117,10 @@ def split(
 
 
 def crossings(outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]) -> list[Crossing]:
-    """Where tensors meet in a program, in order; what hangs on no other one is one crossing."""
+    """Where tensors meet in a program, in order; what hangs on no other one is one crossing.
+
+    What is asked there is in the order of the places in the rule's code, whichever is used first.
+    """
     order = list(ordered([*outputs.values(), *small.values()]))
     level, met = _levels(order), {}
     deep: dict[int, int] = {}  # of each node, how many crossings it hangs on
@@ -126,7 +129,10 @@ def crossings(outputs: Mapping[str, Symbol], small: Mapping[str, Symbol]) -> lis
         if node.op == "across":
             met.setdefault((level[id(node)], own), []).append(node)
         deep[id(node)] = own + (node.op == "across")
-    return [Crossing(before, tuple(nodes)) for (before, _), nodes in sorted(met.items())]
+    return [
+        Crossing(before, tuple(sorted(nodes, key=lambda n: n.args[3])))
+        for (before, _), nodes in sorted(met.items())
+    ]
 
 
 def _levels(order: Iterable[Symbol]) -> dict[int, int]:

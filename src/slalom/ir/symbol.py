@@ -10,7 +10,10 @@ them. Each such branch is recorded as a guard.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, NoReturn
 
 from slalom.ir.operations import (
@@ -42,6 +45,21 @@ class NotRealError(ValueError):
         self.symbol, self.values = symbol, values
 
 
+def _places_of_the_rule() -> Iterator[tuple[str, int, int]]:
+    """Where code that is traced stands now: its functions, the innermost first, and the places."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and _is_ours(frame):
+        frame = frame.f_back
+    while frame is not None and not _is_ours(frame):
+        code = frame.f_code
+        yield code.co_filename, code.co_firstlineno, frame.f_lasti
+        frame = frame.f_back
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").startswith("slalom.ir.")
+
+
 class Graph:
     """The nodes of one trace, interned, and the guards under which the trace holds.
 
@@ -51,6 +69,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[Any, ...], Symbol] = {}
+        self._asked: Counter[tuple[Any, ...]] = Counter()  # how often at a place
         self.guards: list[tuple[Symbol, bool]] = []
         self.open = False
 
@@ -109,11 +128,21 @@ class Graph:
             return operand * operand if op == "squares" else operand
         return self._intern(op, (operand, left), None)
 
-    def across(self, operand: Symbol, kind: str, over: str) -> Symbol:
-        """One of :data:`CROSSINGS` of one number of each tensor of the group or the optimizer."""
+    def across(
+        self, operand: Symbol, kind: str, over: str, where: tuple[Any, ...] | None = None
+    ) -> Symbol:
+        """One of :data:`CROSSINGS` of one number of each tensor of the group or the optimizer.
+
+        ``where`` is the place in the rule's code at which it is asked for, the present one without:
+        by it tensors of other options and shapes are asked the same, whatever became of that there.
+        """
         if operand.is_known or operand.along:
             raise RuleError(f"it asks for {kind} over the {over} of what is not one for a tensor")
-        return self._intern("across", (operand.counted(), kind, over), None)
+        if where is None:
+            place = tuple(_places_of_the_rule())
+            where = (place, self._asked[place])
+            self._asked[place] += 1
+        return self._intern("across", (operand.counted(), kind, over, where), None)
 
     def product(
         self, op: str, operand: Symbol, dtype: str | None, length: Any, *numbers: Any

@@ -51,8 +51,7 @@ def _of_vectors(node: Symbol, args: list[Any]) -> Symbol:
         operand, left = args
         return graph.sum(op, operand, ELEMENTS if left == ROWS else 0)
     if op == "across":
-        operand, kind, over = args
-        return graph.across(operand, kind, over)
+        return graph.across(*args)
     if op == "spread":
         return args[0] if args[0].is_element else graph.spread(args[0])
     return node if op in ("tensor", "tensor0", "constant") else graph.make(op, *args)

@@ -102,7 +102,7 @@ def _make(updates: Sequence[_Update], states: States) -> None:
 
 def _answers(updates: Sequence[_Update], node: Symbol, asked: Sequence[Tensor]) -> list[Tensor]:
     """What each update is told of what all were asked for, one number each."""
-    _, kind, over = node.args
+    _, kind, over, _ = node.args
     keys = [id(update.group) if over == "group" else None for update in updates]
     own: dict[Any, list[Tensor]] = {}
     for key, value in zip(keys, asked, strict=True):

@@ -227,7 +227,8 @@ class LlvmLaunch(Launch):
             table["next"][members] = block.ctypes.data + 8 * width * which + 8 * (n + 1)
             self._packed += packing([row for row, _ in own], block, n)
             kinds = 2 * self._kind_of[members]
-            if program.by_rows and not program.multiplies:
+            # vectors have code of their own, but meet others where these do
+            if program.by_rows and not program.multiplies and not program.crossings:
                 kinds += [prod(self._params[i].shape[1:]) == 1 for i in members.tolist()]
             for kind in np.unique(kinds).tolist():
                 form = of_vectors(program) if kind % 2 else program
