@@ -140,6 +140,7 @@ def watched(what: str) -> Any:
         lambda: nn.Linear(6, 1025), lambda: nn.Sequential(), lambda: nn.ReLU(),
         watched("module"), watched("parameter"), watched("accumulated"),
         lambda: nn.Sequential(*[nn.Linear(1000, 1000) for _ in range(2)]),
+        lambda: nn.Sequential(nn.Linear(8, 4), nn.Flatten(), nn.Linear(12, 2)),
     ],
 )  # fmt: skip
 def test_other_models_are_left_to_torch(make: Any) -> None:

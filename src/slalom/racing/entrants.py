@@ -186,7 +186,7 @@ def _split(name: str) -> Family:
 MODERN: dict[str, Family] = {
     **{name: _ours(name, name) for name in (
         "AdamW", "CautiousAdamW", "ScheduleFreeAdamW", "AdEMAMix", "MARS", "AdamMini",
-        "Prodigy", "SOAP", "Shampoo",
+        "Prodigy", "SOAP", "Shampoo", "PSGD",
     )},
     **{name: _split(name) for name in ("Muon", "NorMuon")},
 }  # fmt: skip

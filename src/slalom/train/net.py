@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,8 @@ def layers_of(model: nn.Module) -> list[Layer] | None:
     names = [n for layer in layers for n in (layer.weight, layer.bias) if n is not None]
     if not found or len(layers) < len(found) or sorted(names) != sorted(named):
         return None  # sorted: a tensor in two places has one name
+    if any(a.outputs != b.inputs for a, b in pairwise(layers)):
+        return None
     small = sum(p.numel() for p in named.values()) <= LARGEST
     return layers if small and max(max(x.inputs, x.outputs) for x in layers) <= WIDEST else None
 
