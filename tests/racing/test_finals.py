@@ -114,7 +114,7 @@ def test_others_may_take_so_many_times_what_the_least_did():
     assert first == [("a", place, LONGEST) for place in range(3)]
     assert second == [(n, place, 150) for place in range(3) for n in "bc"]
     assert finals.runs["b"][0] == Run(149, True, 1)
-    assert finals.runs["c"] == {place: Run(150, False, 1) for place in range(4)}
+    assert finals.runs["c"] == {place: Run(150, False, 1) for place in range(3)}
     assert judge(finals.runs).findings["c"].call == Call.BEHIND
 
 

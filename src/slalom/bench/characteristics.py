@@ -190,7 +190,7 @@ def page(cells: Cells, simulations: int, picture: str) -> str:
         f"{design.error:.0%} over all rivals and looks (`slalom.racing.sequential`). Before that "
         f"can decide, a rival is out that is *behind*: on {design.evidence} seeds or more it took "
         f"{design.far:g} times as long as the leader, or was stopped there, which by the noise "
-        f"seen so far an equal would with a chance of {design.luck:.1%}, over all looks; that is "
+        f"seen so far an equal would with a chance of {design.luck:.0%}, over all looks; that is "
         "added for each equal of the leader. What the "
         f"fastest needs is {BASE:.0f} steps, seen every {STRIDE:.0f}. The noise is the standard "
         "deviation of the logarithm of the ratio of two equals: normal (smooth), exponential "

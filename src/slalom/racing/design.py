@@ -68,7 +68,7 @@ class Design:
     patience: int = 6
     far: float = 1.5
     evidence: int = 3
-    luck: float = 0.005
+    luck: float = 0.01
 
     lost: ClassVar[Call] = Call.SLOWER
     """What the test says of who is not equal."""
@@ -115,7 +115,6 @@ class AtTheEnd(Design):
     """
 
     lost: ClassVar[Call] = Call.WORSE
-    luck: float = 0.01
 
     @property
     def margin(self) -> float:
