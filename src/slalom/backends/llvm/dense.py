@@ -14,9 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from slalom.backends.llvm.jit import jit
+from slalom.backends.llvm.losses import cross_entropy, elementwise
 from slalom.backends.llvm.matrices import products, sums, transpositions
 from slalom.backends.llvm.once import once
-from slalom.backends.llvm.pointwise import activations, cross_entropy, elementwise, vectors
+from slalom.backends.llvm.pointwise import activations, vectors
 
 FIELDS = 16
 """Numbers of 8 bytes that a job takes."""
