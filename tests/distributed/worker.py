@@ -27,9 +27,9 @@ from torch.nn.parallel import DistributedDataParallel
 import slalom
 from slalom import optim
 from slalom.backends import using
-from slalom.backends.base import OWNED
 from slalom.backends.foreach import Foreach
 from slalom.backends.narrow import CODES
+from slalom.backends.refusals import OWNED
 from slalom.backends.spread import Spread, multiplied_by_owner
 from slalom.engine import keeping
 from slalom.engine.treatment import NonFiniteGradientError

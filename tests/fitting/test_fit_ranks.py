@@ -18,7 +18,7 @@ from torch import nn
 
 import served
 import slalom
-from slalom.backends.base import RefusedTensorError
+from slalom.backends.refusals import RefusedTensorError
 from slalom.errors import InputError
 from slalom.fitting import training
 from slalom.fitting.folder import agree

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_map
 
 from slalom import optim
 from slalom.backends import using
-from slalom.backends.base import RefusedTensorError
 from slalom.backends.llvm import driver as driver_module
+from slalom.backends.refusals import RefusedTensorError
 
 
 @pytest.fixture(params=["llvm", "llvm, torch asked", "foreach"], autouse=True)

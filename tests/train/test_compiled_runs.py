@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import slalom
-from slalom.backends.base import Unavailable
+from slalom.backends.refusals import Unavailable
 from slalom.train import Run, Task, net
 from slalom.train.compiled import CompiledRun, serves
 from slalom.train.loop import begun

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 import torch
 
-from slalom.backends.base import LINES, MATRICES, OWNED, SUMMED, TOGETHER, WHOLE, Backend
+from slalom.backends.base import Backend
 from slalom.backends.cuda import Cuda
 from slalom.backends.foreach import Foreach
 from slalom.backends.llvm import Llvm
+from slalom.backends.refusals import LINES, MATRICES, OWNED, SUMMED, TOGETHER, WHOLE
 
 BACKENDS: list[Backend] = [Llvm(), Cuda(), Foreach()]
 """All backends, in the order in which they are asked. The last one refuses nothing."""

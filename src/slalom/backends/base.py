@@ -6,84 +6,27 @@ looks at its tensors in every step, is given the scalars by rows, and updates al
 
 from __future__ import annotations
 
-import ctypes
-import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from operator import call
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from slalom.backends.counters import read
+from slalom.backends.refusals import WHOLE, Unavailable
 from slalom.backends.row import Row
 from slalom.backends.spread import Spread
 from slalom.ir.program import Program
-from slalom.rules.definition import Rule
-
-
-class Unavailable(RuntimeError):  # noqa: N818 - a state of affairs, not a mistake
-    """A backend cannot work here, or not any longer; the message says why."""
 
 
 def beside(number: Any, other: Any) -> Any:
     """A number, brought to where another one lies if both are tensors; nobody waits for it."""
     both = isinstance(number, Tensor) and isinstance(other, Tensor)
     return number.to(other.device, non_blocking=True) if both else number
-
-
-UNPREPARED = (
-    "a graph is recorded of a step that was not made before: make a few steps with the same "
-    "parameters first, on a side stream, as torch's guide to CUDA graphs has it"
-)
-"""What is to be said where something would be made in every replay, or cannot be made then."""
-
-
-class RefusedTensorError(RuntimeError):
-    """A tensor that no way of updating can serve; the message says which and why."""
-
-
-def refuse_no_matrix(program: Program, param: Tensor) -> None:
-    """Raise :class:`RefusedTensorError` for a tensor that is no matrix to a program of these."""
-    name, why = program.rule.class_name, None
-    if program.by_rows and hasattr(param, "full_tensor"):
-        raise RefusedTensorError(
-            f"{name} sums up rows or columns, and one is a DTensor whose gradient or state is not "
-            "distributed as it is; redistribute these"
-        )
-    if param.is_complex():
-        why = f"{name} does not support complex parameters"  # in torch's words
-    elif param.layout != torch.strided:
-        why = f"{name} multiplies matrices, and a parameter of {param.layout} is none"
-    elif hasattr(param, "full_tensor"):
-        why = (
-            f"{name} multiplies matrices, and one is a DTensor whose gradient or state is not "
-            "distributed as it is, or that is cut in a way of its own; shard it by FSDP, or along "
-            "one axis by tensor parallelism"
-        )
-    if why is not None and program.multiplies:
-        raise RefusedTensorError(why)
-
-
-def refuse_squares(rule: Rule, way: str) -> None:
-    """Raise :class:`RefusedTensorError` for a rule that keeps square matrices."""
-    if rule.squares:
-        raise RefusedTensorError(
-            f"{rule.class_name} keeps square matrices, which {way}=True does not serve; leave it "
-            "out"
-        )
-
-
-def refuse_narrow(param: Tensor) -> None:
-    """Raise :class:`RefusedTensorError` for a tensor whose codes or remainder lie elsewhere."""
-    if hasattr(param, "full_tensor"):
-        raise RefusedTensorError(
-            "a state of 8 bits or a remainder is kept of a DTensor whose gradient or state is not "
-            "distributed as it is; redistribute these"
-        )
 
 
 @dataclass(eq=False, slots=True)
@@ -140,81 +83,6 @@ class Slot:
         return self.whole, self.matrix, self.multiplies, self.crosses
 
 
-def handles(params: Sequence[Any]) -> Sequence[Any]:
-    """A sequence of objects that keeps none of them alive.
-
-    What weak references are for, but that torch.utils.swap_tensors refuses what has one. So an
-    item may be taken only while a parameter group is known to hold the parameter. All of them are
-    taken as ``sequence[:]``, ten times as fast as by iterating.
-    """
-    addresses = (ctypes.c_void_p * len(params))(*map(id, params))
-    objects: Any = (ctypes.py_object * len(params)).from_buffer(addresses)
-    return objects
-
-
-class Alive:
-    """Whether all of some objects still exist. Keeps none of them alive.
-
-    Attributes:
-        all: False from the moment when the first of them is gone.
-    """
-
-    def __init__(self, objects: Iterable[Any]):
-        alive = [True]
-
-        def gone(_: Any) -> None:
-            alive[0] = False
-
-        self._alive = alive
-        self._refs = [weakref.ref(o, gone) for o in objects]
-
-    @property
-    def all(self) -> bool:
-        return self._alive[0]
-
-    def keep(self) -> list[Any]:
-        """All of them, as long as the list is kept; None in place of what is gone."""
-        return list(map(call, self._refs))
-
-    def one(self, place: int) -> Any:
-        """The object at a place among them."""
-        return self._refs[place]()
-
-
-def is_counter(tensor: Any) -> bool:
-    """Whether a step count or the like can be kept in this tensor: one float32 or float64."""
-    return (
-        type(tensor) in (Tensor, torch.nn.Parameter)
-        and tensor.dtype in _NUMBERS
-        and tensor.device.type == "cpu"
-        and tensor.layout == torch.strided
-        and tensor.numel() == 1
-    )
-
-
-_NUMBERS = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
-
-
-def number_in(counter: Tensor) -> Any:
-    """Where its number lies: ``value`` can be read and set, whatever modes torch is in.
-
-    To be asked for anew when the tensor comes to lie elsewhere.
-    """
-    return _NUMBERS[counter.dtype].from_address(counter.data_ptr())
-
-
-def read(counter: Tensor) -> float:
-    """The number of a counter."""
-    return number_in(counter).value
-
-
-def write(counter: Tensor, value: float) -> float:
-    """Set the number of a counter; the number as it is kept, rounded."""
-    at = number_in(counter)
-    at.value = value
-    return at.value
-
-
 class Look(Enum):
     """What a look at the tensors of a launch found."""
 
@@ -256,22 +124,6 @@ def _wide(kept: Sequence[Tensor | None]) -> int:
             found |= 1 << i
     return found
 
-
-SUMMED = "it is a DTensor, and its rule sums over all of it"
-OWNED = "it is a DTensor: a process multiplies each matrix for all, and sends them their parts"
-"""Why machine code does not serve a DTensor whose rule looks at all of it."""
-
-WHOLE = "its rule sums over whole tensors, of which there are no kernels"
-"""Why a backend without sums does not serve a rule."""
-
-LINES = "its rule sums over rows or columns, of which there are no kernels"
-"""Why kernels do not serve a rule that looks at rows or columns."""
-
-TOGETHER = "its rule asks all tensors together, of which there are no kernels"
-"""Why kernels do not serve a rule with crossings."""
-
-MATRICES = "its rule multiplies matrices, of which there is no machine code"
-"""Why machine code does not serve a rule with operations on whole matrices."""
 
 BEFORE = 2
 """Numbers of a row on a device before its scalars: which program serves, the random bits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from slalom.backends.base import RefusedTensorError, Slot
+from slalom.backends.base import Slot
+from slalom.backends.refusals import RefusedTensorError
 from slalom.backends.row import Row
 from slalom.ir.program import Program
 from slalom.ir.symbol import Symbol

@@ -19,18 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.base import (
-    Alive,
-    Counts,
-    Launch,
-    Look,
-    Rows,
-    Slot,
-    beside,
-    handles,
-    is_counter,
-    number_in,
-)
+from slalom.backends.alive import Alive, handles
+from slalom.backends.base import Counts, Launch, Look, Rows, Slot, beside
+from slalom.backends.counters import is_counter, number_in
 from slalom.backends.crossings import check_crossings
 from slalom.backends.layout import is_freed, meet, merged
 from slalom.backends.looks import addresses, alike_to, facts, forms, ordinary, reach, spans

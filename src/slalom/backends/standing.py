@@ -73,7 +73,7 @@ class Standing(ABC):
         """Update every slot that has a gradient and count the update, asking for nothing.
 
         ``values`` are of each team those of its inputs. Raises
-        :class:`slalom.backends.base.Unavailable`, and nothing was changed, where no code can be
+        :class:`slalom.backends.refusals.Unavailable`, and nothing was changed, where no code can be
         made.
         """
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Slot, Unavailable, Work, refuse_no_matrix, refuse_squares
+from slalom.backends.base import Backend, Slot, Work
 from slalom.backends.crossings import check_crossings
 from slalom.backends.general import elements
+from slalom.backends.refusals import Unavailable, refuse_no_matrix, refuse_squares
 from slalom.engine.distributed import LocalParts, localised, over_processes, own_part
 from slalom.engine.memory import check, lending, sharing
 from slalom.engine.sorting import alone

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Alive, Slot, handles
+from slalom.backends.alive import Alive, handles
+from slalom.backends.base import Slot
 from slalom.backends.spread import Spread
 from slalom.backends.spread import part_of as _local
 

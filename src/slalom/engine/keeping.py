@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import RefusedTensorError
 from slalom.backends.layout import is_dense, is_lazy_view, like, plain, same_layout
 from slalom.backends.narrow import (
     CODES,
@@ -23,6 +22,7 @@ from slalom.backends.narrow import (
     joined,
     scales_of,
 )
+from slalom.backends.refusals import RefusedTensorError
 from slalom.backends.spread import moved_to_lines, part_of
 from slalom.engine.distributed import is_distributed
 from slalom.engine.starting import begun, check_state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from slalom.backends.base import RefusedTensorError, Slot
+from slalom.backends.base import Slot
 from slalom.backends.layout import (
     is_dense,
     is_freed,
@@ -20,6 +20,7 @@ from slalom.backends.layout import (
     same_layout,
     span,
 )
+from slalom.backends.refusals import RefusedTensorError
 
 FREED = "its storage was resized to 0; resize it back, and fill it, before the step"
 

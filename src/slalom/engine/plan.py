@@ -18,19 +18,12 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS, UNWRITTEN, lacking
-from slalom.backends.base import (
-    Backend,
-    Counts,
-    Launch,
-    Look,
-    Slot,
-    Unavailable,
-    beside,
-    handles,
-)
+from slalom.backends.alive import handles
+from slalom.backends.base import Backend, Counts, Launch, Look, Slot, beside
 from slalom.backends.crossings import refused_together
 from slalom.backends.kinds import by_kind
 from slalom.backends.layout import meet
+from slalom.backends.refusals import Unavailable
 from slalom.engine.distributed import LocalParts, localised
 from slalom.engine.memory import lending, sharing
 from slalom.engine.naming import name_among, params_of

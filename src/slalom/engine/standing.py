@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from slalom.backends import BACKENDS
-from slalom.backends.base import Backend, Unavailable, Work
+from slalom.backends.base import Backend, Work
+from slalom.backends.refusals import Unavailable
 from slalom.backends.rounding import share
 from slalom.backends.standing import Global, Standing, Team
 from slalom.engine.there import Part, flattened, is_recorded

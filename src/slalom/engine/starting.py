@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from slalom.backends.base import RefusedTensorError
+from slalom.backends.refusals import RefusedTensorError
 from slalom.backends.spread import of_lines
 from slalom.engine.distributed import is_distributed
 from slalom.ir.operations import VARIES

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import BEFORE, UNPREPARED, Slot
+from slalom.backends.base import BEFORE, Slot
 from slalom.backends.narrow import SCALE
+from slalom.backends.refusals import UNPREPARED
 from slalom.backends.rounding import noises_of
 from slalom.engine import keeping
 from slalom.engine.memory import check_states

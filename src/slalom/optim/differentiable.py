@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import is_counter, read, refuse_no_matrix, refuse_squares, write
+from slalom.backends.counters import is_counter, read, write
 from slalom.backends.crossings import check_crossings
+from slalom.backends.refusals import refuse_no_matrix, refuse_squares
 from slalom.engine.memory import check
 from slalom.engine.naming import names_in
 from slalom.engine.starting import begun, check_state, check_whole

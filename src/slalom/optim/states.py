@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from slalom.backends.base import Slot, is_counter, read, write
+from slalom.backends.base import Slot
+from slalom.backends.counters import is_counter, read, write
 from slalom.backends.layout import is_freed
 from slalom.backends.narrow import LOST, REMAINDER, SCALE
 from slalom.engine import keeping

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slalom.backends.base import Unavailable
 from slalom.backends.llvm.dense import (
     NO_FLOOR,
     activation,
@@ -28,6 +27,7 @@ from slalom.backends.llvm.dense import (
     row_sums,
     transpose,
 )
+from slalom.backends.refusals import Unavailable
 from slalom.train.products import hooked
 
 WIDEST = 1024

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from slalom.backends.base import RefusedTensorError
+from slalom.backends.refusals import RefusedTensorError
 from slalom.errors import InputError
 from slalom.train.evaluation import Evaluation
 from slalom.train.guarded import finite

@@ -16,13 +16,13 @@ from test_launch import equal, grads, params, trained
 
 import slalom
 from slalom.backends import using
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda import hip
 from slalom.backends.cuda.devices import gpu as gpu_of
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.hip import FUNCTIONS, LINKER, PROCESSORS, HipDriver, linked
 from slalom.backends.cuda.target import AMD
 from slalom.backends.llvm.compile import object_for
+from slalom.backends.refusals import Unavailable
 
 
 def simulated() -> Simulated:

@@ -20,12 +20,12 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda.devices import gpu as gpu_of
 from slalom.backends.cuda.driver import FUNCTIONS, CudaDriver, CudaError, cuda
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.target import NVIDIA
+from slalom.backends.refusals import Unavailable
 from slalom.engine import keeping
 from slalom.ir import scalars
 from slalom.ir.program import is_whole, trace

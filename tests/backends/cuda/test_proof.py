@@ -12,11 +12,11 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda import members, rows, work
 from slalom.backends.cuda.kernel import kernel
 from slalom.backends.cuda.members import Kernels
 from slalom.backends.cuda.proof import proven
+from slalom.backends.refusals import Unavailable
 from slalom.ir.program import is_whole, trace
 from slalom.rules import RULES
 

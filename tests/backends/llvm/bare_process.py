@@ -16,8 +16,8 @@ import ctypes, os, sys, types
 for name, at in {[(p.__name__, list(p.__path__)) for p in (slalom, backends, llvm)]!r}:
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = at
-base = sys.modules["slalom.backends.base"] = types.ModuleType("slalom.backends.base")
-base.Unavailable = type("Unavailable", (RuntimeError,), {{}})
+refusals = sys.modules["slalom.backends.refusals"] = types.ModuleType("refusals")
+refusals.Unavailable = type("Unavailable", (RuntimeError,), {{}})
 
 def text(number, name="answer"):
     return f"define i64 @{{name}}() {{{{\\n  ret i64 {{number}}\\n}}}}"

@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import (
-    LINES,
-    MATRICES,
-    SUMMED,
-    TOGETHER,
-    Backend,
-    Counts,
-    Launch,
-    Slot,
-    Unavailable,
-    Work,
-)
+from slalom.backends.base import Backend, Counts, Launch, Slot, Work
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.narrow import CODES, LOST, NARROW
+from slalom.backends.refusals import LINES, MATRICES, SUMMED, TOGETHER, Unavailable
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu

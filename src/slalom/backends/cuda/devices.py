@@ -6,10 +6,10 @@ from functools import cache
 
 import torch
 
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda import hip
 from slalom.backends.cuda.driver import CudaDriver, cuda
 from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.refusals import Unavailable
 
 CAPABILITIES = (80, 90, 100)
 """The compute capabilities that code is made for; later GPUs run the code of earlier ones."""

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda.driver import CudaError, Driver
 from slalom.backends.cuda.target import NVIDIA, Target
 from slalom.backends.llvm.cache import Cache, chosen
 from slalom.backends.llvm.compile import assembly_for
 from slalom.backends.llvm.load import llvm
+from slalom.backends.refusals import Unavailable
 
 FORMAT = "1"
 """Of the kept code: to be raised when this package compiles the same text in another way."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from slalom.backends.base import Unavailable
 from slalom.backends.cuda.driver import Calls, Driver, Functions, opened
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.target import AMD
 from slalom.backends.llvm.compile import object_for
+from slalom.backends.refusals import Unavailable
 
 PROCESSORS = (
     "gfx908", "gfx90a", "gfx942", "gfx950", "gfx1030", "gfx1100", "gfx1101", "gfx1102", "gfx1200",

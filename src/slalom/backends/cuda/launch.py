@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Counts, Look, Rows, Slot, Unavailable
+from slalom.backends.base import Counts, Look, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.members import real_shape
@@ -20,6 +20,7 @@ from slalom.backends.layout import like, same_layout
 from slalom.backends.llvm.memory import KEPT, Arrays
 from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import owner
+from slalom.backends.refusals import Unavailable
 from slalom.backends.row import Row
 from slalom.ir.program import Program
 

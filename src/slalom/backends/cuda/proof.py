@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from slalom.backends.base import UNPREPARED, Unavailable
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
 from slalom.backends.cuda.members import Kernels, prepared
 from slalom.backends.foreach.rows import serve
 from slalom.backends.llvm.memory import CODED, KEPT, Arrays, computed_in
 from slalom.backends.narrow import BLOCK, LOST, REMAINDER, SCALE, owner
+from slalom.backends.refusals import UNPREPARED, Unavailable
 from slalom.ir.program import Program
 
 DTYPES = {name: dtype for dtype, name in KEPT.items() if not dtype.is_complex}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Counts, Look, Unavailable
+from slalom.backends.base import Counts, Look
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.launch import Gathering, kinds_of
@@ -18,6 +18,7 @@ from slalom.backends.cuda.members import real_shape
 from slalom.backends.cuda.proof import known
 from slalom.backends.cuda.tables import COUNT, Shown, Tables, Values
 from slalom.backends.cuda.tried import differing_rows
+from slalom.backends.refusals import Unavailable
 from slalom.backends.standing import Global, Standing, Team
 
 TYPES = {torch.float32: "float", torch.float64: "double"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from slalom.backends.base import BEFORE, LINES, MATRICES, TOGETHER
+from slalom.backends.base import BEFORE
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, serves, width, word
 from slalom.backends.cuda.phases import (
     SPACE,
@@ -27,6 +27,7 @@ from slalom.backends.llvm.elements import Elements
 from slalom.backends.llvm.memory import Arrays, array, computed_in
 from slalom.backends.llvm.summaries import Summaries, sweeps_over
 from slalom.backends.llvm.summing import added
+from slalom.backends.refusals import LINES, MATRICES, TOGETHER
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
 from slalom.ir.symbol import Symbol

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from slalom.backends.base import Counts, Rows, Slot, refuse_narrow, refuse_no_matrix
+from slalom.backends.base import Counts, Rows, Slot
 from slalom.backends.foreach.part import Part
 from slalom.backends.foreach.sweeping import meet, update_by_sweeps
 from slalom.backends.foreach.write import Lists
 from slalom.backends.general import Batch, RowsLaunch, picker
 from slalom.backends.layout import is_lazy_view
 from slalom.backends.narrow import Opened, is_narrow
+from slalom.backends.refusals import refuse_narrow, refuse_no_matrix
 from slalom.backends.row import Row
 
 _ORDINARY = (Tensor, torch.nn.Parameter)

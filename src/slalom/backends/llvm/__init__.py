@@ -11,19 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slalom.backends.base import (
-    MATRICES,
-    OWNED,
-    SUMMED,
-    Backend,
-    Counts,
-    Launch,
-    Slot,
-    Unavailable,
-)
+from slalom.backends.base import Backend, Counts, Launch, Slot
 from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import CODES, NARROW, blocks_in_rows
+from slalom.backends.refusals import MATRICES, OWNED, SUMMED, Unavailable
 
 
 class Llvm(Backend):

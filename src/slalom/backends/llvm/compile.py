@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from slalom.backends.base import Unavailable
 from slalom.backends.llvm.load import llvm
 from slalom.backends.llvm.once import LOCK
+from slalom.backends.refusals import Unavailable
 
 _INLINE = re.compile(r'(?<![%@\w.$-])asm\s+(?:"|sideeffect|alignstack|inteldialect|unwind)')
 """Machine's assembly within LLVM's: LLVM ends the process where it does not understand it."""

@@ -108,7 +108,7 @@ class Dense:
         width: numbers in a vector.
         columns: vectors in a row of a product that are computed together.
 
-    Raises :class:`slalom.backends.base.Unavailable` where there is no machine code.
+    Raises :class:`slalom.backends.refusals.Unavailable` where there is no machine code.
     """
 
     def __init__(self, width: int, columns: int):

@@ -56,7 +56,9 @@ class Watch(ctypes.Structure):
 
 
 class Driver:
-    """The compiled driver. Raises :class:`slalom.backends.base.Unavailable` where there is none.
+    """The compiled driver.
+
+    Raises :class:`slalom.backends.refusals.Unavailable` where there is none.
 
     Attributes:
         torch, python: the addresses of what the driver calls.

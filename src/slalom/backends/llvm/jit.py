@@ -6,11 +6,11 @@ import hashlib
 from itertools import count
 from typing import Any
 
-from slalom.backends.base import Unavailable
 from slalom.backends.llvm import cache
 from slalom.backends.llvm.compile import optimised, target_machine
 from slalom.backends.llvm.load import llvm, may_execute
 from slalom.backends.llvm.once import LOCK, once
+from slalom.backends.refusals import Unavailable
 
 FORMAT = "4"
 """Of the kept code: to be raised when this package compiles the same text in another way."""

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from slalom.backends.base import Alive, Counts, Launch, Look, Rows, Slot, handles
+from slalom.backends.alive import Alive, handles
+from slalom.backends.base import Counts, Launch, Look, Rows, Slot
 from slalom.backends.crossings import check_crossings
 from slalom.backends.kinds import by_kind
 from slalom.backends.layout import meet, same_layout

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from slalom.backends.base import Unavailable
+from slalom.backends.refusals import Unavailable
 
 
 def llvm() -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from slalom.backends.base import Unavailable
+from slalom.backends.refusals import Unavailable
 
 NEEDED = (
     "torch_parallel_for", "aoti_torch_is_defined", "aoti_torch_get_layout",
