@@ -28,7 +28,7 @@ from slalom.report.plots import Plots
 from slalom.report.table import as_text
 from slalom.tasks import loaded
 from slalom.train import Task, atomic
-from slalom.train.compiled import serves
+from slalom.train.compiled import refusal
 from slalom.train.loop import Loop
 from slalom.train.watching import watchers
 
@@ -197,8 +197,9 @@ def race(
     why = together.refusal(task, families, seed) if (lanes or 1) > 1 else None
     if why is not None:
         options = replace(options, lanes=1)
+    told_by = None
     if lanes is None and runner is None:
-        task, options = _decided(task, options, out if resume else None)
+        task, options, told_by = _decided(task, options, out if resume else None)
     trainer = runner or hired(task, workers, engine, address, options.lanes or 1)
     trainer.limit = limit
     if task.budget is not None and task.budget.unit == "seconds" and not trainer.real:
@@ -215,8 +216,8 @@ def race(
         ledger = opened(task, options, spec, out, resume)
         with contextlib.closing(ledger):
             race = Race(task, options, ledger, trainer, partial(_tell, told))
-            if options.compiled:
-                race.tell(COMPILED)
+            if told_by is not None:
+                race.tell(told_by)
             if why is not None:
                 race.tell(f"runs are trained one by one, and not in lanes: {why}", note=True)
             try:
@@ -236,20 +237,24 @@ COMPILED = (
 )
 
 
-def _decided(task: Task, options: Options, before: Path | str | None) -> tuple[Task, Options]:
-    """Whether machine code goes through the models: as it was ``before``, where a race is gone on
-    with, or else by a trial."""
-    known = None if before is None else how(Path(before))
-    if known and not serves(task, options.seed):
+def _decided(
+    task: Task, options: Options, before: Path | str | None
+) -> tuple[Task, Options, str | None]:
+    """Whether machine code goes through the models, and what to say of it: as it was ``before``,
+    where a race is gone on with, or else by a trial."""
+    known, why = None if before is None else how(Path(before)), None
+    if known is None:
+        why = together.left_to_torch(task, options.seed)
+    elif known and (why := refusal(task, options.seed)) is not None:
         raise InputError(
-            f"{before} is a race by machine code, which cannot be had here; resume it where it was "
-            "begun"
+            f"{before} is a race by machine code, which cannot be had here ({why}); resume it "
+            "where it was begun"
         )
-    if not (together.compiled(task, options.seed) if known is None else known):
-        return task, options
+    if known is False or why is not None:
+        return task, options, why and f"torch goes through the model: {why}"
     task = copy.copy(task)
     task.compiled = True
-    return task, replace(options, compiled=True)
+    return task, replace(options, compiled=True), COMPILED
 
 
 def _progress(wanted: bool) -> contextlib.AbstractContextManager[Watch]:

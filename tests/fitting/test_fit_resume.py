@@ -76,12 +76,13 @@ def told_of(found: slalom.fitting.Fit) -> list:
     return [(e.step, e.samples, e.train_loss, e.valid_loss, e.metric) for e in found.history]
 
 
+@pytest.mark.parametrize("machine_code", [False, True])
 @pytest.mark.parametrize(
     ("method", "kind"),
     [*((m, "plain") for m in METHODS), *(("Adam", k) for k in KINDS if k != "plain")],
 )
-def test_one_that_was_stopped_ends_like_one_that_was_not(method, kind, tmp_path):
-    options = {"steps": 22, "seed": 4, **METHODS[method]}
+def test_one_that_was_stopped_ends_like_one_that_was_not(method, kind, machine_code, tmp_path):
+    options = {"steps": 22, "seed": 4, "machine_code": machine_code, **METHODS[method]}
     whole = fit(task(**KINDS[kind]), method, **options)
     for at in (3, 13, 14):
         with pytest.raises(Stopped):
@@ -124,14 +125,17 @@ def test_one_whose_optimizer_asks_for_the_loss_is_resumed(tmp_path):
     assert equal(found.model, whole.model)
 
 
-def begun(folder: Path, seconds: float | None, kill: int, method: str) -> int:
+def begun(
+    folder: Path, seconds: float | None, kill: int, method: str, machine_code: bool = False
+) -> int:
     """Begin a run in a process of its own and end that after some seconds; how it ended."""
     process = os.fork()
     if not process:
         code = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            fit(task(PAUSE), method, out=folder, save_every=2, steps=60, seed=4, **METHODS[method])
+            options = {"machine_code": machine_code, **METHODS[method]}
+            fit(task(PAUSE), method, out=folder, save_every=2, steps=60, seed=4, **options)
             code = 0
         except SystemExit as end:
             code = end.code
@@ -149,31 +153,36 @@ def begun(folder: Path, seconds: float | None, kill: int, method: str) -> int:
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 
-def killed(folder: Path, moments: int, method: str, choose: random.Random) -> None:
-    whole = fit(task(), method, steps=60, seed=4, **METHODS[method])
+def killed(
+    folder: Path, moments: int, method: str, choose: random.Random, machine_code: bool = False
+) -> None:
+    options = {"machine_code": machine_code, **METHODS[method]}
+    whole = fit(task(), method, steps=60, seed=4, **options)
     begins = 0
     for _ in range(moments):
-        ended = begun(folder, choose.uniform(0, 0.25), signal.SIGKILL, method)
+        ended = begun(folder, choose.uniform(0, 0.25), signal.SIGKILL, method, machine_code)
         begins += ended == -signal.SIGKILL
         if ended == 0:  # it was over before: anew
             shutil.rmtree(folder)
     assert begins
-    assert begun(folder, None, 0, method) == 0
+    assert begun(folder, None, 0, method, machine_code) == 0
     written = load_file(folder / "weights.safetensors")
     assert all(torch.equal(written[n], t) for n, t in whole.model.state_dict().items())
 
 
 @needs_fork
-@pytest.mark.parametrize("method", ["Adam", "Momentum"])
-def test_one_that_is_killed_again_and_again_ends_the_same(method, tmp_path):
-    killed(tmp_path / "run", 4, method, random.Random(method))
+@pytest.mark.parametrize(("method", "machine_code"), [("Adam", True), ("Momentum", False)])
+def test_one_that_is_killed_again_and_again_ends_the_same(method, machine_code, tmp_path):
+    killed(tmp_path / "run", 4, method, random.Random(method), machine_code)
 
 
 @needs_fork
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_one_that_is_killed_at_twenty_moments_ends_the_same(method, tmp_path):
-    killed(tmp_path / "run", 20, method, random.Random(method))
+@pytest.mark.parametrize(
+    ("method", "machine_code"), [*((m, False) for m in METHODS), ("Adam", True)]
+)
+def test_one_that_is_killed_at_twenty_moments_ends_the_same(method, machine_code, tmp_path):
+    killed(tmp_path / "run", 20, method, random.Random(method), machine_code)
 
 
 @needs_fork

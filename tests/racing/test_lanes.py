@@ -423,8 +423,8 @@ def test_a_race_goes_on_as_it_was_begun(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="a race with compiled True, and this one has False"):
         race(tmp_path / "it", resume=True, lanes=1)
     with monkeypatch.context() as patched:
-        patched.setattr(api, "serves", lambda task, seed: False)
-        with pytest.raises(InputError, match="by machine code, which cannot be had here"):
+        patched.setattr(api, "refusal", lambda task, seed: "no")
+        with pytest.raises(InputError, match=r"by machine code, which cannot be had here \(no\)"):
             race(tmp_path / "it", resume=True)
     for name, options in (("it", {}), ("own", {"lanes": 1})):  # whichever is asked for no more
         whole = race(tmp_path / f"{name} whole", **options)
@@ -436,7 +436,10 @@ def test_a_model_that_machine_code_comes_to_otherwise_is_torchs(
 ) -> None:
     learn = Net.learn
     monkeypatch.setattr(Net, "learn", lambda *given: learn(*given) * 1.01)
-    assert race(tmp_path / "it").meta["compiled"] is False
+    told: list[Any] = []
+    assert race(tmp_path / "it", watch=told.append).meta["compiled"] is False
+    said = "torch goes through the model: by machine code its first updates come to something else"
+    assert said in [getattr(event, "text", "") for event in told]
 
 
 def test_seconds_are_shared(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from slalom.racing.abreast import Abreast
 from slalom.racing.contender import Lane
 from slalom.racing.entrants import FIELD, Entrant
 from slalom.racing.runner import Request, Runner
-from slalom.racing.together import compiled, refusal
+from slalom.racing.together import left_to_torch, refusal
 from slalom.racing.trainer import Trainer
 from slalom.tasks import TASKS, load
 from slalom.train import Task
@@ -37,7 +37,7 @@ def measured(task: Task, lanes: int, seeds: int) -> str:
     every = Lane.of(task, entrants[0]).every
     asked = [Request(e, seed, task.max_steps, every) for seed in range(seeds) for e in entrants]
     ways: dict[str, Callable[[], Runner]] = {"one by one": lambda: Trainer(task)}
-    if compiled(task, 0):
+    if left_to_torch(task, 0) is None:
         own = copy.copy(task)
         own.compiled = True
         ways["by machine code"] = lambda: Trainer(own)

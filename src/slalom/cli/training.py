@@ -62,6 +62,12 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the model by torch.compile.")
     ] = False,
+    machine_code: Annotated[
+        bool,
+        typer.Option(
+            "--machine-code", help="Go through rows of linear layers by machine code of our own."
+        ),
+    ] = False,
     graph: Annotated[
         bool, typer.Option("--graph", help="Record steps as CUDA graphs, on a GPU.")
     ] = False,
@@ -114,14 +120,20 @@ def train(
         "on_nonfinite": on_nonfinite, "compile": compiled, **settings_of(lr, settings or []),
     }  # fmt: skip
     of_one = {
-        "seconds": seconds, "compile": compiled, "graph": graph, "tune": tune, "shard": shard,
-        "log": log,
+        "seconds": seconds, "compile": compiled, "machine-code": machine_code, "graph": graph,
+        "tune": tune, "shard": shard, "log": log,
     }  # fmt: skip
     one = [name for name, value in of_one.items() if value]
     if seeds != 1 and one:
         raise InputError(f"--{one[0]} is of one run; leave it out, or --seeds")
     folder = out or _folder(
-        task, found.name, optimizer, found.device.type, given, *(["seeds"] if seeds != 1 else [])
+        task,
+        found.name,
+        optimizer,
+        found.device.type,
+        given,
+        *(["seeds"] if seeds != 1 else []),
+        *(["machine code"] if machine_code else []),
     )
     written = {"out": folder, "save_every": save_every, "keep": keep}
     shown = not (quiet or as_json)
@@ -132,8 +144,9 @@ def train(
                 result = ensemble(found, chosen, seeds=seeds, progress=shown, **own, **written)
             else:
                 result = fit(
-                    found, chosen, **given, **written, graph=graph, tune=tune, shard=shard,
-                    progress=shown, log=() if log is None else log.split(","),
+                    found, chosen, **given, **written, machine_code=machine_code, graph=graph,
+                    tune=tune, shard=shard, progress=shown,
+                    log=() if log is None else log.split(","),
                 )  # fmt: skip
     except TrainingError as error:
         print(plain(f"slalom: {error}"), file=sys.stderr)

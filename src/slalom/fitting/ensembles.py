@@ -12,27 +12,28 @@ from typing import Any, Literal
 from slalom.errors import InputError
 from slalom.fitting import events
 from slalom.fitting.course import TURN, Course, TrainingError
-from slalom.fitting.folder import opened, record_of, told
+from slalom.fitting.folder import opened, record_of
 from slalom.fitting.members import Ensemble
 from slalom.fitting.progress import Seeds
 from slalom.fitting.result import Fit
 from slalom.fitting.stopping import Stop, asked
+from slalom.fitting.through import COMPILED, begun, torchs
 from slalom.fitting.wanted import Wanted, wanted
 from slalom.racing.abreast import side_by_side
-from slalom.racing.together import compiled, refused
+from slalom.racing.together import refused
 from slalom.train import Run, Task
-from slalom.train.compiled import CompiledRun, serves
+from slalom.train.compiled import CompiledGuardedRun
 from slalom.train.given import whole_number
 from slalom.train.guarded import GuardedRun
 from slalom.train.lanes import Way, alone
 from slalom.train.ranks import Ranks
 
-SIDE_BY_SIDE, COMPILED = "side by side", "by machine code"
+SIDE_BY_SIDE = "side by side"
 
 LANES = 16
 """Runs that train side by side, at most: with more, weights and states leave the caches."""
 
-OF_ONE = {"seconds", "compile", "graph", "tune", "shard", "log", "watch"}
+OF_ONE = {"seconds", "compile", "machine_code", "graph", "tune", "shard", "log", "watch"}
 """What :func:`slalom.fit` takes, and an ensemble does not."""
 
 TRIED = 3
@@ -108,10 +109,6 @@ def ensemble(
     return _Study(asked_for, path, keep, save_every, until_target, on_nonfinite).train(
         seed, seeds, progress
     )
-
-
-class CompiledGuardedRun(CompiledRun, GuardedRun):
-    """Both."""
 
 
 @dataclass
@@ -218,25 +215,18 @@ class _Study:
 
     def _way_of_training(self, seed: int) -> str:
         """As it was begun; else by a trial, whose answer does not hang on the clock."""
-        if self.path is not None and (self.path / "run.json").is_file():
-            known = told(self.path)["run"].get("training")
-            if known == COMPILED and not serves(self.wanted.task, seed):
-                raise InputError(
-                    f"{self.path} was trained by machine code, which cannot be had here; go on "
-                    "where it was begun"
-                )
-            if isinstance(known, str):
-                return known
         task, using = self.wanted.task, self.wanted.using
+        how = (begun(self.path) or {}).get("training")
+        if isinstance(how, str) and how != COMPILED:
+            return how
+        if torchs(task, seed, using.batch_size, self.path) is None:
+            return COMPILED
 
-        def begun(seed: int) -> Run:
+        def at_its_start(seed: int) -> Run:
             return Run(
                 task, using.make, seed, batch_size=using.batch_size,
                 updates=self.wanted.length.updates,
             )  # fmt: skip
 
-        task.check()  # before its runs are taken for what they seem to be
-        if compiled(task, seed):
-            return COMPILED
-        why = refused(task, [(using.label, begun)] * TRIED, seed)
+        why = refused(task, [(using.label, at_its_start)] * TRIED, seed)
         return SIDE_BY_SIDE if why is None else f"one after the other: {why}"

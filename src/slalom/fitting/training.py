@@ -17,12 +17,14 @@ from slalom.fitting.logging import Log
 from slalom.fitting.progress import Progress
 from slalom.fitting.result import ENDS, Fit
 from slalom.fitting.stopping import Stop, asked
+from slalom.fitting.through import COMPILED, torchs
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
 from slalom.fitting.wanted import wanted
 from slalom.report.logs import services
 from slalom.train import Task
 from slalom.train.captured import CapturedRun
+from slalom.train.compiled import CompiledGuardedRun
 from slalom.train.guarded import GuardedRun
 from slalom.train.lanes import alone
 from slalom.train.models import compile_model
@@ -45,6 +47,7 @@ def fit(
     eval_every: int | None = None,
     on_nonfinite: Literal["stop", "skip", "back"] = "stop",
     compile: bool | str = False,
+    machine_code: bool = False,
     graph: bool = False,
     tune: bool = False,
     shard: bool = False,
@@ -84,6 +87,10 @@ def fit(
             so far (or the start), and on from there at half the learning rate, eight times at most.
         compile: whether the model is compiled by ``torch.compile``; a string names its backend.
             Its numbers are then the compiler's, which differ from these by rounding.
+        machine_code: whether Slalom's own goes through the model where it is a row of linear layers
+            (:mod:`slalom.train.row`), the loss and back in one call, on a CPU. The numbers are then
+            torch's to rounding, and the same each time. Torch goes through other models, to the
+            bit as without it; a line says so and why.
         graph: record forward and backward pass, and the update, as CUDA graphs, and replay these;
             see :class:`slalom.train.captured.CapturedRun` for what this is for. On a GPU alone,
             where nobody has run it yet.
@@ -131,20 +138,27 @@ def fit(
             f"graph=True records steps on an NVIDIA GPU, and the task trains on {task.device}; "
             "leave it out, or give device='cuda'"
         )
+    if machine_code and (compile or ranks.size > 1):
+        beside = "compile=True" if compile else "several processes"
+        raise InputError(f"machine_code=True does not go with {beside}; leave one of them out")
     if graph and ranks.size > 1:
         raise InputError("graph=True is for one process; leave it out, or train with one")
     if ranks.rank:  # the first tells and writes for all
         out, progress, log, watch = None, False, (), ()
     logs = _logs(log, out)
     watching = [*watchers(watch), *logs]
+    path = None if out is None else Path(out)
     more = {"until the target": until_target, "on_nonfinite": on_nonfinite, "compile": compile}
-    record = {}
+    record, by_torch = {}, "nobody asked for another way"
+    if machine_code:
+        by_torch = torchs(task, seed, using.batch_size, path)
+    if by_torch is None:
+        more["training"] = COMPILED
     if out is not None or ranks.size > 1:
         record = record_of(task, using, length, seed, more)
     if ranks.size > 1:
         parts = task.make_model(seed), *task.make_objective().modules()
         agree(record, [dict(part.state_dict()) for part in parts], ranks)
-    path = None if out is None else Path(out)
     with contextlib.ExitStack() as left:
         folder = left.enter_context(opened(path, record, keep))
         watching.append(left.enter_context(Progress(quiet=not progress)))
@@ -158,7 +172,11 @@ def fit(
 
         if tune and (folder is None or folder.status == "begun"):
             task = _tuned(task, using, tell, s)
+        if machine_code and by_torch is not None:
+            tell(events.Told(f"torch goes through the model: {by_torch}"))
         kind: Any = CapturedRun if graph else GuardedRun
+        if by_torch is None:
+            kind = CompiledGuardedRun
         if ranks.size > 1:
             kind = partial(ShardedRun if shard else SharedRun, ranks=ranks)
         run = kind(task, using.make, seed, batch_size=using.batch_size, updates=length.updates)

@@ -17,7 +17,8 @@ from slalom.racing.entrants import Entrant, Family
 from slalom.racing.space import points
 from slalom.racing.trainer import one_thread
 from slalom.train import Evaluation, Run, Task, stack
-from slalom.train.compiled import CompiledRun, serves
+from slalom.train.compiled import CompiledRun
+from slalom.train.compiled import refusal as unserved
 from slalom.train.loop import Loop
 from slalom.train.objective import Supervised
 from slalom.train.tree import same
@@ -58,6 +59,7 @@ def refusal(
 
 
 ACCUMULATES = "it accumulates batches, or has a precision of its own"
+OWN_LOOP = "a loop of one's own trains itself"
 
 
 def refused(
@@ -65,7 +67,7 @@ def refused(
 ) -> str | None:
     """The same of runs (what each is called, and what begins it)."""
     if isinstance(task, Loop):
-        return "a loop of one's own trains itself"
+        return OWN_LOOP
     if not isinstance(task.objective, Supervised) or any(task.objective.modules_that_learn()):
         return "its loss is no function of outputs and targets alone"
     if task.accumulate > 1 or task.precision is not None:
@@ -131,18 +133,25 @@ def _hangs_on_others(task: Task, runs: Sequence[Callable[[], Run]]) -> bool:
     return whole != other[-2::-1] or single != whole[:1]
 
 
-def compiled(task: Task, seed: int) -> bool:
-    """Whether machine code goes through the models of a task, and comes to what torch does: by the
-    first updates, to rounding."""
-    if isinstance(task, Loop) or not serves(task, seed):
-        return False
+def left_to_torch(task: Task, seed: int, batch_size: Any = None) -> str | None:
+    """Why torch goes through the models of a task; None where machine code does, and comes to what
+    torch does: by the first updates, to rounding."""
+    if isinstance(task, Loop):
+        return OWN_LOOP
+    if (why := unserved(task, seed)) is not None:
+        return why
     found = []
-    for kind in (Run, CompiledRun):
-        with one_thread():
-            run = kind(task, partial(SGD, lr=1e-3), seed, batch_size=task.batch_size)
+    with one_thread():
+        for kind in (Run, CompiledRun):
+            size = batch_size or task.batch_size
+            run = kind(task, partial(SGD, lr=1e-3), seed, batch_size=size)
             loss = run.advance(FIRST)
+            if isinstance(run, CompiledRun) and not run.served:
+                return "an update takes several batches, or inputs that are no rows of float32"
             found.append((loss, run.evaluate().valid_loss))
-    return all(_near(*pair) for pair in zip(*found, strict=True))
+    if all(_near(*pair) for pair in zip(*found, strict=True)):
+        return None
+    return "by machine code its first updates come to something else"
 
 
 def _begun(task: Task, entrant: Entrant, seed: int) -> Run:

@@ -66,8 +66,10 @@ def _layers(module: nn.Module, prefix: str, known: Set[str]) -> Iterator[Layer |
 
 def hooked(module: Any) -> bool:
     """Whether somebody is told of what goes through a module."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(module, name, None) for name in hooks)
+    return any(getattr(module, name, None) for name in HOOKS)
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def _linear(prefix: str) -> Layer:

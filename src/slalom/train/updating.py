@@ -106,16 +106,13 @@ class Updating:
 
         Ends with the first loss that would have to be looked at more closely.
         """
-        clear, batches, loss_of, step = self.clear, self._updates, self._loss, self.optimizer.step
+        clear, batches, learn, step = self.clear, self._updates, self._learn, self.optimizer.step
         clip = self._clip if self._clip.needed else None
         most = BLOWN * (abs(self._first_loss or 0.0) + 1)
         for made in range(steps):
             ((batch, n),) = batches[self.step]
             clear()
-            loss = loss_of(batch)
-            backward(loss)
-            value = loss.item()
-            del loss  # and with it the graph, as early as where _gradient returns
+            value = learn(batch)
             if not -math.inf < value <= most:
                 if self._usable(value):
                     self._apply()
@@ -211,13 +208,18 @@ class Updating:
             batch, n = batches[0]
             if not self._on_cpu:
                 batch = moved(batch, task.device)
-            loss = self._loss(batch)
-            self._backward(loss)
-            if isinstance(self._updates, Ahead):  # while the device is at work
-                self._updates.after(self.step)
-            return loss.item() / n if task.reduction.kind == "sum" else loss.item()
+            value = self._learn(batch)
+            return value / n if task.reduction.kind == "sum" else value
         drawn: Any = batches() if callable(batches) else batches
         return self._summed(drawn, batches)
+
+    def _learn(self, batch: Any) -> float:
+        """Set the gradient of one batch, where there is none; its loss."""
+        loss = self._loss(batch)
+        self._backward(loss)
+        if isinstance(self._updates, Ahead):  # while the device is at work
+            self._updates.after(self.step)
+        return loss.item()
 
     def clear(self) -> None:
         """Drop all gradients, as zero_grad does, which takes 20 times as long."""

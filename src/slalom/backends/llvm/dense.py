@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from slalom.backends.llvm.functions import ACTIVATIONS, ERRORS
 from slalom.backends.llvm.jit import jit
 from slalom.backends.llvm.losses import cross_entropy, elementwise
+from slalom.backends.llvm.losses import log_softmax as log_softmax_text
 from slalom.backends.llvm.matrices import products, sums, transpositions
 from slalom.backends.llvm.once import once
 from slalom.backends.llvm.pointwise import activations, vectors
@@ -23,14 +25,17 @@ FIELDS = 16
 """Numbers of 8 bytes that a job takes."""
 
 JOBS = (
-    "product", "transpose", "row_sums", "tanh", "sigmoid", "relu_slope", "tanh_slope",
-    "sigmoid_slope", "cross_entropy", "squared_error", "binary_entropy",
+    "product", "transpose", "row_sums", "times", "log_softmax", *ACTIVATIONS, "cross_entropy",
+    *ERRORS,
 )  # fmt: skip
 """What a job can be; its first field is the place in here."""
 
 NO_FLOOR = float("-inf")
 
 _ZERO = np.zeros(1, np.float32)
+
+NONE_IGNORED = -(1 << 63)
+"""A class that there is not."""
 
 Matrix = tuple[int, int]
 """The address of float32, and how many of them it is from a row to the next; columns are
@@ -67,29 +72,68 @@ def row_sums(rows: int, columns: int, given: Matrix, into: int) -> list[int]:
     return _job("row_sums", rows, columns, *given, into)
 
 
-def activation(kind: str, rows: int, columns: int, at: Matrix, of: int = 0) -> list[int]:
-    """``"tanh"`` or ``"sigmoid"`` of a matrix, as a job; or that times the slope (``"tanh_slope"``,
-    ``"relu_slope"``) where these came to what lies alike at the address ``of``."""
-    return _job(kind, rows, columns, *at, of)
+def activation(
+    kind: str, rows: int, columns: int, at: Matrix, slopes: int = 0, numbers: Sequence[float] = ()
+) -> list[int]:
+    """The job of one of :data:`ACTIVATIONS` with its ``numbers``, where a matrix lies; its slopes
+    go to an address, alike, where one is given."""
+    return _job(kind, rows, columns, *at, slopes, *map(_bits, numbers))
 
 
-def loss_of(
+def times(rows: int, columns: int, at: Matrix, of: int) -> list[int]:
+    """The job of a matrix times, number by number, what lies alike at an address."""
+    return _job("times", rows, columns, *at, of)
+
+
+def log_softmax(classes: int, samples: int, outputs: Matrix) -> list[int]:
+    """The job of the logarithms of the shares of classes, where outputs lie."""
+    return _job("log_softmax", classes, samples, *outputs)
+
+
+def error_of(
     kind: str, samples: int, features: int, outputs: Matrix, targets: int, into: int, share: float,
-    told: int, *, taught: bool,
+    told: int, *, taught: bool, numbers: Sequence[float] = (),
 ) -> list[int]:  # fmt: skip
-    """A loss of outputs (features, samples), as a job.
+    """The job of one of :data:`ERRORS` with its ``numbers``.
 
     Args:
-        outputs: rows of which go on to a whole vector. Targets and ``into`` lie alike.
-        targets: address: of classes int64 (samples,), or of numbers (features, samples).
+        outputs: (features, samples), rows of which go on to a whole vector. Targets and ``into``
+            lie alike.
+        targets: address.
         into: address of the gradient.
-        share: by which each sample's is multiplied.
-        told: address of the sum of the losses, not multiplied; and of classes, after it, of how
-            many samples it was known, and of how many it was the first with the highest output.
+        share: by which each error is multiplied there.
+        told: address of the sum of the errors, not multiplied.
         taught: whether a gradient is wanted.
     """
     return _job(
-        kind, samples, features, *outputs, targets, into, _bits(share), told, int(taught)
+        kind, samples, features, *outputs, targets, into, _bits(share), told, int(taught),
+        *map(_bits, numbers),
+    )  # fmt: skip
+
+
+def cross_entropy_of(
+    samples: int, classes: int, outputs: Matrix, targets: int, into: int, share: float, told: int,
+    *, taught: bool, weights: np.ndarray, smoothing: float = 0.0, ignored: int = NONE_IGNORED,
+    mean: bool = False,
+) -> list[int]:  # fmt: skip
+    """The job of the cross entropy of outputs (classes, samples).
+
+    Args:
+        targets: address of classes, int64 (samples,).
+        told: address of five numbers: the sum of the losses, not multiplied; of how many samples
+            the class was known, of how many it was the first with the highest output, how many were
+            ignored; the sum of the weights of the classes.
+        weights: float32 (classes,), which must be there as long as the job.
+        smoothing: the part of each sample that is of all classes, evenly.
+        ignored: a class whose samples do not count.
+        mean: whether ``share`` is divided by the sum of the weights.
+
+    The rest is as for :func:`error_of`.
+    """
+    return _job(
+        "cross_entropy", samples, classes, *outputs, targets, into, _bits(share), told,
+        int(taught), weights.ctypes.data, _bits(1.0 - smoothing), _bits(smoothing / classes),
+        _bits(float(weights.sum(dtype=float))), ignored, int(mean),
     )  # fmt: skip
 
 
@@ -113,7 +157,7 @@ class Dense:
 
     def __init__(self, width: int, columns: int):
         self._width = width
-        text = "\n".join(text_of(width, columns, fused=jit().fma))
+        text = "\n".join(_once(text_of(width, columns, fused=jit().fma)))
         (address,) = jit().compile(text, "run")
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
 
@@ -134,6 +178,17 @@ def dense() -> Dense:
     return Dense(*jit().vector)
 
 
+def _once(lines: Iterator[str]) -> Iterator[str]:
+    """Without what is declared a second time."""
+    declared: set[str] = set()
+    for line in lines:
+        if not line.startswith("declare "):
+            yield line
+        elif line not in declared:
+            declared.add(line)
+            yield line
+
+
 def text_of(width: int, columns: int, *, fused: bool) -> Iterator[str]:
     """LLVM's assembly of ``@run(jobs, many)``; see :class:`Dense`. ``fused``: whether to multiply
     and add in one rounding."""
@@ -147,6 +202,7 @@ def text_of(width: int, columns: int, *, fused: bool) -> Iterator[str]:
     yield from transpositions(width)
     yield from sums(width)
     yield from activations(width)
+    yield from log_softmax_text(width)
     yield from cross_entropy(width)
     yield from elementwise(width)
     cases = " ".join(f"i64 {place}, label %{name}" for place, name in enumerate(JOBS))

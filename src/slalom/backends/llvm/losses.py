@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slalom.backends.llvm.pointwise import Vectors, fields, splat
+from slalom.backends.llvm.functions import ERRORS, Text
+from slalom.backends.llvm.pointwise import Vectors, fields, load, splat, store, sweep
 
 
 def _there(width: int) -> Iterator[str]:
@@ -16,30 +17,71 @@ def _there(width: int) -> Iterator[str]:
 
 
 def cross_entropy(width: int) -> Iterator[str]:
-    """Of outputs (classes, samples) and classes int64 (samples,): ``@cross_entropy(job)``."""
+    """Of outputs (classes, samples) and classes int64 (samples,): ``@cross_entropy(job)``.
+
+    Of a sample of class t, with weights w of the classes and the logarithms l of their shares, it
+    is -``kept`` w_t l_t - ``spread`` (the sum of w l over all classes).
+    """
     of = Vectors(width)
     v, i1, long, one = of.v, of.i1, of.long, of.of(1.0)
     yield "define internal void @cross_entropy(ptr %job) #0 {"
     yield "entry:"
     yield from fields(
         "i64 %samples", "i64 %classes", "ptr %outputs", "i64 %stride", "ptr %targets",
-        "ptr %into", "float %share", "ptr %told", "i64 %taught",
+        "ptr %into", "float %share.given", "ptr %told", "i64 %taught", "ptr %weights",
+        "float %kept", "float %spread", "float %whole", "i64 %ignored", "i64 %mean",
     )  # fmt: skip
-    yield from splat("%shares", "%share", width)
     yield from splat("%last", "%samples", width, "i64")
+    yield from splat("%passed", "%ignored", width, "i64")
+    for name in ("kept", "spread", "whole"):
+        yield from splat(f"%{name}.v", f"%{name}", width)
     yield f"""  %teaches = icmp ne i64 %taught, 0
-  br label %next
+  %smooths = fcmp une float %spread, 0.0
+  %all.v = fmul {v} %spread.v, %whole.v
+  br label %weigh
+weigh:
+  %s = phi i64 [0, %entry], [%s.next, %weighed]
+  %total = phi float [0.0, %entry], [%total.next, %weighed]
+  %s.more = icmp slt i64 %s, %samples
+  br i1 %s.more, label %look, label %ready
+look:
+  %s.p = getelementptr i64, ptr %targets, i64 %s
+  %s.t = load i64, ptr %s.p, align 8
+  %s.class = icmp ult i64 %s.t, %classes
+  %s.counts = icmp ne i64 %s.t, %ignored
+  %s.both = and i1 %s.class, %s.counts
+  br i1 %s.both, label %count, label %weighed
+count:
+  %s.w.p = getelementptr float, ptr %weights, i64 %s.t
+  %s.w = load float, ptr %s.w.p, align 4
+  %more = fadd float %total, %s.w
+  br label %weighed
+weighed:
+  %total.next = phi float [%total, %look], [%more, %count]
+  %s.next = add i64 %s, 1
+  br label %weigh
+ready:
+  %averages = icmp ne i64 %mean, 0
+  %averaged = fdiv float %share.given, %total
+  %share = select i1 %averages, float %averaged, float %share.given"""
+    yield from splat("%shares", "%share", width)
+    yield f"""  br label %next
 next:
-  %j = phi i64 [0, %entry], [%j.next, %next.end]
-  %loss = phi {v} [zeroinitializer, %entry], [%loss.next, %next.end]
-  %hits = phi {v} [zeroinitializer, %entry], [%hits.next, %next.end]
-  %right = phi {v} [zeroinitializer, %entry], [%right.next, %next.end]
+  %j = phi i64 [0, %ready], [%j.next, %next.end]
+  %loss = phi {v} [zeroinitializer, %ready], [%loss.next, %next.end]
+  %hits = phi {v} [zeroinitializer, %ready], [%hits.next, %next.end]
+  %right = phi {v} [zeroinitializer, %ready], [%right.next, %next.end]
+  %skipped = phi {v} [zeroinitializer, %ready], [%skipped.next, %next.end]
   %j.more = icmp slt i64 %j, %samples
   br i1 %j.more, label %begin, label %end
 begin:"""
     yield from _there(width)
     yield f"""  %t.p = getelementptr i64, ptr %targets, i64 %j
-  %t = call {long} @llvm.masked.load.v{width}i64.p0(ptr %t.p, i32 8, {i1} %there, {long} {of.none})
+  %t.all = call {long} @llvm.masked.load.v{width}i64.p0(
+      ptr %t.p, i32 8, {i1} %there, {long} {of.none})
+  %passes.all = icmp eq {long} %t.all, %passed
+  %passes = and {i1} %passes.all, %there
+  %t = select {i1} %passes, {long} {of.none}, {long} %t.all
   %z = getelementptr float, ptr %outputs, i64 %j
   %g = getelementptr float, ptr %into, i64 %j
   %first = load {v}, ptr %z, align 4
@@ -61,6 +103,8 @@ summing:
   %d = phi i64 [0, %highest], [%d.next, %add]
   %sum = phi {v} [zeroinitializer, %highest], [%sum.next, %add]
   %own = phi {v} [zeroinitializer, %highest], [%own.next, %add]
+  %weight = phi {v} [zeroinitializer, %highest], [%weight.next, %add]
+  %smooth = phi {v} [zeroinitializer, %highest], [%smooth.next, %add]
   %found = phi {v} [zeroinitializer, %highest], [%found.next, %add]
   %sure = phi {v} [zeroinitializer, %highest], [%sure.next, %add]
   %open = phi {i1} [{of.true}, %highest], [%open.next, %add]
@@ -74,11 +118,18 @@ add:
   %e = call {v} @exp({v} %below)
   %d.g = getelementptr float, ptr %g, i64 %d.at
   store {v} %e, ptr %d.g, align 4
-  %sum.next = fadd {v} %sum, %e"""
+  %sum.next = fadd {v} %sum, %e
+  %d.w.p = getelementptr float, ptr %weights, i64 %d
+  %d.w.x = load float, ptr %d.w.p, align 4"""
+    yield from splat("%d.w", "%d.w.x", width)
     yield from splat("%ds", "%d", width, "i64")
     # of equal outputs the first one is the class that is told
-    yield f"""  %hit = icmp eq {long} %t, %ds
+    yield f"""  %part = fmul {v} %below, %d.w
+  %smooth.more = fadd {v} %smooth, %part
+  %smooth.next = select i1 %smooths, {v} %smooth.more, {v} zeroinitializer
+  %hit = icmp eq {long} %t, %ds
   %own.next = select {i1} %hit, {v} %below, {v} %own
+  %weight.next = select {i1} %hit, {v} %d.w, {v} %weight
   %found.next = select {i1} %hit, {v} {one}, {v} %found
   %top = fcmp oeq {v} %below, zeroinitializer
   %not.top = xor {i1} %top, {of.true}
@@ -90,12 +141,26 @@ add:
   br label %summing
 summed:
   %log = call {v} @log({v} %sum)
-  %each = fsub {v} %log, %own
-  %counted = select {i1} %there, {v} %each, {v} zeroinitializer
+  %weight.kept = fmul {v} %weight, %kept.v
+  %weight.all = fadd {v} %weight.kept, %all.v
+  %counts = fcmp one {v} %found, zeroinitializer
+  %factor = select {i1} %counts, {v} %weight.all, {v} zeroinitializer
+  %spread.own = select {i1} %counts, {v} %spread.v, {v} zeroinitializer
+  %each.log = fmul {v} %factor, %log
+  %each.own = fmul {v} %weight.kept, %own
+  %each.smooth = fmul {v} %spread.v, %smooth
+  %each.less = fsub {v} %each.log, %each.own
+  %each = fsub {v} %each.less, %each.smooth
+  %counted = select {i1} %counts, {v} %each, {v} zeroinitializer
   %loss.next = fadd {v} %loss, %counted
   %hits.next = fadd {v} %hits, %found
   %right.next = fadd {v} %right, %sure
-  %scale = fdiv {v} %shares, %sum
+  %skip = select {i1} %passes, {v} {one}, {v} zeroinitializer
+  %skipped.next = fadd {v} %skipped, %skip
+  %scale.most = fmul {v} %factor, %shares
+  %scale = fdiv {v} %scale.most, %sum
+  %less.own = fmul {v} %weight.kept, %shares
+  %less.all = fmul {v} %spread.own, %shares
   br i1 %teaches, label %teach, label %next.end
 teach:
   %k = phi i64 [0, %summed], [%k.next, %set]
@@ -105,92 +170,124 @@ set:
   %k.at = mul i64 %k, %stride
   %k.g = getelementptr float, ptr %g, i64 %k.at
   %k.e = load {v}, ptr %k.g, align 4
-  %k.s = fmul {v} %k.e, %scale"""
+  %k.s = fmul {v} %k.e, %scale
+  %k.w.p = getelementptr float, ptr %weights, i64 %k
+  %k.w.x = load float, ptr %k.w.p, align 4"""
+    yield from splat("%k.w", "%k.w.x", width)
     yield from splat("%ks", "%k", width, "i64")
     yield f"""  %k.hit = icmp eq {long} %t, %ks
-  %k.less = select {i1} %k.hit, {v} %shares, {v} zeroinitializer
-  %k.d = fsub {v} %k.s, %k.less
+  %k.less = select {i1} %k.hit, {v} %less.own, {v} zeroinitializer
+  %k.own = fsub {v} %k.s, %k.less
+  %k.even = fmul {v} %less.all, %k.w
+  %k.d = fsub {v} %k.own, %k.even
   store {v} %k.d, ptr %k.g, align 4
   %k.next = add i64 %k, 1
   br label %teach
 next.end:
   %j.next = add i64 %j, {width}
   br label %next
-end:"""
-    yield from _told(width, "loss", "hits", "right")
+end:
+  %told.weights = getelementptr float, ptr %told, i64 4
+  store float %total, ptr %told.weights, align 4"""
+    yield from _told(width, "loss", "hits", "right", "skipped")
+
+
+def log_softmax(width: int) -> Iterator[str]:
+    """Logarithms of the shares of classes, of and over outputs (classes, samples):
+    ``@log_softmax(job)``."""
+    of = Vectors(width)
+    v, i1 = of.v, of.i1
+    yield "define internal void @log_softmax(ptr %job) #0 {"
+    yield "entry:"
+    yield from fields("i64 %classes", "i64 %samples", "ptr %outputs", "i64 %stride")
+    yield f"""  br label %next
+next:
+  %j = phi i64 [0, %entry], [%j.next, %next.end]
+  %j.more = icmp slt i64 %j, %samples
+  br i1 %j.more, label %begin, label %end
+begin:
+  %z = getelementptr float, ptr %outputs, i64 %j
+  %first = load {v}, ptr %z, align 4
+  br label %highest
+highest:
+  %c = phi i64 [1, %begin], [%c.next, %higher]
+  %max = phi {v} [%first, %begin], [%max.next, %higher]
+  %c.more = icmp slt i64 %c, %classes
+  br i1 %c.more, label %higher, label %summing
+higher:
+  %c.at = mul i64 %c, %stride
+  %c.p = getelementptr float, ptr %z, i64 %c.at
+  %c.z = load {v}, ptr %c.p, align 4
+  %c.above = fcmp ogt {v} %c.z, %max
+  %max.next = select {i1} %c.above, {v} %c.z, {v} %max
+  %c.next = add i64 %c, 1
+  br label %highest
+summing:
+  %d = phi i64 [0, %highest], [%d.next, %add]
+  %sum = phi {v} [zeroinitializer, %highest], [%sum.next, %add]
+  %d.more = icmp slt i64 %d, %classes
+  br i1 %d.more, label %add, label %summed
+add:
+  %d.at = mul i64 %d, %stride
+  %d.p = getelementptr float, ptr %z, i64 %d.at
+  %d.z = load {v}, ptr %d.p, align 4
+  %below = fsub {v} %d.z, %max
+  %e = call {v} @exp({v} %below)
+  %sum.next = fadd {v} %sum, %e
+  %d.next = add i64 %d, 1
+  br label %summing
+summed:
+  %log = call {v} @log({v} %sum)
+  br label %setting
+setting:
+  %k = phi i64 [0, %summed], [%k.next, %set]
+  %k.more = icmp slt i64 %k, %classes
+  br i1 %k.more, label %set, label %next.end
+set:
+  %k.at = mul i64 %k, %stride
+  %k.p = getelementptr float, ptr %z, i64 %k.at
+  %k.z = load {v}, ptr %k.p, align 4
+  %k.below = fsub {v} %k.z, %max
+  %k.y = fsub {v} %k.below, %log
+  store {v} %k.y, ptr %k.p, align 4
+  %k.next = add i64 %k, 1
+  br label %setting
+next.end:
+  %j.next = add i64 %j, {width}
+  br label %next
+end:
+  ret void
+}}"""
 
 
 def elementwise(width: int) -> Iterator[str]:
-    """Of outputs and targets (features, samples): ``@squared_error(job)`` and
-    ``@binary_entropy(job)``, the latter max(z, 0) - z t + log(1 + exp(-|z|))."""
+    """Of outputs and targets (features, samples): ``@squared_error(job)`` and its like."""
     of = Vectors(width)
-    v, i1, one = of.v, of.i1, of.of(1.0)
-    squared = f"""  %away = fsub {v} %z, %t
-  %each = fmul {v} %away, %away
-  %slope = fadd {v} %away, %away"""
-    # 1 + u loses digits of a small u: log(1 + u) is log(w) u / (w - 1) of the w that is left
-    binary = f"""  %above = fcmp ogt {v} %z, zeroinitializer
-  %minus = fneg {v} %z
-  %below = select {i1} %above, {v} %minus, {v} %z
-  %u = call {v} @exp({v} %below)
-  %w = fadd {v} {one}, %u
-  %w.log = call {v} @log({v} %w)
-  %left = fsub {v} %w, {one}
-  %ratio = fdiv {v} %u, %left
-  %exact = fmul {v} %w.log, %ratio
-  %tiny = fcmp oeq {v} %left, zeroinitializer
-  %soft = select {i1} %tiny, {v} %u, {v} %exact
-  %under = fcmp olt {v} %z, zeroinitializer
-  %hinge = select {i1} %under, {v} zeroinitializer, {v} %z
-  %zt = fmul {v} %z, %t
-  %bare = fsub {v} %hinge, %zt
-  %each = fadd {v} %bare, %soft
-  %most = select {i1} %above, {v} {one}, {v} %u
-  %sigmoid = fdiv {v} %most, %w
-  %slope = fsub {v} %sigmoid, %t"""
-    for name, body in (("squared_error", squared), ("binary_entropy", binary)):
-        yield f"define internal void @{name}(ptr %job) #0 {{"
-        yield "entry:"
-        yield from fields(
-            "i64 %samples", "i64 %features", "ptr %outputs", "i64 %stride", "ptr %targets",
-            "ptr %into", "float %share", "ptr %told",
+    v, i1 = of.v, of.i1
+    for name, formula in ERRORS.items():
+        text = Text(width)
+        value, slope = formula(*map(text.value, ("%z", "%t", "%a.v", "%b.v")))
+        middle = len(text.lines)
+        steep = (slope() * text.value("%share.v")).name
+        body = [
+            *_there(width), *load("%z", "%outputs", width),
+            "  %t.p = getelementptr float, ptr %targets, i64 %o",
+            f"  %t = call {v} @llvm.masked.load.v{width}f32.p0"
+            f"(ptr %t.p, i32 4, {i1} %there, {v} zeroinitializer)",
+            *text.lines[:middle],
+            f"  %counted = select {i1} %there, {v} {value.name}, {v} zeroinitializer",
+            f"  %sum.next = fadd {v} %sum, %counted",
+            "  %teaches = icmp ne i64 %taught, 0",
+            "  br i1 %teaches, label %teach, label %after\nteach:",
+            *text.lines[middle:], *store(steep, "%into", width),
+            "  br label %after\nafter:",
+        ]  # fmt: skip
+        given = (
+            "i64 %columns", "i64 %rows", "ptr %outputs", "i64 %stride", "ptr %targets",
+            "ptr %into", "float %share", "ptr %told", "i64 %taught", "float %a", "float %b",
         )  # fmt: skip
-        yield from splat("%shares", "%share", width)
-        yield from splat("%last", "%samples", width, "i64")
-        yield f"""  br label %row
-row:
-  %f = phi i64 [0, %entry], [%f.next, %row.end]
-  %loss = phi {v} [zeroinitializer, %entry], [%sum, %row.end]
-  %f.more = icmp slt i64 %f, %features
-  br i1 %f.more, label %begin, label %end
-begin:
-  %at = mul i64 %f, %stride
-  br label %next
-next:
-  %j = phi i64 [0, %begin], [%j.next, %one]
-  %sum = phi {v} [%loss, %begin], [%sum.next, %one]
-  %j.more = icmp slt i64 %j, %samples
-  br i1 %j.more, label %one, label %row.end
-one:"""
-        yield from _there(width)
-        masked = f"@llvm.masked.load.v{width}f32.p0"
-        yield f"""  %o = add i64 %at, %j
-  %z.p = getelementptr float, ptr %outputs, i64 %o
-  %z = load {v}, ptr %z.p, align 4
-  %t.p = getelementptr float, ptr %targets, i64 %o
-  %t = call {v} {masked}(ptr %t.p, i32 4, {i1} %there, {v} zeroinitializer)
-{body}
-  %counted = select {i1} %there, {v} %each, {v} zeroinitializer
-  %sum.next = fadd {v} %sum, %counted
-  %d = fmul {v} %slope, %shares
-  %d.p = getelementptr float, ptr %into, i64 %o
-  store {v} %d, ptr %d.p, align 4
-  %j.next = add i64 %j, {width}
-  br label %next
-row.end:
-  %f.next = add i64 %f, 1
-  br label %row
-end:"""
+        yield from text.declares
+        yield from sweep(name, width, given, iter(body), sums=True)
         yield from _told(width, "loss")
 
 

@@ -1,7 +1,7 @@
-"""Activations of what lies feature after feature, and their gradients, in LLVM's assembly.
+"""What is done to each number of what lies feature after feature, in LLVM's assembly.
 
-Exponentials, logarithms and tanh are polynomials (the coefficients of Moshier's Cephes library:
-expf, logf, tanhf), to about two units in the last place.
+Exponentials and logarithms are polynomials (the coefficients of Moshier's Cephes library: expf,
+logf), to about two units in the last place.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-EXP = (
-    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
-    5.0000001201e-1,
-)  # fmt: skip
+from slalom.backends.llvm.functions import ACTIVATIONS, EXP, Text
+
 LOG = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-)  # fmt: skip
-TANH = (
-    -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
 )  # fmt: skip
 """Highest power first."""
 
@@ -81,8 +76,6 @@ declare {v} @llvm.masked.load.v{width}f32.p0(ptr, i32, {i1}, {v})
 declare {of.long} @llvm.masked.load.v{width}i64.p0(ptr, i32, {i1}, {of.long})
 declare void @llvm.masked.store.v{width}f32.p0({v}, ptr, i32, {i1})
 declare float @llvm.vector.reduce.fadd.v{width}f32(float, {v})
-declare {v} @llvm.fabs.v{width}f32({v})
-declare {v} @llvm.copysign.v{width}f32({v}, {v})
 define internal {v} @exp({v} %given) alwaysinline #0 {{
   %low = fcmp olt {v} %given, {of.of(-87.0)}
   %x = select {i1} %low, {v} {of.of(-87.0)}, {v} %given
@@ -102,7 +95,8 @@ define internal {v} @exp({v} %given) alwaysinline #0 {{
   %up = shl {i} %bits, {of.bits(23)}
   %power = add {i} %up, {of.bits(0x3F800000)}
   %factor = bitcast {i} %power to {v}
-  %found = fmul {v} %y, %factor
+  %most = fmul {v} %y, %factor
+  %found = select {i1} %low, {v} zeroinitializer, {v} %most
   ret {v} %found
 }}
 define internal {v} @log({v} %x) alwaysinline #0 {{
@@ -131,73 +125,88 @@ define internal {v} @log({v} %x) alwaysinline #0 {{
 }}"""
 
 
-def activations(width: int) -> Iterator[str]:
-    """``@tanh(job)`` and ``@sigmoid(job)``, where numbers lie; and what their gradients are
-    multiplied by, of what came of them: ``@tanh_slope(job)``, ``@relu_slope(job)``, ..."""
-    of = Vectors(width)
-    v, i1, one = of.v, of.i1, of.of(1.0)
-    tanh = f"""  %size = call {v} @llvm.fabs.v{width}f32({v} %x)
-  %twice = fmul {v} %size, {of.of(-2.0)}
-  %e = call {v} @exp({v} %twice)
-  %w = fadd {v} %e, {one}
-  %share = fdiv {v} %e, %w
-  %lost = fmul {v} %share, {of.of(-2.0)}
-  %far = fadd {v} %lost, {one}
-  %signed = call {v} @llvm.copysign.v{width}f32({v} %far, {v} %x)
-  %xx = fmul {v} %x, %x"""
-    near = f"""  %cubed = fmul {v} %xx, %x
-  %more = fmul {v} %p, %cubed
-  %near = fadd {v} %more, %x
-  %small = fcmp olt {v} %size, {of.of(0.625)}
-  %y = select {i1} %small, {v} %near, {v} %signed"""
-    sigmoid = f"""  %size = call {v} @llvm.fabs.v{width}f32({v} %x)
-  %minus = fneg {v} %size
-  %e = call {v} @exp({v} %minus)
-  %w = fadd {v} %e, {one}
-  %below = fcmp olt {v} %x, zeroinitializer
-  %top = select {i1} %below, {v} %e, {v} {one}
-  %y = fdiv {v} %top, %w"""
-    bodies: dict[str, list[str]] = {
-        "tanh": [tanh, *of.polynomial("%p", "%xx", TANH), near], "sigmoid": [sigmoid],
-        "relu_slope": [f"""  %none = fcmp ole {v} %h, zeroinitializer
-  %y = select {i1} %none, {v} zeroinitializer, {v} %x"""],
-        "tanh_slope": [f"""  %hh = fmul {v} %h, %h
-  %slope = fsub {v} {one}, %hh
-  %y = fmul {v} %x, %slope"""],
-        "sigmoid_slope": [f"""  %other = fsub {v} {one}, %h
-  %slope = fmul {v} %h, %other
-  %y = fmul {v} %x, %slope"""],
-    }  # fmt: skip
-    for name, body in bodies.items():
-        yield f"define internal void @{name}(ptr %job) #0 {{"
-        yield "entry:"
-        yield from fields("i64 %rows", "i64 %columns", "ptr %at", "i64 %stride", "ptr %of")
-        yield """  br label %row
-row:
-  %i = phi i64 [0, %entry], [%i.next, %row.end]
-  %i.more = icmp slt i64 %i, %rows
+def sweep(
+    name: str, width: int, given: Sequence[str], body: Iterator[str], *, sums: bool = False
+) -> Iterator[str]:
+    """The function ``@name(job)`` that takes a matrix vector after vector, row after row.
+
+    Args:
+        given: the fields of the job; among them ``%rows``, ``%columns`` and ``%stride``, and
+            numbers, of which each has a vector beside it: ``%a`` has ``%a.v``.
+        body: what is done with the numbers from ``%o`` on, of row ``%i`` from column ``%j`` on; it
+            ends with a block ``after``. Where it ``sums``, it makes ``%sum.next`` of ``%sum``; the
+            function is then not ended, and has the whole as ``%loss``.
+    """
+    v = f"<{width} x float>"
+    yield f"define internal void @{name}(ptr %job) #0 {{"
+    yield "entry:"
+    yield from fields(*given)
+    for kind, _, own in (field.partition(" ") for field in given):
+        if kind == "float":
+            yield from splat(f"{own}.v", own, width)
+    yield from splat("%last", "%columns", width, "i64")
+    yield "  br label %row\nrow:\n  %i = phi i64 [0, %entry], [%i.next, %row.end]"
+    if sums:
+        yield f"  %loss = phi {v} [zeroinitializer, %entry], [%sum, %row.end]"
+    yield """  %i.more = icmp slt i64 %i, %rows
   br i1 %i.more, label %begin, label %end
 begin:
   %start = mul i64 %i, %stride
   br label %next
 next:
-  %j = phi i64 [0, %begin], [%j.next, %one]
-  %j.more = icmp slt i64 %j, %columns
+  %j = phi i64 [0, %begin], [%j.next, %after]"""
+    if sums:
+        yield f"  %sum = phi {v} [%loss, %begin], [%sum.next, %after]"
+    yield """  %j.more = icmp slt i64 %j, %columns
   br i1 %j.more, label %one, label %row.end
 one:
-  %o = add i64 %start, %j
-  %x.p = getelementptr float, ptr %at, i64 %o"""
-        yield f"  %x = load {v}, ptr %x.p, align 4"
-        if name.endswith("slope"):
-            yield "  %h.p = getelementptr float, ptr %of, i64 %o"
-            yield f"  %h = load {v}, ptr %h.p, align 4"
-        yield from body
-        yield f"""  store {v} %y, ptr %x.p, align 4
-  %j.next = add i64 %j, {width}
+  %o = add i64 %start, %j"""
+    yield from body
+    yield f"""  %j.next = add i64 %j, {width}
   br label %next
 row.end:
   %i.next = add i64 %i, 1
   br label %row
-end:
-  ret void
-}}"""
+end:"""
+    if not sums:
+        yield "  ret void\n}"
+
+
+def load(name: str, at: str, width: int) -> Iterator[str]:
+    """Reads a vector at ``%o``."""
+    yield f"  {name}.p = getelementptr float, ptr {at}, i64 %o"
+    yield f"  {name} = load <{width} x float>, ptr {name}.p, align 4"
+
+
+def store(value: str, at: str, width: int) -> Iterator[str]:
+    """Writes one there."""
+    yield f"  {value}.to = getelementptr float, ptr {at}, i64 %o"
+    yield f"  store <{width} x float> {value}, ptr {value}.to, align 4"
+
+
+def activations(width: int) -> Iterator[str]:
+    """``@silu(job)`` and so on, where numbers lie, with slopes where these are asked for; and
+    ``@times(job)``, one matrix by another."""
+    given = ("i64 %rows", "i64 %columns", "ptr %at", "i64 %stride", "ptr %slopes")
+    numbers = ("float %a", "float %b", "float %c")
+    for name, formula in ACTIVATIONS.items():
+        text = Text(width)
+        value, slope = formula(*map(text.value, ("%x", "%a.v", "%b.v", "%c.v")))
+        middle = len(text.lines)
+        steep = slope()
+        body = [
+            *load("%x", "%at", width), *text.lines[:middle], *store(value.name, "%at", width),
+            "  %flat = icmp eq ptr %slopes, null",
+            "  br i1 %flat, label %after, label %taught\ntaught:",
+            *text.lines[middle:], *store(steep.name, "%slopes", width),
+            "  br label %after\nafter:",
+        ]  # fmt: skip
+        yield from text.declares
+        yield from sweep(name, width, (*given, *numbers), iter(body))
+    text = Text(width)
+    both = text.value("%x") * text.value("%f")
+    body = [
+        *load("%x", "%at", width), *load("%f", "%of", width), *text.lines,
+        *store(both.name, "%at", width), "  br label %after\nafter:",
+    ]  # fmt: skip
+    yield from sweep("times", width, (*given[:-1], "ptr %of"), iter(body))

@@ -15,6 +15,7 @@ from slalom.optim.release import release
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.racing.machine import cores
 from slalom.train import Run, Task
+from slalom.train.compiled import refusal
 from slalom.train.gathered import gathered, gathers
 from slalom.train.kept_memory import keep_memory
 from slalom.train.models import compile_model
@@ -79,6 +80,12 @@ def _in_memory(task: Task) -> Task:
 def _in_bfloat16(task: Task) -> Task:
     found = copy.copy(task)
     found.precision = torch.bfloat16
+    return found
+
+
+def _by_machine_code(task: Task) -> Task:
+    found = copy.copy(task)
+    found.compiled = True
     return found
 
 
@@ -193,6 +200,10 @@ LEVERS: dict[str, Lever] = {
         'Task(..., precision="bfloat16")', vary=_in_bfloat16, group="arithmetic",
         entrant="precision=bfloat16",
         fits=lambda task, make: task.precision is None,
+    ),
+    "machine code": Lever(
+        "fit(..., machine_code=True)", vary=_by_machine_code,
+        fits=lambda task, make: refusal(task, 0) is None,
     ),
     "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: compile_model(run.model)),
 }  # fmt: skip

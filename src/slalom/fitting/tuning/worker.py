@@ -22,7 +22,7 @@ import torch
 
 from slalom.fitting.tuning.levers import LEVERS
 from slalom.plain import plain
-from slalom.train import Run
+from slalom.train.loop import begun
 
 SHOWN = 10
 """Updates after which weights are compared."""
@@ -64,7 +64,7 @@ class Worker:
             torch.set_num_threads(threads)
         for lever in levers:
             task, make = lever.vary(task), lever.exchange(make)
-        self.run = Run(task, make, 0, batch_size=own if size is None else size)
+        self.run = begun(task, make, 0, own if size is None else size)
         for lever in levers:
             lever.dress(self.run)
         # in a file: as copies at the end of the heap it would keep memory, as a lever is to
