@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,14 +140,17 @@ def bare(task: Task, epochs: int) -> Turn:
     return Turn(steps, time.perf_counter() - start)
 
 
-def ours(task: Task, epochs: int) -> Turn:
+def ours(task: Task, epochs: int, *, machine_code: bool = False) -> Turn:
     """``slalom.fit``, by its own clock: it runs in updates alone, as the others' do."""
     every = len(order(task, epochs))
-    found = fit(task, optim.Adam, lr=LR, epochs=epochs, seed=SEED, eval_every=every, progress=False)
+    found = fit(
+        task, optim.Adam, lr=LR, epochs=epochs, seed=SEED, eval_every=every, progress=False,
+        machine_code=machine_code,
+    )  # fmt: skip
     return Turn(found.last.step, found.last.seconds)
 
 
-def losses_of_ours(task: Task, epochs: int) -> tuple[float, ...]:
+def losses_of_ours(task: Task, epochs: int, *, machine_code: bool = False) -> tuple[float, ...]:
     """The losses of ``fit``, one by one."""
     losses = []
 
@@ -154,7 +158,10 @@ def losses_of_ours(task: Task, epochs: int) -> tuple[float, ...]:
         if type(event).__name__ == "Evaluated":
             losses.append(event.evaluation.train_loss)
 
-    fit(task, optim.Adam, lr=LR, epochs=epochs, seed=SEED, eval_every=1, progress=False, watch=mean)
+    fit(
+        task, optim.Adam, lr=LR, epochs=epochs, seed=SEED, eval_every=1, progress=False, watch=mean,
+        machine_code=machine_code,
+    )  # fmt: skip
     return tuple(losses)
 
 
@@ -242,7 +249,8 @@ def keras(task: Task, epochs: int) -> Turn:
 
 
 CONTENDERS: dict[str, Callable[[Task, int], Turn]] = {
-    "plain loop": plain, "sliced, fused": sliced, "slalom.fit": ours, "bare": bare,
+    "plain loop": plain, "sliced, fused": sliced, "slalom.fit": ours,
+    "fit, machine code": partial(ours, machine_code=True), "bare": bare,
     "scikit-learn": scikit, "Lightning": lightning, "skorch": skorch, "Keras": keras,
 }  # fmt: skip
 """Name -> what trains so many epochs."""
@@ -267,11 +275,12 @@ def timed(problem: Problem, rounds: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def difference(problem: Problem) -> float:
+def difference(problem: Problem, *, machine_code: bool = False) -> float:
     """By how much the losses of the plain loop and of ``fit`` differ at most, relatively."""
     task = problem.make()
     task.make_model(0)
-    one, other = np.array(plain(task, 2).losses), np.array(losses_of_ours(task, 2))
+    ours = losses_of_ours(task, 2, machine_code=machine_code)
+    one, other = np.array(plain(task, 2).losses), np.array(ours)
     return float(np.max(np.abs(one - other) / one))
 
 
@@ -283,11 +292,14 @@ def main(rounds: int, name: str) -> list[str]:
     reached = len(arrived.history) > 2 and arrived.status == "reached"
     steps = arrived.history[-3].step if reached else None
     print(f"\n{name}: batches of {task.batch_size}, {problem.epochs} epochs a turn")
-    print(f"  losses of fit and of the plain loop differ by {difference(problem):.1g} at most")
+    print(
+        f"  losses of fit and of the plain loop differ by {difference(problem):.1g} at most, by "
+        f"machine code by {difference(problem, machine_code=True):.1g}"
+    )
     print(f"  {'':20}{'a step':>14}{'over fit':>14}{'to the target':>16}")
     times = timed(problem, rounds)
     for who, seconds in times.items():
-        same = who in ("plain loop", "sliced, fused", "slalom.fit")
+        same = who in ("plain loop", "sliced, fused", "slalom.fit", "fit, machine code")
         there = f"{seconds * steps:.2f} s" if same and steps else ""
         over = f"{seconds / times['slalom.fit']:.2f}x"
         print(f"  {who:20}{readable(seconds):>14}{over:>14}{there:>16}", flush=True)
