@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import optimizer
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
 
 from slalom.train.criterion import criterion_of
 from slalom.train.evaluation import Tally
@@ -22,7 +25,7 @@ from slalom.train.row import UnservedError
 from slalom.train.run import Run
 from slalom.train.task import Task
 
-STEP_HOOKS = optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks
+STEP_HOOKS = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
 
 
 class CompiledRun(Run):
