@@ -64,12 +64,19 @@ def tuned(task: Task, family: Family) -> tuple[float, bool]:
 
 
 def main(names: Sequence[str] = ()) -> None:
-    """Print of each task the best rate of each entrant and what it needs, the quickest first."""
+    """Print of each task the best rate of each entrant and what it needs, the quickest first.
+
+    ``names``, else the arguments of the command, are of tasks and of entrants; all where there is
+    none of a kind.
+    """
     torch.set_num_threads(1)
-    for name in names or sys.argv[1:] or TASKS:
+    names = names or sys.argv[1:]
+    entrants = [n for n in MODERN if n in names] or list(MODERN)
+    for name in [n for n in names if n not in MODERN] or TASKS:
         task, found = load(name), []
         with one_thread():
-            for label, family in MODERN.items():
+            for label in entrants:
+                family = MODERN[label]
                 best, edge = tuned(task, family)
                 runs = [needed(task, family, best, s) for s in SEEDS]
                 found.append((statistics.median(runs), label, best, edge, sorted(runs)))

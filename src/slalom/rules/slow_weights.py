@@ -16,9 +16,13 @@ def lookahead(rule: Rule, *, examples: Collection[Example] = ()) -> Rule:
 
     The slow weights begin as the parameter. After that many steps of ``rule`` they go the share
     ``lookahead_alpha`` of the way to the parameter, which then goes on from them (algorithm 1); the
-    states of ``rule`` stay as they are. In the other steps ``slow`` is not touched. Raises
-    :class:`RuleError` where ``rule`` has one of these names already.
+    states of ``rule`` stay as they are. In the other steps ``slow`` is not touched. Averages that
+    ``rule`` keeps are of its own steps: ``ema(lookahead(rule))`` averages what weights are. Raises
+    :class:`RuleError` where ``rule`` has one of these names already, and for a Schedule-Free rule,
+    where another state takes the steps.
     """
+    if rule.averaged:
+        raise RuleError(f"rule {rule.name} steps by its state z, which lookahead leaves as it is")
 
     def function(param: Any, grad: Any, slow: Any, since: Any, *state: Any, first: bool, **hypers):
         steps, alpha = hypers.pop("lookahead_steps"), hypers.pop("lookahead_alpha")
