@@ -260,8 +260,8 @@ def check(outer: str, inner: str, name: str, backend: str, seed: int = 0) -> Non
         if "param_lost" in optimizer.state[p]:
             found = found + optimizer.state[p]["param_lost"].double()
         off = ((found - x).abs() / max(travelled, x.abs().max())).flatten().sort().values
-        if narrow:  # a number midway between two codes may go either way
-            assert off[len(off) // 2] < 1e-5
+        if narrow:  # a number midway between two may go either way, and take a row with it
+            assert off[len(off) // 2] < (1e-3 if RULES[name].shapes else 1e-5)
             assert off[-1] < 0.02
         else:
             assert off[-1] < (1e-10 if dtype == torch.float64 else 2e-4), off[-1]
