@@ -14,13 +14,13 @@ from slalom.backends.base import Backend
 from slalom.backends.cuda import Cuda
 from slalom.backends.foreach import Foreach
 from slalom.backends.llvm import Llvm
-from slalom.backends.refusals import LINES, MATRICES, OWNED, SUMMED, TOGETHER, WHOLE
+from slalom.backends.refusals import MATRICES, OWNED, SUMMED, TOGETHER, WHOLE
 
 BACKENDS: list[Backend] = [Llvm(), Cuda(), Foreach()]
 """All backends, in the order in which they are asked. The last one refuses nothing."""
 
 
-UNWRITTEN = (WHOLE, LINES, TOGETHER, MATRICES, SUMMED, OWNED)
+UNWRITTEN = (WHOLE, TOGETHER, MATRICES, SUMMED, OWNED)
 """Why there is no machine code of a rule on a device, or of tensors in parts."""
 
 

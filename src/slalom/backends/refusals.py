@@ -70,11 +70,21 @@ OWNED = "it is a DTensor: a process multiplies each matrix for all, and sends th
 WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 """Why a backend without sums does not serve a rule."""
 
-LINES = "its rule sums over rows or columns, of which there are no kernels"
-"""Why kernels do not serve a rule that looks at rows or columns."""
+CROOKED = "its rule sums over rows or columns, and its elements do not lie row by row"
+"""Why machine code does not serve a tensor of a rule that looks at rows or columns."""
 
 TOGETHER = "its rule asks all tensors together, of which there are no kernels"
 """Why kernels do not serve a rule with crossings."""
 
 MATRICES = "its rule multiplies matrices, of which there is no machine code"
 """Why machine code does not serve a rule with operations on whole matrices."""
+
+
+def small_amiss(own: str, tensor: Tensor) -> str | None:
+    """Why machine code does not read a state that is smaller than its parameter; None if it does.
+
+    ``own`` is how the state is called.
+    """
+    if tensor.dtype in (torch.float32, torch.float64) and tensor.is_contiguous():
+        return None
+    return f"{own} is not float32 or float64 that lies in order in its memory"

@@ -18,7 +18,7 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.backends.cuda import work
+from slalom.backends.cuda import adding, work
 from slalom.backends.cuda.kernel import CHUNK
 from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.sums import SumKernels, refused
@@ -199,12 +199,12 @@ def test_a_norm_follows_who_is_present():
 
 
 def test_a_wrong_sum_is_found(monkeypatch):
-    made = SumKernels._gather
+    made = adding._gather
 
-    def bent(self, sums):
-        return (line.replace("i64 %p, 128", "i64 %p, 256") for line in made(self, sums))
+    def bent(sums):
+        return (line.replace("i64 %p, 128", "i64 %p, 256") for line in made(sums))
 
-    monkeypatch.setattr(SumKernels, "_gather", bent)
+    monkeypatch.setattr(adding, "_gather", bent)
     monkeypatch.setattr(work, "_kernels", work._kernels.__wrapped__)
     monkeypatch.setattr("slalom.backends.cuda.proof.LENGTHS", ((129 * CHUNK, 0),))
     param = Parameter(torch.ones(30))

@@ -11,7 +11,7 @@ from torch import Tensor
 from slalom.backends.base import Backend, Counts, Launch, Slot, Work
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.narrow import CODES, LOST, NARROW
-from slalom.backends.refusals import LINES, MATRICES, SUMMED, TOGETHER, Unavailable
+from slalom.backends.refusals import CROOKED, MATRICES, SUMMED, TOGETHER, Unavailable, small_amiss
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -92,7 +92,7 @@ def _reason(slot: Slot) -> str | None:
         return "its gradient is sparse, and only the rows that it touches are updated"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
-    beyond = {MATRICES: slot.multiplies, TOGETHER: slot.crosses, LINES: slot.matrix}
+    beyond = {MATRICES: slot.multiplies, TOGETHER: slot.crosses}
     if slot.whole and (why := next((w for w, is_so in beyond.items() if is_so), None)):
         return why
     if slot.spread is not None:
@@ -102,6 +102,8 @@ def _reason(slot: Slot) -> str | None:
         return "its rule sums, and what it keeps is narrow, of which there are no kernels together"
     if sum(dtype in CODES for dtype in narrow) > MOST:
         return f"more than {MOST} of its states are kept in 8 bits"
+    if slot.matrix and (param.is_complex() or not param.is_contiguous()):
+        return CROOKED
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
     small = {f"its {name}" for name in slot.small}
@@ -123,6 +125,8 @@ def _reason(slot: Slot) -> str | None:
             return f"{own} is on {tensor.device}"
         if tensor.numel() and tensor._is_zerotensor():
             return f"{own} has no memory of its own"
+        if own in small and (why := small_amiss(own, tensor)):
+            return why
         if tensor is not grad and own not in small and not same_layout(param, tensor):
             return f"{own} does not lie in memory as the parameter does"
     return None

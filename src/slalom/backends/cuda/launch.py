@@ -12,7 +12,7 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Counts, Look, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.members import real_shape
+from slalom.backends.cuda.members import forms, real_shape
 from slalom.backends.cuda.squares import Squares
 from slalom.backends.cuda.work import Work
 from slalom.backends.general import GeneralLaunch
@@ -87,7 +87,8 @@ class CudaLaunch(Gathering):
             for i in own.slots:
                 kinds = self._kinds[i].items()
                 arrays = tuple((n, k) for n, k in kinds if n in live or owner(n, live) in live)
-                key = self._gpus[i], program, arrays, own.row.noise is not None
+                (form,) = forms([program], self._shapes[i])
+                key = self._gpus[i], form, arrays, own.row.noise is not None
                 members.setdefault(key, []).append(i)
             for key, slots in members.items():
                 found.setdefault(key, []).append((own.row, slots))

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from slalom.backends.cuda.codes import code_kernel, has_codes
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.kernel import AHEAD, CHUNK, kernel, width
+from slalom.backends.cuda.kernel import AHEAD, kernel, width
+from slalom.backends.cuda.matrices import MatrixKernels
+from slalom.backends.cuda.room import blocks_of
 from slalom.backends.cuda.sums import SumKernels
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.memory import Arrays
-from slalom.backends.llvm.summaries import Place
 from slalom.ir.program import Program
+from slalom.ir.vectors import of_vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Kernels:
     """
 
     texts: Sequence[str]
-    sums: Sequence[SumKernels] = ()
+    sums: Sequence[SumKernels | MatrixKernels] = ()
     chosen: bool = False
 
     @classmethod
@@ -43,7 +45,10 @@ class Kernels:
         wide, ways = width(programs), [k if chosen else None for k in range(len(programs))]
         pairs = list(zip(programs, ways, strict=True))
         if any(p.sums for p in programs):
-            sums = [SumKernels(p, arrays, target, chance, wide, way) for p, way in pairs]
+            sums = [
+                (MatrixKernels if p.by_rows else SumKernels)(p, arrays, target, chance, wide, way)
+                for p, way in pairs
+            ]
             return cls([text for own in sums for text in own.texts], sums, chosen)
         if has_codes(arrays):
             common = {"stochastic": chance, "wide": wide}
@@ -73,14 +78,20 @@ class Table:
         self.segments = np.zeros((len(shapes), AHEAD + len(arrays)), np.int64)
         counts = [shape.numel() for shape in shapes]
         self.segments[:, 0], self.segments[:, 1] = counts, rows
-        chunks = blocks_of(counts, int(bool(kernels.sums)))
+        rooms = [sums.room(shapes) for sums in kernels.sums]
+        chunks = blocks_of(counts, int(bool(rooms)))
         self.blocks = len(chunks)
-        owns = [own_numbers(sums, shapes).view(np.int64).ravel() for sums in kernels.sums]
-        counters = np.zeros(-(-len(shapes) // 2) if owns else 0, np.int64)
-        parts = [chunks, counters, *owns]
-        self.fixed = np.concatenate(parts)
-        self._ends = np.cumsum([8 * len(part) for part in parts]).tolist()
-        self.scratch = 8 * self.blocks * max((s.most for s in kernels.sums), default=0)
+        counters = np.zeros(-(-len(shapes) // 2) if rooms else 0, np.int64)
+        self._parts = _Parts()
+        self._parts.add(chunks)
+        self._counters = self._parts.add(counters, own=True)
+        self._owns = [self._parts.add(room.own.view(np.int64).ravel(), own=True) for room in rooms]
+        self._grids = [
+            {name: (len(table), self._parts.add(table)) for name, table in room.tables.items()}
+            for room in rooms
+        ]
+        self.fixed = self._parts.joined()
+        self.scratch = max((room.kept for room in rooms), default=0)
 
     def launches(
         self, fixed: int, segments: int, scratch: int, rows: int
@@ -92,39 +103,43 @@ class Table:
         if not self._kernels.sums:
             return [(self.blocks, [segments, fixed, rows])] * len(self._kernels.texts)
         found = []
-        for k, sums in enumerate(self._kernels.sums):
-            own = fixed + self._ends[1 + k]
-            given = [segments, fixed, rows, own, scratch, fixed + self._ends[0]]
-            found += [
-                (self._count if sums.begins and not number else self.blocks, given)
-                for number in range(len(sums.texts))
-            ]
+        for sums, own, grids in zip(self._kernels.sums, self._owns, self._grids, strict=True):
+            behind = [rows, fixed + own, scratch, fixed + self._counters]
+            for grid in sums.grids:
+                blocks, begin = grids.get(grid, (self._count, 0))
+                found.append((blocks, [segments, fixed + begin, *behind]))
         return found
 
 
-def blocks_of(counts: Sequence[int], least: int = 0) -> np.ndarray:
-    """Of each block of threads its segment and chunk, as one word; int64.
+class _Parts:
+    """Tables of int64 one behind the other, equal ones once."""
 
-    ``least`` is 1 where there is to be one for what has no elements too.
-    """
-    chunks = [
-        np.int64(place << 32) + np.arange(max(least, -(-count // CHUNK)), dtype=np.int64)
-        for place, count in enumerate(counts)
-    ]
-    return np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._begins: dict[bytes, int] = {}
+        self._size = 0
+
+    def add(self, part: np.ndarray, *, own: bool = False) -> int:
+        """Have a table; how many bytes lie before it. What kernels write to is its ``own``."""
+        content = part.tobytes()
+        if not own and content in self._begins:
+            return self._begins[content]
+        begin = self._size
+        self._parts.append(part)
+        self._size += part.nbytes
+        if not own:
+            self._begins[content] = begin
+        return begin
+
+    def joined(self) -> np.ndarray:
+        return np.concatenate(self._parts)
 
 
-def own_numbers(kernels: SumKernels, shapes: Sequence[torch.Size]) -> np.ndarray:
-    """The numbers of their own that segments begin with: float64, a row each."""
-    numbers = np.zeros((len(shapes), kernels.numbers))
-    words, base = numbers.view(np.int64), kernels.base
-    heights = [math.prod(shape[:1]) for shape in shapes]
-    widths = [math.prod(shape[1:]) for shape in shapes]
-    sizes = [shape.numel() for shape in shapes]
-    for place, value in ((Place.ELEMENTS, sizes), (Place.ROWS, heights), (Place.COLUMNS, widths)):
-        numbers[:, base + place] = np.maximum(value, 1)  # as means divide by it
-    words[:, base + Place.HEIGHT], words[:, base + Place.WIDTH] = heights, widths
-    return numbers
+def forms(programs: Sequence[Program], shape: torch.Size) -> tuple[Program, ...]:
+    """What programs are for a tensor of this shape: those of rows have others for vectors."""
+    if any(p.by_rows for p in programs) and math.prod(shape[1:]) == 1:
+        return tuple(map(of_vectors, programs))
+    return tuple(programs)
 
 
 def real_shape(tensor: Tensor) -> torch.Size:

@@ -21,12 +21,13 @@ FEW = 8
 def phased(
     arguments: Sequence[str], phases: Sequence[Sequence[str]], target: Target, *,
     shared: str, declares: Sequence[str] = (), texts: Sequence[str] = (), repeats: int = 1,
+    then: Sequence[Sequence[str]] = (),
 ) -> str:  # fmt: skip
     """Assembly of the kernel ``update`` of pointers of these names, which does phase after phase.
 
     ``shared`` is LLVM's type of ``@shared``. Each phase is the body of a function of the same
     arguments, without its end. All of them are done ``repeats`` times, ``%piece`` being how often
-    before.
+    before, and then those behind them once.
     """
     given = ", ".join(f"{SPACE} %{name}" for name in arguments)
     own = [] if target.own else [f"declare i32 @{n}()" for n in (target.block, target.thread)]
@@ -37,7 +38,7 @@ def phased(
         *texts,
     ]
     names = ", ".join(f"{SPACE} %{name}" for name in arguments)
-    for k, phase in enumerate(phases):
+    for k, phase in enumerate([*phases, *then]):
         lines += [
             f"define internal void @part.{k}({given}, i64 %piece) alwaysinline nounwind {{",
             "entry:",
@@ -46,8 +47,9 @@ def phased(
             "}",
         ]
     if not target.barrier:  # a machine without threads calls each by itself
-        for number in range(repeats * len(phases)):
-            piece, k = divmod(number, len(phases))
+        order = [(piece, k) for piece in range(repeats) for k in range(len(phases))]
+        order += [(repeats, len(phases) + k) for k in range(len(then))]
+        for number, (piece, k) in enumerate(order):
             lines += [
                 f"define void @phase.{number}({given}) {{",
                 f"  call void @part.{k}({names}, i64 {piece})",
@@ -68,12 +70,14 @@ def phased(
     lines += [
         "  %piece.next = add nuw nsw i64 %piece, 1",
         f"  %more = icmp slt i64 %piece.next, {repeats}",
-        *(target.barrier if repeats > 1 else ()),
+        *(target.barrier if repeats > 1 or then else ()),
         "  br i1 %more, label %again, label %done",
         "done:",
-        "  ret void",
-        "}",
     ]
+    for k in range(len(then)):
+        lines += target.barrier if k else ()
+        lines.append(f"  call void @part.{len(phases) + k}({names}, i64 {repeats})")
+    lines += ["  ret void", "}"]
     return "\n".join([*lines, "!0 = !{}", target.flags, ""])
 
 

@@ -33,6 +33,10 @@ a wrong element, row or lane would show.
 LENGTHS = ((2 * CHUNK + 37, 0), (CHUNK - 5, 1), (3, 0))
 """Elements of the tensors, and how many they begin beyond where vectors can be read."""
 
+MATRICES = (((70, 300), 0), ((300, 7), 1), ((3, 1100), 0))
+"""The same of programs that look at rows or columns: more than a tile of rows, of columns, and what
+fills no vector."""
+
 NOISE = 12345.0
 
 BEYOND = 64
@@ -80,9 +84,10 @@ def _judged(
     """Why they are not to be used; None where they are."""
     draws, small = torch.Generator("cpu").manual_seed(0), programs[0].rule.shapes
     names = [name for name, _ in arrays]
-    which = [float(k) for k in range(len(programs)) for _ in LENGTHS]  # a row for each tensor
+    cases = MATRICES if any(p.by_rows for p in programs) else LENGTHS
+    which = [float(k) for k in range(len(programs)) for _ in cases]  # a row for each tensor
     which += [-1.0] * kernels.chosen  # and one that stays as it is
-    lengths = [LENGTHS[i % len(LENGTHS)] for i in range(len(which))]
+    places = [_Place(*cases[i % len(cases)]) for i in range(len(which))]
     size, double = (len(which), width(programs)), torch.float64
     rows = torch.rand(size, generator=draws, dtype=double, device="cpu") * 0.8
     rows += 0.1  # no scalar near zero, by which something may be divided
@@ -91,18 +96,16 @@ def _judged(
     rows = rows.to(gpu.device)
     mine = [
         [
-            _drawn(name, kind, (1 if name in small else crooked + length) + BEYOND, draws).to(
-                gpu.device
-            )
+            _drawn(name, kind, place.end(programs, name) + BEYOND, draws).to(gpu.device)
             for name, kind in arrays
         ]
-        for length, crooked in lengths
+        for place in places
     ]
     theirs = [[t.clone() for t in tensors] for tensors in mine]
 
     def within(tensors: Sequence[Tensor], i: int) -> list[Tensor]:
-        of = zip(tensors, _within(names, tensors, i), names, strict=True)
-        return [t[0] if name in small else part for t, part, name in of]
+        named = zip(names, tensors, strict=True)
+        return [places[i].within(programs, names, name, t) for name, t in named]
 
     with torch.no_grad():
         functions = [gpu.function(text) for text in kernels.texts]
@@ -111,12 +114,42 @@ def _judged(
         gpu.wait()
         for i, own in enumerate(theirs):
             list(serve(programs, dict(zip(names, within(own, i), strict=True)), rows[i]))
-    return _differing([programs[max(0, int(k))] for k in which], arrays, mine, theirs)
+    served = [programs[max(0, int(k))] for k in which]
+    return _differing(served, arrays, mine, theirs, places)
 
 
-def _forget(names: Sequence[str], kinds: Sequence[str], tensors: Sequence[Tensor], i: int) -> None:
+class _Place:
+    """Where a tensor is among what is drawn for it: what lies before and behind stays as it is."""
+
+    def __init__(self, shape: int | tuple[int, ...], crooked: int):
+        self.shape = torch.Size([shape] if isinstance(shape, int) else shape)
+        self.length, self.crooked = self.shape.numel(), crooked
+
+    def _of(self, programs: Sequence[Program], name: str) -> tuple[int, ...]:
+        rule = programs[0].rule
+        return rule.shape(name, self.shape, {}) if name in rule.shapes else tuple(self.shape)
+
+    def end(self, programs: Sequence[Program], name: str) -> int:
+        return self.crooked + torch.Size(self._of(programs, name)).numel()
+
+    def within(
+        self, programs: Sequence[Program], names: Sequence[str], name: str, drawn: Tensor
+    ) -> Tensor:  # fmt: skip
+        """The tensor."""
+        if owner(name, names) not in (None, "param"):
+            return drawn[: -(-self.length // BLOCK)]
+        if name in programs[0].rule.shapes:
+            shape, begin = self._of(programs, name), 0
+        else:
+            shape, begin = tuple(self.shape), self.crooked
+        return drawn[begin : begin + torch.Size(shape).numel()].view(shape)
+
+
+def _forget(
+    names: Sequence[str], kinds: Sequence[str], tensors: Sequence[Tensor], place: _Place
+) -> None:  # fmt: skip
     """Make 0 of the codes whose scale is NaN, since no number stands there whatever they are."""
-    length, crooked = LENGTHS[i % len(LENGTHS)]
+    length, crooked = place.length, place.crooked
     for name, kind, codes in zip(names, kinds, tensors, strict=True):
         if kind in CODED:
             scales = tensors[names.index(name + SCALE)][: -(-length // BLOCK)]
@@ -126,13 +159,13 @@ def _forget(names: Sequence[str], kinds: Sequence[str], tensors: Sequence[Tensor
 
 def _differing(
     programs: Sequence[Program], arrays: Arrays, mine: Sequence[Sequence[Tensor]],
-    theirs: Sequence[Sequence[Tensor]],
+    theirs: Sequence[Sequence[Tensor]], places: Sequence[_Place],
 ) -> str | None:  # fmt: skip
     """What differs of some tensors that were updated in two ways, in words."""
     names, kinds = [name for name, _ in arrays], [kind for _, kind in arrays]
-    for i, (program, own, other) in enumerate(zip(programs, mine, theirs, strict=True)):
+    for program, own, other, place in zip(programs, mine, theirs, places, strict=True):
         for tensors in (own, other):
-            _forget(names, kinds, tensors, i)
+            _forget(names, kinds, tensors, place)
         least = TOLERANCE[computed_in(arrays, program.rule.shapes)]  # what is kept wider is so too
         for (name, kind), a, b in zip(arrays, own, other, strict=True):
             if name in (REMAINDER, LOST):  # what rounding left over is another's where that is
@@ -158,16 +191,6 @@ def _drawn(name: str, kind: str, size: int, draws: torch.Generator) -> Tensor:
     if name == LOST:
         positive *= 2.0**-9
     return positive.to(DTYPES[kind])
-
-
-def _within(names: Sequence[str], tensors: Sequence[Tensor], i: int) -> list[Tensor]:
-    """What is updated of them: what lies before and after is to stay as it is."""
-    length, crooked = LENGTHS[i % len(LENGTHS)]
-    scales = slice(0, -(-length // BLOCK))
-    return [
-        t[scales if owner(n, names) not in (None, "param") else slice(crooked, crooked + length)]
-        for n, t in zip(names, tensors, strict=True)
-    ]
 
 
 def _alike(mine: Tensor, theirs: Tensor, tolerance: float, *, of_codes: bool = False) -> bool:

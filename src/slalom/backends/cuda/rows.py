@@ -13,7 +13,7 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Slot, Work
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.members import Kernels, prepared
+from slalom.backends.cuda.members import Kernels, forms, prepared, real_shape
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
@@ -32,9 +32,9 @@ def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu])
     for (programs, chance, gpu), own in alike.items():
         rows = own[0].rows if len(own) == 1 else torch.cat([work.rows for work in own])
         slots = [slot for work in own for slot in work.slots]
-        for arrays, members in _kinds(programs, slots).items():
-            kernels = _kernels(programs, arrays, gpu.target, chance)
-            functions = proven(gpu, kernels, programs, arrays)
+        for (own_programs, arrays), members in _kinds(programs, slots).items():
+            kernels = _kernels(own_programs, arrays, gpu.target, chance)
+            functions = proven(gpu, kernels, own_programs, arrays)
             ready.append(prepared(gpu, kernels, functions, arrays, members, rows))
     try:
         for start in ready:
@@ -49,11 +49,16 @@ def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu])
     increment_version([t for s in slots for t in s.state.values()])
 
 
-def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, Any]:
-    """The members of each mixture of dtypes: the number of its row and the tensors of each."""
+def _kinds(
+    programs: Sequence[Program], slots: Sequence[Slot]
+) -> dict[tuple[tuple[Program, ...], Arrays], Any]:
+    """The members of each mixture of dtypes: the number of its row and the tensors of each.
+
+    And of each form of the programs; see :func:`slalom.backends.cuda.members.forms`.
+    """
     live = {n for p in programs for n in p.live_state}
     names = {"param", "grad", *live}
-    found: dict[Arrays, list[tuple[int, list[Tensor]]]] = {}
+    found: dict[Any, list[tuple[int, list[Tensor]]]] = {}
     for place, slot in enumerate(slots):
         grad = slot.param.grad
         assert grad is not None
@@ -62,7 +67,8 @@ def _kinds(programs: Sequence[Program], slots: Sequence[Slot]) -> dict[Arrays, A
         own = {"param": slot.param, "grad": grad, **slot.state}
         own = {n: t for n, t in own.items() if n in names or owner(n, names) in names}
         arrays = tuple((n, KEPT[t.dtype]) for n, t in own.items())
-        found.setdefault(arrays, []).append((place, list(own.values())))
+        key = forms(programs, real_shape(slot.param)), arrays
+        found.setdefault(key, []).append((place, list(own.values())))
     return found
 
 

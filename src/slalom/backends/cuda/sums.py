@@ -7,27 +7,24 @@ does what comes before the next sweep (:mod:`slalom.backends.llvm.summaries`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
 
 from slalom.backends.base import BEFORE
+from slalom.backends.cuda.adding import added_up
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, serves, width, word
-from slalom.backends.cuda.phases import (
-    SPACE,
-    all_sum,
-    few_sum,
-    is_last,
-    last_of,
-    own_sum,
-    phased,
-    shared_sum,
-)
+from slalom.backends.cuda.phases import SPACE, own_sum, phased, shared_sum
+from slalom.backends.cuda.room import Room, blocks_of
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import narrowed, spread
 from slalom.backends.llvm.elements import Elements
 from slalom.backends.llvm.memory import Arrays, array, computed_in
-from slalom.backends.llvm.summaries import Summaries, sweeps_over
+from slalom.backends.llvm.summaries import Place, Summaries, sweeps_over
 from slalom.backends.llvm.summing import added
-from slalom.backends.refusals import LINES, MATRICES, TOGETHER
+from slalom.backends.refusals import MATRICES, TOGETHER
 from slalom.ir.program import Program
 from slalom.ir.sweeps import Sweep
 from slalom.ir.symbol import Symbol
@@ -39,7 +36,7 @@ numbers of its own, of each block its sums, of each segment an i32 that is 0."""
 
 def refused(program: Program) -> str | None:
     """Why there are no kernels of a program; None where there are."""
-    beyond = {MATRICES: program.multiplies, TOGETHER: program.crossings, LINES: program.by_rows}
+    beyond = {MATRICES: program.multiplies, TOGETHER: program.crossings}
     return next((why for why, is_so in beyond.items() if is_so), None)
 
 
@@ -47,11 +44,8 @@ class SumKernels:
     """The kernels of a program that sums over whole tensors.
 
     Attributes:
-        texts: of each its assembly, in the order in which they are started, on all blocks.
-        begins: whether the first one is started on a block for each segment instead.
-        numbers: how many numbers of its own a segment has.
-        base: where among these :class:`slalom.backends.llvm.summaries.Place` begins.
-        most: how many sums a block has at most.
+        texts: of each its assembly, in the order in which they are started.
+        grids: of each what it is started on: ``chunks``, or a block for each of ``segments``.
 
     ``wide`` and ``way`` are as in :func:`slalom.backends.cuda.kernel.opening`.
     """
@@ -66,14 +60,29 @@ class SumKernels:
         self._sweeps = sweeps_over(program, arrays)
         self._summaries = Summaries(program, self._sweeps, arrays, False)
         layout = self._summaries.layout
-        self.numbers, self.base = layout.numbers, layout.base
-        self.most = max(len(s.sums) for s in self._sweeps)
+        self._numbers, self._base = layout.numbers, layout.base
         first = self._sweeps[0]
-        self.begins = not all(s.is_known for s in first.scalars) or (
+        begins = not all(s.is_known for s in first.scalars) or (
             len(self._sweeps) == 1 and not first.sums
         )
-        self.texts = [self._begin()] if self.begins else []
+        self.texts = [self._begin()] if begins else []
         self.texts += map(self._sweep, range(len(self._sweeps)))
+        self.grids = ["segments"] * begins + ["chunks"] * len(self._sweeps)
+
+    def room(self, shapes: Sequence[torch.Size]) -> Room:
+        """What segments of these shapes have of their own, and share."""
+        own, base = np.zeros((len(shapes), self._numbers)), self._base
+        words = own.view(np.int64)
+        heights = [math.prod(shape[:1]) for shape in shapes]
+        widths = [math.prod(shape[1:]) for shape in shapes]
+        sizes = [shape.numel() for shape in shapes]
+        named = ((Place.ELEMENTS, sizes), (Place.ROWS, heights), (Place.COLUMNS, widths))
+        for place, value in named:
+            own[:, base + place] = np.maximum(value, 1)  # as means divide by it
+        words[:, base + Place.HEIGHT], words[:, base + Place.WIDTH] = heights, widths
+        chunks = blocks_of(sizes, 1)
+        most = max(len(s.sums) for s in self._sweeps)
+        return Room(own, {"chunks": chunks}, 8 * most * len(chunks))
 
     def _between(self, k: int) -> tuple[list[str], list[str], list[str]]:
         """What is done before sweep ``k``: declarations, functions, and lines that call them."""
@@ -107,7 +116,7 @@ class SumKernels:
     def _opening(self) -> list[str]:
         return [
             *opening(self._target, self._arrays, self._wide, self._small, self._way),
-            f"  %own.first = mul i64 %number, {self.numbers}",
+            f"  %own.first = mul i64 %number, {self._numbers}",
             f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
         ]
 
@@ -124,12 +133,13 @@ class SumKernels:
             *word("row.number", "%segments", "i64", "%segment.row"),
             f"  %row.first = mul i64 %row.number, {self._wide}",
             f"  %row = getelementptr double, {SPACE} %rows, i64 %row.first",
-            f"  %own.first = mul i64 %number, {self.numbers}",
+            f"  %own.first = mul i64 %number, {self._numbers}",
             f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
             "  %one = icmp eq i32 %thread, 0",
-            *(() if self._way is None else serves(self._way)),
-            *self._if_served("%one"),
+            "  br i1 %one, label %do, label %out",
             "do:",
+            *(() if self._way is None else serves(self._way)),
+            *self._if_served(),
             *calls,
             "  br label %out",
             "out:",
@@ -146,34 +156,21 @@ class SumKernels:
         if sums:
             more, functions, calls = self._between(k + 1)
             declares, texts = [*declares, *more], [*function, *functions]
-            one = ["  %one = icmp eq i64 %thread, 0", "  br i1 %one, label %do, label %out", "do:"]
-            phases += [
-                [*self._opening(), *few_sum(sums)],
-                [
-                    *self._opening(), *one, *all_sum(sums), *self._put(sums),
-                    f"  %counter = getelementptr i32, {SPACE} %counters, i64 %number",
-                    *last_of(sums, "%many", "%counter", self._target), "out:",
-                ],
-                [*self._opening(), *is_last(sums), *self._gather(sums)],
-                [*self._opening(), *is_last(sums), *few_sum(sums, "%last")],
-                [
-                    *self._opening(), *is_last(sums),
-                    "  %first = icmp eq i64 %thread, 0", "  %one = and i1 %first, %last",
-                    *self._if_served("%one"), "do:", *all_sum(sums),
-                    *(line for n in range(sums) for line in (
-                        f"  %to{n} = getelementptr double, {SPACE} %own, i64 {first + n}",
-                        f"  store double %all{n}, {SPACE} %to{n}",
-                    )),
-                    *calls, "  br label %out", "out:",
-                ],
+            finish = [
+                *(line for n in range(sums) for line in (
+                    f"  %to{n} = getelementptr double, {SPACE} %own, i64 {first + n}",
+                    f"  store double %all{n}, {SPACE} %to{n}",
+                )),
+                *self._if_served(), *calls, "  br label %out", "out:",
             ]  # fmt: skip
+            phases += added_up(sums, [*self._opening(), *_company(sums)], finish, self._target)
         return self._module(phases, sums, declares, texts)
 
-    def _if_served(self, when: str) -> list[str]:
-        """Go on to ``do``, else ``out``: where this holds, and the row names this program."""
+    def _if_served(self) -> list[str]:
+        """Go on, or to ``out`` where the row names another program."""
         if self._way is None:
-            return [f"  br i1 {when}, label %do, label %out"]
-        return [f"  %due.now = and i1 {when}, %serves", "  br i1 %due.now, label %do, label %out"]
+            return []
+        return ["  br i1 %serves, label %served, label %out", "served:"]
 
     def _module(
         self, phases: Sequence[Sequence[str]], sums: int, declares: Sequence[str],
@@ -183,51 +180,21 @@ class SumKernels:
             GIVEN, phases, self._target, shared=shared_sum(sums), declares=declares, texts=texts
         )
 
-    def _put(self, sums: int) -> Iterator[str]:
-        """Put down the sums of this block; and ``%many``, how many blocks its segment has."""
-        yield f"  %place.first = mul i64 %place, {sums}"
-        yield f"  %partial = getelementptr double, {SPACE} %partials, i64 %place.first"
-        for n in range(sums):
-            yield f"  %partial{n} = getelementptr double, {SPACE} %partial, i64 {n}"
-            yield f"  store double %all{n}, {SPACE} %partial{n}"
-        yield from _blocks()
 
-    def _gather(self, sums: int) -> Iterator[str]:
-        """Of the last block each thread adds up what some blocks have."""
-        yield from _blocks()
-        yield "  %many.long = zext i32 %many to i64"
-        yield "  %first.block = sub i64 %place, %chunk"
-        yield "  br i1 %last, label %read, label %out"
-        yield "read:"
-        yield "  %p = phi i64 [ %thread, %entry ], [ %p.next, %body ]"
-        for n in range(sums):
-            yield f"  %sum{n} = phi double [ -0.0, %entry ], [ %sum{n}.next, %body ]"
-        yield "  %some = icmp ult i64 %p, %many.long"
-        yield "  br i1 %some, label %body, label %end.of"
-        yield "body:"
-        yield "  %p.block = add i64 %first.block, %p"
-        yield f"  %p.first = mul i64 %p.block, {sums}"
-        for n in range(sums):
-            yield f"  %p.at{n} = add i64 %p.first, {n}"
-            yield f"  %p.to{n} = getelementptr double, {SPACE} %partials, i64 %p.at{n}"
-            yield f"  %p.own{n} = load double, {SPACE} %p.to{n}"
-            yield f"  %sum{n}.next = fadd double %sum{n}, %p.own{n}"
-        yield f"  %p.next = add i64 %p, {THREADS}"
-        yield "  br label %read"
-        yield "end.of:"
-        for n in range(sums):
-            yield from own_sum(n, f"%sum{n}")
-        yield "  br label %out"
-        yield "out:"
-
-
-def _blocks() -> Iterator[str]:
-    """``%many``: how many blocks a segment has, one at least."""
-    yield f"  %up = add i64 %numel, {CHUNK - 1}"
-    yield f"  %full.blocks = udiv i64 %up, {CHUNK}"
-    yield "  %none = icmp eq i64 %full.blocks, 0"
-    yield "  %many.blocks = select i1 %none, i64 1, i64 %full.blocks"
-    yield "  %many = trunc i64 %many.blocks to i32"
+def _company(sums: int) -> list[str]:
+    """See :data:`slalom.backends.cuda.adding.COMPANY`: the blocks of a segment, one at least."""
+    return [
+        f"  %partial.first = mul i64 %place, {sums}",
+        f"  %partial = getelementptr double, {SPACE} %partials, i64 %partial.first",
+        "  %first.block = sub i64 %place, %chunk",
+        f"  %every.first = mul i64 %first.block, {sums}",
+        f"  %every = getelementptr double, {SPACE} %partials, i64 %every.first",
+        f"  %up = add i64 %numel, {CHUNK - 1}",
+        f"  %full.blocks = udiv i64 %up, {CHUNK}",
+        "  %none = icmp eq i64 %full.blocks, 0",
+        "  %many = select i1 %none, i64 1, i64 %full.blocks",
+        f"  %counter = getelementptr i32, {SPACE} %counters, i64 %number",
+    ]
 
 
 def walk(

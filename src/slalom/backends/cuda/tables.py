@@ -19,7 +19,7 @@ from torch import Tensor
 from slalom.backends.cuda.codes import scales_of
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, width
-from slalom.backends.cuda.members import Kernels, Table
+from slalom.backends.cuda.members import Kernels, Table, forms
 from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.scalars import WORDS, Asked, Head, rows_kernel
@@ -171,16 +171,17 @@ class Tables:
         family = Family(asked, teams, slots, *begins)
         self.families.append(family)
         self._scratch += 8 * len(slots) * width(asked.programs)
-        alike: dict[Arrays, list[int]] = {}
+        alike: dict[Any, list[int]] = {}
         live = {"param", "grad", *(n for p in asked.programs for n in p.live_state)}
         for row, i in enumerate(slots):
             kinds = shown[i].kinds.items()
             arrays = tuple((n, k) for n, k in kinds if n in live or owner(n, live) in live)
-            alike.setdefault(arrays, []).append(row)
-        for arrays, rows in alike.items():
+            programs = forms(asked.programs, shown[i].shape)
+            alike.setdefault((programs, arrays), []).append(row)
+        for (programs, arrays), rows in alike.items():
             own = [slots[row] for row in rows]
-            kernels = _kernels(asked.programs, arrays, self._gpu.target, asked.chance)
-            functions = proven(self._gpu, kernels, asked.programs, arrays)
+            kernels = _kernels(programs, arrays, self._gpu.target, asked.chance)
+            functions = proven(self._gpu, kernels, programs, arrays)
             table = Table(kernels, arrays, [shown[i].shape for i in own], rows)
             names = [name for name, _ in arrays]
             for column, name in enumerate(names, AHEAD):

@@ -15,7 +15,7 @@ from slalom.backends.base import Backend, Counts, Launch, Slot
 from slalom.backends.layout import is_dense, plain, same_layout
 from slalom.backends.llvm.observers import observed
 from slalom.backends.narrow import CODES, NARROW, blocks_in_rows
-from slalom.backends.refusals import MATRICES, OWNED, SUMMED, Unavailable
+from slalom.backends.refusals import CROOKED, MATRICES, OWNED, SUMMED, Unavailable, small_amiss
 
 
 class Llvm(Backend):
@@ -54,9 +54,6 @@ _DTYPES = (
 )  # fmt: skip
 
 
-_SMALL = (torch.float32, torch.float64)
-
-
 @functools.cache  # `cache` is a module here
 def _loaded() -> tuple[Any, Any]:
     """What makes the driver, and what tells the dtypes served: loaded late, it takes a while."""
@@ -85,7 +82,7 @@ def _reason(slot: Slot) -> str | None:
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
     if (slot.matrix or slot.multiplies) and (param.is_complex() or not param.is_contiguous()):
-        return "its rule sums over rows or columns, and its elements do not lie row by row"
+        return CROOKED
     if slot.alone:
         return "its memory overlaps that of another tensor of the step"
     if grad is not None and type(grad) not in (Tensor, torch.nn.Parameter):
@@ -99,8 +96,10 @@ def _reason(slot: Slot) -> str | None:
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             return f"{own} is a {type(tensor).__name__}, a subclass of Tensor"
         if name in slot.small:
-            if not (plain(tensor) and tensor.is_contiguous() and tensor.dtype in _SMALL):
-                return f"{own} is not float32 or float64 that lies in order in its memory"
+            if not plain(tensor):
+                return f"{own} has no memory of its own"
+            if why := small_amiss(own, tensor):
+                return why
             if tensor.is_neg():
                 return f"{own} is a lazily negated view"
             continue

@@ -120,7 +120,7 @@ class Summaries:
         It makes the row of the sweep of the update's and of what is known, and fills the slots
         that the sweep reads.
         """
-        text = _Between(self._program, self._arrays, self.layout)
+        text = Between(self._program, self._arrays, self.layout)
         scalars = self._sweeps[k].scalars
         single = {i: text.number(s) for i, s in enumerate(scalars) if not s.along}
         for i, value in single.items():
@@ -139,7 +139,7 @@ class Summaries:
 
     def met(self, i: int) -> tuple[list[str], list[str]]:
         """The same function at halt ``i``, which puts down what is asked for there."""
-        text = _Between(self._program, self._arrays, self.layout)
+        text = Between(self._program, self._arrays, self.layout)
         for node, asked in self.halts[i].asked.items():
             place = self.layout.of_sum(node)
             assert place is not None
@@ -148,7 +148,7 @@ class Summaries:
 
     def after(self) -> tuple[list[str], list[str]]:
         """The same function after the last sweep, which stores the states that are summaries."""
-        text = _Between(self._program, self._arrays, self.layout)
+        text = Between(self._program, self._arrays, self.layout)
         small = self._program.small
         kinds = self._program.rule.shapes
         extent = {n: KEPT[kinds[n]] for n in small}
@@ -169,8 +169,8 @@ class Summaries:
         return text.function(f"before.{len(self._sweeps)}")
 
 
-class _Between(Memory):
-    """The text of one such function."""
+class Between(Memory):
+    """The text of one such function; of a GPU, of a thread."""
 
     def __init__(self, program: Program, arrays: Arrays, layout: Layout):
         super().__init__("double", arrays, place="0")

@@ -79,14 +79,20 @@ def abreast(
     ]
 
 
-def added(own: str, value: str, square: bool, kind: str, double: str) -> list[str]:
-    """A sum with one more value, or its square."""
+def valued(own: str, value: str, square: bool, kind: str, double: str) -> tuple[list[str], str]:
+    """What is summed up of a value, in double precision: lines, and how they call it."""
     lines = []
     if kind != double:
         lines, value = [f"  {own}.value = fpext {kind} {value} to {double}"], f"{own}.value"
     if square:
         lines.append(f"  {own}.square = fmul {double} {value}, {value}")
         value = f"{own}.square"
+    return lines, value
+
+
+def added(own: str, value: str, square: bool, kind: str, double: str) -> list[str]:
+    """A sum with one more value, or its square."""
+    lines, value = valued(own, value, square, kind, double)
     return [*lines, f"  {own}.next = fadd {double} {own}, {value}"]
 
 
