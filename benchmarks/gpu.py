@@ -211,6 +211,27 @@ def check_narrow(device: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(*found, strict=True)), options
 
 
+def check_matrices(device: str) -> None:
+    """Rules of rows and columns, over matrices of several tiles and such that fill no vector."""
+    shapes: Shapes = [(70, 1100), (4100, 7), (3, 5000), (64, 3, 7, 7), (0, 5), (1, 9000)]
+    for name in ("AdamMini", "FactoredAdafactor"):
+        made, draws = CLASSES[name], torch.Generator().manual_seed(1)
+        starts = [torch.randn(s, generator=draws) for s in shapes]
+        grads = [[torch.randn(s, generator=draws) for s in shapes] for _ in range(3)]
+        params = [nn.Parameter(s.to(device, copy=True)) for s in starts]
+        optimizer = made(params, lr=0.01)
+        for own in grads:
+            for p, g in zip(params, own, strict=True):
+                p.grad = g.to(device)
+            optimizer.step()
+        served = {row[3] for row in explain(optimizer).rows}
+        assert device == "cpu" or served == {serves(made.rule, device)}, f"{name} by {served}"
+        for k, (p, s) in enumerate(zip(params, starts, strict=True)):
+            if s.numel():
+                off = distance(p, reference(made.rule, s, [own[k] for own in grads], 0.01))
+                assert off < DTYPES[torch.float32], f"{name} {tuple(s.shape)}: off by {off:.1e}"
+
+
 def check_nothing_waits(device: str) -> None:
     """Steps that may be skipped, clipped ones and capturable ones never wait for the device."""
     ways: list[dict[str, Any]] = [
@@ -350,8 +371,8 @@ def check_memory(device: str) -> None:
 
 
 CHECKS: list[Callable[[str], None]] = [
-    check_mixture, check_views, check_bits, check_clipping, check_narrow, check_nothing_waits,
-    check_streams, check_graph_is_refused, check_several_gpus, check_memory,
+    check_mixture, check_views, check_bits, check_clipping, check_narrow, check_matrices,
+    check_nothing_waits, check_streams, check_graph_is_refused, check_several_gpus, check_memory,
 ]  # fmt: skip
 
 

@@ -301,11 +301,6 @@ def crosses(rule: Rule) -> bool:
     return bool(_usual(rule).crossings)
 
 
-def is_matrix(rule: Rule) -> bool:
-    """Whether a rule looks at tensors as matrices."""
-    return _usual(rule).matrix
-
-
 def multiplies(rule: Rule) -> bool:
     """Whether a rule has operations on whole matrices, at its default hyper-parameters."""
     return _usual(rule).multiplies

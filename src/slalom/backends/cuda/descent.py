@@ -25,6 +25,7 @@ at least."""
 ROOM = 6144
 """Doubles that a block of threads may share: 48 KiB."""
 
+
 class Descent:
     """Writes the functions that go down the columns of a thread, of one sweep."""
 
@@ -96,9 +97,7 @@ class Descent:
                 found.append(f"  {own} = load {kind}, {SPACE} {own}.here")
                 found += spread(kind, own, many, own)[0] if many > 1 else ()
             else:
-                found.append(
-                    f"  {own}.v = load {vector}, {SPACE} {own}.here, align {SIZES[kind]}"
-                )
+                found.append(f"  {own}.v = load {vector}, {SPACE} {own}.here, align {SIZES[kind]}")
             (of_row if of_rows else of_column).extend(found)
         if self._of.stochastic:
             of_all += word("noise.double", "%row", "double", "1")

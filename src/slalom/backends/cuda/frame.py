@@ -1,4 +1,4 @@
-"""What kernels over rows and columns have in common: how a matrix is cut up, and what lies where."""
+"""What kernels over rows and columns share: how a matrix is cut up, and what lies where."""
 
 from __future__ import annotations
 

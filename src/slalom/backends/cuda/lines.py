@@ -1,8 +1,8 @@
 """What comes between two sweeps over matrices, as kernels: a thread for every row and column.
 
 The sums that tiles left are added up by several threads a line, neighbours reading what lies beside
-one another. Then one thread of each makes what is asked of its line, in double precision. A sum over
-lines is that of blocks of them, added up by the last block (:mod:`slalom.backends.cuda.adding`).
+one another. Then one thread of each makes what is asked of its line, in double precision. A sum
+over lines is that of blocks of them, added up by the last (:mod:`slalom.backends.cuda.adding`).
 """
 
 from __future__ import annotations
@@ -169,17 +169,17 @@ class Lines:
 
     def _begin(self, number: str) -> list[str]:
         """What all kernels begin with; ``number`` is that of the segment."""
-        of = self._of
+        of, alone = self._of, number == "%place"
         return [
             f"  %block = call i32 @{of.target.block}()",
             f"  %thread.32 = call i32 @{of.target.thread}()",
             "  %thread = zext i32 %thread.32 to i64",
             "  %place = zext i32 %block to i64",
-            *(() if number == "%place" else (
+            *(() if alone else (
                 *word("chunk.of", "%blocks", "i64", "%place"),
                 "  %chunk = and i64 %chunk.of, 4294967295",
             )),
-            f"  %number = {'add i64 %place, 0' if number == '%place' else 'lshr i64 %chunk.of, 32'}",
+            f"  %number = {'add i64 %place, 0' if alone else 'lshr i64 %chunk.of, 32'}",
             f"  %segment = mul i64 %number, {AHEAD + len(of.arrays)}",
             "  %segment.row = add i64 %segment, 1",
             *word("row.number", "%segments", "i64", "%segment.row"),

@@ -133,9 +133,7 @@ class MatrixKernels:
                 stage.gathered = [s for s in self._sweeps[k - 1].sums if s.along]
             scalars = self._sweeps[k].scalars if k < count else []
             roots = [s for s in scalars if not s.is_known]
-            stage.singles = {
-                i: s for i, s in enumerate(scalars) if not s.along and not s.is_known
-            }
+            stage.singles = {i: s for i, s in enumerate(scalars) if not s.along and not s.is_known}
             for symbol in roots:
                 if symbol.along and symbol not in slots:
                     slots[symbol] = self._slots[symbol.along]
@@ -163,14 +161,12 @@ class MatrixKernels:
             return
         first = max(self._level(s) for s in keeps.values())
         for k, stage in enumerate(stages):
-            later = [
-                s for after in stages[k + 1 :]
-                for s in (*after.fills, *after.singles.values(), *(i for d in after.inner for i in d))
-            ] + [*self._ones.values()]  # fmt: skip
+            later = [*self._ones.values()]
+            for after in stages[k + 1 :]:
+                later += [*after.fills, *after.singles.values()]
+                later += [s for own in after.inner for s in own]
             read = {n.args[0] for n in self._summaries(later) if n.op in KEPT}
-            if k == len(stages) - 1 or (
-                k >= first and stage.has_lines and read.isdisjoint(keeps)
-            ):
+            if k == len(stages) - 1 or (k >= first and stage.has_lines and read.isdisjoint(keeps)):
                 stage.keeps = keeps
                 return
 
@@ -318,5 +314,3 @@ def _lines_for(tiles: int) -> int:
 
 def _even(number: int) -> int:
     return number + number % 2
-
-

@@ -82,7 +82,7 @@ def _judged(
     gpu: Gpu, kernels: Kernels, programs: Sequence[Program], arrays: Arrays
 ) -> str | None:  # fmt: skip
     """Why they are not to be used; None where they are."""
-    draws, small = torch.Generator("cpu").manual_seed(0), programs[0].rule.shapes
+    draws = torch.Generator("cpu").manual_seed(0)
     names = [name for name, _ in arrays]
     cases = MATRICES if any(p.by_rows for p in programs) else LENGTHS
     which = [float(k) for k in range(len(programs)) for _ in cases]  # a row for each tensor
