@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 import slalom
 from slalom import optim
 from slalom.backends import using
-from slalom.backends.row import Row
+from slalom.backends.row import Row, Together
 from slalom.engine import sorting
 from slalom.engine.plan import Plan
 
@@ -215,8 +216,8 @@ def test_gradients_that_come_and_go(
         for i, (params, optimizer) in enumerate(made):
             for p, grad, there in zip(params, grads, present, strict=True):
                 p.grad = grad.clone() if there else None
-            for group in optimizer.param_groups:
-                group["lr"] *= 0.99
+            for group in optimizer.param_groups:  # in every step, seldom, in every step
+                group["lr"] *= 1 if step % 20 in range(4, 12) else 0.99
             if i:
                 optimizer._plan = None
             optimizer.step()
@@ -228,3 +229,48 @@ def test_gradients_that_come_and_go(
         assert made[0][1]._plan is plan
         assert sorted_anew.count(plan._sorting) < 12  # type: ignore[union-attr]
         assert len(rows) < 20  # and again by count, since all were there for long
+
+
+def test_scalars_are_kept_by_count() -> None:
+    """Of many rows as of each by itself, and computed seldom where options stay what they are."""
+    rng = np.random.default_rng(0)
+    group_of = np.sort(rng.integers(0, 3, 30))
+    counts = rng.integers(1, 9, 30).astype(float)
+    rate = torch.tensor(0.3)
+    options = [{**optim.Adam.rule.hypers, "lr": lr} for lr in (0.1, 0.2, rate)]
+    rows = [Row(optim.Adam.rule, g, c, (), ()) for g, c in zip(group_of, counts, strict=True)]
+    program = rows[0].choose(options[0], {})
+    together = Together(rows, range(30), program)
+    inner, computed = program.rows, []
+    program.__dict__["rows"] = lambda *a: computed.append(1) or inner(*a)
+    try:
+        for step in range(150):
+            if step < 50:
+                options[step % 2]["lr"] *= 0.99
+            rate.mul_(1 if step < 50 else 0.9)  # the same object, and another number
+            if step == 100:
+                options[2]["lr"] = 0.2
+                computed.clear()
+            counts += rng.integers(0, 2, 30)
+            counts[0] += 7 * (step % 40 == 0)  # loaded from elsewhere
+            assert together.fill(counts[:, None], options, [{}] * 3)
+            for row, count, found in zip(rows, counts, together.values, strict=True):
+                alone = program.row(count + 1, False, *row.taken(options[row.group], {}))
+                assert found.tobytes() == np.array(alone).tobytes(), step
+        assert 0 < len(computed) < 25
+    finally:
+        del program.__dict__["rows"]
+
+
+def test_scalars_of_a_group_are_not_taken_for_anothers() -> None:
+    """One group comes to the very counts at which the next one began, all of both kept in a row."""
+    counts = np.repeat([1.0, 14.0, 50.0], [10, 5, 5])
+    options = [{**optim.Adam.rule.hypers, "lr": lr} for lr in (0.1, 0.2)]
+    rows = [Row(optim.Adam.rule, i // 10, c, (), ()) for i, c in enumerate(counts)]
+    program = rows[0].choose(options[0], {})
+    together = Together(rows, range(20), program)
+    for _ in range(40):
+        assert together.fill(counts[:, None], options, [{}] * 2)
+        alone = program.row(counts[0] + 1, False, *rows[0].taken(options[0], {}))
+        assert together.values[0].tolist() == list(alone or ())
+        counts[:10] += 1

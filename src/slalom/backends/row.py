@@ -1,10 +1,14 @@
-"""The scalars of parameters that are alike: a row of them, or many rows computed as columns."""
+"""The scalars of parameters that are alike: a row of them, or many rows computed as columns.
+
+Scalars of rows without numbers of their own hang on nothing but the options of a group and a step
+count. Those of some counts to come are kept while options stay, and a step only picks its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,9 @@ from slalom.ir.program import Program
 from slalom.rules.definition import Rule
 
 Options = Sequence[Mapping[str, Any]]
+
+LEAST, AHEAD = 4, 64
+"""Of scalars that are kept by step count: for how many steps, where there are many and few."""
 
 
 class Row:
@@ -132,19 +139,22 @@ class Together:
         of_group = {row.group: row for row in rows}
         self._places = groups.tolist()
         self._groups = [of_group[group] for group in self._places]
+        self._kept = None if program.rule.numbers else _ByCount(program, self._group_of)
 
     def fill(self, values: np.ndarray, options: Options, late: Options) -> bool:
         """Compute the scalars of the next step; False where that is for each row by itself.
 
         ``values`` are counts and numbers of all slots, the others those of all groups.
         """
-        program, kept = self._program, values[self._firsts]
-        numbers = kept[:, 1 : 1 + len(program.rule.numbers)]
-        own = self._taken(options, late)
-        found = program.rows(kept[:, 0], numbers, own, self._group_of)
+        program, own = self._program, self._taken(options, late)
+        given = values[self._firsts]
+        counts, numbers = given[:, 0], given[:, 1 : 1 + len(program.rule.numbers)]
+        found = None if self._kept is None else self._kept.of(counts, own)
+        if found is None:
+            found = program.rows(counts, numbers, own, self._group_of)
         if found is None:
             return False
-        self.counts, self.values = kept[:, 0], found
+        self.counts, self.values = counts, found
         return True
 
     def _taken(self, options: Options, late: Options) -> list[Sequence[Any]]:
@@ -155,6 +165,76 @@ class Together:
             except KeyError:
                 pass
         return [row.taken(options[row.group], late[row.group]) for row in self._groups]
+
+
+class _ByCount:
+    """The scalars of rows by group and step count, for the counts that are there and some more.
+
+    They are computed anew when a row has come to the end of its counts, and when options change,
+    in every step if need be: powers of the same counts are kept then. What is kept says of which
+    group and count it is, so that none is taken for another.
+    """
+
+    def __init__(self, program: Program, group_of: np.ndarray):
+        self._program, self._group_of = program, group_of
+        self._counts, self._among = np.empty(0), np.empty(0, np.intp)  # and the group of each
+        self._which = np.zeros(len(group_of), np.intp)  # where each row was in the last step
+        self._table, self._wait = np.empty((0, 1)), 0
+        self._own: list[Sequence[Any]] | None = None  # the options that it was computed with
+
+    def of(self, counts: np.ndarray, own: list[Sequence[Any]]) -> np.ndarray | None:
+        """The scalars of each row; None where they are to be computed for this step alone."""
+        if self._wait or (counts == counts[0]).all():
+            self._wait -= self._wait > 0
+            return None
+        if not self._found(counts):
+            self._own = None
+            self._reach(counts)
+        if self._own is None or not all(map(_same, own, self._own)):
+            no_numbers = np.empty((len(self._counts), 0))
+            table = self._program.rows(self._counts, no_numbers, own, self._among)
+            if table is None:
+                self._wait = AHEAD
+                return None
+            self._table, self._own = table, own if all(map(_stays, own)) else None
+        return self._table.take(self._which, 0)
+
+    def _found(self, counts: np.ndarray) -> bool:
+        """Whether each row is where it was, or was counted once since."""
+        try:
+            which = self._which = self._which + (counts > self._counts.take(self._which))
+            same = (self._counts.take(which) == counts) & (
+                self._among.take(which) == self._group_of
+            )
+        except IndexError:
+            return False
+        return bool(same.all())
+
+    def _reach(self, counts: np.ndarray) -> None:
+        """Take the counts that are there now, each with those that come after it."""
+        pairs, begins = np.unique([self._group_of, counts], axis=1, return_inverse=True)
+        ahead = max(LEAST, min(AHEAD, 2 * len(counts) // pairs.shape[1]))
+        group, count = pairs
+        lengths = np.full(len(count), ahead)  # of each, to where the next one of its group begins
+        followed = np.flatnonzero(group[1:] == group[:-1])
+        lengths[followed] = np.minimum(ahead, np.ceil(np.diff(count))[followed])
+        starts = np.cumsum(lengths) - lengths
+        self._among = group.astype(np.intp).repeat(lengths)
+        since = np.arange(lengths.sum()) - starts.repeat(lengths)
+        self._counts = count.repeat(lengths) + since
+        self._which = starts[begins.ravel()]
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return all(map(is_, one, other))
+
+
+def _stays(options: Sequence[Any]) -> bool:
+    """Whether these can be nothing else as long as they are the same objects."""
+    return all(
+        _stays(o) if type(o) is tuple else type(o) in (float, int, bool, str, type(None))
+        for o in options
+    )
 
 
 @cache

@@ -8,6 +8,7 @@ last bit, so that these are Python's own, one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import repeat
 from operator import is_
 from typing import Any
@@ -19,6 +20,9 @@ from slalom.ir.scalars import TEMPLATES, HostPart, Statements
 
 Column = Any
 """A float where all rows have the same one, else float64 of shape (rows,)."""
+
+SHORT = 4096
+"""Numbers up to which the powers of one base are kept, since other options leave them the same."""
 
 _TEMPLATES = {
     op: f"({text}) * 1.0" if op in COMPARISONS else text  # True + True is no 2 in NumPy
@@ -49,7 +53,8 @@ class Columns:
         ]
         calls = {op: _each(of_one) for op, of_one in SCALAR_OPS.items() if op not in _TEMPLATES}
         space: dict[str, Any] = {
-            **calls, "sqrt": _sqrt, "abs": abs, "holds": _holds, "inf": np.inf, "nan": np.nan,
+            **calls, "pow": _pow, "sqrt": _sqrt, "abs": abs, "holds": _holds,
+            "inf": np.inf, "nan": np.nan,
         }  # fmt: skip
         exec(compile("\n".join(lines), "<the scalars of many rows>", "exec"), space)
         self._columns: Callable[..., tuple[Column, ...] | None] = space["columns"]
@@ -77,14 +82,6 @@ class Columns:
         first = self._flags.get("first")
         if first is not None and ((counts == 0) != first).any():
             return None
-        which: Any = slice(None)
-        if not (equal or numbers.size):  # then many rows are as another one is
-            counts, which = np.unique(counts, return_inverse=True)
-            if len(options) > 1:
-                of_both, which = np.unique(which * len(options) + group_of, return_inverse=True)
-                counts = counts[of_both // len(options)]
-                found = self._inputs(options, of_both % len(options))
-                assert found is not None
         step = counts.item(0) + 1 if equal else counts + 1
         try:
             # What Python raises, or makes a complex number of, is for the rows one by one.
@@ -97,7 +94,7 @@ class Columns:
         results = np.empty((len(counts), self._width))
         for i, column in enumerate(columns):
             results[:, i] = column
-        return results[which]
+        return results
 
     def _inputs(
         self, options: Sequence[Sequence[Any]], group_of: np.ndarray
@@ -146,6 +143,21 @@ def _each(of_one: Callable[..., Any]) -> Callable[..., Column]:
         return np.array([*map(of_one, *lists)], float)  # and here
 
     return of_all
+
+
+def _pow(base: Column, exponent: Column) -> Column:
+    if isinstance(base, float) and isinstance(exponent, np.ndarray) and len(exponent) <= SHORT:
+        return _powers(np.float64(base).tobytes(), exponent.tobytes())
+    return _each(SCALAR_OPS["pow"])(base, exponent)
+
+
+@lru_cache(16)
+def _powers(base: bytes, exponents: bytes) -> np.ndarray:
+    """The powers of one number, as bits: 0.0 and -0.0 are equal."""
+    number = np.frombuffer(base).item()
+    return np.array(
+        [SCALAR_OPS["pow"](number, e) for e in np.frombuffer(exponents).tolist()], float
+    )
 
 
 def _sqrt(x: Column) -> Column:
