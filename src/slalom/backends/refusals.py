@@ -73,8 +73,10 @@ WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 CROOKED = "its rule sums over rows or columns, and its elements do not lie row by row"
 """Why machine code does not serve a tensor of a rule that looks at rows or columns."""
 
-TOGETHER = "its rule asks all tensors together, of which there are no kernels"
-"""Why kernels do not serve a rule with crossings."""
+TOGETHER = (
+    "its rule asks all tensors together, and sums over rows or columns, of which there are no kernels"
+)
+"""Why kernels do not serve a rule with crossings that looks at rows or columns too."""
 
 MATRICES = "its rule multiplies matrices, of which there is no machine code"
 """Why machine code does not serve a rule with operations on whole matrices."""

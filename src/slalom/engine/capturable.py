@@ -27,7 +27,7 @@ from slalom.engine.sorting import alone
 from slalom.engine.standing import TOO_WIDE, Stay, stay, told_of
 from slalom.engine.there import Part, is_recorded, there
 from slalom.engine.treatment import Treatment
-from slalom.ir.program import crosses, is_whole, multiplies
+from slalom.ir.program import is_whole, multiplies
 from slalom.rules.definition import Rule
 
 Group = Mapping[str, Any]
@@ -103,7 +103,7 @@ def _stands(
     """Whether a backend makes such steps by itself, once one was made."""
     narrow = treatment.state_dtype is not None or treatment.remainder is not None
     for rule in set(map(rule_of, groups)):
-        if rule.squares or multiplies(rule) or crosses(rule) or (narrow and is_whole(rule)):
+        if rule.squares or multiplies(rule) or (narrow and is_whole(rule)):
             return False
     params = [p for g in groups for p in g["params"] if p.grad is not None]
     plain = {type(t) for p in params for t in (p, p.grad)} <= {Tensor, Parameter}
@@ -268,12 +268,16 @@ def _norm(grads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, list[Work]]]:
     """The slots by the first backend that takes them; what shares memory is taken alone."""
     tangled = sharing(own) | lending(own)
+    own = [alone(slot) if slot.place in tangled else slot for slot in own]
+    taken = {slot.place: _first(slot) for slot in own}
+    if crossing := [slot for slot in own if slot.crosses]:  # by one backend, or the last that any has
+        last = max((taken[s.place] for s in crossing), key=BACKENDS.index)
+        taken |= {s.place: last for s in crossing}
     works: dict[int, tuple[Backend, list[Work]]] = {}
     for part in parts:
         chosen: dict[int, tuple[Backend, list[int], list[Slot]]] = {}
         for i, slot in enumerate(own[s.place] for s in part.slots):
-            slot = alone(slot) if slot.place in tangled else slot
-            backend = next(b for b in _asked(part.device) if b.why_not(slot) is None)
+            backend = taken[slot.place]
             _, rows, slots = chosen.setdefault(id(backend), (backend, [], []))
             rows.append(i)
             slots.append(slot)
@@ -287,14 +291,19 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
     return list(works.values())
 
 
+def _first(slot: Slot) -> Backend:
+    """The first backend that takes a slot."""
+    return next(b for b in _asked(slot.param.device) if b.why_not(slot) is None)
+
+
 def _run(works: Sequence[tuple[Backend, list[Work]]]) -> None:
     for backend, own in works:
         try:
             backend.run_rows(own)
         except Unavailable as error:  # then nothing was changed, and the next one serves
             warnings.warn(f"a step runs without {backend.name}'s kernels: {error}", stacklevel=7)
-            for work in own:
-                after = _asked(work.slots[0].param.device)
-                others = after[after.index(backend) + 1 :]
-                other = next(b for b in others if not any(map(b.why_not, work.slots)))
-                other.run_rows([work])
+            after = _asked(own[0].slots[0].param.device)
+            others = after[after.index(backend) + 1 :]
+            slots = [slot for work in own for slot in work.slots]
+            other = next(b for b in others if not any(map(b.why_not, slots)))
+            other.run_rows(own)  # at once, since they may have to meet

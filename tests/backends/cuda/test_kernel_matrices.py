@@ -270,7 +270,8 @@ def test_a_program_that_is_not_asked_for_changes_nothing():
         rows_of = torch.full((1, kernels_width(program)), 0.25, dtype=torch.float64)
         rows_of[0, 0] = which
         functions = [backend.gpu.function(text) for text in kernels.texts]
-        members.prepared(backend.gpu, kernels, functions, arrays, [(0, tensors)], rows_of)()
+        own = members.Prepared(backend.gpu, kernels, functions, arrays, [(0, tensors)], rows_of)
+        members.prepared_together(backend.gpu, [own])()
         if which < 0:
             assert all(map(torch.equal, tensors, before))
         results.append(tensors)

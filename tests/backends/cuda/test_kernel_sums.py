@@ -229,7 +229,7 @@ def read_ptx(kernels: SumKernels, architecture: str) -> list[str]:
         loose = re.findall(r"^\s+(?:add|sub|mul|mad)\.f(?:16|32|64)\b", ptx, re.MULTILINE)
         assert not loose, loose  # ptxas may join what is not told how to round
         found.append(ptx)
-    sweeps = found[kernels.grids.count("segments") :]
+    sweeps = [ptx for ptx, grid in zip(found, kernels.grids, strict=True) if grid == "chunks"]
     for sweep, ptx in zip(kernels._sweeps, sweeps, strict=True):
         wide = re.findall(r"ld\.global\.(?:v4\.b32|v2\.b64)", ptx)
         assert len(wide) == len(sweep.reads), (kernels._program.rule.name, wide)

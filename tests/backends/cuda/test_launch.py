@@ -312,8 +312,9 @@ def test_a_number_after_one_of_the_gpus_is_sent_again(monkeypatch):
 def test_a_table_that_stays_is_not_looked_at_again():
     backend, sgd, _ = ready("SGD")
     stepped(backend, sgd)
-    for work in sgd._plan._launches[0][1]._works:
-        work._fixed.host[:] = 0
+    for company in sgd._plan._launches[0][1]._companies:
+        for work in company.works:
+            work._fixed.host[:] = 0
     assert [c[0] for c in stepped(backend, sgd)] == ["cuLaunchKernel"]
 
 

@@ -92,7 +92,7 @@ def _reason(slot: Slot) -> str | None:
         return "its gradient is sparse, and only the rows that it touches are updated"
     if not is_dense(param):
         return "its elements have gaps between them or share memory"
-    beyond = {MATRICES: slot.multiplies, TOGETHER: slot.crosses}
+    beyond = {MATRICES: slot.multiplies, TOGETHER: slot.crosses and slot.matrix}
     if slot.whole and (why := next((w for w, is_so in beyond.items() if is_so), None)):
         return why
     if slot.spread is not None:

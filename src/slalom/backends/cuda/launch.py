@@ -12,9 +12,10 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Counts, Look, Rows, Slot
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
+from slalom.backends.cuda.meeting import refuse_apart
 from slalom.backends.cuda.members import forms, real_shape
 from slalom.backends.cuda.squares import Squares
-from slalom.backends.cuda.work import Work
+from slalom.backends.cuda.work import Company, Work
 from slalom.backends.general import GeneralLaunch
 from slalom.backends.layout import like, same_layout
 from slalom.backends.llvm.memory import KEPT, Arrays
@@ -73,7 +74,7 @@ class CudaLaunch(Gathering):
         self._gpus = [gpu_of(s.param.device) for s in slots]
         self._shapes = [real_shape(s.param) for s in slots]
         self._kinds = list(map(kinds_of, slots))
-        self._works: list[Work] = []
+        self._companies: list[Company] = []
         self._squares: tuple[Any, list[Squares]] | None = None
 
     def assign(self, rows: Rows) -> None:
@@ -92,10 +93,13 @@ class CudaLaunch(Gathering):
                 members.setdefault(key, []).append(i)
             for key, slots in members.items():
                 found.setdefault(key, []).append((own.row, slots))
-        self._works = [
-            Work(*key, rows=own, shapes=self._shapes, lies=self._lies_of)
-            for key, own in found.items()
-        ]
+        meeting: dict[Any, list[Work]] = {}
+        for key, own in found.items():
+            work = Work(*key, rows=own, shapes=self._shapes, lies=self._lies_of)
+            of = own[0][0].rule if work.asked.crossings else work
+            meeting.setdefault((of, key[0]), []).append(work)
+        refuse_apart([of for of, works in meeting.items() if works[0].asked.crossings])
+        self._companies = [Company(gpu, works) for (_, gpu), works in meeting.items()]
 
     def square_sum(self) -> float | Tensor:
         assert self._now is not None
@@ -123,14 +127,14 @@ class CudaLaunch(Gathering):
         assert self._now is not None
         started, lie = False, [0 if g is None else g.data_ptr() for g in self._now[1]]
         try:
-            for work in self._works:
-                work.run(lie)
+            for company in self._companies:
+                company.run(lie)
                 started = True
         except CudaError as error:
             whole = "some parameters were updated and others not: load the last checkpoint"
             raise CudaError(f"{error}; {whole if started else 'nothing was updated'}") from error
         params, _, states = self._now
-        increment_version([params[i] for w in self._works for i in w.slots])
+        increment_version([params[i] for c in self._companies for w in c.works for i in w.slots])
         increment_version(states)
         for own in self._rows:
             self._count(own)

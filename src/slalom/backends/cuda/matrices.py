@@ -63,6 +63,7 @@ class MatrixKernels:
     Attributes:
         texts: of each its assembly, in the order in which they are started.
         grids: of each what it is started on.
+        turns: of each how many crossings come before it: there are none.
 
     ``wide`` and ``way`` are as in :func:`slalom.backends.cuda.kernel.opening`. Raises
     :class:`slalom.backends.refusals.Unavailable` where a block cannot hold all that is summed up.
@@ -91,6 +92,7 @@ class MatrixKernels:
             program, arrays, target, stochastic, wide or width([program]), way, self._layout.base,
             grid, grid + len(Grid) + len(self._inner), slots,
         )  # fmt: skip
+        self.crossings: list[list[Symbol]] = []
         self._lanes = lanes(arrays, self._frame.small)
         self._made()
 
@@ -171,6 +173,10 @@ class MatrixKernels:
                 return
 
     # The kernels.
+
+    @property
+    def turns(self) -> list[int]:
+        return [0] * len(self.texts)
 
     def _made(self) -> None:
         self.texts: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,13 @@ from slalom.backends.cuda.codes import code_kernel, has_codes
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import AHEAD, kernel, width
 from slalom.backends.cuda.matrices import MatrixKernels
-from slalom.backends.cuda.room import blocks_of
+from slalom.backends.cuda.meeting import Asked, Meeting, in_turns, meeting_kernel
+from slalom.backends.cuda.room import asked_at, blocks_of, counters_of
 from slalom.backends.cuda.sums import SumKernels
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.memory import Arrays
 from slalom.ir.program import Program
+from slalom.ir.symbol import Symbol
 from slalom.ir.vectors import of_vectors
 
 
@@ -35,6 +37,11 @@ class Kernels:
     texts: Sequence[str]
     sums: Sequence[SumKernels | MatrixKernels] = ()
     chosen: bool = False
+
+    @property
+    def crossings(self) -> Sequence[Sequence[Symbol]]:
+        """What all tensors are asked for together, of each crossing."""
+        return self.sums[0].crossings if self.sums else []
 
     @classmethod
     def of(
@@ -81,7 +88,7 @@ class Table:
         rooms = [sums.room(shapes) for sums in kernels.sums]
         chunks = blocks_of(counts, int(bool(rooms)))
         self.blocks = len(chunks)
-        counters = np.zeros(-(-len(shapes) // 2) if rooms else 0, np.int64)
+        counters = counters_of(len(shapes), kernels.crossings) if rooms else chunks[:0]
         self._parts = _Parts()
         self._parts.add(chunks)
         self._counters = self._parts.add(counters, own=True)
@@ -93,21 +100,32 @@ class Table:
         self.fixed = self._parts.joined()
         self.scratch = max((room.kept for room in rooms), default=0)
 
+    def asked(self, base: int, order: Sequence[int], groups: Sequence[Hashable]) -> Asked:
+        """What its tensors are asked for; ``base`` is how far before the table places begin.
+
+        ``order`` and ``groups`` are as :class:`slalom.backends.cuda.meeting.Asked` has them.
+        """
+        crossings = self._kernels.crossings
+        things = sum(map(len, crossings))
+        first = base + self._counters + asked_at(self._count)
+        places = np.arange(self._count) * things + np.arange(things)[:, None]
+        return Asked(crossings, first + 8 * places, order, groups)
+
     def launches(
         self, fixed: int, segments: int, scratch: int, rows: int
-    ) -> list[tuple[int, list[int]]]:  # fmt: skip
-        """Of each kernel on how many blocks it is started, and what it is given, in order.
+    ) -> list[tuple[int, int, list[int]]]:  # fmt: skip
+        """Of each kernel behind how many crossings it comes, its blocks, and what it is given.
 
         These are where the parts of the table, and the rows, lie on the GPU.
         """
         if not self._kernels.sums:
-            return [(self.blocks, [segments, fixed, rows])] * len(self._kernels.texts)
+            return [(0, self.blocks, [segments, fixed, rows])] * len(self._kernels.texts)
         found = []
         for sums, own, grids in zip(self._kernels.sums, self._owns, self._grids, strict=True):
             behind = [rows, fixed + own, scratch, fixed + self._counters]
-            for grid in sums.grids:
+            for grid, turn in zip(sums.grids, sums.turns, strict=True):
                 blocks, begin = grids.get(grid, (self._count, 0))
-                found.append((blocks, [segments, fixed + begin, *behind]))
+                found.append((turn, blocks, [segments, fixed + begin, *behind]))
         return found
 
 
@@ -151,35 +169,85 @@ Members = Sequence[tuple[int, Sequence[Tensor]]]
 """The number of its row, and its arrays, of each tensor that is updated."""
 
 
-def prepared(
-    gpu: Gpu, kernels: Kernels, functions: Sequence[int], arrays: Arrays, members: Members,
-    rows: Tensor,
-) -> Callable[[], None]:  # fmt: skip
-    """What starts kernels over these, on the current stream, and needs no more memory of the GPU.
+class Prepared:
+    """Kernels over some tensors, which need no more memory of the GPU once this is made.
 
     ``functions`` are the kernels as loaded; ``rows`` (float64 on the GPU) are as
-    :func:`slalom.backends.cuda.kernel.kernel` has them. It may be called once, and a graph may
-    record it.
+    :func:`slalom.backends.cuda.kernel.kernel` has them, ``order`` and ``groups`` as
+    :class:`slalom.backends.cuda.meeting.Asked` does. It serves once, and a graph may record it.
+
+    Attributes:
+        asked: what its tensors are asked for.
     """
-    table = Table(
-        kernels, arrays, [real_shape(t[0]) for _, t in members], [place for place, _ in members]
-    )
-    if not table.blocks:
-        return lambda: None
-    lie = [[x.data_ptr() for x in tensors] for _, tensors in members]
-    table.segments[:, AHEAD:] = np.array(lie, np.uint64).view(np.int64)
-    content = np.concatenate([table.fixed, table.segments.ravel()]).tobytes()  # one copy for both
-    memory, scratch = gpu.empty(len(content)), gpu.empty(table.scratch)
 
-    def start() -> None:
-        address, stream = memory.data_ptr(), gpu.stream()
-        upload = gpu.upload_recorded if gpu.capturing() else gpu.upload
-        launches = table.launches(
-            address, address + table.fixed.nbytes, scratch.data_ptr(), rows.data_ptr()
-        )
+    def __init__(
+        self, gpu: Gpu, kernels: Kernels, functions: Sequence[int], arrays: Arrays,
+        members: Members, rows: Tensor, order: Sequence[int] = (), groups: Sequence[Hashable] = (),
+    ):  # fmt: skip
+        self._gpu, self._functions, self._rows = gpu, functions, rows
+        shapes = [real_shape(t[0]) for _, t in members]
+        self._table = table = Table(kernels, arrays, shapes, [place for place, _ in members])
+        lie = [[x.data_ptr() for x in tensors] for _, tensors in members]
+        table.segments[:, AHEAD:] = np.array(lie, np.uint64).view(np.int64)
+        parts = [table.fixed, table.segments.ravel()]
+        self._content = np.concatenate(parts).tobytes()  # one copy for both
+        self._memory, self._scratch = gpu.empty(len(self._content)), gpu.empty(table.scratch)
+        self.asked = table.asked(self._memory.data_ptr(), order, groups)
+
+    def send(self) -> None:
+        """Bring the table to the GPU, on the current stream."""
+        if self._table.blocks:
+            _uploaded(self._gpu, self._memory, self._content)
+
+    def start(self, turn: int = 0) -> None:
+        """Start the kernels that come behind so many crossings."""
+        if not self._table.blocks:
+            return
+        address, stream = self._memory.data_ptr(), self._gpu.stream()
+        launches = self._table.launches(
+            address, address + self._table.fixed.nbytes, self._scratch.data_ptr(),
+            self._rows.data_ptr(),
+        )  # fmt: skip
+        with self._gpu.driver.current():
+            for function, (own, blocks, given) in zip(self._functions, launches, strict=True):
+                if own == turn:
+                    self._gpu.driver.launch(function, blocks, THREADS, given, stream)
+
+
+def prepared_together(gpu: Gpu, ready: Sequence[Prepared]) -> Callable[[], None]:
+    """What sends all of these and starts their kernels, which may meet."""
+    crossings = ready[0].asked.crossings
+    meeting = Meeting([own.asked for own in ready]) if crossings else None
+    words = b"" if meeting is None else meeting.words.tobytes()
+    memory, function = gpu.empty(len(words)), 0 if meeting is None else met(gpu)
+
+    def meet(i: int) -> None:
+        assert meeting is not None
+        blocks, begin = meeting.starts[i]
         with gpu.driver.current():
-            upload(address, content, stream)
-            for function, (blocks, given) in zip(functions, launches, strict=True):
-                gpu.driver.launch(function, blocks, THREADS, given, stream)
+            given = [memory.data_ptr() + 8 * begin, 0]
+            gpu.driver.launch(function, blocks, THREADS, given, gpu.stream())
 
-    return start
+    def start(turn: int) -> None:
+        for own in ready:
+            own.start(turn)
+
+    def run() -> None:
+        for own in ready:
+            own.send()
+        if words:
+            _uploaded(gpu, memory, words)
+        in_turns(len(crossings), start, meet)
+
+    return run
+
+
+def met(gpu: Gpu) -> int:
+    """The kernel at crossings. Raises :class:`slalom.backends.refusals.Unavailable`."""
+    return gpu.function(meeting_kernel(gpu.target))
+
+
+def _uploaded(gpu: Gpu, memory: Tensor, content: bytes) -> None:
+    upload = gpu.upload_recorded if gpu.capturing() else gpu.upload
+    with gpu.driver.current():
+        upload(memory.data_ptr(), content, gpu.stream())

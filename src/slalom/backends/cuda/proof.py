@@ -14,8 +14,8 @@ from torch import Tensor
 
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.kernel import CHUNK, width
-from slalom.backends.cuda.members import Kernels, prepared
-from slalom.backends.foreach.rows import serve
+from slalom.backends.cuda.members import Kernels, Prepared, prepared_together
+from slalom.backends.foreach.rows import finish, serve
 from slalom.backends.llvm.memory import CODED, KEPT, Arrays, computed_in
 from slalom.backends.narrow import BLOCK, LOST, REMAINDER, SCALE, owner
 from slalom.backends.refusals import UNPREPARED, Unavailable
@@ -110,10 +110,13 @@ def _judged(
     with torch.no_grad():
         functions = [gpu.function(text) for text in kernels.texts]
         members = [(i, within(own, i)) for i, own in enumerate(mine)]
-        prepared(gpu, kernels, functions, arrays, members, rows)()
+        alike = list(range(len(members))), [0] * len(members)
+        mine_all = Prepared(gpu, kernels, functions, arrays, members, rows, *alike)
+        prepared_together(gpu, [mine_all])()
         gpu.wait()
-        for i, own in enumerate(theirs):
-            list(serve(programs, dict(zip(names, within(own, i), strict=True)), rows[i]))
+        named = [dict(zip(names, within(own, i), strict=True)) for i, own in enumerate(theirs)]
+        of = [i for i, k in enumerate(which) if k >= 0]  # who is not served is not asked
+        finish((0, serve(programs, named[i], rows[i])) for i in of)
     served = [programs[max(0, int(k))] for k in which]
     return _differing(served, arrays, mine, theirs, places)
 

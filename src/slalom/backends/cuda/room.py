@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from slalom.backends.cuda.kernel import CHUNK
+from slalom.ir.symbol import Symbol
+
+NEUTRAL = {"total": 0.0, "highest": -np.inf}
+"""What a number is before a tensor was asked for it, by what is made of all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,18 @@ class Room:
     own: np.ndarray
     tables: Mapping[str, np.ndarray]
     kept: int
+
+
+def counters_of(count: int, crossings: Sequence[Sequence[Symbol]]) -> np.ndarray:
+    """What segments begin with, int64: an i32 each, and a number for each thing asked of it."""
+    each = [NEUTRAL[node.args[1]] for crossing in crossings for node in crossing]
+    numbers = np.tile(np.array(each, np.float64), count).view(np.int64)
+    return np.concatenate([np.zeros(asked_at(count) // 8, np.int64), numbers])
+
+
+def asked_at(count: int) -> int:
+    """How many bytes behind the first counter the first number lies that a segment is asked for."""
+    return 8 * -(-count // 2)
 
 
 def blocks_of(counts: Sequence[int], least: int = 0) -> np.ndarray:

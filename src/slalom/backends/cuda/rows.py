@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from torch.autograd.graph import increment_version
 from slalom.backends.base import Slot, Work
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.members import Kernels, forms, prepared, real_shape
+from slalom.backends.cuda.meeting import refuse_apart
+from slalom.backends.cuda.members import Kernels, Prepared, forms, prepared_together, real_shape
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import Target
 from slalom.backends.layout import like, same_layout
@@ -28,16 +30,21 @@ def update_by_rows(works: Sequence[Work], gpu_of: Callable[[torch.device], Gpu])
     for work in works:
         key = work.programs, work.chance, gpu_of(work.slots[0].param.device)
         alike.setdefault(key, []).append(work)
-    ready = []  # before any of them is started: what is refused changes nothing
+    ready: dict[Any, list[Prepared]] = {}  # before any starts: what is refused changes nothing
     for (programs, chance, gpu), own in alike.items():
         rows = own[0].rows if len(own) == 1 else torch.cat([work.rows for work in own])
         slots = [slot for work in own for slot in work.slots]
         for (own_programs, arrays), members in _kinds(programs, slots).items():
             kernels = _kernels(own_programs, arrays, gpu.target, chance)
             functions = proven(gpu, kernels, own_programs, arrays)
-            ready.append(prepared(gpu, kernels, functions, arrays, members, rows))
+            order, groups = ([at(slots[place]) for place, _ in members] for at in (_place, _group))
+            own = Prepared(gpu, kernels, functions, arrays, members, rows, order, groups)
+            key = (own_programs[0].rule if kernels.crossings else own), gpu
+            ready.setdefault(key, []).append(own)
+    refuse_apart([(rule, gpu) for (rule, gpu), own in ready.items() if own[0].asked.crossings])
+    starts = [prepared_together(gpu, own) for (_, gpu), own in ready.items()]
     try:
-        for start in ready:
+        for start in starts:
             start()
     except CudaError as error:
         raise CudaError(
@@ -77,3 +84,6 @@ def _kernels(
     programs: tuple[Program, ...], arrays: Arrays, target: Target, chance: bool
 ) -> Kernels:  # fmt: skip
     return Kernels.of(programs, arrays, target, chance)
+
+
+_place, _group = attrgetter("place"), attrgetter("group")

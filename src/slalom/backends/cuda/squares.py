@@ -44,5 +44,6 @@ class Squares:
 
     def run(self, grads: Sequence[int]) -> Tensor:
         """The sum, in float64, on the GPU; ``grads`` are the addresses of all gradients."""
-        self._work.run(grads)
+        self._work.send(grads)
+        self._work.start()
         return self._found.sum()

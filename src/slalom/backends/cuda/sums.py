@@ -17,7 +17,7 @@ from slalom.backends.base import BEFORE
 from slalom.backends.cuda.adding import added_up
 from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, serves, width, word
 from slalom.backends.cuda.phases import SPACE, own_sum, phased, shared_sum
-from slalom.backends.cuda.room import Room, blocks_of
+from slalom.backends.cuda.room import Room, asked_at, blocks_of
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import narrowed, spread
 from slalom.backends.llvm.elements import Elements
@@ -36,7 +36,8 @@ numbers of its own, of each block its sums, of each segment an i32 that is 0."""
 
 def refused(program: Program) -> str | None:
     """Why there are no kernels of a program; None where there are."""
-    beyond = {MATRICES: program.multiplies, TOGETHER: program.crossings}
+    both = program.crossings and program.by_rows
+    beyond = {MATRICES: program.multiplies, TOGETHER: both}
     return next((why for why, is_so in beyond.items() if is_so), None)
 
 
@@ -46,6 +47,9 @@ class SumKernels:
     Attributes:
         texts: of each its assembly, in the order in which they are started.
         grids: of each what it is started on: ``chunks``, or a block for each of ``segments``.
+        turns: of each how many crossings come before it.
+        crossings: what is asked at each. Beside the counters each segment has a number for all of
+            these, where it puts what it is asked for, and finds what became of that.
 
     ``wide`` and ``way`` are as in :func:`slalom.backends.cuda.kernel.opening`.
     """
@@ -59,15 +63,48 @@ class SumKernels:
         self._stochastic, self._small = stochastic, program.rule.shapes
         self._sweeps = sweeps_over(program, arrays)
         self._summaries = Summaries(program, self._sweeps, arrays, False)
-        layout = self._summaries.layout
-        self._numbers, self._base = layout.numbers, layout.base
-        first = self._sweeps[0]
-        begins = not all(s.is_known for s in first.scalars) or (
-            len(self._sweeps) == 1 and not first.sums
-        )
-        self.texts = [self._begin()] if begins else []
-        self.texts += map(self._sweep, range(len(self._sweeps)))
-        self.grids = ["segments"] * begins + ["chunks"] * len(self._sweeps)
+        layout, self._halts = self._summaries.layout, self._summaries.halts
+        self.crossings = [list(halt.asked) for halt in self._halts]
+        self._base, self._told = layout.base, layout.numbers
+        self._numbers = layout.numbers + bool(self.crossings)
+        self.texts: list[str] = []
+        self.grids: list[str] = []
+        self.turns: list[int] = []
+        self._made()
+
+    def _made(self) -> None:
+        count, met = len(self._sweeps), 0
+        for k in range(count + 1):
+            turns = self._turns(k)
+            before = self._sweeps[k - 1] if k else None
+            in_sweep = before is not None and bool(before.sums)
+            if before is not None:
+                self._add("chunks", self._sweep(k - 1, turns[0] if in_sweep else []), met)
+            for turn in turns[in_sweep:]:
+                met += any(name.startswith("told") for name in turn)
+                if turn:
+                    self._add("segments", self._one(turn), met)
+
+    def _add(self, grid: str, text: str, turn: int) -> None:
+        self.texts.append(text)
+        self.grids.append(grid)
+        self.turns.append(turn)
+
+    def _turns(self, k: int) -> list[list[str]]:
+        """What is done before sweep ``k``: a list more for each crossing there."""
+        count, turns = len(self._sweeps), [[]]
+        for i, halt in enumerate(self._halts):
+            if halt.before == k:
+                turns[-1].append(f"met.{i}")
+                turns.append([f"told.{i}"])
+        ends = not any(halt.before == count for halt in self._halts)
+        last = k == count - 1 and not self._sweeps[k].sums and ends
+        scalars = self._sweeps[k].scalars if k < count else []
+        if k < count and (k or not all(s.is_known for s in scalars) or (last and count == 1)):
+            turns[-1].append(f"before.{k}")
+        if last or (k == count and not (ends and not self._sweeps[-1].sums)):
+            turns[-1].append(f"before.{count}")
+        return turns
 
     def room(self, shapes: Sequence[torch.Size]) -> Room:
         """What segments of these shapes have of their own, and share."""
@@ -81,37 +118,61 @@ class SumKernels:
             own[:, base + place] = np.maximum(value, 1)  # as means divide by it
         words[:, base + Place.HEIGHT], words[:, base + Place.WIDTH] = heights, widths
         chunks = blocks_of(sizes, 1)
+        things = 8 * sum(map(len, self.crossings))
+        words[:, self._told :] = asked_at(len(shapes)) + things * np.arange(len(shapes))[:, None]
         most = max(len(s.sums) for s in self._sweeps)
         return Room(own, {"chunks": chunks}, 8 * most * len(chunks))
 
-    def _between(self, k: int) -> tuple[list[str], list[str], list[str]]:
-        """What is done before sweep ``k``: declarations, functions, and lines that call them."""
-        functions = [self._summaries.before(k)] if k < len(self._sweeps) else []
-        if k == len(self._sweeps) or (k == len(self._sweeps) - 1 and not self._sweeps[k].sums):
-            functions.append(self._summaries.after())
-        declares = [d for more, _ in functions for d in more]
-        # inlined, since AMD's code would call them
-        texts = [
-            line.replace("define void", "define internal void").replace(
-                "nounwind {", "alwaysinline nounwind {"
-            )
-            for _, lines in functions
-            for line in lines
-        ]
-        calls = [
+    def _between(self, names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """What is done by one thread: declarations, functions, and lines that call them."""
+        declares, texts, calls = [], [], [
             f"  %table = addrspacecast {SPACE} %segments to ptr",
             f"  %addresses.place = add i64 %segment, {AHEAD}",
             "  %addresses = getelementptr i64, ptr %table, i64 %addresses.place",
             f"  %scalars.there = getelementptr double, {SPACE} %row, i64 {BEFORE}",
             f"  %scalars = addrspacecast {SPACE} %scalars.there to ptr",
             f"  %own.here = addrspacecast {SPACE} %own to ptr",
-        ]
-        numbers = range(k, len(self._sweeps) + 1)[: len(functions)]
-        names = numbers if k < len(self._sweeps) else [len(self._sweeps)]
-        calls += [
-            f"  call void @before.{n}(ptr %addresses, ptr %scalars, ptr %own.here)" for n in names
-        ]
+        ]  # fmt: skip
+        if self.crossings:
+            calls += [
+                *word("asked.place", "%own", "i64", str(self._told)),
+                f"  %asked = getelementptr i8, {SPACE} %counters, i64 %asked.place",
+            ]
+        for name in names:
+            kind, _, i = name.partition(".")
+            if kind == "told":
+                calls += self._copies(int(i), True)
+                continue
+            of = {"before": self._summaries.before, "met": self._summaries.met}[kind]
+            ended = kind == "before" and int(i) == len(self._sweeps)
+            more, lines = self._summaries.after() if ended else of(int(i))
+            declares += more
+            # inlined, since AMD's code would call them
+            texts += [
+                line.replace("define void", "define internal void").replace(
+                    "nounwind {", "alwaysinline nounwind {"
+                )
+                for line in lines
+            ]
+            calls.append(f"  call void @{name}(ptr %addresses, ptr %scalars, ptr %own.here)")
+            if kind == "met":
+                calls += self._copies(int(i), False)
         return declares, texts, calls
+
+    def _copies(self, i: int, told: bool) -> list[str]:
+        """Bring numbers from a segment's own to where crossing ``i`` looks for them, or back."""
+        first, lines = sum(map(len, self.crossings[:i])), []
+        for n, node in enumerate(self.crossings[i], first):
+            own = f"%copy{n}{'.told' * told}"
+            places = [("own", self._summaries.layout.of_sum(node)), ("asked", n)]
+            (a, at_a), (b, at_b) = places[::-1] if told else places
+            lines += [
+                f"  {own}.from = getelementptr double, {SPACE} %{a}, i64 {at_a}",
+                f"  {own} = load double, {SPACE} {own}.from",
+                f"  {own}.to = getelementptr double, {SPACE} %{b}, i64 {at_b}",
+                f"  store double {own}, {SPACE} {own}.to",
+            ]
+        return lines
 
     def _opening(self) -> list[str]:
         return [
@@ -120,9 +181,9 @@ class SumKernels:
             f"  %own = getelementptr double, {SPACE} %owns, i64 %own.first",
         ]
 
-    def _begin(self) -> str:
-        """A block for each segment, of which one thread does what comes before the first sweep."""
-        declares, texts, calls = self._between(0)
+    def _one(self, names: Sequence[str]) -> str:
+        """A block for each segment, of which one thread does this."""
+        declares, texts, calls = self._between(names)
         words = AHEAD + len(self._arrays)
         lines = [
             f"  %block = call i32 @{self._target.block}()",
@@ -146,7 +207,8 @@ class SumKernels:
         ]
         return self._module([lines], 0, declares, texts)
 
-    def _sweep(self, k: int) -> str:
+    def _sweep(self, k: int, names: Sequence[str]) -> str:
+        """A sweep, and what the last block of a segment does when all is summed up."""
         sweep = self._sweeps[k]
         sums, first = len(sweep.sums), self._summaries.layout.firsts[k]
         declares, function, call = walk(
@@ -154,7 +216,7 @@ class SumKernels:
         )
         phases, texts = [[*self._opening(), *call]], function
         if sums:
-            more, functions, calls = self._between(k + 1)
+            more, functions, calls = self._between(names)
             declares, texts = [*declares, *more], [*function, *functions]
             finish = [
                 *(line for n in range(sums) for line in (

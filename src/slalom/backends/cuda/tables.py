@@ -19,7 +19,8 @@ from torch import Tensor
 from slalom.backends.cuda.codes import scales_of
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, width
-from slalom.backends.cuda.members import Kernels, Table, forms
+from slalom.backends.cuda.members import Kernels, Table, forms, met
+from slalom.backends.cuda.meeting import Meeting, in_turns
 from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.scalars import WORDS, Asked, Head, rows_kernel
@@ -107,6 +108,24 @@ class _Work:
     grad: int
 
 
+class _Company:
+    """Works whose tensors are asked together, or one; ``fixed`` gets the table of their crossings.
+
+    Attributes:
+        starts: of each crossing how many blocks it takes, and where its words begin.
+    """
+
+    def __init__(self, works: Sequence[_Work], fixed: _Words, shown: Sequence[Shown]):
+        self.works, self.starts = works, []
+        if works[0].kernels.crossings:
+            meeting = Meeting([
+                work.table.asked(work.fixed, work.slots, [shown[i].team for i in work.slots])
+                for work in works
+            ])  # fmt: skip
+            begin = fixed.add(meeting.words)
+            self.starts = [(blocks, begin + 8 * first) for blocks, first in meeting.starts]
+
+
 class Tables:
     """What kernels read, and keep for one another.
 
@@ -141,6 +160,11 @@ class Tables:
         for asked, slots in of.items():
             self._begin(asked, slots, fixed, moving)
         self._works = [work for work in self._works if work.table.blocks]
+        together: dict[Any, list[_Work]] = {}
+        for work in self._works:
+            of = work.family.asked.programs[0].rule if work.kernels.crossings else id(work)
+            together.setdefault(of, []).append(work)
+        self._companies = [_Company(own, fixed, self._shown) for own in together.values()]
         self._parts = sum(work.table.blocks for work in self._works)
         self._partials, self._scratch = self._scratch, self._scratch + 8 * self._parts
         self._fixed = Mirror(gpu, fixed.joined(), fixed=True, beside=self._scratch)
@@ -201,14 +225,28 @@ class Tables:
         """
         stream = self._gpu.stream()
         at = self.make_rows(values, told, grads, stream)
-        with self._gpu.driver.current():
-            for work in self._works:
-                launches = work.table.launches(
-                    at.fixed + work.fixed, at.moving + work.moving, at.scratch + work.scratch,
-                    at.scratch + work.family.rows,
-                )  # fmt: skip
-                for function, (blocks, given) in zip(work.functions, launches, strict=True):
-                    self._gpu.driver.launch(function, blocks, THREADS, given, stream)
+        driver = self._gpu.driver
+
+        def start(turn: int) -> None:
+            for work, launches in zip(company.works, of_works, strict=True):
+                for function, (own, blocks, given) in zip(work.functions, launches, strict=True):
+                    if own == turn:
+                        driver.launch(function, blocks, THREADS, given, stream)
+
+        def meet(i: int) -> None:
+            blocks, begin = company.starts[i]
+            driver.launch(met(self._gpu), blocks, THREADS, [at.fixed + begin, at.fixed], stream)
+
+        with driver.current():
+            for company in self._companies:
+                of_works = [
+                    work.table.launches(
+                        at.fixed + work.fixed, at.moving + work.moving, at.scratch + work.scratch,
+                        at.scratch + work.family.rows,
+                    )
+                    for work in company.works
+                ]  # fmt: skip
+                in_turns(len(company.starts), start, meet)
 
     def make_rows(
         self, values: Values, told: Global, grads: Sequence[int], stream: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
@@ -29,18 +29,22 @@ Turn = Generator[Asked, list[Tensor], None]
 @torch.no_grad()
 def update_by_rows(works: Sequence[Work]) -> None:
     """See :meth:`slalom.backends.base.Backend.run_rows`: every program, and of each what serves."""
-    waiting: dict[Rule, list[tuple[int, Turn, Asked]]] = {}
+    turns: dict[Rule, list[tuple[int, Turn]]] = {}
     for work in works:
         for slot, row in zip(work.slots, work.rows, strict=True):
             assert slot.param.grad is not None
             own = {"param": slot.param, "grad": slot.param.grad, **slot.state}
             turn = serve(work.programs, own, row, work.chance, slot.spread)
-            if (asked := next(turn, None)) is not None:
-                rule = work.programs[0].rule
-                waiting.setdefault(rule, []).append((slot.group, turn, asked))
-    for met in waiting.values():
-        while met:
-            met = list(_meet(met))
+            turns.setdefault(work.programs[0].rule, []).append((slot.group, turn))
+    for own in turns.values():
+        finish(own)
+
+
+def finish(turns: Iterable[tuple[int, Turn]]) -> None:
+    """Go through updates of one rule to their ends; of each its group."""
+    met = [(group, turn, asked) for group, turn in turns if (asked := next(turn, None)) is not None]
+    while met:
+        met = list(_meet(met))
 
 
 def _meet(met: Sequence[tuple[int, Turn, Asked]]) -> Iterator[tuple[int, Turn, Asked]]:
