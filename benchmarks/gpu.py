@@ -232,6 +232,28 @@ def check_matrices(device: str) -> None:
                 assert off < DTYPES[torch.float32], f"{name} {tuple(s.shape)}: off by {off:.1e}"
 
 
+def check_meeting(device: str) -> None:
+    """Rules that ask all tensors together, of two dtypes, are the CPU's to rounding."""
+    for name in (n for n, made in CLASSES.items() if crosses(made.rule)):
+        found = []
+        for where in ("cpu", device):
+            draws = torch.Generator().manual_seed(1)
+            starts = [torch.randn(s, generator=draws) for s in LENGTHS]
+            starts += [s.bfloat16() for s in starts]
+            params = [nn.Parameter(s.to(where, copy=True)) for s in starts]
+            optimizer = CLASSES[name](params, lr=1.0)
+            for _ in range(5):
+                for p in params:
+                    p.grad = torch.randn(p.shape, generator=draws).to(where, p.dtype)
+                optimizer.step()
+            served = {row[3] for row in explain(optimizer).rows}
+            assert where == "cpu" or served == {serves(optimizer.rule, where)}, f"by {served}"
+            found.append([p.detach().cpu() for p in params])
+        for a, b in zip(*found, strict=True):
+            off = distance(a, b)
+            assert off <= DTYPES[a.dtype], f"{name} {a.dtype}: off by {off:.1e}"
+
+
 def check_nothing_waits(device: str) -> None:
     """Steps that may be skipped, clipped ones and capturable ones never wait for the device."""
     ways: list[dict[str, Any]] = [
@@ -372,7 +394,8 @@ def check_memory(device: str) -> None:
 
 CHECKS: list[Callable[[str], None]] = [
     check_mixture, check_views, check_bits, check_clipping, check_narrow, check_matrices,
-    check_nothing_waits, check_streams, check_graph_is_refused, check_several_gpus, check_memory,
+    check_meeting, check_nothing_waits, check_streams, check_graph_is_refused, check_several_gpus,
+    check_memory,
 ]  # fmt: skip
 
 

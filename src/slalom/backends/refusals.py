@@ -74,7 +74,8 @@ CROOKED = "its rule sums over rows or columns, and its elements do not lie row b
 """Why machine code does not serve a tensor of a rule that looks at rows or columns."""
 
 TOGETHER = (
-    "its rule asks all tensors together, and sums over rows or columns, of which there are no kernels"
+    "its rule asks all tensors together, and sums over rows or columns, of which there are no "
+    "kernels"
 )
 """Why kernels do not serve a rule with crossings that looks at rows or columns too."""
 

@@ -270,7 +270,7 @@ def _placed(parts: Sequence[Part], own: Sequence[Slot]) -> list[tuple[Backend, l
     tangled = sharing(own) | lending(own)
     own = [alone(slot) if slot.place in tangled else slot for slot in own]
     taken = {slot.place: _first(slot) for slot in own}
-    if crossing := [slot for slot in own if slot.crosses]:  # by one backend, or the last that any has
+    if crossing := [slot for slot in own if slot.crosses]:  # by one backend
         last = max((taken[s.place] for s in crossing), key=BACKENDS.index)
         taken |= {s.place: last for s in crossing}
     works: dict[int, tuple[Backend, list[Work]]] = {}

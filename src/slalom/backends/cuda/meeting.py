@@ -1,7 +1,7 @@
 """Where all tensors are asked for a number each, and what is made of these goes back to all.
 
-Every kernel that comes before such a crossing is started first, whatever tensors it is for; then one
-small kernel, a block for each thing that a company is asked; then those behind it.
+Every kernel that comes before such a crossing is started first, whatever tensors it is for; then
+one small kernel, a block for each thing that a company is asked; then those behind it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.arithmetic import literal
 from slalom.backends.refusals import Unavailable
 from slalom.ir.symbol import Symbol
+
 
 @dataclass(frozen=True, eq=False)
 class Asked:

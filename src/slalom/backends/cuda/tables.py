@@ -19,8 +19,8 @@ from torch import Tensor
 from slalom.backends.cuda.codes import scales_of
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, width
-from slalom.backends.cuda.members import Kernels, Table, forms, met
 from slalom.backends.cuda.meeting import Meeting, in_turns
+from slalom.backends.cuda.members import Kernels, Table, forms, met
 from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.scalars import WORDS, Asked, Head, rows_kernel
@@ -162,8 +162,8 @@ class Tables:
         self._works = [work for work in self._works if work.table.blocks]
         together: dict[Any, list[_Work]] = {}
         for work in self._works:
-            of = work.family.asked.programs[0].rule if work.kernels.crossings else id(work)
-            together.setdefault(of, []).append(work)
+            company = work.family.asked.programs[0].rule if work.kernels.crossings else id(work)
+            together.setdefault(company, []).append(work)
         self._companies = [_Company(own, fixed, self._shown) for own in together.values()]
         self._parts = sum(work.table.blocks for work in self._works)
         self._partials, self._scratch = self._scratch, self._scratch + 8 * self._parts

@@ -14,8 +14,8 @@ from torch import Tensor
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.gpu import Gpu, Mirror
 from slalom.backends.cuda.kernel import AHEAD, width
-from slalom.backends.cuda.members import Kernels, Table, met
 from slalom.backends.cuda.meeting import Meeting, in_turns
+from slalom.backends.cuda.members import Kernels, Table, met
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.target import THREADS, Target
 from slalom.backends.llvm.memory import Arrays
