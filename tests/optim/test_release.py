@@ -193,15 +193,20 @@ def test_what_release_refuses() -> None:
         slalom.release(net, optimizer)
 
 
+@pytest.mark.parametrize("unfrozen", [0, 2])
 @pytest.mark.parametrize("bucket", [1, 1 << 20])
 def test_clipping_by_their_own_norm_in_two_passes(
-    bucket: int, monkeypatch: pytest.MonkeyPatch
+    bucket: int, unfrozen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of all gradients, also those of parameters that ``step()`` updates."""
     monkeypatch.setattr(release, "BUCKET", bucket)
     plain, net = model(), model()
     one = optim.Adam(plain.parameters(), lr=0.01, clip_norm=0.05)
     two = optim.Adam(net.parameters(), lr=0.01, clip_norm=0.05)
+    for p in list(net.parameters())[:unfrozen]:
+        p.requires_grad_(False)
     released = slalom.release(net, two, norm="two passes")
+    net.requires_grad_(True)
     train(plain, one, batches(5))
     schedule = torch.optim.lr_scheduler.ExponentialLR(two, 0.9)
     for x in batches(5):
@@ -221,15 +226,20 @@ def test_clipping_by_their_own_norm_in_two_passes(
         net(batches(1)[0]).sum().backward()
 
 
+@pytest.mark.parametrize("unfrozen", [0, 2])
 @pytest.mark.parametrize("bucket", [1, 1 << 20])
 def test_clipping_by_the_norm_of_the_step_before(
-    bucket: int, monkeypatch: pytest.MonkeyPatch
+    bucket: int, unfrozen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of all gradients, also those of parameters that ``step()`` updates."""
     monkeypatch.setattr(release, "BUCKET", bucket)
     plain, net, most = model(), model(), 0.05
     one = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
     two = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, clip_norm=most)
+    for p in list(net.parameters())[:unfrozen]:
+        p.requires_grad_(False)
     slalom.release(net, two, norm="before")
+    net.requires_grad_(True)
     train(net, two, batches(5))
     schedule, norm = torch.optim.lr_scheduler.ExponentialLR(one, 0.9), 0.0
     for x in batches(5):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from operator import is_, itemgetter
+from operator import is_
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from slalom.engine.naming import params_of
-from slalom.engine.plan import Outcome, Plan
+from slalom.engine.plan import Outcome
 from slalom.engine.treatment import square_sum
 from slalom.ir.program import crosses
+from slalom.optim.buckets import Bucket, Part
 from slalom.optim.rule_optimizer import RuleOptimizer
 from slalom.optim.spent import Spent
 
@@ -25,71 +26,6 @@ BUCKET = 1 << 20
 
 BEFORE, TWO_PASSES = "before", "two passes"
 """What gradients are clipped by: the norm of the step before, or their own, measured first."""
-
-
-class _Part:
-    """Those members of a bucket that belong to one group of the optimizer.
-
-    Attributes:
-        number: the group's place.
-        options: the group with these parameters alone.
-    """
-
-    def __init__(self, number: int, places: Sequence[int], params: list[Tensor]):
-        self.number, self.options = number, {"params": params}
-        self._take: Callable[[Any], Sequence[Any]] = itemgetter(*places, places[0])
-
-    def found(self, groups: Sequence[dict[str, Any]]) -> bool:
-        """Whether its parameters are where they were; takes over the options as they are now."""
-        if self.number >= len(groups):
-            return False
-        group, params = groups[self.number], self.options["params"]
-        try:
-            there = self._take(group["params"])
-        except IndexError:
-            return False
-        if not all(map(is_, there, params)):
-            return False
-        self.options.clear()
-        self.options.update(group, params=params)
-        return True
-
-
-class _Bucket:
-    """Parameters whose gradients arrive one after the other, and are used in one call.
-
-    Attributes:
-        params: its members.
-        size: bytes of their gradients.
-        waiting: ids of those that arrived and were not used, where all are told of.
-        used: in which round some were used last.
-        parts: the members by group; none where they are all of the optimizer, or have to be sorted.
-        marks: the members that are in a group, each with what stands for its spent gradient.
-        plan: of their last update.
-    """
-
-    def __init__(self) -> None:
-        self.params: list[Tensor] = []
-        self.size = 0
-        self.waiting: set[int] = set()
-        self.used = -1
-        self.parts: list[_Part] = []
-        self.marks: list[tuple[Tensor, Spent]] = []
-        self.plan: Plan | None = None
-
-    def add(self, param: Tensor) -> None:
-        """Take one more member."""
-        self.params.append(param)
-        self.size += param.nbytes
-        self.parts, self.plan = [], None
-
-    def groups(self, all_of_them: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-        """The groups with its members alone, options as they are now; None if one was moved."""
-        if not self.parts:
-            return all_of_them
-        if not all(part.found(all_of_them) for part in self.parts):
-            return None
-        return [part.options for part in self.parts]
 
 
 class Released:
@@ -107,8 +43,9 @@ class Released:
         self._clips, self._measuring = norm, False
         self._squares = 0.0  # of the gradients of this backward
         self._norm: float | None = None  # what the next ones are clipped by
-        self._buckets: list[_Bucket] = []
-        self._bucket_of: dict[int, _Bucket] = {}
+        self._clipped = False  # whether some of this round were
+        self._buckets: list[Bucket] = []
+        self._bucket_of: dict[int, Bucket] = {}
         self._tasks: set[int] = set()  # backwards that call back at their end
         self._round = 0  # from step to step
         self._order: list[int] = []  # ids of the parameters whose gradients came in this round
@@ -116,6 +53,7 @@ class Released:
         self._alike, self._wanted = 0, 1  # how many rounds in a row had it, and are to have it
         self._relies = False  # on that order
         self._marked: list[list[tuple[Tensor, Spent]]] = []  # what stands somewhere now
+        self._rest = Bucket()  # what no hook told of in the last step where there was such
         params = params_of(optimizer.param_groups)
         self._params = {id(p): p for p in params if p.requires_grad}
         self._handles: dict[int, Any] = {}
@@ -129,17 +67,20 @@ class Released:
 
     def clear(self) -> None:
         """Forget the gradients that were spent; those that a broken backward left are as any."""
-        if self._marked and self._clips is not None:
+        self._unmark()
+        if self._clipped:
             self._norm = self._squares**0.5 if self._clips == BEFORE else None
-            self._squares = 0.0
+            self._squares, self._clipped = 0.0, False
+        self._round += 1
+        if self._order:
+            self._end_round()
+
+    def _unmark(self) -> None:
         for marks in self._marked:
             for param, mark in marks:
                 if param.grad is mark:
                     param.grad = None
         self._marked.clear()
-        self._round += 1
-        if self._order:
-            self._end_round()
 
     def _end_round(self) -> None:
         """Rely on the order of what arrived, if it was the same often enough."""
@@ -174,15 +115,23 @@ class Released:
             param.grad = None
 
     def left(self) -> bool:
-        """Forget as :meth:`clear` does; whether a parameter has a gradient that was not spent."""
+        """Forget as :meth:`clear` does; whether a parameter has a gradient that was not spent.
+
+        What is clipped is used here, by the norm of this round: a step would take that of the rest.
+        """
+        self._unmark()
+        groups = self._optimizer.param_groups
+        rest = [param for group in groups for param in group["params"] if param.grad is not None]
+        for param in rest[:1]:
+            if self._relies or id(param) not in self._handles:
+                self._doubt(param)
+        if clipped := bool(rest) and self._clips is not None:
+            if len(rest) != len(self._rest.params) or not all(map(is_, rest, self._rest.params)):
+                self._rest = Bucket()
+                self._rest.params = rest
+            self._update(self._rest)
         self.clear()
-        for group in self._optimizer.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    if self._relies or id(param) not in self._handles:
-                        self._doubt(param)
-                    return True
-        return False
+        return bool(rest) and not clipped
 
     def _tell_of(self, hooks: Mapping[int, Callable[[Tensor], None]]) -> None:
         """Have these hooks on parameters, by id, and no others."""
@@ -226,10 +175,10 @@ class Released:
         if len(bucket.waiting) == len(bucket.params) and bucket.size >= BUCKET:
             self._use(bucket)
 
-    def _joined(self, param: Tensor) -> _Bucket:
+    def _joined(self, param: Tensor) -> Bucket:
         """The bucket of a parameter that had no gradient before: the last one, if it has room."""
         if not self._buckets or self._buckets[-1].size >= BUCKET:
-            self._buckets.append(_Bucket())
+            self._buckets.append(Bucket())
         bucket = self._bucket_of[id(param)] = self._buckets[-1]
         bucket.add(param)
         return bucket
@@ -241,7 +190,7 @@ class Released:
             if bucket.waiting:
                 self._use(bucket)
 
-    def _use(self, bucket: _Bucket, _: Tensor | None = None) -> None:
+    def _use(self, bucket: Bucket, _: Tensor | None = None) -> None:
         """Update those of a bucket whose gradient is there, and free these gradients."""
         with self._optimizer.alone:
             bucket.waiting.clear()
@@ -258,7 +207,7 @@ class Released:
                     param.grad = mark
             self._marked.append(bucket.marks)
 
-    def _use_again(self, bucket: _Bucket) -> None:
+    def _use_again(self, bucket: Bucket) -> None:
         """Update those whose gradient was not in an earlier backward since the step."""
         spent = [(p, p.grad) for p in bucket.params if type(p.grad) is Spent]
         for param, _ in spent:
@@ -269,7 +218,7 @@ class Released:
             for param, mark in spent:
                 param.grad = mark
 
-    def _update(self, bucket: _Bucket) -> None:
+    def _update(self, bucket: Bucket) -> None:
         optimizer, plan = self._optimizer, bucket.plan
         optimizer.refuse_step()
         scale, norm = (None, None) if self._clips is None else (1.0, self._norm or 0.0)
@@ -290,10 +239,10 @@ class Released:
                 return
             plan = bucket.plan = optimizer.step_by_new_plan(groups, scale, norm=norm)
             plan.watch(groups, optimizer.state)
-        if self._clips == BEFORE:
-            self._squares += float(plan.squares)
+        if self._clips is not None:
+            self._squares, self._clipped = self._squares + float(plan.squares), True
 
-    def _sorted(self, bucket: _Bucket) -> list[dict[str, Any]] | None:
+    def _sorted(self, bucket: Bucket) -> list[dict[str, Any]] | None:
         """The members anew by group; not those that were taken out of all since: these keep their
         gradients, as in a step."""
         all_of_them = self._optimizer.param_groups
@@ -301,12 +250,12 @@ class Released:
             id(p): (i, j) for i, g in enumerate(all_of_them) for j, p in enumerate(g["params"])
         }
         members = [p for p in bucket.params if id(p) in places]
-        bucket.marks = [(p, Spent(p, self._names[id(p)])) for p in members]
+        bucket.marks = [(p, Spent(p, self._names.get(id(p), "one added later"))) for p in members]
         of_group: dict[int, list[Tensor]] = {}
         for param in members:
             of_group.setdefault(places[id(param)][0], []).append(param)
         bucket.parts = [
-            _Part(number, [places[id(p)][1] for p in of_group[number]], of_group[number])
+            Part(number, [places[id(p)][1] for p in of_group[number]], of_group[number])
             for number in sorted(of_group)
         ]
         if len(members) == len(params_of(all_of_them)):
