@@ -67,7 +67,9 @@ def test_callbacks_hear_of_named_points(tmp_path, capsys):
     one, two = Heard(), []
     result = race(tmp_path / "it", progress=False, watch=[one, two.append])
     assert one.points == ("started", "accuracy", "finished", result.winner.label)
-    assert isinstance(two[0], events.Started)
+    said = "torch goes through the model: layer 1 is a BatchNorm1d"
+    assert two[0] == events.Told(said)
+    assert isinstance(two[1], events.Started)
     assert isinstance(two[-1], events.Finished)
     assert result.weights is None
     assert capsys.readouterr().out == ""

@@ -23,6 +23,7 @@ from slalom.train.loop import begun
 from slalom.train.net import Net
 from slalom.train.row import Row as RowOf
 from slalom.train.row import UnservedError
+from slalom.train.tree import same
 
 X = torch.randn(90, 6, generator=torch.Generator().manual_seed(0))
 Y = (X.sum(1) > 0).long()
@@ -152,6 +153,17 @@ def test_who_is_dropped_is_drawn_as_by_torch() -> None:
     torch.testing.assert_close(outputs, other.eval()(X), rtol=1e-5, atol=1e-5)
     assert value == pytest.approx(F.cross_entropy(outputs, Y).item(), rel=1e-5)
     assert made.inputs((X.T.contiguous().T,)) is None  # whose numbers torch draws in another order
+
+
+def test_random_numbers_are_put_in_place_for_those_who_draw() -> None:
+    """And the run has the same ones after it, whichever way it went."""
+    made = {}
+    for kind, model in (("drawing", dropping), ("plain", MODELS["relu"])):
+        run = CompiledRun(task(model=model), ADAM, 0)
+        before = run.state_dict()["noise"]
+        run.advance(3)
+        made[kind] = not same(before, run.state_dict()["noise"])
+    assert made == {"drawing": True, "plain": False}
 
 
 def test_what_is_frozen_has_no_gradient() -> None:

@@ -11,8 +11,8 @@ from slalom.racing.trainer import one_thread
 from slalom.train import Run, Task
 
 ROUNDS = 9
-TURN = 0.1
-"""Rounds, and the seconds that each finalist's turn in a round takes at least."""
+TURN = 0.03
+"""Rounds, and the seconds that each turn of a finalist takes, about: one update at least."""
 
 NOISY = 0.25
 """The spread (between the quartiles, over the median) above which a machine counts as noisy."""

@@ -51,6 +51,10 @@ class CompiledRun(Run):
         finally:
             self._alone = False
 
+    def _drawing(self) -> contextlib.AbstractContextManager[None]:
+        net = self._net(self.model) if self._alone else None
+        return super()._drawing() if net is None or net.draws else contextlib.nullcontext()
+
     def _is_alone(self) -> bool:
         """Whether an update runs no code but ours and torch's, so that model and loss are looked at
         once for many of them."""

@@ -64,6 +64,11 @@ class Net:
         """Whether a job computes the loss."""
         return self._criterion is not None
 
+    @property
+    def draws(self) -> bool:
+        """Whether the model draws random numbers."""
+        return bool(self._dropouts)
+
     def holds(self) -> bool:
         """Whether model and loss still are what they were."""
         return self._row.holds() and self._look() == self._was

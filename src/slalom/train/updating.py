@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ class Updating:
         if self.diverged is not None:
             return math.nan
         losses: list[float] = []
-        with self._random:
+        with self._drawing():
             start = time.perf_counter()
             try:
                 while steps and self.diverged is None:
@@ -79,6 +80,10 @@ class Updating:
             finally:
                 self.seconds += time.perf_counter() - start
         return sum(losses) / len(losses) if losses else math.nan
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """Within it the random numbers that updates draw are those of this run."""
+        return self._random
 
     def _make(self, steps: int, losses: list[float]) -> int:
         """Make so many updates, or fewer; how many. Their losses go to ``losses``."""
