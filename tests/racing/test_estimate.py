@@ -32,9 +32,10 @@ def test_the_value_is_the_median_of_all_means():
     """Logs base 2: 0, 1, 3. Their means: 0, .5, 1, 1.5, 2, 3, of which the median is 1.25."""
     found = told(of(10, 20, 80), of(10, 10, 10))
     assert found.value == pytest.approx(2**1.25)
-    assert (found.low, found.high) == (pytest.approx(1), pytest.approx(8))
-    assert found.level == 0.75
-    assert "too few" in found.method
+    assert (found.low, found.high, found.level) == (0, math.inf, 0.96)
+    assert found.seen == (pytest.approx(1), pytest.approx(8))
+    assert str(found) == "2.38 (1.00 to 8.00 seen)"
+    assert found.method == "3 seeds are too few for an interval"
 
 
 def test_eight_alike_are_the_first_to_have_an_interval_of_the_test():
@@ -45,7 +46,11 @@ def test_eight_alike_are_the_first_to_have_an_interval_of_the_test():
     assert found.level == 0.96
     assert found.bound == ""
     seven = told(of(*slow[:7]), of(*[10] * 7))
-    assert seven.level == 1 - 2**-6
+    assert (seven.low, seven.high, seven.seen) == (
+        0,
+        math.inf,
+        (pytest.approx(2), pytest.approx(3.2)),
+    )
 
 
 def test_one_look_at_all_seeds_leaves_the_whole_error_for_it():
@@ -74,7 +79,7 @@ def test_who_was_found_slower_is_not_told_to_be_perhaps_faster():
     fast = of(*[20] * 14, 25, 25)
     assert told(slow, fast).low < 1
     assert judge({"slow": slow, "fast": fast}).winner == "fast"
-    assert estimate(slow, fast, 0.04, 50, slower=True).low == 1
+    assert estimate(slow, fast, 0.04, 50, call=Call.SLOWER).low == 1
 
 
 def test_the_same_on_every_seed_is_told_as_it_is():
@@ -187,7 +192,7 @@ def test_the_interval_holds_the_truth_when_one_stops_early():
 def test_who_was_found_early_is_drawn_towards_1_and_told_so():
     slow, fast = of(*[20, 22, 40, 60, 20, 22, 30, 90]), of(*[10] * 8)
     plain = told(slow, fast)
-    shrunk = estimate(slow, fast, 0.04, 50, slower=True)
+    shrunk = estimate(slow, fast, 0.04, 50, call=Call.SLOWER)
     logs = np.log([r.work / 10 for r in slow.values()])
     t = math.log(plain.value) / (logs.std(ddof=1) / math.sqrt(8))
     assert math.log(shrunk.value) == pytest.approx(math.log(plain.value) * (1 - 1 / t**2))
@@ -211,5 +216,7 @@ def test_who_is_far_behind_is_told_as_it_was_seen():
     assert judgement.findings["slow"].call == Call.BEHIND
     found = estimates({"slow": slow, "fast": fast}, judgement)["slow"]
     seen = {s: slow[s] for s in range(judgement.seeds)}
-    assert found == told(seen, fast)
+    plain = told(seen, fast)
+    assert (found.low, found.high, found.level) == (1, math.inf, 0.95)
+    assert replace(found, low=0.0, level=0.96) == plain
     assert "drawn" not in found.method

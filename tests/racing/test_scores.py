@@ -151,4 +151,4 @@ def test_which_judge_a_race_has() -> None:
     assert design.seeds == 5
     finals = {"a": scores(0.0, 0.1, 0.2), "b": scores(0.5, 0.4, 0.9)}
     found = estimates(finals, judge(finals, design), design)["b"]
-    assert str(found) == "0.5 (0.3 to 0.7)"
+    assert str(found) == "0.5 (0.3 to 0.7 seen)"

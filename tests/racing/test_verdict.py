@@ -21,6 +21,10 @@ def runs(*works: float, arrived: bool = True, stride: float = 1.0, ended: bool =
     return {i: Run(w, arrived, stride, ended) for i, w in enumerate(works)}
 
 
+TIMED = [1.0] * 9
+"""Seconds of a unit of work, of all alike."""
+
+
 def standing(label: str, own: Runs, **more) -> Standing:
     there = sorted(r.work for r in own.values() if r.arrived)
     middle = there[len(there) // 2] if 2 * len(there) > len(own) else None
@@ -40,12 +44,13 @@ def facts(finals: dict[str, Runs], *, finished: bool = True, **more: dict) -> Fa
     rows = []
     for label, own in finals.items():
         finding, ratio = judgement.findings.get(label), ratios.get(label)
-        text = told(label, ratio, judgement, STANDARD) if ratio else ""
-        row = standing(label, own, call=finding and finding.call, ratio=ratio, told=text)
+        text = told(label, ratio, finals, judgement, STANDARD) if ratio else ""
+        beside = {"call": finding and finding.call, "against": finding and finding.against}
+        row = standing(label, own, ratio=ratio, told=text, **beside)
         rows.append(replace(row, **more.get(label, {})))
     rows.sort(key=lambda s: (s.rule != judgement.leader, s.ratio.value if s.ratio else math.inf))
     meta = {"metric": "loss", "target": 0.25, "higher_is_better": False, "finished": finished}
-    return Facts(meta, rows, finals, judgement, STANDARD, dict.fromkeys(finals, 1.0))
+    return Facts(meta, rows, finals, judgement, STANDARD, dict.fromkeys(finals, TIMED))
 
 
 NEAR = [100.0, 104, 96, 99, 103, 97, 101, 98, 102, 100, 99, 101]
@@ -76,17 +81,17 @@ def test_a_tie_claims_no_more_than_its_interval():
     ratio = next(s.ratio for s in case.standings if s.ratio is not None)
     assert finding.call == Call.EQUAL
     assert ratio.high > 1.15
-    for text in (verdict(case).text, told(label, ratio, case.judgement, STANDARD)):
+    for text in (verdict(case).text, told(label, ratio, case.runs, case.judgement, STANDARD)):
         assert "within" not in text
         assert str(ratio) in text
 
 
 def test_who_was_stopped_is_told_by_how_much():
     stopped = runs(*(1.5 * w for w in NEAR[:5]), arrived=False)
-    found = verdict(facts({"A": runs(*NEAR[:5]), "B": stopped}))
+    found = verdict(facts({"A": runs(*NEAR[:5]), "B": stopped}, B={"chance": None}))
     assert found.winner == "A"
     assert found.text == (
-        "A reaches loss 0.25 soonest, in 100 steps; B takes more than 1.5 times on 5 of 5 seeds."
+        "A reaches loss 0.25 soonest, in 100 steps; B takes 1.5 times or more on 5 of 5 seeds."
     )
 
 
@@ -96,9 +101,9 @@ def test_the_only_one(status):
     made = facts({"A": runs(*NEAR), "B": never}, B={"status": status})
     assert verdict(made).text == (
         "A is the only one that reached loss 0.25, in 100 steps; "
-        "all others ran as long as they may."
+        "no other was stopped before its end."
     )
-    stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": Status.STOPPED})
+    stopped = facts({"A": runs(*NEAR), "B": never}, B={"status": status, "chance": None})
     assert "the only one" not in verdict(stopped).text
 
 
@@ -113,12 +118,13 @@ def test_who_fell_behind_another_than_the_first_is_told_so():
     found = known.judgement.findings["C"]
     assert (known.judgement.leader, found.call, found.against) == ("B", Call.BEHIND, "A")
     (row,) = [s for s in known.standings if s.label == "C"]
-    assert row.told == "more than 1.5 times on 3 of 3 seeds, of what A took"
+    assert row.told == "1.5 times or more on 3 of 3 seeds, beside A"
 
 
 def test_who_failed_is_part_of_no_tie():
     never = runs(*[1000.0] * 3, arrived=False, ended=True)
     lost = {"status": Status.FAILED, "reached": 0, "reason": "ValueError: no"}
+    lost |= {"call": None, "ratio": None}
     found = verdict(facts({"A": runs(*NEAR[:3]), "B": never}, B=lost))
     assert (found.winner, found.tie) == ("A", False)
     assert found.text == (

@@ -30,6 +30,9 @@ class Call(StrEnum):
 OUT = (Call.SLOWER, Call.WORSE, Call.BEHIND)
 """Calls by which a finalist is out for good."""
 
+OPEN = tuple(call for call in Call if call not in OUT)
+"""Calls by which it ties with the leader."""
+
 Results = Mapping[int, Any]
 """Seed -> the run on it, a :class:`~.needs.Run` or a :class:`~.scores.Score`, as the design has it.
 Pairs are matched by seed, in ascending order."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from slalom.racing.design import OUT
+from slalom.racing.design import OPEN, OUT
 from slalom.racing.findings import Rival, Standing, Verdict
-from slalom.racing.verdict import Facts, broken, failed, joined, unbegun, under
+from slalom.racing.status import Status
+from slalom.racing.verdict import Facts, broken, failed, joined, said, unbegun, under
 
 
 def at_the_end(facts: Facts) -> Verdict:
@@ -14,26 +15,24 @@ def at_the_end(facts: Facts) -> Verdict:
     if first is None or not first.seeds:
         return unbegun(facts)
     unfinished = not facts.meta.get("finished") and facts.judgement.running
-    if facts.judgement.leader is None or first.at_end is None:
-        text = "The race was interrupted in its finals, before anything could be told."
-        if not unfinished:
-            text = f"Nobody came to the end of {facts.meta['budget']}: {_fate(first)}."
+    if facts.judgement.leader is None:
+        if unfinished:
+            text = "The race was interrupted in its finals, before anything could be told."
+            return Verdict(text, None, False, over=False)
+        text = f"Nobody came to the end of {facts.meta['budget']}: {_fate(first)}."
         return Verdict(text, None, False)
-    rivals = [
-        Rival(s.label, s.call, None, None, s.difference)
+    rivals = tuple(
+        Rival(s.label, s.call, None, None, s.difference, None, s.against)
         for s in standings
         if s.call is not None and s.difference is not None
-    ]
-    lost = {s.label for s in standings if broken(s)}
-    when = f"after {facts.meta['budget']}{under(facts)}"
-    ends = f"{facts.meta['metric']} {first.at_end:.4g}"
+    )
+    tied = [r for r in rivals if r.call in OPEN]
+    when, ends = f"after {facts.meta['budget']}{under(facts)}", _ends(facts, first)
     if unfinished:
         text = f"The race was interrupted; so far {first.label} leads {when}, at {ends}."
-        return Verdict(text, first.label, True, tuple(rivals))
-    ends += f" (the median of {first.seeds} seeds)"
+        return Verdict(text, first.label, bool(tied), rivals, over=False)
     if len(standings) == 1:
         return Verdict(f"{first.label} raced alone: {when} it is at {ends}.", first.label, False)
-    tied = [r for r in rivals if r.call not in OUT and r.label not in lost]
     if tied:
         text = f"A tie of {joined([first.label, *(r.label for r in tied)])} {when}"
         text += f": {first.label} is at {ends}"
@@ -41,13 +40,23 @@ def at_the_end(facts: Facts) -> Verdict:
         text = f"{first.label} is the only one that could be trained: {when} it is at {ends}"
     else:
         text = f"{first.label} is the best {when}, at {ends}"
-    shown = [
-        s for s in standings[1:]
-        if s.call is not None and not broken(s) and (not tied or s.call not in OUT)
-    ]  # fmt: skip
-    evidence = "".join(f"; {_evidence(s)}" for s in shown[:2])
+    calls = OPEN if tied else OUT
+    evidence = "".join(f"; {_evidence(s)}" for s in [s for s in standings if s.call in calls][:2])
     text += f"{evidence}{failed(standings)}."
-    return Verdict(text, first.label, bool(tied), tuple(rivals))
+    return Verdict(text, first.label, bool(tied), rivals)
+
+
+def _ends(facts: Facts, first: Standing) -> str:
+    """Where the one that leads is at the end, and how many of its runs came there."""
+    metric, own = facts.meta["metric"], facts.runs[first.rule].values()
+    through, seeds = (
+        sum(r.told for r in own),
+        f"{first.seeds} {'seed' if first.seeds == 1 else 'seeds'}",
+    )
+    if first.at_end is None:
+        return f"no median {metric}, since it came to the end on {through} of {seeds}"
+    text = f"{metric} {first.at_end:.4g} (the median of {seeds}"
+    return f"{text})" if through == first.seeds else f"{text}, on {through} of which it came there)"
 
 
 def _fate(s: Standing) -> str:
@@ -56,5 +65,8 @@ def _fate(s: Standing) -> str:
 
 def _evidence(s: Standing) -> str:
     assert s.difference is not None
-    text = f"{s.label} is {s.told.replace('not told apart', 'not told apart from it')}"
-    return f"{text} ({s.difference.level:.1%} interval; {s.difference.method})"
+    text = said(s).replace("not told apart", "not told apart from it")
+    if s.told.startswith(Status.DIVERGED):
+        return text
+    level = "" if s.difference.seen else f"{s.difference.level:.1%} interval; "
+    return f"{text} ({level}{s.difference.method})"

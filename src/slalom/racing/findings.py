@@ -44,14 +44,19 @@ class Standing:
             begun again (the expected running time of black-box benchmarking); None where unknown.
         longest: updates of the longest run that did not arrive; 0 if all did.
         best_metric: the median of the best values; None where runs were stopped.
-        call: what is known of it beside the one that leads; None of that one itself.
-        ratio: how many times more it needs than that one; None of that one, and where unknown.
+        call: what is known of it beside ``against``; None of the one that leads, and of who could
+            not be trained, of which nothing is known.
+        ratio: how many times more it needs than ``against``; None of the one that leads, and where
+            unknown. 1 lies in its interval, but for its ends, if and only if ``call`` says that it
+            is not out.
         at_end: the median of the metric at the end of the budget, and ``difference`` how much worse
-            that is than of the one that leads; None where there is no budget.
-        told: in words what is known of it beside the leader.
+            that is than of ``against``, 0 being no difference; None where there is no budget.
+        told: in words what is known of it beside ``against``.
         settings: labels of the settings that stood for it, one a seed, where rules were raced.
         snippet: two lines of Python that make its optimizer.
         reason: why a run of it failed or diverged.
+        against: the rule that it was compared with: that which leads, or that by which it was found
+            to be out, which led then. None where there is no ``call``.
     """
 
     place: int
@@ -77,6 +82,7 @@ class Standing:
     reason: str
     at_end: float | None = None
     difference: Difference | None = None
+    against: str | None = None
 
     def __repr__(self) -> str:
         if self.at_end is not None:
@@ -88,11 +94,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Rival:
-    """What another finalist needs beside the one that leads.
+    """What another finalist needs beside the one that it was compared with; see :class:`Standing`.
 
-    ``work`` is how many times more; ``seconds_factor`` what that is to be multiplied by for
-    seconds, as updates were timed; None where they were not. At the end of a budget ``difference``
-    is how much worse the metric is, and ``work`` None.
+    ``work`` is how many times more, in samples; ``seconds_factor`` what that is to be multiplied by
+    for seconds, as updates were timed, and ``seconds`` the product with its interval, which knows
+    of the clock's own noise too; None where they were not. At the end of a budget ``difference`` is
+    how much worse the metric is, and ``work`` None.
     """
 
     label: str
@@ -100,19 +107,23 @@ class Rival:
     work: Estimate | None
     seconds_factor: float | None
     difference: Difference | None = None
+    seconds: Estimate | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
     """Who won, in a sentence; ``winner`` is None where nobody reached the target.
 
-    ``tie``: somebody was neither found slower than the one that leads nor far behind it.
+    ``tie``: one of the ``rivals`` is not out. ``over``: the finals were judged to their end; until
+    then the ``winner`` leads so far.
     """
 
     text: str
     winner: str | None
     tie: bool
     rivals: tuple[Rival, ...] = ()
+    over: bool = True
 
     def __repr__(self) -> str:
         return self.text

@@ -156,10 +156,14 @@ class Result:
         metrics = [m for r in shown if (m := self._best_metric(r)) is not None]
         finding = self.judgement.findings.get(label)
         beside = self._estimates.get(label)
-        told_of_it = "" if beside is None else told(label, beside, self.judgement, self.design)
+        told_of_it = ""
+        if beside is not None:
+            told_of_it = told(label, beside, self.finals, self.judgement, self.design)
         lost = status == Status.FAILED or set(statuses) == {Status.DIVERGED}
-        if lost and runs and not there:  # which tells nothing of how it compares
+        if lost and runs and not there:
             told_of_it = f"{status} on {statuses.count(status)} of {len(runs)} seeds"
+            if status == Status.FAILED:  # which tells nothing of how it compares
+                finding = beside = None
         difference = beside if isinstance(beside, Difference) else None
         restarts = with_restarts(needs) * self.meta["batch_size"] / entrant["batch"]
         rules = self.meta["about"] == "rules"
@@ -176,19 +180,14 @@ class Result:
             finding and finding.call, None if difference else beside, told_of_it, settings,
             entrant["snippet"], next((r["reason"] for r in shown if r["reason"]), ""),
             _middle([self._at_end(r) for r in runs]) if ended else None, difference,
+            finding and finding.against,
         )  # fmt: skip
 
     @cached_property
     def _facts(self) -> Facts:
-        leader = self.judgement.leader
-        factors: dict[str, float] = {}
-        own = None if leader is None else self._seconds_of_work(leader)
-        for label in self.finals:
-            theirs = self._seconds_of_work(label)
-            if own and theirs:
-                factors[label] = theirs / own
         return Facts(
-            self.meta, self.standings, self.finals, self.judgement, self.design, factors,
+            self.meta, self.standings, self.finals, self.judgement, self.design,
+            {label: self._seconds_of_work(label) for label in self.finals},
             [] if any(self._finals.values()) else [c for c in self.curves if c.stage == Stage.HEAT],
         )  # fmt: skip
 
@@ -349,13 +348,13 @@ class Result:
     def _seconds(self, runs: list[dict[str, Any]]) -> float | None:
         return _middle([self._run_seconds(r) for r in runs])
 
-    def _seconds_of_work(self, label: str) -> float | None:
-        """Seconds for a batch of the task's size, as the rule's updates were timed."""
+    def _seconds_of_work(self, label: str) -> list[float]:
+        """Seconds for a batch of the task's size, as the rule's updates were timed, by rounds."""
         number = next((r["entrant"] for r in self._finals[label].values()), None)
         if number is None or number not in self._timing:
-            return None
+            return []
         batches = self._entrants[number]["batch"] / self.meta["batch_size"]
-        return statistics.median(self._timing[number]) / batches
+        return [seconds / batches for seconds in self._timing[number]]
 
 
 def _pandas() -> ModuleType:

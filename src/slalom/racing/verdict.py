@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slalom.racing.design import OUT, Call, Design
-from slalom.racing.estimate import Difference, Estimate, interval
+from slalom.racing.design import OPEN, OUT, Call, Design
+from slalom.racing.estimate import Difference, Estimate, by_the_clock
 from slalom.racing.findings import Curve, Rival, Standing, Verdict, count
-from slalom.racing.needs import at_the_first, one_evaluation_apart
+from slalom.racing.needs import Runs, at_the_first, one_evaluation_apart
 from slalom.racing.sequential import Finding, Judgement
 from slalom.racing.status import Status
 
@@ -25,7 +25,7 @@ class Facts:
         runs: of the finals, by rule.
         judgement: of these.
         design: by which they were judged.
-        seconds: rule -> what a ratio of its work to the leader's is multiplied by for seconds.
+        seconds: rule -> of a unit of work, round by round, as the rules took turns.
         heats: what these have come to, where there are no finals yet.
     """
 
@@ -34,38 +34,41 @@ class Facts:
     runs: Mapping[str, Any]
     judgement: Judgement
     design: Design
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, Sequence[float]]
     heats: Sequence[Curve] = ()
 
 
-def told(label: str, ratio: Estimate, judgement: Judgement, design: Design) -> str:
-    """What is known of a finalist beside the one that leads, in a few words."""
+def told(
+    label: str, beside: Estimate, runs: Mapping[str, Any], judgement: Judgement, design: Design
+) -> str:
+    """What is known of a finalist beside the one that it was judged by, in a few words."""
     finding = judgement.findings[label]
-    text = _told(finding, ratio, design)
-    if finding.call not in OUT or finding.against == judgement.leader:
-        return text
-    if finding.call == Call.BEHIND and not isinstance(ratio, Difference):
-        return f"{text}, of what {finding.against} took"
-    return f"{text}; it was found {finding.call} beside {finding.against}"
-
-
-def _told(finding: Finding, ratio: Estimate, design: Design) -> str:
     seeds = f"{finding.seeds} {'seed' if finding.seeds == 1 else 'seeds'}"
-    if isinstance(ratio, Difference):
-        if finding.call == Call.WORSE:
-            return f"worse by {ratio} on {seeds}"
-        if finding.call == Call.BEHIND:
-            return f"worse by {ratio} on {seeds}, far beyond what seeds explain"
-        return f"not told apart on {seeds}: worse by {ratio}"
-    if finding.call == Call.BEHIND:
-        logs = [x for x in finding.logs if not math.isnan(x)]
-        far = sum(x == math.inf for x in logs)
-        return f"more than {design.far:g} times on {far} of {len(logs)} seeds"
-    if finding.call == Call.EQUAL:
-        return f"about equal on {seeds}: {ratio} times"
-    if finding.call == Call.SLOWER:
-        return f"{ratio} times on {seeds}"
-    return f"not told apart on {seeds}: {ratio} times"
+    if isinstance(beside, Difference):
+        text = {
+            Call.WORSE: f"worse by {beside} on {seeds}",
+            Call.BEHIND: f"worse by {beside} on {seeds}, far beyond what seeds explain",
+        }.get(finding.call, f"not told apart on {seeds}: worse by {beside}")
+    elif finding.call == Call.BEHIND:
+        text = _behind(finding, runs[label], runs[finding.against], design)
+    else:
+        text = {
+            Call.SLOWER: f"{beside} times on {seeds}",
+            Call.EQUAL: f"about equal on {seeds}: {beside} times",
+        }.get(finding.call, f"not told apart on {seeds}: {beside} times")
+    return text if finding.against == judgement.leader else f"{text}, beside {finding.against}"
+
+
+def _behind(finding: Finding, slow: Runs, fast: Runs, design: Design) -> str:
+    """On how many seeds one took so many times as long, and on how many others it never came."""
+    judged = sorted(slow.keys() & fast.keys())[: finding.seeds]
+    lost = [s for s, x in zip(judged, finding.logs, strict=True) if x == math.inf]
+    far = sum(slow[s].work >= (1 - 1e-9) * design.far * fast[s].work for s in lost)
+    n = f"{sum(not math.isnan(x) for x in finding.logs)} seeds"
+    if not far:
+        return f"did not arrive on {len(lost)} of {n}"
+    text = f"{design.far:g} times or more on {far} of {n}"
+    return text if far == len(lost) else f"{text}, did not arrive on {len(lost) - far}"
 
 
 def verdict(facts: Facts) -> Verdict:
@@ -81,36 +84,44 @@ def verdict(facts: Facts) -> Verdict:
             text = "The race was interrupted in its finals, before anything could be told."
             if not any(s.reached for s in standings):
                 text = f"The race was interrupted; so far none of {runs} runs reached {goal}."
-            return Verdict(text, None, False)
+            return Verdict(text, None, False, over=False)
         return _nobody(facts, goal)
     known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
-    rivals = [r for _, r in known]
-    known = [(s, r) for s, r in known if not broken(s)]
-    tied = [r for _, r in known if r.call not in OUT]
+    rivals = tuple(r for _, r in known)
+    tied = [r for r in rivals if r.call in OPEN]
     others = [s for s in standings[1:] if not broken(s)]
     if unfinished:
         text = (
             f"The race was interrupted; so far {first.label} leads at {goal}, in "
             f"{_took(first)}{under(facts)}."
         )
-        return Verdict(text, first.label, True, tuple(rivals))
+        return Verdict(text, first.label, bool(tied), rivals, over=False)
     if len(standings) == 1:
         text = f"{first.label} raced alone: it reached {goal} in {_took(first)}{under(facts)}."
         return Verdict(text, first.label, False)
+    sooner, later = _by_the_clock(facts, rivals)
+    unit = "steps" if all(s.batch == first.batch for s in standings) else "samples"
     if tied:
         names = joined([first.label, *(r.label for r in tied)])
-        text = f"A tie of {names} at {goal}: {first.label} takes {_took(first)}{under(facts)}"
-    elif all(s.reached == 0 and _full(s) for s in others):
+        counted = f" in {unit}" if sooner or later else ""
+        text = f"A tie{counted} of {names} at {goal}: {first.label} takes {_took(first)}"
+    elif all(s.reached == 0 and s.chance is not None for s in others):
         text = f"{first.label} is the only one that reached {goal}, in {_took(first)}{under(facts)}"
         if others:
-            text += "; all others ran as long as they may"
-        return Verdict(f"{text}{failed(standings)}.", first.label, False, tuple(rivals))
+            text += "; no other was stopped before its end"
+        return Verdict(f"{text}{failed(standings)}.", first.label, False, rivals)
     else:
-        text = f"{first.label} reaches {goal} soonest, in {_took(first)}{under(facts)}"
-    shown = [(s, r) for s, r in known if r.call not in OUT] or known
-    evidence = "; ".join(_evidence(facts, s, r) for s, r in shown[:2])
-    text += f"; {evidence}{failed(standings)}."
-    return Verdict(text, first.label, bool(tied), tuple(rivals))
+        soonest = f"in the fewest {unit}" if sooner else "soonest"
+        text = f"{first.label} reaches {goal} {soonest}, in {_took(first)}"
+    shown = [(s, r) for s, r in known if r.call in OPEN] or known
+    evidence = "".join(f"; {_evidence(facts, s, r)}" for s, r in shown[:2])
+    clock = ""
+    if sooner:
+        clock += f"; by the clock {joined(sooner)} {'is' if len(sooner) == 1 else 'are'} sooner"
+    if later:
+        clock += f"; by the clock it is sooner than {joined(later)}"
+    text += f"{under(facts)}{evidence}{clock}{failed(standings)}."
+    return Verdict(text, first.label, bool(tied), rivals)
 
 
 def broken(s: Standing) -> bool:
@@ -150,7 +161,7 @@ def unbegun(facts: Facts) -> Verdict:
             f" In its heats {best.label} was the soonest at {_goal(facts)} so far, in "
             f"{best.steps_to_target:,} steps on one seed."
         )
-        return Verdict(text, None, False)
+        return Verdict(text, None, False, over=False)
     pick = max if facts.meta["higher_is_better"] else min
     seen = [(m, c) for c in facts.heats if (m := c.metric[-1] if c.metric else None) is not None]
     if seen:
@@ -159,14 +170,13 @@ def unbegun(facts: Facts) -> Verdict:
             f" In its heats {best.label} has come furthest so far, to {facts.meta['metric']} "
             f"{value:.4g} after {best.step[-1]:,} steps on one seed."
         )
-    return Verdict(text, None, False)
+    return Verdict(text, None, False, over=False)
 
 
 def remarks(facts: Facts) -> list[str]:
     """What the spacing of the evaluations keeps a race from telling."""
     found: list[str] = []
-    judgement, runs = facts.judgement, facts.runs
-    leader = judgement.leader
+    leader, runs = facts.judgement.leader, facts.runs
     if leader is None:
         return found
     if at_the_first(runs[leader]):
@@ -174,7 +184,7 @@ def remarks(facts: Facts) -> list[str]:
             f"{leader} was at the target at its first evaluation, so what it needed is not known; "
             "lower eval_every, or ask for more"
         )
-    near = [runs[n] for n in (leader, *judgement.tied)]
+    near = [runs[s.rule] for s in facts.standings if s.rule == leader or s.call in OPEN]
     if one_evaluation_apart(near):
         found.append(
             "those who tie were there within one evaluation of each other on most seeds; "
@@ -213,9 +223,19 @@ def _nobody(facts: Facts, goal: str) -> Verdict:
 
 
 def _rival(facts: Facts, s: Standing) -> Rival | None:
-    if s.call is None or s.ratio is None:
+    if s.call is None or s.ratio is None or s.against is None:
         return None
-    return Rival(s.label, s.call, s.ratio, facts.seconds.get(s.rule))
+    seconds = by_the_clock(s.ratio, *(facts.seconds.get(n, ()) for n in (s.rule, s.against)))
+    factor = None if seconds is None else seconds.value / s.ratio.value
+    return Rival(s.label, s.call, s.ratio, factor, None, seconds, s.against)
+
+
+def _by_the_clock(facts: Facts, rivals: Sequence[Rival]) -> tuple[list[str], list[str]]:
+    """Whom steps and seconds tell apart from the leader otherwise: who is sooner by the clock,
+    and of those who tie who is later."""
+    timed = [(r, r.seconds) for r in rivals if r.against == facts.judgement.leader and r.seconds]
+    sooner = [r.label for r, seconds in timed if seconds.high < 1]
+    return sooner, [r.label for r, seconds in timed if r.call in OPEN and seconds.low > 1]
 
 
 def _took(s: Standing) -> str:
@@ -232,23 +252,27 @@ def _took(s: Standing) -> str:
     return text if s.reached == s.seeds else f"{text}, by {s.reached} of {s.seeds} runs"
 
 
-def _full(s: Standing) -> bool:
-    return s.status in (Status.NOT_REACHED, Status.DIVERGED, Status.FAILED)
+def said(s: Standing) -> str:
+    """What the row of a standing tells, as a sentence begins: its name and a verb before it."""
+    if s.told.startswith((Status.DIVERGED, Status.FAILED, "did not")):
+        return f"{s.label} {s.told}"
+    return f"{s.label} {'takes' if s.difference is None else 'is'} {s.told}"
 
 
 def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
-    if rival.call == Call.BEHIND:
-        takes = "" if standing.status == Status.DIVERGED else "takes "
-        return f"{rival.label} {takes}{standing.told}"
-    work = standing.ratio
+    work, seconds = standing.ratio, rival.seconds
     assert work is not None
-    same = standing.batch == facts.standings[0].batch
-    text = f"{rival.label} needs {work} times its {'steps' if same else 'samples'}"
-    if rival.seconds_factor is not None:
-        low, value, high = (x * rival.seconds_factor for x in (work.low, work.value, work.high))
-        bound = f"{work.bound} " if work.bound else ""
-        text += f" and {bound}{value:.2f} ({interval(low, high)}) times its seconds"
-    text += f" ({work.level:.1%} intervals; {work.method})"
+    if rival.call == Call.BEHIND or standing.told.startswith(Status.DIVERGED):
+        return said(standing)
+    beside = next(s for s in facts.standings if s.rule == rival.against)
+    whose = "its" if beside.rule == facts.judgement.leader else f"{beside.label}'s"
+    unit = "steps" if standing.batch == beside.batch else "samples"
+    text = f"{rival.label} needs {work} times {whose} {unit}"
+    level = f"{work.level:.1%} interval; "
+    if seconds is not None:
+        text += f" and {seconds} times {whose} seconds"
+        level = f"intervals of {work.level:.1%} and {seconds.level:.1%}; "
+    text += f" ({'' if work.seen else level}{work.method})"
     if rival.call == Call.EQUAL:
         limits = f"limits of {1 - facts.design.doubt:.0%}, each at one look"
         text += f"; {facts.design.equal:g} times or more, either way, is given up by {limits}"
@@ -257,4 +281,4 @@ def _evidence(facts: Facts, standing: Standing, rival: Rival) -> str:
 
 def joined(names: Sequence[str]) -> str:
     """Names in a row, as a sentence has them."""
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join([", ".join(names[:-1]), names[-1]][len(names) < 2 :])

@@ -23,7 +23,7 @@ WORDS = {
     "reached": "the metric was at the target, and still was at the next two looks at it.",
     "stopped, censored": "the run ended before it reached the target, since it had told enough: "
     "it needs more than it had, and how much more is not known. Drawn as an open arrow.",
-    "fell behind": "took more than 1.5 times what the fastest took, on so many seeds that luck "
+    "fell behind": "took 1.5 times what the fastest took or more, on so many seeds that luck "
     "does not explain it.",
     "times, with an interval": "how many times more one needs than another. The interval holds "
     "the true value with the chance that is named, though the finals end when they know enough.",
@@ -47,7 +47,7 @@ AT_THEIR_END = (Status.REACHED, Status.FINISHED)
 def title(result: Result) -> str:
     """The race and what came of it, in a few words."""
     task, verdict = result.meta["task"], result.verdict
-    if not result.meta.get("finished"):
+    if not verdict.over:
         return f"{task}: interrupted"
     if verdict.tie:
         return f"{task}: a tie"
