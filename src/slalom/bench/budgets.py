@@ -260,7 +260,7 @@ def page(found: Cells, simulations: int) -> str:
         f"rounded to multiples of {STEP}. *false*: one of two equals was called worse, or behind "
         f"({DESIGN.error:.0%} and {DESIGN.luck:.0%} are meant). *found*: the better won. *told*: "
         "by how much, on average, where it did. *held*: intervals that held the true difference, "
-        "for what they are said to hold, on average: few seeds give a range that says less.",
+        "for what they are said to hold, on average: of few seeds they are open.",
         "",
         _row("two finalists", "false", "runs", "held",
              *(x for g in gaps for x in (f"{g:g} found", "runs", "told", "held"))),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from slalom.racing.design import OPEN, OUT
 from slalom.racing.findings import Rival, Standing, Verdict
 from slalom.racing.status import Status
-from slalom.racing.verdict import Facts, broken, failed, joined, said, unbegun, under
+from slalom.racing.verdict import (
+    UNTOLD,
+    Facts,
+    broken,
+    failed,
+    joined,
+    said,
+    unbegun,
+    under,
+    untold,
+)  # fmt: skip
 
 
 def at_the_end(facts: Facts) -> Verdict:
@@ -16,9 +26,8 @@ def at_the_end(facts: Facts) -> Verdict:
         return unbegun(facts)
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None:
-        if unfinished:
-            text = "The race was interrupted in its finals, before anything could be told."
-            return Verdict(text, None, False, over=False)
+        if untold(facts):
+            return Verdict(UNTOLD, None, False, over=False)
         text = f"Nobody came to the end of {facts.meta['budget']}: {_fate(first)}."
         return Verdict(text, None, False)
     rivals = tuple(

@@ -79,12 +79,12 @@ def verdict(facts: Facts) -> Verdict:
         return unbegun(facts)
     unfinished = not facts.meta.get("finished") and facts.judgement.running
     if facts.judgement.leader is None:
-        if unfinished:
+        if unfinished and not any(s.reached for s in standings):
             runs = sum(s.seeds for s in standings)
-            text = "The race was interrupted in its finals, before anything could be told."
-            if not any(s.reached for s in standings):
-                text = f"The race was interrupted; so far none of {runs} runs reached {goal}."
+            text = f"The race was interrupted; so far none of {runs} runs reached {goal}."
             return Verdict(text, None, False, over=False)
+        if untold(facts):
+            return Verdict(UNTOLD, None, False, over=False)
         return _nobody(facts, goal)
     known = [(s, r) for s in standings if (r := _rival(facts, s)) is not None]
     rivals = tuple(r for _, r in known)
@@ -122,6 +122,16 @@ def verdict(facts: Facts) -> Verdict:
         clock += f"; by the clock it is sooner than {joined(later)}"
     text += f"{under(facts)}{evidence}{clock}{failed(standings)}."
     return Verdict(text, first.label, bool(tied), rivals)
+
+
+UNTOLD = "The race was interrupted in its finals, before anything could be told."
+
+
+def untold(facts: Facts) -> bool:
+    """Whether the finals ended before they could be judged: they were interrupted, or led by the
+    judge of another version, and what there is beyond the seeds that all have tells nothing."""
+    unfinished = not facts.meta.get("finished") and facts.judgement.running
+    return bool(unfinished) or any(r.told for own in facts.runs.values() for r in own.values())
 
 
 def broken(s: Standing) -> bool:
