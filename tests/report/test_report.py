@@ -16,7 +16,7 @@ from slalom.report.table import standings, wrapped
 
 def test_the_table_has_a_row_for_each_rule(raced):
     out = io.StringIO()
-    Console(file=out, width=120).print(standings(raced, 120))
+    Console(file=out, width=140).print(standings(raced, 140))
     lines = out.getvalue().splitlines()
     assert len(lines) == 1 + len(raced.standings)
     assert raced.standings[0].label in lines[1]
