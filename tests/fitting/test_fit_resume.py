@@ -19,7 +19,7 @@ from torch import nn
 
 import slalom
 from slalom.errors import InputError
-from slalom.fitting import events
+from slalom.fitting import UnwrittenError, events
 from slalom.fitting.checkpoints import Checkpoints
 from slalom.train import Task
 
@@ -381,6 +381,56 @@ def test_a_disk_that_fills_up_later_costs_checkpoints_and_no_training(tmp_path, 
     assert all("the run goes on without" in t and "No space left" in t for t in texts)
     assert [e.step for e in said if isinstance(e, events.Saved)] == [1, 5, 25, 30]
     assert equal(found.model, fit(task(), "Adam", **options).model)
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing_that_was_trained(tmp_path, monkeypatch):
+    options = {"steps": 30, "seed": 4, "lr": 0.01}
+
+    def filling(event):
+        if isinstance(event, events.Moved) and event.step >= 25:
+            monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(
+        UnwrittenError, match=r"run is over, but no .* after 30 updates: .*No space"
+    ) as e:
+        fit(task(), "Adam", out=tmp_path / "run", save_every=5, watch=filling, **options)
+    monkeypatch.undo()
+    alone = fit(task(), "Adam", **options).model
+    assert equal(e.value.result.model, alone)
+    assert equal(fit(task(), "Adam", out=tmp_path / "run", save_every=5, **options).model, alone)
+
+
+def test_a_folder_that_is_removed_under_way_is_made_anew(tmp_path):
+    options = {"steps": 30, "seed": 4, "lr": 0.01, "out": tmp_path / "run", "save_every": 5}
+    texts = []
+
+    def removing(event):
+        if isinstance(event, events.Saved) and event.step == 10:
+            shutil.rmtree(tmp_path / "run")
+        if isinstance(event, events.Told):
+            texts.append(event.text)
+
+    found = fit(task(), "Adam", watch=removing, **options)
+    assert texts == [f"{tmp_path / 'run'} was removed; it is made anew"]
+    assert equal(fit(task(), "Adam", watch=texts.append, **options).model, found.model)
+    assert "this run is over" in str(texts[1])
+    assert not list((tmp_path / "run").glob("*-lock"))
+
+
+def test_a_run_that_came_to_be_where_another_was_is_left_alone(tmp_path):
+    place = tmp_path / "run"
+    other = fit(task(), "SGD", steps=5, lr=0.1, out=tmp_path / "other")
+
+    def replacing(event):
+        if isinstance(event, events.Saved) and event.step == 10:
+            shutil.rmtree(place)
+            shutil.copytree(tmp_path / "other", place)
+
+    with pytest.raises(UnwrittenError, match=r"another run was begun in .*run meanwhile") as e:
+        fit(task(), "Adam", steps=20, lr=0.01, out=place, save_every=5, watch=replacing)
+    assert equal(e.value.result.model, fit(task(), "Adam", steps=20, lr=0.01).model)
+    weights = load_file(place / "weights.safetensors")
+    assert all(torch.equal(weights[n], t) for n, t in other.model.state_dict().items())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no modes there")

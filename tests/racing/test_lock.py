@@ -181,6 +181,10 @@ def test_a_lock_that_was_removed_is_no_lock(path):
     beside.touch()
     assert not lock._still_there(lock._file)
     lock.release()
+    assert beside.exists()  # it is another's
+    assert not lock.hold()
+    assert lock.hold()
+    lock.release()
     assert not beside.exists()
 
 

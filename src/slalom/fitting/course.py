@@ -52,6 +52,18 @@ class TrainingError(RuntimeError):
         self.step, self.history = step, history
 
 
+class UnwrittenError(InputError):
+    """A run is over, and its folder could not take what it came to.
+
+    Attributes:
+        result: that, which is nowhere else: a :class:`slalom.fitting.Fit`.
+    """
+
+    def __init__(self, message: str, result: Fit):
+        super().__init__(message)
+        self.result = result
+
+
 @dataclass
 class _Good:
     """A run to go back to: its state, its loss on the validation set, and how often it was."""
@@ -97,6 +109,7 @@ class Course:
         self._best: tuple[Evaluation, dict[str, Any]] | None = None  # not on the disk yet
         self._saved = -1
         self._since, self._writing, self._tried = time.monotonic(), 0.0, False
+        self._unwritten: str | None = None  # why the last checkpoint is not there
         self.run.skips = self.on_nonfinite == "skip"
 
     def restore(self) -> bool:
@@ -117,7 +130,10 @@ class Course:
             self.folder.note(self.status, self.run.step, last)
 
     def end(self, label: str) -> Fit:
-        """What the run has come to, which is written down with its weights."""
+        """What the run has come to, which is written down with its weights.
+
+        Raises :class:`UnwrittenError` where that, or the last checkpoint, could not be.
+        """
         run, path = self.run, self.folder and self.folder.path
         result = Fit(
             self.task, run.trained(), run.optimizer, label, run.seed, self.history, self.status,
@@ -125,8 +141,15 @@ class Course:
         )  # fmt: skip
         if self.folder is not None:
             facts = {"step": result.last.step, self.task.metric.name: result.last.metric}
-            self.folder.write_weights("weights", dict(result.model.state_dict()), facts)
-            self.folder.note(self.status, result.last.step, result.last)
+            try:
+                if self._unwritten is None:
+                    self.folder.stand()
+                    self.folder.write_weights("weights", dict(result.model.state_dict()), facts)
+                    self.folder.note(self.status, result.last.step, result.last)
+            except InputError as error:
+                self._unwritten = str(error)
+            if self._unwritten is not None:
+                raise UnwrittenError(f"the run is over, but {self._unwritten}", result)
         return result
 
     def _read(self) -> dict[str, Any] | None:
@@ -220,7 +243,7 @@ class Course:
             due = run.step % self.save_every == 0
         due = self.unsaved and (due or over or asked is not None or not self._tried)
         if self.ranks.first(self.folder is not None and due):
-            self.put_down(must=not self._tried or over)
+            self.put_down(must=not self._tried)
         self._tried = True
         if asked is not None and not over:
             self.stop.signal = asked
@@ -245,6 +268,8 @@ class Course:
         """Write a checkpoint, and the best weights so far; ``must`` it be possible?"""
         run, since = self.run, time.monotonic()
         try:
+            if not folder.stand():
+                self.tell(events.Told(f"{folder.path} was removed; it is made anew"))
             if self._best is not None:  # before the checkpoint that knows of it
                 best, weights = self._best
                 facts = {"step": best.step, self.task.metric.name: best.metric}
@@ -257,12 +282,14 @@ class Course:
         except (OSError, InputError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             text = f"no checkpoint can be written to {folder.path} after {run.step} updates"
+            self._unwritten = f"{text}: {why}"
             if must:
-                raise InputError(f"{text}: {why}") from error
-            self.tell(events.Told(f"{text}, and the run goes on without: {why}"))
+                raise InputError(self._unwritten) from error
+            if self.status == "begun":
+                self.tell(events.Told(f"{text}, and the run goes on without: {why}"))
             self._since = time.monotonic()
             return
-        self._saved = run.step
+        self._saved, self._unwritten = run.step, None
         self._since, self._writing = time.monotonic(), time.monotonic() - since
         self.tell(events.Saved(run.step, path))
 

@@ -127,6 +127,23 @@ class Folder:
         """Let others write to it."""
         self._lock.release()
 
+    def stand(self) -> bool:
+        """Whether it is still there; if it was removed, it is made anew, with nothing in it.
+
+        Raises :class:`InputError` if that cannot be, or if another run has come to be there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be made: {error.strerror}") from error
+        stood = self._lock.hold()
+        if not stood and self._file.is_file():
+            found = told(self.path)
+            if any(found[name] != self.known[name] for name in ("created", "run")):
+                self._lock.release()  # so that it is looked at again
+                raise InputError(f"another run was begun in {self.path} meanwhile")
+        return stood
+
     def _fresh(self) -> dict[str, Any]:
         return {
             "form": FORM, "run": self._record, "versions": versions(),

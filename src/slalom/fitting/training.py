@@ -114,7 +114,8 @@ def fit(
     rounding. The first process writes and tells; a run may go on with another number of them.
 
     Raises :class:`InputError` for what cannot be trained, before anything is;
-    :class:`TrainingError` where training goes wrong. Ctrl-C and SIGTERM end the run after
+    :class:`TrainingError` where training goes wrong; :class:`slalom.fitting.UnwrittenError`, which
+    has the result, where the folder could not take it. Ctrl-C and SIGTERM end the run after
     the update that is under way and write a checkpoint, if it has a folder: by KeyboardInterrupt,
     and by SystemExit with the code 143.
     """

@@ -39,18 +39,33 @@ class Lock:
     """
 
     def __init__(self, ledger: Path, used: str = "raced"):
-        self._path = _beside(ledger)
+        self._ledger, self._used, self._path = ledger, used, _beside(ledger)
         self._name = os.path.realpath(self._path)
         self._process = os.getpid()
+        self._file: int | None = self._waited_for()
+
+    def hold(self) -> bool:
+        """Whether it is held still; if not, as where its folder was removed, it is taken anew.
+
+        Raises :class:`InputError` where another has it by now.
+        """
+        if self._file is not None and self._still_there(self._file):
+            return True
+        self.release()
+        self._file = self._waited_for()
+        return False
+
+    def _waited_for(self) -> int:
         late = time.monotonic() + PATIENCE
-        while (taken := self._taken(ledger)) is None:
+        while (taken := self._taken(self._ledger)) is None:
             if time.monotonic() > late:
                 who = "this process" if self._name in _ours else _holder(self._path)
                 raise InputError(
-                    f"{ledger} is being {used} by {who}; wait until that is over, or end it"
+                    f"{self._ledger} is being {self._used} by {who}; wait until that is over, "
+                    "or end it"
                 )
             time.sleep(0.02)
-        self._file: int | None = taken
+        return taken
 
     def _taken(self, ledger: Path) -> int | None:
         """The locked file; None if another has it."""
@@ -88,8 +103,9 @@ class Lock:
         with _one_at_a_time:
             if self._file is None or self._process != os.getpid():
                 return
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+            if self._still_there(self._file):  # and not another's
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
             os.close(self._file)
             self._file = None
             _ours.discard(self._name)

@@ -57,7 +57,9 @@ def of_arrow(column: Any, name: str) -> np.ndarray:
     """A column of pyarrow as an array, one row a sample: of numbers, or of lists that are equally
     long by their type."""
     if column.null_count:
-        raise InputError(f"{name} has a column with {column.null_count} nulls; fill them first")
+        raise InputError(
+            f"{name} has a column with missing values ({column.null_count}); fill them first"
+        )
     whole = column
     if hasattr(column, "chunks"):
         whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
