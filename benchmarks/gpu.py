@@ -211,6 +211,26 @@ def check_narrow(device: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(*found, strict=True)), options
 
 
+def check_narrow_sums(device: str) -> None:
+    """The same of rules that sum, near the CPU's."""
+    ways: list[tuple[str, dict[str, Any]]] = [
+        ("LAMB", {"state_dtype": "8bit"}), ("StableAdamW", {"remainder": "exact"}),
+        ("LARS", {"remainder": "kahan", "state_dtype": "8bit"}),
+    ]  # fmt: skip
+    for name, options in ways:
+        dtype, found = torch.bfloat16 if "remainder" in options else torch.float32, []
+        for where in ("cpu", device):
+            param = nn.Parameter(torch.linspace(-1, 1, 100_003).to(where, dtype))
+            optimizer = CLASSES[name]([param], lr=0.01, **options)
+            for k in range(5):
+                param.grad = torch.linspace(-1, k, 100_003).to(where, dtype)
+                optimizer.step()
+            found.append(param.detach().cpu())
+        served = {row[3] for row in explain(optimizer).rows}
+        assert device == "cpu" or served == {serves(optimizer.rule, device)}, f"by {served}"
+        assert distance(*found) <= DTYPES[dtype], f"{name} {options}"
+
+
 def check_matrices(device: str) -> None:
     """Rules of rows and columns, over matrices of several tiles and such that fill no vector."""
     shapes: Shapes = [(70, 1100), (4100, 7), (3, 5000), (64, 3, 7, 7), (0, 5), (1, 9000)]
@@ -393,9 +413,9 @@ def check_memory(device: str) -> None:
 
 
 CHECKS: list[Callable[[str], None]] = [
-    check_mixture, check_views, check_bits, check_clipping, check_narrow, check_matrices,
-    check_meeting, check_nothing_waits, check_streams, check_graph_is_refused, check_several_gpus,
-    check_memory,
+    check_mixture, check_views, check_bits, check_clipping, check_narrow, check_narrow_sums,
+    check_matrices, check_meeting, check_nothing_waits, check_streams, check_graph_is_refused,
+    check_several_gpus, check_memory,
 ]  # fmt: skip
 
 

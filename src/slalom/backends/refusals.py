@@ -73,6 +73,12 @@ WHOLE = "its rule sums over whole tensors, of which there are no kernels"
 CROOKED = "its rule sums over rows or columns, and its elements do not lie row by row"
 """Why machine code does not serve a tensor of a rule that looks at rows or columns."""
 
+CODED_LINES = (
+    "its rule sums over rows or columns and keeps states in 8 bits, of which there are no kernels "
+    "together"
+)
+"""Why kernels do not serve a rule of rows or columns whose states are codes."""
+
 TOGETHER = (
     "its rule asks all tensors together, and sums over rows or columns, of which there are no "
     "kernels"

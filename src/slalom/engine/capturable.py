@@ -27,7 +27,7 @@ from slalom.engine.sorting import alone
 from slalom.engine.standing import TOO_WIDE, Stay, stay, told_of
 from slalom.engine.there import Part, is_recorded, there
 from slalom.engine.treatment import Treatment
-from slalom.ir.program import is_whole, multiplies
+from slalom.ir.program import looks_along, multiplies
 from slalom.rules.definition import Rule
 
 Group = Mapping[str, Any]
@@ -101,9 +101,8 @@ def _stands(
     groups: Sequence[Group], treatment: Treatment, rule_of: Callable[[Group], Rule]
 ) -> bool:  # fmt: skip
     """Whether a backend makes such steps by itself, once one was made."""
-    narrow = treatment.state_dtype is not None or treatment.remainder is not None
     for rule in set(map(rule_of, groups)):
-        if rule.squares or multiplies(rule) or (narrow and is_whole(rule)):
+        if rule.squares or multiplies(rule) or (treatment.state_dtype and looks_along(rule)):
             return False
     params = [p for g in groups for p in g["params"] if p.grad is not None]
     plain = {type(t) for p in params for t in (p, p.grad)} <= {Tensor, Parameter}

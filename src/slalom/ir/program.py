@@ -301,6 +301,11 @@ def crosses(rule: Rule) -> bool:
     return bool(_usual(rule).crossings)
 
 
+def looks_along(rule: Rule) -> bool:
+    """Whether a rule looks at rows or columns, at its default hyper-parameters."""
+    return _usual(rule).by_rows
+
+
 def multiplies(rule: Rule) -> bool:
     """Whether a rule has operations on whole matrices, at its default hyper-parameters."""
     return _usual(rule).multiplies

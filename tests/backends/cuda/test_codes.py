@@ -14,8 +14,9 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.backends.cuda import work
+from slalom.backends.cuda import codes, work
 from slalom.backends.cuda.codes import code_kernel
+from slalom.backends.cuda.sums import SumKernels
 from slalom.backends.cuda.target import AMD, NVIDIA
 from slalom.backends.llvm.compile import assembly_for
 from slalom.engine import keeping
@@ -117,20 +118,71 @@ def test_a_wrong_code_is_found(monkeypatch):
         optimizer.step()
 
 
-def test_rules_that_sum_leave_codes_to_torchs_operations():
-    found = []
-    for backend in (Simulated(), "foreach"):
-        param = Parameter(torch.linspace(-1, 1, 200))
-        with using(*dict.fromkeys((backend, "foreach"))):
-            optimizer = slalom.optim.LAMB([param], state_dtype="8bit")
-            for step in range(3):
-                param.grad = torch.linspace(step, 1, 200)
-                optimizer.step()
-        found.append(param.detach())
-    torch.testing.assert_close(*found)
+SUMMING = [
+    ("LAMB", torch.float32, {"state_dtype": "8bit"}),
+    ("StableAdamW", torch.bfloat16, {"state_dtype": "8bit", "remainder": "exact"}),
+    ("LARS", torch.float16, {"remainder": "kahan"}),
+]
+MORE_SUMMING = [
+    ("Prodigy", torch.float32, {"state_dtype": "8bit"}),
+    ("LAMB", torch.float64, {"state_dtype": {"exp_avg": "8bit"}}),
+    ("LARS", torch.bfloat16, {"state_dtype": "8bit", "rounding": "stochastic"}),
+    ("MARS", torch.float32, {"state_dtype": "8bit", "rounding": "stochastic"}),
+    ("AdamMini", torch.bfloat16, {"remainder": "kahan", "state_dtype": "bfloat16"}),
+    ("FactoredAdafactor", torch.bfloat16, {"remainder": "exact"}),
+    ("Prodigy", torch.bfloat16, {"state_dtype": "8bit", "remainder": "exact"}),
+]
 
 
-@pytest.mark.parametrize("name", ["Adam", "RAdam"])
+def check_sums(name: str, dtype: torch.dtype, options: dict[str, Any]) -> None:
+    """The CPU's but for the order of the sums; and wherever arrays begin, the same to the bit."""
+    found = [trained(Simulated(), name, dtype, off, **options) for off in (0, 1)]
+    assert all(map(alike, *found))
+    for a, b in zip(found[0], trained("llvm", name, dtype, 0, **options), strict=True):
+        if a.is_floating_point():
+            torch.testing.assert_close(a, b, equal_nan=True)
+        elif a.numel():
+            assert ((a.int() - b.int()).abs() <= 1).float().mean() > 0.99
+
+
+@pytest.mark.parametrize(("name", "dtype", "options"), SUMMING, ids=str)
+def test_rules_that_sum_keep_narrow_states_by_kernels_too(name, dtype, options):
+    check_sums(name, dtype, options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "dtype", "options"), MORE_SUMMING, ids=str)
+def test_more_rules_that_sum_keep_narrow_states(name, dtype, options):
+    check_sums(name, dtype, options)
+
+
+def test_codes_in_rows_are_left_to_torchs_operations():
+    param = Parameter(torch.ones(64, 64))
+    param.grad = torch.ones(64, 64)
+    optimizer = slalom.optim.AdamMini([param], lr=0.1, state_dtype="8bit")
+    with using(Simulated(), "foreach"):
+        (row,) = slalom.explain(optimizer).rows
+    assert row[3] == "foreach"
+    assert "sums over rows or columns and keeps states in 8 bits" in row[4]
+
+
+def test_a_wrong_sum_of_codes_is_found(monkeypatch):
+    made = codes.Codes._summed
+
+    def bent(self, *given):
+        return (line.replace("fadd double", "fsub double") for line in made(self, *given))
+
+    monkeypatch.setattr(codes.Codes, "_summed", bent)
+    monkeypatch.setattr(work, "_kernels", work._kernels.__wrapped__)
+    param = Parameter(torch.ones(100))
+    param.grad = torch.ones(100)
+    optimizer = slalom.optim.LAMB([param], state_dtype="8bit")
+    told = "was tried on this GPU and gave another .* of lamb"
+    with using(Simulated(), "foreach"), pytest.warns(UserWarning, match=told):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", ["Adam", "RAdam", "LAMB"])
 @pytest.mark.parametrize("options", [{}, {"rounding": "stochastic"}], ids=str)
 def test_steps_that_ask_nothing_write_the_cpus_codes(name, options):
     """RAdam has two ways, a kernel each; codes are as near, since scalars are torch's."""
@@ -172,3 +224,18 @@ def test_ptx_is_read_and_assembled(architecture, tmp_path):
         assemble(ptxas() or "", ptx, architecture, tmp_path)
     code = assembly_for(code_kernel(program, ARRAYS, AMD, stochastic=True), AMD.triple, "gfx90a")
     assert "s_swappc" not in code
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+def test_ptx_of_sums_of_codes_is_read_and_assembled(architecture, tmp_path):
+    program = trace(RULES["lamb"], RULES["lamb"].hypers, step=2, first=False)
+    kernels = SumKernels(program, ARRAYS, NVIDIA, False)
+    for sweep, text in zip(kernels._sweeps, kernels.texts, strict=True):
+        ptx = assembly_for(text, NVIDIA.triple, architecture)
+        assert ".local" not in ptx
+        assert not re.search(r"\bcall\b|\.approx|\.ftz", ptx)
+        assert not re.findall(r"^\s+(?:add|sub|mul|mad)\.f(?:16|32|64)\b", ptx, re.MULTILINE)
+        plain = [n for n in sweep.reads if n in ("param", "grad")]
+        assert ptx.count("ld.global.v4.b32") + ptx.count("ld.global.v2.b64") == len(plain)
+        if ptxas() is not None:
+            assemble(ptxas() or "", ptx, architecture, tmp_path)

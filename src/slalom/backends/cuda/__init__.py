@@ -11,7 +11,15 @@ from torch import Tensor
 from slalom.backends.base import Backend, Counts, Launch, Slot, Work
 from slalom.backends.layout import is_dense, same_layout
 from slalom.backends.narrow import CODES, NARROW
-from slalom.backends.refusals import CROOKED, MATRICES, SUMMED, TOGETHER, Unavailable, small_amiss
+from slalom.backends.refusals import (
+    CODED_LINES,
+    CROOKED,
+    MATRICES,
+    SUMMED,
+    TOGETHER,
+    Unavailable,
+    small_amiss,
+)
 
 if TYPE_CHECKING:
     from slalom.backends.cuda.gpu import Gpu
@@ -98,8 +106,8 @@ def _reason(slot: Slot) -> str | None:
     if slot.spread is not None:
         return SUMMED
     narrow = [t.dtype for t in slot.state.values() if t.dtype in NARROW]
-    if slot.whole and any(dtype in CODES for dtype in narrow):
-        return "its rule sums, and keeps states in 8 bits, of which there are no kernels together"
+    if slot.matrix and any(dtype in CODES for dtype in narrow):
+        return CODED_LINES
     if sum(dtype in CODES for dtype in narrow) > MOST:
         return f"more than {MOST} of its states are kept in 8 bits"
     if slot.matrix and (param.is_complex() or not param.is_contiguous()):

@@ -15,6 +15,8 @@ from slalom.backends.llvm.arithmetic import literal, narrowed, spread
 from slalom.backends.llvm.elements import Elements
 from slalom.backends.llvm.memory import SIZES, Arrays, array, computed_in
 from slalom.ir.program import Program
+from slalom.ir.sweeps import Sweep
+from slalom.ir.symbol import Symbol
 
 CHUNK = 4096
 """Elements that one block updates."""
@@ -150,6 +152,30 @@ def word(name: str, base: str, kind: str, place: str) -> list[str]:
     ]
 
 
+def found(
+    sweep: Sweep, known: Sequence[Symbol], kind: str, many: int, stochastic: bool
+) -> list[str]:  # fmt: skip
+    """The scalars of a sweep, and the random bits.
+
+    Those that are ``known`` stand in the row, others among a segment's own numbers.
+    """
+    lines, places = [], {id(s): BEFORE + i for i, s in enumerate(known)}
+    for i, scalar in enumerate(sweep.scalars):
+        if scalar.is_known:
+            lines += word(f"s{i}.double", "%row", "double", str(places[id(scalar)]))
+        else:
+            lines += [
+                f"  %s{i}.from = getelementptr double, {_SPACE} %own, i64 {i}",
+                f"  %s{i}.double = load double, {_SPACE} %s{i}.from",
+            ]
+        lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
+        lines += spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()
+    if stochastic:
+        lines += word("noise.double", "%row", "double", "1")
+        lines.append("  %noise = fptoui double %noise.double to i32")
+    return lines
+
+
 def _walk(
     number: int, program: Program, arrays: Arrays, stochastic: bool
 ) -> tuple[list[str], list[str]]:
@@ -167,14 +193,8 @@ def _walk(
         f"define internal void @walk.{number}({', '.join(given)}) alwaysinline nounwind {{",
         "entry:",
     ]
-    for i in range(len(program.scalars)):
-        lines += word(f"s{i}.double", "%row", "double", str(BEFORE + i))
-        lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
-        lines += spread(kind, f"%s{i}", many, f"%s{i}")[0]
-    if stochastic:
-        lines += word("noise.double", "%row", "double", "1")
-        lines.append("  %noise = fptoui double %noise.double to i32")
     lines += [
+        *found(program.sweeps[0], program.scalars, kind, many, stochastic),
         "  %length = sub i64 %end, %begin",
         f"  %whole = and i64 %length, {-many}",
         "  %in.vectors = select i1 %straight, i64 %whole, i64 0",

@@ -15,13 +15,13 @@ import torch
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.adding import added_up
-from slalom.backends.cuda.kernel import AHEAD, CHUNK, lanes, opening, serves, width, word
+from slalom.backends.cuda.codes import PIECES, Codes, scales_of
+from slalom.backends.cuda.kernel import AHEAD, CHUNK, found, lanes, opening, serves, width, word
 from slalom.backends.cuda.phases import SPACE, own_sum, phased, shared_sum
 from slalom.backends.cuda.room import Room, asked_at, blocks_of
 from slalom.backends.cuda.target import THREADS, Target
-from slalom.backends.llvm.arithmetic import narrowed, spread
 from slalom.backends.llvm.elements import Elements
-from slalom.backends.llvm.memory import Arrays, array, computed_in
+from slalom.backends.llvm.memory import Arrays, array, coded, computed_in
 from slalom.backends.llvm.summaries import Place, Summaries, sweeps_over
 from slalom.backends.llvm.summing import added
 from slalom.backends.refusals import MATRICES, TOGETHER
@@ -60,7 +60,8 @@ class SumKernels:
     ):  # fmt: skip
         self._program, self._arrays, self._target = program, arrays, target
         self._wide, self._way = wide or width([program]), way
-        self._stochastic, self._small = stochastic, program.rule.shapes
+        self._stochastic = stochastic
+        self._small = {*program.rule.shapes, *scales_of(arrays)}
         self._sweeps = sweeps_over(program, arrays)
         self._summaries = Summaries(program, self._sweeps, arrays, False)
         layout, self._halts = self._summaries.layout, self._summaries.halts
@@ -205,19 +206,17 @@ class SumKernels:
             "  br label %out",
             "out:",
         ]
-        return self._module([lines], 0, declares, texts)
+        return phased(
+            GIVEN, [lines], self._target, shared="[1 x double]", declares=declares, texts=texts
+        )
 
     def _sweep(self, k: int, names: Sequence[str]) -> str:
         """A sweep, and what the last block of a segment does when all is summed up."""
         sweep = self._sweeps[k]
         sums, first = len(sweep.sums), self._summaries.layout.firsts[k]
-        declares, function, call = walk(
-            sweep, self._arrays, self._small, self._program.scalars, self._stochastic
-        )
-        phases, texts = [[*self._opening(), *call]], function
+        declares, texts, then, start = [], [], [], self._opening()
         if sums:
-            more, functions, calls = self._between(names)
-            declares, texts = [*declares, *more], [*function, *functions]
+            declares, texts, calls = self._between(names)
             finish = [
                 *(line for n in range(sums) for line in (
                     f"  %to{n} = getelementptr double, {SPACE} %own, i64 {first + n}",
@@ -225,22 +224,27 @@ class SumKernels:
                 )),
                 *self._if_served(), *calls, "  br label %out", "out:",
             ]  # fmt: skip
-            phases += added_up(sums, [*self._opening(), *_company(sums)], finish, self._target)
-        return self._module(phases, sums, declares, texts)
+            then = added_up(sums, [*start, *_company(sums)], finish, self._target)
+        if coded([*sweep.reads, *sweep.writes], self._arrays):
+            codes = Codes(sweep, self._program.scalars, self._arrays, self._small, self._stochastic)
+            phases, shared, repeats = codes.phases(start), codes.shared, PIECES
+            declares += codes.declares
+        else:
+            more, function, call = walk(
+                sweep, self._arrays, self._small, self._program.scalars, self._stochastic
+            )
+            declares, texts = [*more, *declares], [*function, *texts]
+            phases, shared, repeats = [[*start, *call]], shared_sum(sums), 1
+        return phased(
+            GIVEN, phases, self._target, shared=shared, declares=declares, texts=texts,
+            repeats=repeats, then=then,
+        )  # fmt: skip
 
     def _if_served(self) -> list[str]:
         """Go on, or to ``out`` where the row names another program."""
         if self._way is None:
             return []
         return ["  br i1 %serves, label %served, label %out", "served:"]
-
-    def _module(
-        self, phases: Sequence[Sequence[str]], sums: int, declares: Sequence[str],
-        texts: Sequence[str],
-    ) -> str:  # fmt: skip
-        return phased(
-            GIVEN, phases, self._target, shared=shared_sum(sums), declares=declares, texts=texts
-        )
 
 
 def _company(sums: int) -> list[str]:
@@ -292,20 +296,7 @@ def walk(
         f"define internal void @walk({', '.join(given)}) alwaysinline nounwind {{",
         "entry:",
     ]
-    known = {id(s): BEFORE + i for i, s in enumerate(scalars)}
-    for i, scalar in enumerate(sweep.scalars):
-        if scalar.is_known:
-            lines += word(f"s{i}.double", "%row", "double", str(known[id(scalar)]))
-        else:
-            lines += [
-                f"  %s{i}.at = getelementptr double, {SPACE} %own, i64 {i}",
-                f"  %s{i}.double = load double, {SPACE} %s{i}.at",
-            ]
-        lines.append(f"  %s{i} = {narrowed(f'%s{i}.double', kind)}")
-        lines += spread(kind, f"%s{i}", many, f"%s{i}")[0] if many > 1 else ()
-    if stochastic:
-        lines += word("noise.double", "%row", "double", "1")
-        lines.append("  %noise = fptoui double %noise.double to i32")
+    lines += found(sweep, scalars, kind, many, stochastic)
     lines += [
         f"  %ahead = mul i64 %thread, {many}",
         "  %i.first = add i64 %begin, %ahead",
