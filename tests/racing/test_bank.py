@@ -21,6 +21,7 @@ from slalom.bench.race import (
     Search,
     TaskRaces,
     banked,
+    least,
     left_out,
     needs,
     ninth,
@@ -42,6 +43,7 @@ from small import small_task
 
 BANK = Path(__file__).parents[2] / "benchmarks" / "bank"
 NAMES = [path.name.removesuffix(SUFFIX) for path in sorted(BANK.glob(f"*{SUFFIX}"))]
+STEPS = range(1, 301)
 TWO = [FIELD["SGD"], FIELD["BGD"]]
 
 
@@ -368,6 +370,32 @@ def test_what_is_left_out_does_not_choose():
     assert left_out(rows) == {"odd": "a", "x": "b", "y": "b"}
     assert "regret 1.20 (bar 1.10)" in summary(rows, left_out(rows))
     assert "worst 3.00 (1.60: odd)" in summary(rows, left_out(rows))
+
+
+def test_what_finals_take_at_least():
+    """Three seeds of each, up to 1.5 times; and as many as Wald says of one that is to be found."""
+    task = small_task(metric="loss", target=0.5, eval_every=1, max_steps=300)
+
+    def runs(*works: int) -> list[History]:
+        return [
+            History(tuple(Evaluation(i, 16 * i, 0.0, 1.0, 1.0, float(i < w)) for i in STEPS))
+            for w in works
+        ]  # fmt: skip
+
+    def finals(**needed: tuple[int, int]) -> float:
+        histories = {(label, 0.1): runs(*works) for label, works in needed.items()}
+        return least(task, Bank(Terms.of(task), histories))
+
+    assert task.batch_size == 16
+    assert finals(SGD=(100, 100)) == 3
+    assert finals(SGD=(100, 100), Adam=(200, 250)) == pytest.approx(3 + 3 * 1.5)
+    assert finals(SGD=(100, 100), Adam=(100, 120)) == pytest.approx(3 + 3 * 1.1)
+    assert finals(SGD=(100, 100), Adam=(200, 301)) == pytest.approx(3 + 3 * 1.5)  # never
+    low, high = math.log(0.8), math.log(1.8)
+    told = 0.9 * math.log(0.9 / 0.02) + 0.1 * math.log(0.1 / 0.98)
+    seeds = told * 2 * ((high - low) / 2) ** 2 / ((high + low) / 2) ** 2
+    assert 20 < seeds < 50
+    assert finals(SGD=(100, 100), Adam=(80, 180)) == pytest.approx(seeds * (1 + 1.15))
 
 
 @pytest.fixture(scope="module")
