@@ -56,10 +56,10 @@ def is_lazy_view(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and (tensor.is_neg() or tensor.is_conj())
 
 
-def like(model: Tensor, values: Tensor) -> Tensor:
-    """``values``, of any layout or dtype it may have, in the memory layout of ``model``."""
+def like(model: Tensor, values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """``values``, of any layout it may have, in the memory layout of ``model``; of this dtype."""
     values = values if values.layout == torch.strided else values.to_dense()
-    return torch.empty_like(model, dtype=values.dtype).copy_(values)
+    return torch.empty_like(model, dtype=dtype or values.dtype, requires_grad=False).copy_(values)
 
 
 def overlapping(spans: list[tuple[int, int]]) -> set[int]:

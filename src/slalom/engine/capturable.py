@@ -169,8 +169,9 @@ def update_there(
     scale, skip = _measured([g for part in parts for g in part.grads], treatment, grad_scale)
     if found_inf is not None:
         skip = skip | (there(found_inf, skip.device) > 0)
-    for part in parts:
-        part.prepare(treatment, scale, skip)
+    with torch.inference_mode(False):  # what is made outlives that mode
+        for part in parts:
+            part.prepare(treatment, scale, skip)
     check_crossings((part.treated, program) for part in parts for program in part.programs)
     slots = [slot for part in parts for slot in part.slots]
     own = [localised(slot) for slot in slots]

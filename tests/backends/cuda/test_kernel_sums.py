@@ -153,9 +153,10 @@ def by_few(numbers: list[float]) -> float:
 def test_sums_are_added_in_the_order_that_is_said():
     gpu, draws = Simulated().gpu, torch.Generator().manual_seed(1)
     grads = [torch.randn(n, generator=draws) for n in (600_001, 4096, 37, 0)]
-    squares = Squares(gpu, "float", range(4), [g.shape for g in grads])
+    shapes, every = [g.shape for g in grads], np.arange(4)[:, None]
+    squares = Squares(gpu, "float", range(4), shapes, lambda *_: every)
     for _ in range(2):  # counters are 0 again
-        squares.run([g.data_ptr() for g in grads])
+        squares.run(np.array([g.data_ptr() for g in grads], np.uint64).view(np.int64))
         found = squares._found.tolist()
         assert found == [summed_as_said(g.numpy()) for g in grads]
         assert found[0] == pytest.approx(float(grads[0].double().square().sum()), rel=1e-14)

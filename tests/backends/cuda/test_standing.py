@@ -284,6 +284,38 @@ def test_who_has_no_gradient_is_passed_over(name, monkeypatch):
     steps.agree()
 
 
+def test_states_that_are_made_in_inference_mode_serve_outside(monkeypatch):
+    steps = Steps("Adam", monkeypatch)
+    with torch.inference_mode():
+        steps.step([*grads(0)])
+    assert not any(t.is_inference() for s in steps.one.state.values() for t in s.values())
+    for k in range(1, 4):
+        steps.step([*grads(k)])
+    assert steps.made_anew == 1
+    steps.agree()
+
+
+@pytest.mark.parametrize("capturable", [True, False])
+def test_many_tensors_are_looked_up_in_every_step(capturable):
+    """What the pass points to stays where it is, and no address is one of an earlier step."""
+    own = [Parameter(torch.full((n % 7 + 1,), 1.0)) for n in range(300)]
+    theirs = [Parameter(p.detach().clone()) for p in own]
+    backend = Simulated()
+    one = slalom.optim.Adam(own, lr=0.1, capturable=capturable)
+    two = slalom.optim.Adam(theirs, lr=0.1)
+    for step in range(5):
+        for i, (p, q) in enumerate(zip(own, theirs, strict=True)):
+            p.grad = None if (i + step) % 5 == 0 else torch.randn(p.shape)
+            q.grad = p.grad if p.grad is None else p.grad.clone()
+            if i % 11 == step:
+                p.data = p.data.clone()
+        with using(backend, "llvm", "foreach"):
+            one.step()
+        with using("llvm"):
+            two.step()
+    torch.testing.assert_close(own, theirs, rtol=3e-5, atol=3e-7)
+
+
 def test_gradients_that_lie_otherwise_and_a_scaler():
     steps = Steps("Adam", clip_norm=0.4)
     for k in range(6):

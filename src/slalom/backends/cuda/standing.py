@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.graph import increment_version
 
 from slalom.backends.base import Counts, Look
 from slalom.backends.cuda.driver import CudaError
 from slalom.backends.cuda.gpu import Gpu
-from slalom.backends.cuda.launch import Gathering, kinds_of
+from slalom.backends.cuda.launch import Gathering
 from slalom.backends.cuda.members import real_shape
 from slalom.backends.cuda.proof import known
-from slalom.backends.cuda.tables import COUNT, Shown, Tables, Values
+from slalom.backends.cuda.tables import COUNT, KeptAt, Shown, Tables, Values
 from slalom.backends.cuda.tried import differing_rows
 from slalom.backends.refusals import Unavailable
 from slalom.backends.standing import Global, Standing, Team
@@ -39,62 +40,55 @@ class CudaStanding(Gathering, Standing):
                 own = {"state": {**slot.state, **beside}, "small": {*slot.small, *beside}}
                 watched.append(replace(slot, place=len(watched), **own))
                 types = tuple(TYPES[t.dtype] for t in kept)
-                shape, kinds = real_shape(slot.param), kinds_of(slot)
-                names = tuple(team.inputs)
-                self._shown.append(Shown(number, team.programs, names, types, share, shape, kinds))
+                names, shape = tuple(team.inputs), real_shape(slot.param)
+                self._shown.append(Shown(number, team.programs, names, types, share, shape))
         super().__init__(watched, absent, Counts(watched))
-        self._present: list[int] = []
         self._tables: tuple[Any, Tables] | None = None
 
     def look(self) -> bool:
         found = self.gather()
-        if found is Look.STALE or self._now is None:
-            return False
         if found is Look.CHANGED:
-            self._present = [i for i, g in enumerate(self._now[1]) if g is not None]
             self._tables = None
-        return True
+        return found is not Look.STALE
 
     def prepare(self, values: Values, told: Global) -> None:
-        assert self._now is not None
         forms = tuple(tuple(map(_form, own)) for own in values)
         found, divides = (None if t is None else _form(t) for t in (told.found, told.divides))
         key = forms, found, divides, told.clip_norm is not None, told.skips
         if self._tables is None or self._tables[0] != key:
-            tables = Tables(self._gpu, self._shown, self._present, self._lies_of, *key)
-            grads = self._now[1]
-            known(self._gpu, tables.texts, lambda: self._wrong(key, values, told, grads))
+            tables = self._made(key, self._kept_at)
+            known(self._gpu, tables.texts, lambda: self._wrong(key, values, told))
             self._tables = key, tables
 
     def update(self, values: Values, told: Global) -> None:
-        assert self._now is not None
-        params, grads, states = self._now
-        if not self._present:
+        if not self.counts.present.any():
             return
         self.prepare(values, told)
         assert self._tables is not None
-        lie = [0 if g is None else g.data_ptr() for g in grads]
+        kept = self._keep_gradients()  # another thread may drop them meanwhile
         try:
-            self._tables[1].update(values, told, lie)
+            self._tables[1].update(values, told, self._addresses)
         except CudaError as error:
             raise CudaError(
                 f"{error}; of this step some parameters may have been updated and others not: load "
                 "the last checkpoint"
             ) from error
-        increment_version([params[i] for i in self._present])
-        increment_version(states)
+        del kept
+        self._updated()
 
-    def run(self, late: Any) -> None:
-        raise AssertionError("scalars are given by update()")
+    def _made(self, key: Any, kept_at: KeptAt) -> Tables:
+        present = self._present().tolist()
+        return Tables(
+            self._gpu, self._shown, self._kinds, present, self._places_of, kept_at, *key
+        )  # fmt: skip
 
-    def _wrong(self, key: Any, values: Values, told: Global, grads: Sequence[Any]) -> str | None:
+    def _kept_at(self, number: int, members: Sequence[int]) -> np.ndarray:
+        return self._addresses[self._places_of([f"{COUNT}{number}"], members)[:, 0]]
+
+    def _wrong(self, key: Any, values: Values, told: Global) -> str | None:
         """Why the rows that the GPU makes are not to be used; None where they are."""
-
-        def make(lies: Callable[[str, int], int]) -> Tables:
-            return Tables(self._gpu, self._shown, self._present, lies, *key)
-
-        of = self._lies_of, values, told, grads
-        return differing_rows(self._gpu, self._shown, make, *of)
+        of = values, told, self._addresses, self._keep_gradients()
+        return differing_rows(self._gpu, self._shown, partial(self._made, key), *of)
 
 
 def _form(value: float | Tensor) -> str:

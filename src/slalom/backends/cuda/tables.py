@@ -7,7 +7,7 @@ lies apart from what may change from step to step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.proof import proven
 from slalom.backends.cuda.scalars import WORDS, Asked, Head, rows_kernel
 from slalom.backends.cuda.target import THREADS, Target
+from slalom.backends.cuda.work import Places
 from slalom.backends.llvm.memory import Arrays
 from slalom.backends.narrow import owner
 from slalom.backends.standing import Global
@@ -32,6 +33,9 @@ from slalom.ir.program import Program
 
 COUNT = "@count"
 """How counts are called among what is looked at of a slot, with a 0 behind it; numbers go on."""
+
+KeptAt = Callable[[int, Sequence[int]], np.ndarray]
+"""Where the count (0) or a number (1, ...) of some slots lies: int64."""
 
 Values = Sequence[Sequence[float | Tensor]]
 """Of each team the values of its inputs."""
@@ -44,7 +48,6 @@ class Shown:
     Attributes:
         types: of the count and the numbers of the rule.
         share: from which its random bits come; None where nothing is rounded by chance.
-        kinds: of each of its tensors, by name, LLVM's name of its type.
     """
 
     team: int
@@ -53,7 +56,6 @@ class Shown:
     types: tuple[str, ...]
     share: int | None
     shape: torch.Size
-    kinds: dict[str, str]
 
 
 class _Words:
@@ -102,10 +104,10 @@ class _Work:
     functions: Sequence[int]
     table: Table
     slots: Sequence[int]
+    places: np.ndarray
     fixed: int
     moving: int
     scratch: int
-    grad: int
 
 
 class _Company:
@@ -131,8 +133,10 @@ class Tables:
 
     Args:
         shown: of every slot.
+        kinds: of every slot's tensors, by name, LLVM's name of the type.
         present: the places of those that have a gradient.
-        lies: where a tensor of a slot lies, by its name.
+        places_of: where addresses stand in what :meth:`update` is given.
+        kept_at: where the counts (0) and numbers of slots lie, which never move.
         forms: of each team the kinds of its inputs.
         found, divides, clips, skips: see :class:`Asked`.
 
@@ -142,11 +146,14 @@ class Tables:
     """
 
     def __init__(
-        self, gpu: Gpu, shown: Sequence[Shown], present: Sequence[int],
-        lies: Callable[[str, int], int], forms: Sequence[Sequence[str]], found: str | None,
+        self, gpu: Gpu, shown: Sequence[Shown], kinds: Sequence[Mapping[str, str]],
+        present: Sequence[int],
+        places_of: Places, kept_at: KeptAt,
+        forms: Sequence[Sequence[str]], found: str | None,
         divides: str | None, clips: bool, skips: bool,
     ):  # fmt: skip
-        self._gpu, self._shown, self._lies = gpu, shown, lies
+        self._gpu, self._shown, self._kinds = gpu, shown, kinds
+        self._places_of, self._kept_at = places_of, kept_at
         fixed, moving, self._scratch = _Words(), _Words(), 0
         fixed.add(np.zeros(2, np.int64))  # a counter, and the place of the sum of all squares
         of: dict[Asked, list[int]] = {}
@@ -183,13 +190,13 @@ class Tables:
         self, asked: Asked, slots: Sequence[int], fixed: _Words, moving: _Words
     ) -> None:  # fmt: skip
         """Lay out a family."""
-        shown, lies = self._shown, self._lies
+        shown = self._shown
         teams = list(dict.fromkeys(shown[i].team for i in slots))
         words = np.zeros((len(slots), asked.words), np.int64)
         words[:, 0] = [shown[i].share or 0 for i in slots]
         words[:, 1] = [teams.index(shown[i].team) for i in slots]
         for k in range(len(asked.kinds)):
-            words[:, 2 + k] = _addresses([lies(f"{COUNT}{k}", i) for i in slots])
+            words[:, 2 + k] = self._kept_at(k, slots)
         head = np.zeros(WORDS + len(teams) * len(asked.inputs), np.int64)
         begins = fixed.add(words), moving.add(head), self._scratch
         family = Family(asked, teams, slots, *begins)
@@ -198,7 +205,7 @@ class Tables:
         alike: dict[Any, list[int]] = {}
         live = {"param", "grad", *(n for p in asked.programs for n in p.live_state)}
         for row, i in enumerate(slots):
-            kinds = shown[i].kinds.items()
+            kinds = self._kinds[i].items()
             arrays = tuple((n, k) for n, k in kinds if n in live or owner(n, live) in live)
             programs = forms(asked.programs, shown[i].shape)
             alike.setdefault((programs, arrays), []).append(row)
@@ -208,23 +215,20 @@ class Tables:
             functions = proven(self._gpu, kernels, programs, arrays)
             table = Table(kernels, arrays, [shown[i].shape for i in own], rows)
             names = [name for name, _ in arrays]
-            for column, name in enumerate(names, AHEAD):
-                if name != "grad":
-                    table.segments[:, column] = _addresses([lies(name, i) for i in own])
             begins = fixed.add(table.fixed), moving.add(table.segments), self._scratch
-            grad = AHEAD + names.index("grad")
+            places = self._places_of(names, own)
             self._works.append(
-                _Work(family, arrays, kernels, functions, table, own, *begins, grad)
-            )  # fmt: skip
+                _Work(family, arrays, kernels, functions, table, own, places, *begins)
+            )
             self._scratch += table.scratch
 
-    def update(self, values: Values, told: Global, grads: Sequence[int]) -> None:
+    def update(self, values: Values, told: Global, addresses: np.ndarray) -> None:
         """Make the rows and update, on the current stream.
 
-        ``grads`` are the addresses of all slots' gradients.
+        ``addresses`` (int64) are those of all arrays of all slots, as they lie now.
         """
         stream = self._gpu.stream()
-        at = self.make_rows(values, told, grads, stream)
+        at = self.make_rows(values, told, addresses, stream)
         driver = self._gpu.driver
 
         def start(turn: int) -> None:
@@ -249,11 +253,11 @@ class Tables:
                 in_turns(len(company.starts), start, meet)
 
     def make_rows(
-        self, values: Values, told: Global, grads: Sequence[int], stream: int
+        self, values: Values, told: Global, addresses: np.ndarray, stream: int
     ) -> _Place:  # fmt: skip
         """The first launches, and where the tables lie."""
         gpu = self._gpu
-        self._fill(values, told, grads)
+        self._fill(values, told, addresses)
         loaded = [gpu.function(text) for text in self.texts]
         at = self._send(stream)
         square, begin = at.fixed + 8, 0
@@ -276,8 +280,8 @@ class Tables:
                 gpu.driver.launch(function, blocks, THREADS, given, stream)
         return at
 
-    def _fill(self, values: Values, told: Global, grads: Sequence[int]) -> None:
-        """Put down inputs, and where gradients lie."""
+    def _fill(self, values: Values, told: Global, addresses: np.ndarray) -> None:
+        """Put down inputs and addresses."""
         host = self._moving.host
         doubles = host.view(np.float64)
         for family in self.families:
@@ -299,7 +303,7 @@ class Tables:
         for work in self._works:
             begin, many = work.moving // 8, AHEAD + len(work.arrays)
             own = host[begin : begin + work.table.segments.size].reshape(-1, many)
-            own[:, work.grad] = _addresses([grads[i] for i in work.slots])
+            own[:, AHEAD:] = addresses[work.places]
 
     def _send(self, stream: int) -> _Place:
         """Bring the tables to the GPU; in a graph, to memory of its own in each replay."""
@@ -333,10 +337,6 @@ class _Place:
     moving: int
     scratch: int
     kept: Any
-
-
-def _addresses(found: Sequence[int]) -> np.ndarray:
-    return np.array(found, np.uint64).view(np.int64)
 
 
 @lru_cache(256)

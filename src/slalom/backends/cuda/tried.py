@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from slalom.backends.base import BEFORE
 from slalom.backends.cuda.gpu import Gpu
 from slalom.backends.cuda.proof import DTYPES
-from slalom.backends.cuda.tables import COUNT, Family, Shown, Tables, Values
+from slalom.backends.cuda.tables import Family, KeptAt, Shown, Tables, Values
 from slalom.backends.general import square_sum
 from slalom.backends.rounding import noises_from
 from slalom.backends.standing import Global
@@ -33,13 +34,13 @@ DIFFERENT = (
 
 
 def differing_rows(
-    gpu: Gpu, shown: Sequence[Shown], make: Callable[[Callable[[str, int], int]], Tables],
-    lies: Callable[[str, int], int], values: Values, told: Global, grads: Sequence[Tensor | None],
+    gpu: Gpu, shown: Sequence[Shown], make: Callable[[KeptAt], Tables], values: Values,
+    told: Global, addresses: np.ndarray, grads: Sequence[Tensor | None],
 ) -> str | None:  # fmt: skip
     """Why rows that the GPU makes are not to be used; None where they are.
 
-    ``make`` makes tables by where tensors lie, by ``lies`` or otherwise: counts and numbers are
-    drawn here, all else is that of the step.
+    ``make`` makes tables by where counts and numbers lie, which are drawn here; all else is that of
+    the step.
     """
     draws = torch.Generator("cpu").manual_seed(0)
     drawn: list[list[Tensor]] = []
@@ -50,20 +51,17 @@ def differing_rows(
             n.to(DTYPES[kind]).to(gpu.device) for n, kind in zip(numbers, own.types, strict=True)
         ])  # fmt: skip
 
-    def instead(name: str, i: int) -> int:
-        if name.startswith(COUNT):
-            return drawn[i][int(name.removeprefix(COUNT))].data_ptr()
-        return lies(name, i)
+    def instead(number: int, members: Sequence[int]) -> np.ndarray:
+        return np.array([drawn[i][number].data_ptr() for i in members], np.uint64).view(np.int64)
 
     tables = make(instead)
-    lie = [0 if g is None else g.data_ptr() for g in grads]
     present = [g for g in grads if g is not None and g.numel()]
     square = torch.as_tensor(square_sum(present), dtype=torch.float64, device="cpu")
     for skipped in (False, True) if told.found is not None else (False,):
         if told.found is not None:
             told = replace(told, found=torch.full_like(told.found, float(skipped)))
         before = [[t.cpu().double() for t in own] for own in drawn]
-        at = tables.make_rows(values, told, lie, gpu.stream())
+        at = tables.make_rows(values, told, addresses, gpu.stream())
         gpu.wait()
         after = [[t.cpu().double() for t in own] for own in drawn]
         scale, skip = _treated(told, square)

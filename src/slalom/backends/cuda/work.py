@@ -24,6 +24,9 @@ from slalom.ir.program import Program
 Members = Sequence[tuple[Any, Sequence[int]]]
 """Rows (:class:`slalom.backends.row.Row`), and the places of the slots that have each."""
 
+Places = Callable[[Sequence[str], Sequence[int]], np.ndarray]
+"""Where the addresses of arrays, by name, of some slots stand: an index of shape (slots, names)."""
+
 
 class Work:
     """Tensors of one GPU whose elements go through the same program.
@@ -31,43 +34,37 @@ class Work:
     Args:
         rows: their scalars.
         shapes: of all slots, complex numbers being pairs of reals.
-        lies: where an array of a slot lies, by its name; of gradients, :meth:`send` is told.
+        places_of: where addresses stand in what :meth:`send` is given.
 
     Attributes:
-        slots: their places among all slots.
         asked: what they are asked for together with others.
     """
 
     def __init__(
         self, gpu: Gpu, program: Program, arrays: Arrays, stochastic: bool, rows: Members,
-        shapes: Sequence[torch.Size], lies: Callable[[str, int], int],
+        shapes: Sequence[torch.Size], places_of: Places,
     ):  # fmt: skip
         self._gpu, self._rows, self._scalars = gpu, [row for row, _ in rows], len(program.scalars)
-        self.slots = [i for _, slots in rows for i in slots]
         kernels = _kernels(program, arrays, gpu.target, stochastic)
         self._functions = proven(gpu, kernels, [program], arrays)
+        slots = [i for _, slots in rows for i in slots]
+        self._places = places_of([name for name, _ in arrays], slots)
         own = [(shapes[i], k) for k, (_, slots) in enumerate(rows) for i in slots]
         self._all = Table(kernels, arrays, [shape for shape, _ in own], [k for _, k in own])
         self._fixed = Mirror(gpu, self._all.fixed, fixed=True, beside=self._all.scratch)
         self._segments = Mirror(gpu, self._all.segments)
         groups = [row.group for row, places in rows for _ in places] if kernels.crossings else []
-        self.asked = self._all.asked(self._fixed.address, self.slots, groups)
-        names = [name for name, _ in arrays]
-        self._grad = AHEAD + names.index("grad")
-        for column, name in enumerate(names, AHEAD):
-            if name != "grad":
-                own = np.array([lies(name, i) for i in self.slots], np.uint64)
-                self._segments.host[:, column] = own.view(np.int64)
+        self.asked = self._all.asked(self._fixed.address, slots, groups)
         self._table = Mirror(gpu, np.zeros((len(rows), width([program]))))
         self._tables = [self._fixed, self._segments, self._table]
 
-    def send(self, grads: Sequence[int]) -> None:
+    def send(self, addresses: np.ndarray) -> None:
         """Bring the tables up to date, on the current stream.
 
-        ``grads`` are the addresses of the gradients of all slots.
+
+        ``addresses`` (int64) are those of all arrays of all slots, as they lie now.
         """
-        own = np.array([grads[i] for i in self.slots], np.uint64)
-        self._segments.host[:, self._grad] = own.view(np.int64)
+        self._segments.host[:, AHEAD:] = addresses[self._places]
         late: list[tuple[int, Tensor]] = []
         for k, row in enumerate(self._rows):
             own = self._table.host[k]
@@ -111,10 +108,10 @@ class Company:
             self._words = Mirror(gpu, self._meeting.words, fixed=True)
             self._function = met(gpu)
 
-    def run(self, grads: Sequence[int]) -> None:
-        """Update all of them, on the current stream; ``grads`` as :meth:`Work.send` has them."""
+    def run(self, addresses: np.ndarray) -> None:
+        """Update all of them, on the current stream; see :meth:`Work.send`."""
         for work in self.works:
-            work.send(grads)
+            work.send(addresses)
         if self._many:
             with self._gpu.driver.current():
                 self._words.send(self._gpu.stream())

@@ -47,6 +47,16 @@ def anatomy() -> Anatomy | None:
         return None
 
 
+def anatomy_beside(tensor: Tensor) -> Anatomy | None:
+    """The same for tensors on the device of one that is plain, whose dispatch keys are others."""
+    known = anatomy()
+    if known is None or tensor.is_cpu:
+        return known
+    own = Anatomy.from_buffer_copy(known)
+    own.plain = torch._C._dispatch_keys(tensor).raw_repr()
+    return own
+
+
 def _found() -> Anatomy:
     """ValueError where something stands in no place, or in two."""
     tensor = torch.empty(1024, dtype=torch.float32, device="cpu").as_strided(

@@ -1,5 +1,6 @@
-/* The driver of a step, the same for every rule: look at every tensor, then run every segment on
-   torch's threads. launch.py and watch.py hand it the structures declared here.
+/* The driver of a step, the same for every rule: look at every tensor, wherever it lies, then run
+   every segment on torch's threads. gathering.py, launch.py and watch.py hand it the structures
+   declared here.
 
    The functions in Torch and Python are called by address. A tensor is handed to torch's C interface
    as a pointer to a TensorImpl pointer, which is what an at::Tensor is; the first field of Look
@@ -22,7 +23,8 @@ typedef struct {
     int32_t (*parallel_for)(int64_t begin, int64_t end, int64_t grain, Work *work, void *context);
     int32_t (*is_defined)(void *tensor, uint8_t *defined);
     int32_t (*layout)(void *tensor, int32_t *layout);
-    int32_t (*device)(void *tensor, int32_t *device);
+    int32_t (*device)(void *tensor, int32_t *type);
+    int32_t (*device_index)(void *tensor, int32_t *index);
     int32_t (*dtype)(void *tensor, int32_t *dtype);
     int32_t (*dim)(void *tensor, int64_t *dim);
     int32_t (*sizes)(void *tensor, const int64_t **sizes);
@@ -53,7 +55,8 @@ typedef struct { /* one tensor that a step looks at */
     void *impl;       /* its TensorImpl */
     void **holder;    /* where its Python object holds that, or null if not known */
     Seen seen;
-    int64_t dtype;
+    int32_t dtype;
+    int32_t device;   /* its type, and in the lowest byte which one; 0 is the CPU */
     int64_t dim;
     const int64_t *sizes, *strides;
     void *address;    /* where its elements were when looked at last */
@@ -124,7 +127,13 @@ static bool same(const Anatomy *anatomy, void *tensor, const Seen *seen, const L
     return true;
 }
 
-/* Whether a tensor is on the CPU, plain, of this dtype and of the shape and strides in the look. */
+static bool lies_on(const Torch *torch, void *tensor, int32_t device) {
+    int32_t type, index = 0;
+    if (torch->device(tensor, &type) || type != device >> 8) return false;
+    return !type || (!torch->device_index(tensor, &index) && index == (device & 255));
+}
+
+/* Whether a tensor is plain, of this dtype and of the device, shape and strides in the look. */
 static bool fits(const Table *table, void *tensor, int64_t dtype, Seen *seen, const Look *look) {
     const Torch *torch = table->torch;
     const Anatomy *anatomy = table->anatomy;
@@ -134,7 +143,7 @@ static bool fits(const Table *table, void *tensor, int64_t dtype, Seen *seen, co
     bool known = anatomy && look->dim <= anatomy->most_dims;
     if (known && same(anatomy, tensor, seen, look)) return true;
     if (torch->layout(tensor, &word) || word != 0) return false;
-    if (torch->device(tensor, &word) || word != 0) return false;
+    if (!lies_on(torch, tensor, look->device)) return false;
     if (torch->dtype(tensor, &word) || word != dtype) return false;
     if (torch->is_neg && torch->is_neg(tensor)) return false;
     if (torch->is_conj && torch->is_conj(tensor)) return false;
@@ -411,9 +420,8 @@ static bool begin_all(Table *table) {
     return more;
 }
 
-/* Update every segment gathered and count the update, all in one call: whatever interrupts the
-   interpreter, it does so before or after. Returns torch's error code. */
-int32_t run(Table *table) {
+/* Tell autograd what is written of every segment gathered. */
+static void tell(Table *table) {
     const Torch *torch = table->torch;
     for (int64_t i = 0; torch->bump_version && i < table->n_segments; i++) {
         Segment *segment = &table->segments[i];
@@ -422,13 +430,10 @@ int32_t run(Table *table) {
         for (int64_t k = 0; k < segment->states; k++)
             torch->bump_version(segment->looks + 1 + segment->copied + k);
     }
-    bool more = true;
-    for (table->stage = 0; more; table->stage++) {
-        more = begin_all(table);
-        if (table->stage && !more) break;
-        int32_t code = torch->parallel_for(0, table->lines, table->grain, update_lines, table);
-        if (code) return code;
-    }
+}
+
+/* Count the update of every segment gathered. */
+static void count(Table *table) {
     for (int64_t i = 0; i < table->n_segments; i++) {
         Segment *segment = &table->segments[i];
         if (!*segment->present) continue;
@@ -440,7 +445,27 @@ int32_t run(Table *table) {
             if (look->impl && is_double(look)) *(double *)look->address = value;
         }
     }
+}
+
+/* Update every segment gathered and count the update, all in one call: whatever interrupts the
+   interpreter, it does so before or after. Returns torch's error code. */
+int32_t run(Table *table) {
+    tell(table);
+    bool more = true;
+    for (table->stage = 0; more; table->stage++) {
+        more = begin_all(table);
+        if (table->stage && !more) break;
+        int32_t code = table->torch->parallel_for(0, table->lines, table->grain, update_lines, table);
+        if (code) return code;
+    }
+    count(table);
     return 0;
+}
+
+/* What is left to be done where somebody else has updated every segment gathered. */
+void updated(Table *table) {
+    tell(table);
+    count(table);
 }
 
 /* What stands in for parallel_for where torch's threads are gone: this thread does it all. */

@@ -4,8 +4,8 @@
 %struct.Segment = type { ptr, ptr, i64, i64, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, i64, i64, %struct.Seen, i64, i64, i64, i64 }
 %struct.Seen = type { i64, i64, i64 }
 %struct.Anatomy = type { i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, ptr }
-%struct.Look = type { ptr, ptr, %struct.Seen, i64, i64, ptr, ptr, ptr }
-%struct.Torch = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
+%struct.Look = type { ptr, ptr, %struct.Seen, i32, i32, i64, ptr, ptr, ptr }
+%struct.Torch = type { ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
 %struct.Stage = type { ptr, ptr, i64, i64, i64, i64 }
 %struct.Watch = type { ptr, ptr, i64, ptr, ptr }
 %struct.Python = type { ptr, ptr, ptr, ptr, ptr }
@@ -18,8 +18,8 @@ entry:
   %defined.i.i = alloca i8, align 1
   %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
   %0 = load i64, ptr %n_segments, align 8
-  %cmp.not165 = icmp sgt i64 %0, 0
-  br i1 %cmp.not165, label %for.body.lr.ph, label %for.cond9.preheader.loopexit
+  %cmp.not166 = icmp sgt i64 %0, 0
+  br i1 %cmp.not166, label %for.body.lr.ph, label %for.cond9.preheader.loopexit
 
 for.body.lr.ph:
   %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
@@ -31,13 +31,13 @@ for.body.lr.ph:
 
 for.body:
   %1 = phi i64 [ %0, %for.body.lr.ph ], [ %130, %for.inc ]
-  %found.0168 = phi i64 [ 0, %for.body.lr.ph ], [ %or, %for.inc ]
-  %line.0167 = phi i64 [ 0, %for.body.lr.ph ], [ %line.2, %for.inc ]
-  %i.0166 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.inc ]
+  %found.0169 = phi i64 [ 0, %for.body.lr.ph ], [ %or, %for.inc ]
+  %line.0168 = phi i64 [ 0, %for.body.lr.ph ], [ %line.2, %for.inc ]
+  %i.0167 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.inc ]
   %2 = load ptr, ptr %segments, align 8
   %3 = load ptr, ptr %anatomy1.i, align 8
-  %add.i = add nuw nsw i64 %i.0166, 6
-  %add2.i = add nuw nsw i64 %i.0166, 3
+  %add.i = add nuw nsw i64 %i.0167, 6
+  %add2.i = add nuw nsw i64 %i.0167, 3
   %tobool.not.i = icmp eq ptr %3, null
   br i1 %tobool.not.i, label %fetch.exit, label %if.end.i
 
@@ -207,7 +207,7 @@ if.end49.i:
 cond.true.i:
   %33 = load ptr, ptr %table, align 8
   store i8 0, ptr %defined.i.i, align 1
-  %grad.i.i = getelementptr inbounds %struct.Torch, ptr %33, i64 0, i32 12
+  %grad.i.i = getelementptr inbounds %struct.Torch, ptr %33, i64 0, i32 13
   %34 = load ptr, ptr %grad.i.i, align 8
   %tobool.not.i106.i = icmp eq ptr %34, null
   br i1 %tobool.not.i106.i, label %if.then.i.i, label %if.end.i.i
@@ -267,7 +267,7 @@ if.then58.i:
   br label %fetch.exit
 
 fetch.exit:
-  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 11
+  %looks.i62 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 11
   %46 = load ptr, ptr %looks.i62, align 8
   %incdec.ptr.i = getelementptr inbounds %struct.Look, ptr %46, i64 1
   %holder.i.i63 = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 1
@@ -283,15 +283,16 @@ held.exit.i65:
 
 lor.lhs.false.i:
   %dtype.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 3
-  %50 = load i64, ptr %dtype.i, align 8
+  %50 = load i32, ptr %dtype.i, align 8
+  %conv.i = sext i32 %50 to i64
   %seen.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 2
-  %call1.i = call fastcc i1 @fits(ptr noundef %table, ptr noundef nonnull %46, i64 noundef %50, ptr noundef nonnull %seen.i, ptr noundef nonnull %46)
+  %call1.i = call fastcc i1 @fits(ptr noundef %table, ptr noundef nonnull %46, i64 noundef %conv.i, ptr noundef nonnull %seen.i, ptr noundef nonnull %46)
   br i1 %call1.i, label %if.end.i67, label %look_at.exit.thread
 
 if.end.i67:
   %51 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i167.i = icmp eq ptr %51, null
-  br i1 %tobool.not.i167.i, label %memory.exit.i, label %land.lhs.true.i.i
+  %tobool.not.i169.i = icmp eq ptr %51, null
+  br i1 %tobool.not.i169.i, label %memory.exit.i, label %land.lhs.true.i.i
 
 land.lhs.true.i.i:
   %itemsize.i.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 2, i32 2
@@ -321,8 +322,8 @@ land.lhs.true8.i.i:
   %59 = load i64, ptr %context.i.i, align 8
   %arrayidx9.i.i = getelementptr inbounds i64, ptr %56, i64 %59
   %60 = load i64, ptr %arrayidx9.i.i, align 8
-  %cmp.i168.i = icmp eq i64 %60, %58
-  br i1 %cmp.i168.i, label %memory.exit.thread.i, label %memory.exit.i
+  %cmp.i170.i = icmp eq i64 %60, %58
+  br i1 %cmp.i170.i, label %memory.exit.thread.i, label %memory.exit.i
 
 memory.exit.thread.i:
   %offset.i.i = getelementptr inbounds %struct.Anatomy, ptr %51, i64 0, i32 4
@@ -337,7 +338,7 @@ memory.exit.thread.i:
 
 memory.exit.i:
   %64 = load ptr, ptr %table, align 8
-  %data16.i.i = getelementptr inbounds %struct.Torch, ptr %64, i64 0, i32 8
+  %data16.i.i = getelementptr inbounds %struct.Torch, ptr %64, i64 0, i32 9
   %65 = load ptr, ptr %data16.i.i, align 8
   %call.i.i72 = call i32 %65(ptr noundef nonnull %46, ptr noundef nonnull %address.i)
   %tobool17.not.i.i = icmp eq i32 %call.i.i72, 0
@@ -350,181 +351,181 @@ lor.lhs.false4thread-pre-split.i:
 lor.lhs.false4.i:
   %66 = phi ptr [ %.pr.i, %lor.lhs.false4thread-pre-split.i ], [ %63, %memory.exit.thread.i ]
   %tobool.not.i73 = icmp eq ptr %66, null
-  br i1 %tobool.not.i73, label %land.lhs.true.i93, label %if.end7.i
+  br i1 %tobool.not.i73, label %land.lhs.true.i94, label %if.end7.i
 
-land.lhs.true.i93:
-  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
+land.lhs.true.i94:
+  %numel.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 15
   %67 = load i64, ptr %numel.i, align 8
   %tobool5.not.i = icmp eq i64 %67, 0
   br i1 %tobool5.not.i, label %if.end7.i, label %look_at.exit.thread
 
 if.end7.i:
-  %address8.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 7
+  %address8.i = getelementptr inbounds %struct.Look, ptr %46, i64 0, i32 8
   %68 = load ptr, ptr %address8.i, align 8
   %cmp.not.i = icmp eq ptr %66, %68
   %spec.select.i = select i1 %cmp.not.i, i64 0, i64 2
   store ptr %66, ptr %address8.i, align 8
-  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 12
+  %arrays.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 12
   %69 = load ptr, ptr %arrays.i, align 8
   store ptr %66, ptr %69, align 8
   %70 = load ptr, ptr %table, align 8
   store i8 0, ptr %defined.i.i61, align 1
-  %grad.i.i74 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 12
+  %grad.i.i74 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 13
   %71 = load ptr, ptr %grad.i.i74, align 8
-  %tobool.not.i169.i = icmp eq ptr %71, null
-  br i1 %tobool.not.i169.i, label %if.then.i174.i, label %if.end.i.i75
+  %tobool.not.i171.i = icmp eq ptr %71, null
+  br i1 %tobool.not.i171.i, label %if.then.i176.i, label %if.end.i.i75
 
-if.then.i174.i:
+if.then.i176.i:
   %72 = load ptr, ptr %grads.i.i, align 8
-  %arrayidx.i175.i = getelementptr inbounds ptr, ptr %72, i64 %i.0166
-  %73 = load ptr, ptr %arrayidx.i175.i, align 8
-  %tobool2.not.i176.i = icmp eq ptr %73, null
-  %spec.select.i.i = select i1 %tobool2.not.i176.i, ptr null, ptr %arrayidx.i175.i
+  %arrayidx.i177.i = getelementptr inbounds ptr, ptr %72, i64 %i.0167
+  %73 = load ptr, ptr %arrayidx.i177.i, align 8
+  %tobool2.not.i178.i = icmp eq ptr %73, null
+  %spec.select.i.i = select i1 %tobool2.not.i178.i, ptr null, ptr %arrayidx.i177.i
   br label %gradient.exit.i
 
 if.end.i.i75:
   %74 = load ptr, ptr %46, align 8
-  %call.i170.i = call ptr %71(ptr noundef %74)
+  %call.i172.i = call ptr %71(ptr noundef %74)
   %75 = load ptr, ptr %anatomy1.i, align 8
-  %tobool7.not.i171.i = icmp eq ptr %75, null
-  br i1 %tobool7.not.i171.i, label %if.end14.i.i86, label %if.then8.i.i76
+  %tobool7.not.i173.i = icmp eq ptr %75, null
+  br i1 %tobool7.not.i173.i, label %if.end14.i.i87, label %if.then8.i.i76
 
 if.then8.i.i76:
-  %76 = load ptr, ptr %call.i170.i, align 8
+  %76 = load ptr, ptr %call.i172.i, align 8
   %undefined.i.i77 = getelementptr inbounds %struct.Anatomy, ptr %75, i64 0, i32 12
   %77 = load ptr, ptr %undefined.i.i77, align 8
-  %cmp.i172.i = icmp eq ptr %76, %77
-  %cond13.i.i = select i1 %cmp.i172.i, ptr null, ptr %call.i170.i
+  %cmp.i174.i = icmp eq ptr %76, %77
+  %cond13.i.i = select i1 %cmp.i174.i, ptr null, ptr %call.i172.i
   br label %gradient.exit.i
 
-if.end14.i.i86:
-  %is_defined.i.i87 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 1
-  %78 = load ptr, ptr %is_defined.i.i87, align 8
-  %call15.i.i88 = call i32 %78(ptr noundef %call.i170.i, ptr noundef nonnull %defined.i.i61)
-  %tobool16.i.i89 = icmp eq i32 %call15.i.i88, 0
+if.end14.i.i87:
+  %is_defined.i.i88 = getelementptr inbounds %struct.Torch, ptr %70, i64 0, i32 1
+  %78 = load ptr, ptr %is_defined.i.i88, align 8
+  %call15.i.i89 = call i32 %78(ptr noundef %call.i172.i, ptr noundef nonnull %defined.i.i61)
+  %tobool16.i.i90 = icmp eq i32 %call15.i.i89, 0
   %79 = load i8, ptr %defined.i.i61, align 1
-  %tobool17.i.i90 = icmp ne i8 %79, 0
-  %or.cond.i.i91 = select i1 %tobool16.i.i89, i1 %tobool17.i.i90, i1 false
-  %cond21.i.i = select i1 %or.cond.i.i91, ptr %call.i170.i, ptr null
+  %tobool17.i.i91 = icmp ne i8 %79, 0
+  %or.cond.i.i92 = select i1 %tobool16.i.i90, i1 %tobool17.i.i91, i1 false
+  %cond21.i.i = select i1 %or.cond.i.i92, ptr %call.i172.i, ptr null
   br label %gradient.exit.i
 
 gradient.exit.i:
-  %retval.1.i173.i = phi ptr [ %spec.select.i.i, %if.then.i174.i ], [ %cond13.i.i, %if.then8.i.i76 ], [ %cond21.i.i, %if.end14.i.i86 ]
-  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 14
+  %retval.1.i175.i = phi ptr [ %spec.select.i.i, %if.then.i176.i ], [ %cond13.i.i, %if.then8.i.i76 ], [ %cond21.i.i, %if.end14.i.i87 ]
+  %present.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 14
   %80 = load ptr, ptr %present.i, align 8
   %81 = load i64, ptr %80, align 8
-  %cmp13.i = icmp ne ptr %retval.1.i173.i, null
-  %conv14.i = zext i1 %cmp13.i to i64
-  %cmp15.not.i = icmp ne i64 %81, %conv14.i
-  %or18.i = zext i1 %cmp15.not.i to i64
-  %found.1.i = or disjoint i64 %spec.select.i, %or18.i
-  store i64 %conv14.i, ptr %80, align 8
-  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 19
+  %cmp14.i = icmp ne ptr %retval.1.i175.i, null
+  %conv16.i = zext i1 %cmp14.i to i64
+  %cmp17.not.i = icmp ne i64 %81, %conv16.i
+  %or20.i = zext i1 %cmp17.not.i to i64
+  %found.1.i = or disjoint i64 %spec.select.i, %or20.i
+  store i64 %conv16.i, ptr %80, align 8
+  %copied.i78 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 19
   %82 = load i64, ptr %copied.i78, align 8
-  %tobool24.not.i = icmp eq i64 %82, 0
-  br i1 %tobool24.not.i, label %if.else.i, label %if.then25.i
+  %tobool26.not.i = icmp eq i64 %82, 0
+  br i1 %tobool26.not.i, label %if.else.i, label %if.then27.i
 
-if.then25.i:
-  %incdec.ptr26.i = getelementptr inbounds %struct.Look, ptr %46, i64 2
-  %address27.i = getelementptr inbounds %struct.Look, ptr %46, i64 1, i32 7
-  %83 = load ptr, ptr %address27.i, align 8
+if.then27.i:
+  %incdec.ptr28.i = getelementptr inbounds %struct.Look, ptr %46, i64 2
+  %address29.i = getelementptr inbounds %struct.Look, ptr %46, i64 1, i32 8
+  %83 = load ptr, ptr %address29.i, align 8
   %84 = load ptr, ptr %arrays.i, align 8
-  %arrayidx29.i = getelementptr inbounds ptr, ptr %84, i64 1
-  store ptr %83, ptr %arrayidx29.i, align 8
-  br label %if.end58.i
+  %arrayidx31.i = getelementptr inbounds ptr, ptr %84, i64 1
+  store ptr %83, ptr %arrayidx31.i, align 8
+  br label %if.end60.i
 
 if.else.i:
-  br i1 %cmp13.i, label %if.then31.i, label %if.end58.i
+  br i1 %cmp14.i, label %if.then33.i, label %if.end60.i
 
-if.then31.i:
-  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18
-  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 17
+if.then33.i:
+  %grad_seen.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 18
+  %grad_dtype.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 17
   %85 = load i64, ptr %grad_dtype.i, align 8
-  %call33.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %retval.1.i173.i, i64 noundef %85, ptr noundef nonnull %grad_seen.i, ptr noundef nonnull %46)
-  br i1 %call33.i, label %if.end35.i, label %look_at.exit.thread
+  %call35.i = call fastcc i1 @fits(ptr noundef nonnull %table, ptr noundef nonnull %retval.1.i175.i, i64 noundef %85, ptr noundef nonnull %grad_seen.i, ptr noundef nonnull %46)
+  br i1 %call35.i, label %if.end37.i, label %look_at.exit.thread
 
-if.end35.i:
+if.end37.i:
   %86 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i106 = icmp eq ptr %86, null
-  br i1 %tobool.not.i106, label %memory.exit, label %land.lhs.true.i107
+  %tobool.not.i107 = icmp eq ptr %86, null
+  br i1 %tobool.not.i107, label %memory.exit, label %land.lhs.true.i108
 
-land.lhs.true.i107:
-  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 18, i32 2
+land.lhs.true.i108:
+  %itemsize.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 18, i32 2
   %87 = load i64, ptr %itemsize.i, align 8
-  %tobool2.not.i108 = icmp eq i64 %87, 0
-  br i1 %tobool2.not.i108, label %memory.exit, label %if.then.i109
+  %tobool2.not.i109 = icmp eq i64 %87, 0
+  br i1 %tobool2.not.i109, label %memory.exit, label %if.then.i110
 
-if.then.i109:
-  %88 = load ptr, ptr %retval.1.i173.i, align 8
+if.then.i110:
+  %88 = load ptr, ptr %retval.1.i175.i, align 8
   %89 = load i64, ptr %86, align 8
-  %arrayidx.i110 = getelementptr inbounds i64, ptr %88, i64 %89
-  %90 = load i64, ptr %arrayidx.i110, align 8
+  %arrayidx.i111 = getelementptr inbounds i64, ptr %88, i64 %89
+  %90 = load i64, ptr %arrayidx.i111, align 8
   %91 = inttoptr i64 %90 to ptr
   %tobool4.not.i = icmp eq i64 %90, 0
-  br i1 %tobool4.not.i, label %memory.exit, label %cond.end.i111
+  br i1 %tobool4.not.i, label %memory.exit, label %cond.end.i112
 
-cond.end.i111:
+cond.end.i112:
   %data5.i = getelementptr inbounds %struct.Anatomy, ptr %86, i64 0, i32 7
   %92 = load i64, ptr %data5.i, align 8
   %arrayidx6.i = getelementptr inbounds i64, ptr %91, i64 %92
   %93 = load i64, ptr %arrayidx6.i, align 8
-  %tobool7.not.i112 = icmp eq i64 %93, 0
-  br i1 %tobool7.not.i112, label %memory.exit, label %land.lhs.true8.i
+  %tobool7.not.i113 = icmp eq i64 %93, 0
+  br i1 %tobool7.not.i113, label %memory.exit, label %land.lhs.true8.i
 
 land.lhs.true8.i:
   %context.i = getelementptr inbounds %struct.Anatomy, ptr %86, i64 0, i32 8
   %94 = load i64, ptr %context.i, align 8
   %arrayidx9.i = getelementptr inbounds i64, ptr %91, i64 %94
   %95 = load i64, ptr %arrayidx9.i, align 8
-  %cmp.i113 = icmp eq i64 %95, %93
-  br i1 %cmp.i113, label %memory.exit.thread, label %memory.exit
+  %cmp.i114 = icmp eq i64 %95, %93
+  br i1 %cmp.i114, label %memory.exit.thread, label %memory.exit
 
 memory.exit.thread:
   %offset.i = getelementptr inbounds %struct.Anatomy, ptr %86, i64 0, i32 4
   %96 = load i64, ptr %offset.i, align 8
   %arrayidx11.i = getelementptr inbounds i64, ptr %88, i64 %96
   %97 = load i64, ptr %arrayidx11.i, align 8
-  %mul.i116 = mul i64 %97, %87
-  %add.i117 = add i64 %mul.i116, %93
-  %98 = inttoptr i64 %add.i117 to ptr
+  %mul.i117 = mul i64 %97, %87
+  %add.i118 = add i64 %mul.i117, %93
+  %98 = inttoptr i64 %add.i118 to ptr
   store ptr %98, ptr %address.i, align 8
-  br label %lor.lhs.false37.i
+  br label %lor.lhs.false39.i
 
 memory.exit:
   %99 = load ptr, ptr %table, align 8
-  %data16.i = getelementptr inbounds %struct.Torch, ptr %99, i64 0, i32 8
+  %data16.i = getelementptr inbounds %struct.Torch, ptr %99, i64 0, i32 9
   %100 = load ptr, ptr %data16.i, align 8
-  %call.i114 = call i32 %100(ptr noundef nonnull %retval.1.i173.i, ptr noundef nonnull %address.i)
-  %tobool17.not.i = icmp eq i32 %call.i114, 0
-  br i1 %tobool17.not.i, label %lor.lhs.false37.ithread-pre-split, label %look_at.exit.thread
+  %call.i115 = call i32 %100(ptr noundef nonnull %retval.1.i175.i, ptr noundef nonnull %address.i)
+  %tobool17.not.i = icmp eq i32 %call.i115, 0
+  br i1 %tobool17.not.i, label %lor.lhs.false39.ithread-pre-split, label %look_at.exit.thread
 
-lor.lhs.false37.ithread-pre-split:
+lor.lhs.false39.ithread-pre-split:
   %.pr = load ptr, ptr %address.i, align 8
-  br label %lor.lhs.false37.i
+  br label %lor.lhs.false39.i
 
-lor.lhs.false37.i:
-  %101 = phi ptr [ %.pr, %lor.lhs.false37.ithread-pre-split ], [ %98, %memory.exit.thread ]
-  %tobool38.not.i = icmp eq ptr %101, null
-  br i1 %tobool38.not.i, label %land.lhs.true39.i, label %if.end43.i
+lor.lhs.false39.i:
+  %101 = phi ptr [ %.pr, %lor.lhs.false39.ithread-pre-split ], [ %98, %memory.exit.thread ]
+  %tobool40.not.i = icmp eq ptr %101, null
+  br i1 %tobool40.not.i, label %land.lhs.true41.i, label %if.end45.i
 
-land.lhs.true39.i:
-  %numel40.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
-  %102 = load i64, ptr %numel40.i, align 8
-  %tobool41.not.i = icmp eq i64 %102, 0
-  br i1 %tobool41.not.i, label %if.end43.i, label %look_at.exit.thread
+land.lhs.true41.i:
+  %numel42.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 15
+  %102 = load i64, ptr %numel42.i, align 8
+  %tobool43.not.i = icmp eq i64 %102, 0
+  br i1 %tobool43.not.i, label %if.end45.i, label %look_at.exit.thread
 
-if.end43.i:
+if.end45.i:
   %103 = load ptr, ptr %arrays.i, align 8
-  %arrayidx45.i = getelementptr inbounds ptr, ptr %103, i64 1
-  %104 = load ptr, ptr %arrayidx45.i, align 8
-  %cmp46.not.i = icmp eq ptr %101, %104
-  br i1 %cmp46.not.i, label %if.else53.i, label %land.lhs.true48.i
+  %arrayidx47.i85 = getelementptr inbounds ptr, ptr %103, i64 1
+  %104 = load ptr, ptr %arrayidx47.i85, align 8
+  %cmp48.not.i = icmp eq ptr %101, %104
+  br i1 %cmp48.not.i, label %if.else55.i, label %land.lhs.true50.i
 
-land.lhs.true48.i:
+land.lhs.true50.i:
   %105 = ptrtoint ptr %101 to i64
-  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 16
+  %bytes.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 16
   %106 = load i64, ptr %bytes.i, align 8
-  %add.i85 = add i64 %106, %105
+  %add.i86 = add i64 %106, %105
   %107 = load i64, ptr %n_written.i, align 8
   %cmp19.i = icmp sgt i64 %107, 0
   br i1 %cmp19.i, label %while.body.lr.ph.i, label %while.end.i
@@ -536,99 +537,99 @@ while.body.lr.ph.i:
 while.body.i:
   %low.021.i = phi i64 [ 0, %while.body.lr.ph.i ], [ %low.1.i, %while.body.i ]
   %high.020.i = phi i64 [ %107, %while.body.lr.ph.i ], [ %high.1.i, %while.body.i ]
-  %add.i102 = add nsw i64 %high.020.i, %low.021.i
-  %div.i = sdiv i64 %add.i102, 2
+  %add.i103 = add nsw i64 %high.020.i, %low.021.i
+  %div.i = sdiv i64 %add.i103, 2
   %mul.i = shl nsw i64 %div.i, 1
   %add1.i = or disjoint i64 %mul.i, 1
-  %arrayidx.i103 = getelementptr inbounds i64, ptr %108, i64 %add1.i
-  %109 = load i64, ptr %arrayidx.i103, align 8
+  %arrayidx.i104 = getelementptr inbounds i64, ptr %108, i64 %add1.i
+  %109 = load i64, ptr %arrayidx.i104, align 8
   %cmp2.i = icmp ugt i64 %109, %105
   %add3.i = add nsw i64 %div.i, 1
   %high.1.i = select i1 %cmp2.i, i64 %div.i, i64 %high.020.i
   %low.1.i = select i1 %cmp2.i, i64 %low.021.i, i64 %add3.i
-  %cmp.i104 = icmp slt i64 %low.1.i, %high.1.i
-  br i1 %cmp.i104, label %while.body.i, label %while.end.i
+  %cmp.i105 = icmp slt i64 %low.1.i, %high.1.i
+  br i1 %cmp.i105, label %while.body.i, label %while.end.i
 
 while.end.i:
-  %low.0.lcssa.i = phi i64 [ 0, %land.lhs.true48.i ], [ %low.1.i, %while.body.i ]
+  %low.0.lcssa.i = phi i64 [ 0, %land.lhs.true50.i ], [ %low.1.i, %while.body.i ]
   %cmp5.i = icmp slt i64 %low.0.lcssa.i, %107
-  br i1 %cmp5.i, label %written.exit, label %if.else53.i
+  br i1 %cmp5.i, label %written.exit, label %if.else55.i
 
 written.exit:
   %110 = load ptr, ptr %written.i, align 8
   %mul7.i = shl nsw i64 %low.0.lcssa.i, 1
-  %arrayidx8.i101 = getelementptr inbounds i64, ptr %110, i64 %mul7.i
-  %111 = load i64, ptr %arrayidx8.i101, align 8
-  %cmp9.i = icmp ult i64 %111, %add.i85
-  br i1 %cmp9.i, label %if.then51.i, label %if.else53.i
+  %arrayidx8.i102 = getelementptr inbounds i64, ptr %110, i64 %mul7.i
+  %111 = load i64, ptr %arrayidx8.i102, align 8
+  %cmp9.i = icmp ult i64 %111, %add.i86
+  br i1 %cmp9.i, label %if.then53.i, label %if.else55.i
 
-if.then51.i:
-  %or52.i = or disjoint i64 %or18.i, 2
-  br label %if.end58.i
+if.then53.i:
+  %or54.i = or disjoint i64 %or20.i, 2
+  br label %if.end60.i
 
-if.else53.i:
-  store ptr %101, ptr %arrayidx45.i, align 8
-  br label %if.end58.i
+if.else55.i:
+  store ptr %101, ptr %arrayidx47.i85, align 8
+  br label %if.end60.i
 
-if.end58.i:
-  %found.4.i = phi i64 [ %found.1.i, %if.then25.i ], [ %found.1.i, %if.else.i ], [ %or52.i, %if.then51.i ], [ %found.1.i, %if.else53.i ]
-  %look.0.i = phi ptr [ %incdec.ptr26.i, %if.then25.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.then51.i ], [ %incdec.ptr.i, %if.else53.i ]
-  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 20
+if.end60.i:
+  %found.4.i = phi i64 [ %found.1.i, %if.then27.i ], [ %found.1.i, %if.else.i ], [ %or54.i, %if.then53.i ], [ %found.1.i, %if.else55.i ]
+  %look.0.i = phi ptr [ %incdec.ptr28.i, %if.then27.i ], [ %incdec.ptr.i, %if.else.i ], [ %incdec.ptr.i, %if.then53.i ], [ %incdec.ptr.i, %if.else55.i ]
+  %states.i79 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 20
   %112 = load i64, ptr %states.i79, align 8
-  %cmp59.not184.i = icmp sgt i64 %112, 0
-  br i1 %cmp59.not184.i, label %for.body.i83, label %for.cond71.preheader.i
+  %cmp61.not186.i = icmp sgt i64 %112, 0
+  br i1 %cmp61.not186.i, label %for.body.i83, label %for.cond73.preheader.i
 
-for.cond71.preheader.i:
-  %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end58.i ], [ %incdec.ptr67.i, %if.end63.i ]
-  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 21
+for.cond73.preheader.i:
+  %look.1.lcssa.i = phi ptr [ %look.0.i, %if.end60.i ], [ %incdec.ptr69.i, %if.end65.i ]
+  %kept.i80 = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 21
   %113 = load i64, ptr %kept.i80, align 8
-  %cmp72.not187.i = icmp sgt i64 %113, 0
-  br i1 %cmp72.not187.i, label %for.body75.lr.ph.i, label %look_at.exit.thread122
+  %cmp74.not189.i = icmp sgt i64 %113, 0
+  br i1 %cmp74.not189.i, label %for.body77.lr.ph.i, label %look_at.exit.thread123
 
-look_at.exit.thread122:
+look_at.exit.thread123:
   br label %if.end
 
-for.body75.lr.ph.i:
-  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 13
-  br label %for.body75.i
+for.body77.lr.ph.i:
+  %values.i = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 13
+  br label %for.body77.i
 
 for.body.i83:
-  %i.0186.i = phi i64 [ %inc.i84, %if.end63.i ], [ 0, %if.end58.i ]
-  %look.1185.i = phi ptr [ %incdec.ptr67.i, %if.end63.i ], [ %look.0.i, %if.end58.i ]
-  %call61.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.1185.i, ptr noundef nonnull %address.i)
-  br i1 %call61.i, label %if.end63.i, label %look_at.exit.thread
+  %i.0188.i = phi i64 [ %inc.i84, %if.end65.i ], [ 0, %if.end60.i ]
+  %look.1187.i = phi ptr [ %incdec.ptr69.i, %if.end65.i ], [ %look.0.i, %if.end60.i ]
+  %call63.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.1187.i, ptr noundef nonnull %address.i)
+  br i1 %call63.i, label %if.end65.i, label %look_at.exit.thread
 
-if.end63.i:
+if.end65.i:
   %114 = load ptr, ptr %address.i, align 8
   %115 = load ptr, ptr %arrays.i, align 8
-  %116 = getelementptr ptr, ptr %115, i64 %i.0186.i
-  %arrayidx66.i = getelementptr ptr, ptr %116, i64 2
-  store ptr %114, ptr %arrayidx66.i, align 8
-  %inc.i84 = add nuw nsw i64 %i.0186.i, 1
-  %incdec.ptr67.i = getelementptr inbounds %struct.Look, ptr %look.1185.i, i64 1
+  %116 = getelementptr ptr, ptr %115, i64 %i.0188.i
+  %arrayidx68.i = getelementptr ptr, ptr %116, i64 2
+  store ptr %114, ptr %arrayidx68.i, align 8
+  %inc.i84 = add nuw nsw i64 %i.0188.i, 1
+  %incdec.ptr69.i = getelementptr inbounds %struct.Look, ptr %look.1187.i, i64 1
   %117 = load i64, ptr %states.i79, align 8
-  %cmp59.not.i = icmp slt i64 %inc.i84, %117
-  br i1 %cmp59.not.i, label %for.body.i83, label %for.cond71.preheader.i
+  %cmp61.not.i = icmp slt i64 %inc.i84, %117
+  br i1 %cmp61.not.i, label %for.body.i83, label %for.cond73.preheader.i
 
-for.body75.i:
-  %118 = phi i64 [ %113, %for.body75.lr.ph.i ], [ %126, %for.inc93.i ]
-  %i70.0190.i = phi i64 [ 0, %for.body75.lr.ph.i ], [ %inc94.i, %for.inc93.i ]
-  %look.2189.i = phi ptr [ %look.1.lcssa.i, %for.body75.lr.ph.i ], [ %incdec.ptr95.i, %for.inc93.i ]
-  %found.5188.i = phi i64 [ %found.4.i, %for.body75.lr.ph.i ], [ %found.7.i, %for.inc93.i ]
-  %119 = load ptr, ptr %look.2189.i, align 8
-  %tobool76.not.i = icmp eq ptr %119, null
-  br i1 %tobool76.not.i, label %for.inc93.i, label %if.end78.i
+for.body77.i:
+  %118 = phi i64 [ %113, %for.body77.lr.ph.i ], [ %126, %for.inc95.i ]
+  %i72.0192.i = phi i64 [ 0, %for.body77.lr.ph.i ], [ %inc96.i, %for.inc95.i ]
+  %look.2191.i = phi ptr [ %look.1.lcssa.i, %for.body77.lr.ph.i ], [ %incdec.ptr97.i, %for.inc95.i ]
+  %found.5190.i = phi i64 [ %found.4.i, %for.body77.lr.ph.i ], [ %found.7.i, %for.inc95.i ]
+  %119 = load ptr, ptr %look.2191.i, align 8
+  %tobool78.not.i = icmp eq ptr %119, null
+  br i1 %tobool78.not.i, label %for.inc95.i, label %if.end80.i
 
-if.end78.i:
-  %call79.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.2189.i, ptr noundef nonnull %address.i)
-  br i1 %call79.i, label %if.end81.i, label %look_at.exit.thread
+if.end80.i:
+  %call81.i = call fastcc i1 @unmoved(ptr noundef nonnull %table, ptr noundef nonnull %look.2191.i, ptr noundef nonnull %address.i)
+  br i1 %call81.i, label %if.end83.i, label %look_at.exit.thread
 
-if.end81.i:
-  %itemsize.i177.i = getelementptr inbounds %struct.Look, ptr %look.2189.i, i64 0, i32 2, i32 2
-  %120 = load i64, ptr %itemsize.i177.i, align 8
-  %cmp.i178.i = icmp eq i64 %120, 8
+if.end83.i:
+  %itemsize.i179.i = getelementptr inbounds %struct.Look, ptr %look.2191.i, i64 0, i32 2, i32 2
+  %120 = load i64, ptr %itemsize.i179.i, align 8
+  %cmp.i180.i = icmp eq i64 %120, 8
   %121 = load ptr, ptr %address.i, align 8
-  br i1 %cmp.i178.i, label %cond.true.i82, label %cond.false.i
+  br i1 %cmp.i180.i, label %cond.true.i82, label %cond.false.i
 
 cond.true.i82:
   %122 = load double, ptr %121, align 8
@@ -636,28 +637,28 @@ cond.true.i82:
 
 cond.false.i:
   %123 = load float, ptr %121, align 4
-  %conv84.i = fpext float %123 to double
+  %conv86.i = fpext float %123 to double
   br label %cond.end.i81
 
 cond.end.i81:
-  %cond.i = phi double [ %122, %cond.true.i82 ], [ %conv84.i, %cond.false.i ]
+  %cond.i = phi double [ %122, %cond.true.i82 ], [ %conv86.i, %cond.false.i ]
   %124 = load ptr, ptr %values.i, align 8
-  %arrayidx85.i = getelementptr inbounds double, ptr %124, i64 %i70.0190.i
-  %125 = load double, ptr %arrayidx85.i, align 8
-  %cmp86.i = fcmp une double %cond.i, %125
-  %or89.i = zext i1 %cmp86.i to i64
-  %found.6.i = or i64 %found.5188.i, %or89.i
-  store double %cond.i, ptr %arrayidx85.i, align 8
+  %arrayidx87.i = getelementptr inbounds double, ptr %124, i64 %i72.0192.i
+  %125 = load double, ptr %arrayidx87.i, align 8
+  %cmp88.i = fcmp une double %cond.i, %125
+  %or91.i = zext i1 %cmp88.i to i64
+  %found.6.i = or i64 %found.5190.i, %or91.i
+  store double %cond.i, ptr %arrayidx87.i, align 8
   %.pre.i = load i64, ptr %kept.i80, align 8
-  br label %for.inc93.i
+  br label %for.inc95.i
 
-for.inc93.i:
-  %126 = phi i64 [ %.pre.i, %cond.end.i81 ], [ %118, %for.body75.i ]
-  %found.7.i = phi i64 [ %found.6.i, %cond.end.i81 ], [ %found.5188.i, %for.body75.i ]
-  %inc94.i = add nuw nsw i64 %i70.0190.i, 1
-  %incdec.ptr95.i = getelementptr inbounds %struct.Look, ptr %look.2189.i, i64 1
-  %cmp72.not.i = icmp slt i64 %inc94.i, %126
-  br i1 %cmp72.not.i, label %for.body75.i, label %look_at.exit
+for.inc95.i:
+  %126 = phi i64 [ %.pre.i, %cond.end.i81 ], [ %118, %for.body77.i ]
+  %found.7.i = phi i64 [ %found.6.i, %cond.end.i81 ], [ %found.5190.i, %for.body77.i ]
+  %inc96.i = add nuw nsw i64 %i72.0192.i, 1
+  %incdec.ptr97.i = getelementptr inbounds %struct.Look, ptr %look.2191.i, i64 1
+  %cmp74.not.i = icmp slt i64 %inc96.i, %126
+  br i1 %cmp74.not.i, label %for.body77.i, label %look_at.exit
 
 look_at.exit.thread:
   br label %cleanup29
@@ -666,26 +667,26 @@ look_at.exit:
   br label %if.end
 
 if.end:
-  %retval.5.i125 = phi i64 [ %found.4.i, %look_at.exit.thread122 ], [ %found.7.i, %look_at.exit ]
-  %or = or i64 %retval.5.i125, %found.0168
-  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 22
-  store i64 %line.0167, ptr %first_line, align 8
+  %retval.5.i126 = phi i64 [ %found.4.i, %look_at.exit.thread123 ], [ %found.7.i, %look_at.exit ]
+  %or = or i64 %retval.5.i126, %found.0169
+  %first_line = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 22
+  store i64 %line.0168, ptr %first_line, align 8
   %127 = load ptr, ptr %present.i, align 8
   %128 = load i64, ptr %127, align 8
   %tobool.not = icmp eq i64 %128, 0
   br i1 %tobool.not, label %for.inc, label %if.then2
 
 if.then2:
-  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0166, i32 15
+  %numel = getelementptr inbounds %struct.Segment, ptr %2, i64 %i.0167, i32 15
   %129 = load i64, ptr %numel, align 8
   %sub = add nsw i64 %129, 63
   %div = sdiv i64 %sub, 64
-  %add3 = add nsw i64 %div, %line.0167
+  %add3 = add nsw i64 %div, %line.0168
   br label %for.inc
 
 for.inc:
-  %line.2 = phi i64 [ %add3, %if.then2 ], [ %line.0167, %if.end ]
-  %inc = add nuw nsw i64 %i.0166, 1
+  %line.2 = phi i64 [ %add3, %if.then2 ], [ %line.0168, %if.end ]
+  %inc = add nuw nsw i64 %i.0167, 1
   %130 = load i64, ptr %n_segments, align 8
   %cmp.not = icmp slt i64 %inc, %130
   br i1 %cmp.not, label %for.body, label %for.cond9.preheader.loopexit
@@ -695,8 +696,8 @@ for.cond9.preheader.loopexit:
   %found.0.lcssa = phi i64 [ 0, %entry ], [ %or, %for.inc ]
   %n_absent = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 5
   %131 = load i64, ptr %n_absent, align 8
-  %cmp10.not170 = icmp sgt i64 %131, 0
-  br i1 %cmp10.not170, label %for.body12.lr.ph, label %for.end28
+  %cmp10.not171 = icmp sgt i64 %131, 0
+  br i1 %cmp10.not171, label %for.body12.lr.ph, label %for.end28
 
 for.body12.lr.ph:
   %absent = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 4
@@ -705,38 +706,38 @@ for.body12.lr.ph:
   br label %for.body12
 
 for.body12:
-  %i8.0171 = phi i64 [ 0, %for.body12.lr.ph ], [ %inc25, %if.end20 ]
+  %i8.0172 = phi i64 [ 0, %for.body12.lr.ph ], [ %inc25, %if.end20 ]
   %132 = load ptr, ptr %absent, align 8
-  %arrayidx13 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0171
-  %holder.i94 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0171, i32 1
-  %133 = load ptr, ptr %holder.i94, align 8
-  %tobool.not.i95 = icmp eq ptr %133, null
-  br i1 %tobool.not.i95, label %lor.lhs.false, label %held.exit
+  %arrayidx13 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0172
+  %holder.i95 = getelementptr inbounds %struct.Look, ptr %132, i64 %i8.0172, i32 1
+  %133 = load ptr, ptr %holder.i95, align 8
+  %tobool.not.i96 = icmp eq ptr %133, null
+  br i1 %tobool.not.i96, label %lor.lhs.false, label %held.exit
 
 held.exit:
   %134 = load ptr, ptr %133, align 8
   %135 = load ptr, ptr %arrayidx13, align 8
-  %cmp.i96 = icmp eq ptr %134, %135
-  br i1 %cmp.i96, label %lor.lhs.false, label %cleanup29
+  %cmp.i97 = icmp eq ptr %134, %135
+  br i1 %cmp.i97, label %lor.lhs.false, label %cleanup29
 
 lor.lhs.false:
   %136 = load i64, ptr %n_segments, align 8
   %137 = load ptr, ptr %table, align 8
   store i8 0, ptr %defined.i, align 1
-  %grad.i = getelementptr inbounds %struct.Torch, ptr %137, i64 0, i32 12
+  %grad.i = getelementptr inbounds %struct.Torch, ptr %137, i64 0, i32 13
   %138 = load ptr, ptr %grad.i, align 8
-  %tobool.not.i97 = icmp eq ptr %138, null
-  br i1 %tobool.not.i97, label %if.then.i, label %if.end.i98
+  %tobool.not.i98 = icmp eq ptr %138, null
+  br i1 %tobool.not.i98, label %if.then.i, label %if.end.i99
 
 if.then.i:
   %139 = load ptr, ptr %grads.i, align 8
   %140 = getelementptr ptr, ptr %139, i64 %136
-  %arrayidx.i = getelementptr ptr, ptr %140, i64 %i8.0171
+  %arrayidx.i = getelementptr ptr, ptr %140, i64 %i8.0172
   %141 = load ptr, ptr %arrayidx.i, align 8
   %tobool2.not.i = icmp eq ptr %141, null
-  br i1 %tobool2.not.i, label %gradient.exit.thread, label %gradient.exit.thread135
+  br i1 %tobool2.not.i, label %gradient.exit.thread, label %gradient.exit.thread136
 
-if.end.i98:
+if.end.i99:
   %142 = load ptr, ptr %arrayidx13, align 8
   %call.i = call ptr %138(ptr noundef %142)
   %143 = load ptr, ptr %anatomy.i, align 8
@@ -747,8 +748,8 @@ if.then8.i:
   %144 = load ptr, ptr %call.i, align 8
   %undefined.i = getelementptr inbounds %struct.Anatomy, ptr %143, i64 0, i32 12
   %145 = load ptr, ptr %undefined.i, align 8
-  %cmp.i99 = icmp eq ptr %144, %145
-  br i1 %cmp.i99, label %gradient.exit.thread, label %gradient.exit.thread135
+  %cmp.i100 = icmp eq ptr %144, %145
+  br i1 %cmp.i100, label %gradient.exit.thread, label %gradient.exit.thread136
 
 if.end14.i:
   %is_defined.i = getelementptr inbounds %struct.Torch, ptr %137, i64 0, i32 1
@@ -763,7 +764,7 @@ if.end14.i:
 gradient.exit.thread:
   br label %if.end20
 
-gradient.exit.thread135:
+gradient.exit.thread136:
   br label %cleanup29
 
 gradient.exit:
@@ -771,7 +772,7 @@ gradient.exit:
   br i1 %tobool18.not, label %if.end20, label %cleanup29
 
 if.end20:
-  %inc25 = add nuw nsw i64 %i8.0171, 1
+  %inc25 = add nuw nsw i64 %i8.0172, 1
   %148 = load i64, ptr %n_absent, align 8
   %cmp10.not = icmp slt i64 %inc25, %148
   br i1 %cmp10.not, label %for.body12, label %for.end28
@@ -784,7 +785,7 @@ for.end28:
   br label %cleanup29
 
 cleanup29:
-  %retval.6 = phi i64 [ %found.0.lcssa, %for.end28 ], [ -1, %gradient.exit.thread135 ], [ -1, %look_at.exit.thread ], [ -1, %gradient.exit ], [ -1, %held.exit ]
+  %retval.6 = phi i64 [ %found.0.lcssa, %for.end28 ], [ -1, %gradient.exit.thread136 ], [ -1, %look_at.exit.thread ], [ -1, %gradient.exit ], [ -1, %held.exit ]
   ret i64 %retval.6
 }
 
@@ -921,94 +922,94 @@ walk.exit:
 define i32 @run(ptr noundef %table) nounwind "no-builtins" {
 entry:
   %0 = load ptr, ptr %table, align 8
-  %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
-  %bump_version = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 11
-  %1 = load ptr, ptr %bump_version, align 8
-  %tobool.not149 = icmp eq ptr %1, null
-  br i1 %tobool.not149, label %for.cond.cleanup, label %land.rhs.lr.ph
+  %n_segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
+  %bump_version.i = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 12
+  %1 = load ptr, ptr %bump_version.i, align 8
+  %tobool.not30.i = icmp eq ptr %1, null
+  br i1 %tobool.not30.i, label %tell.exit, label %land.rhs.lr.ph.i
 
-land.rhs.lr.ph:
-  %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
-  br label %land.rhs
+land.rhs.lr.ph.i:
+  %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  br label %land.rhs.i
 
-land.rhs:
-  %2 = phi ptr [ %1, %land.rhs.lr.ph ], [ %13, %cleanup ]
-  %i.0150 = phi i64 [ 0, %land.rhs.lr.ph ], [ %inc13, %cleanup ]
-  %3 = load i64, ptr %n_segments, align 8
-  %cmp = icmp slt i64 %i.0150, %3
-  br i1 %cmp, label %for.body, label %for.cond.cleanup
+land.rhs.i:
+  %2 = phi ptr [ %1, %land.rhs.lr.ph.i ], [ %13, %cleanup.i ]
+  %i.031.i = phi i64 [ 0, %land.rhs.lr.ph.i ], [ %inc13.i, %cleanup.i ]
+  %3 = load i64, ptr %n_segments.i, align 8
+  %cmp.i = icmp slt i64 %i.031.i, %3
+  br i1 %cmp.i, label %for.body.i, label %tell.exit
 
-for.cond.cleanup:
+for.body.i:
+  %4 = load ptr, ptr %segments.i, align 8
+  %present.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 14
+  %5 = load ptr, ptr %present.i, align 8
+  %6 = load i64, ptr %5, align 8
+  %tobool2.not.i = icmp eq i64 %6, 0
+  br i1 %tobool2.not.i, label %cleanup.i, label %if.end.i
+
+if.end.i:
+  %looks.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 11
+  %7 = load ptr, ptr %looks.i, align 8
+  tail call void %2(ptr noundef %7)
+  %states.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 20
+  %8 = load i64, ptr %states.i, align 8
+  %cmp528.i = icmp sgt i64 %8, 0
+  br i1 %cmp528.i, label %for.body7.lr.ph.i, label %cleanup.i
+
+for.body7.lr.ph.i:
+  %copied.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 19
+  br label %for.body7.i
+
+for.body7.i:
+  %k.029.i = phi i64 [ 0, %for.body7.lr.ph.i ], [ %inc.i, %for.body7.i ]
+  %9 = load ptr, ptr %bump_version.i, align 8
+  %10 = load ptr, ptr %looks.i, align 8
+  %add.ptr.i = getelementptr inbounds %struct.Look, ptr %10, i64 1
+  %11 = load i64, ptr %copied.i, align 8
+  %add.ptr10.i = getelementptr inbounds %struct.Look, ptr %add.ptr.i, i64 %11
+  %add.ptr11.i = getelementptr inbounds %struct.Look, ptr %add.ptr10.i, i64 %k.029.i
+  tail call void %9(ptr noundef nonnull %add.ptr11.i)
+  %inc.i = add nuw nsw i64 %k.029.i, 1
+  %12 = load i64, ptr %states.i, align 8
+  %cmp5.i = icmp slt i64 %inc.i, %12
+  br i1 %cmp5.i, label %for.body7.i, label %cleanup.i
+
+cleanup.i:
+  %inc13.i = add nuw nsw i64 %i.031.i, 1
+  %13 = load ptr, ptr %bump_version.i, align 8
+  %tobool.not.i = icmp eq ptr %13, null
+  br i1 %tobool.not.i, label %tell.exit, label %land.rhs.i
+
+tell.exit:
   %stage = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 10
   store i64 0, ptr %stage, align 8
-  %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %segments.i22 = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
   %lines = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 11
   %grain = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 12
-  br label %for.body18
+  br label %for.body
 
 for.body:
-  %4 = load ptr, ptr %segments, align 8
-  %present = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 14
-  %5 = load ptr, ptr %present, align 8
-  %6 = load i64, ptr %5, align 8
-  %tobool2.not = icmp eq i64 %6, 0
-  br i1 %tobool2.not, label %cleanup, label %if.end
-
-if.end:
-  %looks = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 11
-  %7 = load ptr, ptr %looks, align 8
-  tail call void %2(ptr noundef %7)
-  %states = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 20
-  %8 = load i64, ptr %states, align 8
-  %cmp5147 = icmp sgt i64 %8, 0
-  br i1 %cmp5147, label %for.body7.lr.ph, label %cleanup
-
-for.body7.lr.ph:
-  %copied = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.0150, i32 19
-  br label %for.body7
-
-for.body7:
-  %k.0148 = phi i64 [ 0, %for.body7.lr.ph ], [ %inc, %for.body7 ]
-  %9 = load ptr, ptr %bump_version, align 8
-  %10 = load ptr, ptr %looks, align 8
-  %add.ptr = getelementptr inbounds %struct.Look, ptr %10, i64 1
-  %11 = load i64, ptr %copied, align 8
-  %add.ptr10 = getelementptr inbounds %struct.Look, ptr %add.ptr, i64 %11
-  %add.ptr11 = getelementptr inbounds %struct.Look, ptr %add.ptr10, i64 %k.0148
-  tail call void %9(ptr noundef nonnull %add.ptr11)
-  %inc = add nuw nsw i64 %k.0148, 1
-  %12 = load i64, ptr %states, align 8
-  %cmp5 = icmp slt i64 %inc, %12
-  br i1 %cmp5, label %for.body7, label %cleanup
-
-cleanup:
-  %inc13 = add nuw nsw i64 %i.0150, 1
-  %13 = load ptr, ptr %bump_version, align 8
-  %tobool.not = icmp eq ptr %13, null
-  br i1 %tobool.not, label %for.cond.cleanup, label %land.rhs
-
-for.body18:
-  %storemerge152 = phi i64 [ 0, %for.cond.cleanup ], [ %inc33, %for.inc31 ]
-  %14 = load i64, ptr %n_segments, align 8
+  %storemerge30 = phi i64 [ 0, %tell.exit ], [ %inc, %for.inc ]
+  %14 = load i64, ptr %n_segments.i, align 8
   %cmp22.i = icmp sgt i64 %14, 0
-  br i1 %cmp22.i, label %for.body.i, label %begin_all.exit
+  br i1 %cmp22.i, label %for.body.i23, label %begin_all.exit
 
 for.cond.cleanup.loopexit.i:
   %15 = and i8 %more.2.i, 1
   %16 = icmp ne i8 %15, 0
   br label %begin_all.exit
 
-for.body.i:
-  %17 = phi i64 [ %26, %cleanup.i ], [ %14, %for.body18 ]
-  %18 = phi i64 [ %27, %cleanup.i ], [ %storemerge152, %for.body18 ]
-  %more.024.i = phi i8 [ %more.2.i, %cleanup.i ], [ 0, %for.body18 ]
-  %i.023.i = phi i64 [ %inc.i, %cleanup.i ], [ 0, %for.body18 ]
-  %19 = load ptr, ptr %segments.i, align 8
+for.body.i23:
+  %17 = phi i64 [ %26, %cleanup.i24 ], [ %14, %for.body ]
+  %18 = phi i64 [ %27, %cleanup.i24 ], [ %storemerge30, %for.body ]
+  %more.024.i = phi i8 [ %more.2.i, %cleanup.i24 ], [ 0, %for.body ]
+  %i.023.i = phi i64 [ %inc.i25, %cleanup.i24 ], [ 0, %for.body ]
+  %19 = load ptr, ptr %segments.i22, align 8
   %arrayidx.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i
   %n_stages.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 2
   %20 = load i64, ptr %n_stages.i, align 8
   %cmp1.not.i = icmp slt i64 %18, %20
-  br i1 %cmp1.not.i, label %lor.lhs.false.i, label %cleanup.i
+  br i1 %cmp1.not.i, label %lor.lhs.false.i, label %cleanup.i24
 
 lor.lhs.false.i:
   %numel.i.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 15
@@ -1016,191 +1017,61 @@ lor.lhs.false.i:
   %tobool.not.i.i = icmp ne i64 %21, 0
   %cmp.i.i = icmp slt i64 %21, 65537
   %spec.select.i.i = and i1 %tobool.not.i.i, %cmp.i.i
-  br i1 %spec.select.i.i, label %cleanup.i, label %lor.lhs.false2.i
+  br i1 %spec.select.i.i, label %cleanup.i24, label %lor.lhs.false2.i
 
 lor.lhs.false2.i:
-  %present.i = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 14
-  %22 = load ptr, ptr %present.i, align 8
+  %present.i27 = getelementptr inbounds %struct.Segment, ptr %19, i64 %i.023.i, i32 14
+  %22 = load ptr, ptr %present.i27, align 8
   %23 = load i64, ptr %22, align 8
-  %tobool.not.i = icmp eq i64 %23, 0
-  br i1 %tobool.not.i, label %cleanup.i, label %if.end.i
+  %tobool.not.i28 = icmp eq i64 %23, 0
+  br i1 %tobool.not.i28, label %cleanup.i24, label %if.end.i29
 
-if.end.i:
+if.end.i29:
   tail call fastcc void @begin_stage(ptr noundef nonnull %arrayidx.i, i64 noundef %18)
   %24 = load i64, ptr %stage, align 8
   %add.i = add nsw i64 %24, 1
   %25 = load i64, ptr %n_stages.i, align 8
   %cmp6.i = icmp slt i64 %add.i, %25
   %spec.select.i = select i1 %cmp6.i, i8 1, i8 %more.024.i
-  %.pre25.i = load i64, ptr %n_segments, align 8
-  br label %cleanup.i
+  %.pre25.i = load i64, ptr %n_segments.i, align 8
+  br label %cleanup.i24
 
-cleanup.i:
-  %26 = phi i64 [ %.pre25.i, %if.end.i ], [ %17, %lor.lhs.false2.i ], [ %17, %lor.lhs.false.i ], [ %17, %for.body.i ]
-  %27 = phi i64 [ %24, %if.end.i ], [ %18, %lor.lhs.false2.i ], [ %18, %lor.lhs.false.i ], [ %18, %for.body.i ]
-  %more.2.i = phi i8 [ %spec.select.i, %if.end.i ], [ %more.024.i, %lor.lhs.false2.i ], [ %more.024.i, %lor.lhs.false.i ], [ %more.024.i, %for.body.i ]
-  %inc.i = add nuw nsw i64 %i.023.i, 1
-  %cmp.i = icmp slt i64 %inc.i, %26
-  br i1 %cmp.i, label %for.body.i, label %for.cond.cleanup.loopexit.i
+cleanup.i24:
+  %26 = phi i64 [ %.pre25.i, %if.end.i29 ], [ %17, %lor.lhs.false2.i ], [ %17, %lor.lhs.false.i ], [ %17, %for.body.i23 ]
+  %27 = phi i64 [ %24, %if.end.i29 ], [ %18, %lor.lhs.false2.i ], [ %18, %lor.lhs.false.i ], [ %18, %for.body.i23 ]
+  %more.2.i = phi i8 [ %spec.select.i, %if.end.i29 ], [ %more.024.i, %lor.lhs.false2.i ], [ %more.024.i, %lor.lhs.false.i ], [ %more.024.i, %for.body.i23 ]
+  %inc.i25 = add nuw nsw i64 %i.023.i, 1
+  %cmp.i26 = icmp slt i64 %inc.i25, %26
+  br i1 %cmp.i26, label %for.body.i23, label %for.cond.cleanup.loopexit.i
 
 begin_all.exit:
-  %28 = phi i64 [ %14, %for.body18 ], [ %26, %for.cond.cleanup.loopexit.i ]
-  %29 = phi i64 [ %storemerge152, %for.body18 ], [ %27, %for.cond.cleanup.loopexit.i ]
-  %more.0.lcssa.i = phi i1 [ false, %for.body18 ], [ %16, %for.cond.cleanup.loopexit.i ]
-  %tobool20.not = icmp eq i64 %29, 0
-  %brmerge = select i1 %tobool20.not, i1 true, i1 %more.0.lcssa.i
-  br i1 %brmerge, label %if.end23, label %for.end34
+  %28 = phi i64 [ %storemerge30, %for.body ], [ %27, %for.cond.cleanup.loopexit.i ]
+  %more.0.lcssa.i = phi i1 [ false, %for.body ], [ %16, %for.cond.cleanup.loopexit.i ]
+  %tobool2.not = icmp eq i64 %28, 0
+  %brmerge = select i1 %tobool2.not, i1 true, i1 %more.0.lcssa.i
+  br i1 %brmerge, label %if.end, label %for.end
 
-if.end23:
-  %30 = load ptr, ptr %0, align 8
+if.end:
+  %29 = load ptr, ptr %table, align 8
+  %30 = load ptr, ptr %29, align 8
   %31 = load i64, ptr %lines, align 8
   %32 = load i64, ptr %grain, align 8
-  %call24 = tail call i32 %30(i64 noundef 0, i64 noundef %31, i64 noundef %32, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
-  %tobool25.not = icmp eq i32 %call24, 0
-  br i1 %tobool25.not, label %for.inc31, label %cleanup90
+  %call4 = tail call i32 %30(i64 noundef 0, i64 noundef %31, i64 noundef %32, ptr noundef nonnull @update_lines, ptr noundef nonnull %table)
+  %tobool5.not = icmp eq i32 %call4, 0
+  br i1 %tobool5.not, label %for.inc, label %cleanup9
 
-for.inc31:
+for.inc:
   %33 = load i64, ptr %stage, align 8
-  %inc33 = add nsw i64 %33, 1
-  store i64 %inc33, ptr %stage, align 8
-  br i1 %more.0.lcssa.i, label %for.body18, label %for.inc31.for.end34_crit_edge
+  %inc = add nsw i64 %33, 1
+  store i64 %inc, ptr %stage, align 8
+  br i1 %more.0.lcssa.i, label %for.body, label %for.end
 
-for.inc31.for.end34_crit_edge:
-  %.pre = load i64, ptr %n_segments, align 8
-  br label %for.end34
+for.end:
+  tail call fastcc void @count(ptr noundef nonnull %table)
+  br label %cleanup9
 
-for.end34:
-  %34 = phi i64 [ %.pre, %for.inc31.for.end34_crit_edge ], [ %28, %begin_all.exit ]
-  %cmp38157 = icmp sgt i64 %34, 0
-  br i1 %cmp38157, label %for.body40.lr.ph, label %cleanup90
-
-for.body40.lr.ph:
-  %35 = load ptr, ptr %segments.i, align 8
-  br label %for.body40
-
-for.body40:
-  %i35.0158 = phi i64 [ 0, %for.body40.lr.ph ], [ %inc87, %cleanup83 ]
-  %present44 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 14
-  %36 = load ptr, ptr %present44, align 8
-  %37 = load i64, ptr %36, align 8
-  %tobool45.not = icmp eq i64 %37, 0
-  br i1 %tobool45.not, label %cleanup83, label %if.end47
-
-if.end47:
-  %kept = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 21
-  %38 = load i64, ptr %kept, align 8
-  %cmp56153 = icmp sgt i64 %38, 0
-  br i1 %cmp56153, label %cond.end.peel, label %cleanup83
-
-cond.end.peel:
-  %looks48 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 11
-  %39 = load ptr, ptr %looks48, align 8
-  %add.ptr49 = getelementptr inbounds %struct.Look, ptr %39, i64 1
-  %copied50 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 19
-  %40 = load i64, ptr %copied50, align 8
-  %add.ptr51 = getelementptr inbounds %struct.Look, ptr %add.ptr49, i64 %40
-  %states52 = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 20
-  %41 = load i64, ptr %states52, align 8
-  %add.ptr53 = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41
-  %next = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 9
-  %values = getelementptr inbounds %struct.Segment, ptr %35, i64 %i35.0158, i32 13
-  %42 = load ptr, ptr %values, align 8
-  %43 = load double, ptr %42, align 8
-  %add.peel = fadd double %43, 1.000000e+00
-  %44 = load ptr, ptr %add.ptr53, align 8
-  %tobool62.not.peel = icmp eq ptr %44, null
-  br i1 %tobool62.not.peel, label %if.end70.thread143.peel, label %lor.lhs.false.peel
-
-lor.lhs.false.peel:
-  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 2, i32 2
-  %45 = load i64, ptr %itemsize.i.peel, align 8
-  %cmp.i140.peel = icmp eq i64 %45, 8
-  br i1 %cmp.i140.peel, label %if.then76.peel, label %land.lhs.true73.peel
-
-land.lhs.true73.peel:
-  %conv.peel = fptrunc double %add.peel to float
-  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 7
-  %46 = load ptr, ptr %address.peel, align 8
-  store float %conv.peel, ptr %46, align 4
-  %conv67.peel = fpext float %conv.peel to double
-  %47 = load ptr, ptr %values, align 8
-  store double %conv67.peel, ptr %47, align 8
-  br label %if.end78.peel
-
-if.then76.peel:
-  %48 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %48, align 8
-  %address77.peel = getelementptr inbounds %struct.Look, ptr %add.ptr51, i64 %41, i32 7
-  %49 = load ptr, ptr %address77.peel, align 8
-  store double %add.peel, ptr %49, align 8
-  br label %if.end78.peel
-
-if.end70.thread143.peel:
-  %50 = load ptr, ptr %values, align 8
-  store double %add.peel, ptr %50, align 8
-  br label %if.end78.peel
-
-if.end78.peel:
-  %51 = phi ptr [ %50, %if.end70.thread143.peel ], [ %48, %if.then76.peel ], [ %47, %land.lhs.true73.peel ]
-  %exitcond.peel.not = icmp eq i64 %38, 1
-  br i1 %exitcond.peel.not, label %cleanup83, label %for.body58.peel.next
-
-for.body58.peel.next:
-  %52 = load ptr, ptr %next, align 8
-  %invariant.gep = getelementptr double, ptr %52, i64 -1
-  br label %cond.end
-
-cond.end:
-  %k54.0155 = phi i64 [ 1, %for.body58.peel.next ], [ %inc80, %if.end78 ]
-  %add.ptr53.pn = phi ptr [ %add.ptr53, %for.body58.peel.next ], [ %look.0154, %if.end78 ]
-  %look.0154 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1
-  %gep = getelementptr double, ptr %invariant.gep, i64 %k54.0155
-  %53 = load double, ptr %gep, align 8
-  %54 = load ptr, ptr %look.0154, align 8
-  %tobool62.not = icmp eq ptr %54, null
-  br i1 %tobool62.not, label %if.end70.thread143, label %lor.lhs.false
-
-if.end70.thread143:
-  %arrayidx66145 = getelementptr inbounds double, ptr %51, i64 %k54.0155
-  store double %53, ptr %arrayidx66145, align 8
-  br label %if.end78
-
-lor.lhs.false:
-  %itemsize.i = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 2, i32 2
-  %55 = load i64, ptr %itemsize.i, align 8
-  %cmp.i140 = icmp eq i64 %55, 8
-  br i1 %cmp.i140, label %if.then76, label %land.lhs.true73
-
-land.lhs.true73:
-  %conv = fptrunc double %53 to float
-  %address = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
-  %56 = load ptr, ptr %address, align 8
-  store float %conv, ptr %56, align 4
-  %conv67 = fpext float %conv to double
-  %arrayidx69 = getelementptr inbounds double, ptr %51, i64 %k54.0155
-  store double %conv67, ptr %arrayidx69, align 8
-  br label %if.end78
-
-if.then76:
-  %arrayidx66 = getelementptr inbounds double, ptr %51, i64 %k54.0155
-  store double %53, ptr %arrayidx66, align 8
-  %address77 = getelementptr inbounds %struct.Look, ptr %add.ptr53.pn, i64 1, i32 7
-  %57 = load ptr, ptr %address77, align 8
-  store double %53, ptr %57, align 8
-  br label %if.end78
-
-if.end78:
-  %inc80 = add nuw nsw i64 %k54.0155, 1
-  %exitcond.not = icmp eq i64 %inc80, %38
-  br i1 %exitcond.not, label %cleanup83, label %cond.end
-
-cleanup83:
-  %inc87 = add nuw nsw i64 %i35.0158, 1
-  %exitcond162.not = icmp eq i64 %inc87, %34
-  br i1 %exitcond162.not, label %cleanup90, label %for.body40
-
-cleanup90:
-  %retval.2 = phi i32 [ 0, %for.end34 ], [ 0, %cleanup83 ], [ %call24, %if.end23 ]
+cleanup9:
+  %retval.2 = phi i32 [ 0, %for.end ], [ %call4, %if.end ]
   ret i32 %retval.2
 }
 
@@ -1520,6 +1391,209 @@ walk.exit:
   ret void
 }
 
+define internal fastcc void @count(ptr noundef readonly %table) nounwind "no-builtins" {
+entry:
+  %n_segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
+  %0 = load i64, ptr %n_segments, align 8
+  %cmp62 = icmp sgt i64 %0, 0
+  br i1 %cmp62, label %for.body.lr.ph, label %for.cond.cleanup
+
+for.body.lr.ph:
+  %segments = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  %1 = load ptr, ptr %segments, align 8
+  br label %for.body
+
+for.cond.cleanup:
+  ret void
+
+for.body:
+  %i.063 = phi i64 [ 0, %for.body.lr.ph ], [ %inc26, %cleanup ]
+  %present = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 14
+  %2 = load ptr, ptr %present, align 8
+  %3 = load i64, ptr %2, align 8
+  %tobool.not = icmp eq i64 %3, 0
+  br i1 %tobool.not, label %cleanup, label %if.end
+
+if.end:
+  %kept = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 21
+  %4 = load i64, ptr %kept, align 8
+  %cmp458 = icmp sgt i64 %4, 0
+  br i1 %cmp458, label %cond.end.peel, label %cleanup
+
+cond.end.peel:
+  %looks = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 11
+  %5 = load ptr, ptr %looks, align 8
+  %add.ptr = getelementptr inbounds %struct.Look, ptr %5, i64 1
+  %copied = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 19
+  %6 = load i64, ptr %copied, align 8
+  %add.ptr1 = getelementptr inbounds %struct.Look, ptr %add.ptr, i64 %6
+  %states = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 20
+  %7 = load i64, ptr %states, align 8
+  %add.ptr2 = getelementptr inbounds %struct.Look, ptr %add.ptr1, i64 %7
+  %next = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 9
+  %values = getelementptr inbounds %struct.Segment, ptr %1, i64 %i.063, i32 13
+  %8 = load ptr, ptr %values, align 8
+  %9 = load double, ptr %8, align 8
+  %add.peel = fadd double %9, 1.000000e+00
+  %10 = load ptr, ptr %add.ptr2, align 8
+  %tobool10.not.peel = icmp eq ptr %10, null
+  br i1 %tobool10.not.peel, label %if.end17.thread55.peel, label %lor.lhs.false.peel
+
+lor.lhs.false.peel:
+  %itemsize.i.peel = getelementptr inbounds %struct.Look, ptr %add.ptr1, i64 %7, i32 2, i32 2
+  %11 = load i64, ptr %itemsize.i.peel, align 8
+  %cmp.i.peel = icmp eq i64 %11, 8
+  br i1 %cmp.i.peel, label %if.then22.peel, label %land.lhs.true.peel
+
+land.lhs.true.peel:
+  %conv.peel = fptrunc double %add.peel to float
+  %address.peel = getelementptr inbounds %struct.Look, ptr %add.ptr1, i64 %7, i32 8
+  %12 = load ptr, ptr %address.peel, align 8
+  store float %conv.peel, ptr %12, align 4
+  %conv14.peel = fpext float %conv.peel to double
+  %13 = load ptr, ptr %values, align 8
+  store double %conv14.peel, ptr %13, align 8
+  br label %if.end24.peel
+
+if.then22.peel:
+  %14 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %14, align 8
+  %address23.peel = getelementptr inbounds %struct.Look, ptr %add.ptr1, i64 %7, i32 8
+  %15 = load ptr, ptr %address23.peel, align 8
+  store double %add.peel, ptr %15, align 8
+  br label %if.end24.peel
+
+if.end17.thread55.peel:
+  %16 = load ptr, ptr %values, align 8
+  store double %add.peel, ptr %16, align 8
+  br label %if.end24.peel
+
+if.end24.peel:
+  %17 = phi ptr [ %16, %if.end17.thread55.peel ], [ %14, %if.then22.peel ], [ %13, %land.lhs.true.peel ]
+  %exitcond.peel.not = icmp eq i64 %4, 1
+  br i1 %exitcond.peel.not, label %cleanup, label %for.body6.peel.next
+
+for.body6.peel.next:
+  %18 = load ptr, ptr %next, align 8
+  %invariant.gep = getelementptr double, ptr %18, i64 -1
+  br label %cond.end
+
+cond.end:
+  %k.060 = phi i64 [ 1, %for.body6.peel.next ], [ %inc, %if.end24 ]
+  %add.ptr2.pn = phi ptr [ %add.ptr2, %for.body6.peel.next ], [ %look.059, %if.end24 ]
+  %look.059 = getelementptr inbounds %struct.Look, ptr %add.ptr2.pn, i64 1
+  %gep = getelementptr double, ptr %invariant.gep, i64 %k.060
+  %19 = load double, ptr %gep, align 8
+  %20 = load ptr, ptr %look.059, align 8
+  %tobool10.not = icmp eq ptr %20, null
+  br i1 %tobool10.not, label %if.end17.thread55, label %lor.lhs.false
+
+if.end17.thread55:
+  %arrayidx1357 = getelementptr inbounds double, ptr %17, i64 %k.060
+  store double %19, ptr %arrayidx1357, align 8
+  br label %if.end24
+
+lor.lhs.false:
+  %itemsize.i = getelementptr inbounds %struct.Look, ptr %add.ptr2.pn, i64 1, i32 2, i32 2
+  %21 = load i64, ptr %itemsize.i, align 8
+  %cmp.i = icmp eq i64 %21, 8
+  br i1 %cmp.i, label %if.then22, label %land.lhs.true
+
+land.lhs.true:
+  %conv = fptrunc double %19 to float
+  %address = getelementptr inbounds %struct.Look, ptr %add.ptr2.pn, i64 1, i32 8
+  %22 = load ptr, ptr %address, align 8
+  store float %conv, ptr %22, align 4
+  %conv14 = fpext float %conv to double
+  %arrayidx16 = getelementptr inbounds double, ptr %17, i64 %k.060
+  store double %conv14, ptr %arrayidx16, align 8
+  br label %if.end24
+
+if.then22:
+  %arrayidx13 = getelementptr inbounds double, ptr %17, i64 %k.060
+  store double %19, ptr %arrayidx13, align 8
+  %address23 = getelementptr inbounds %struct.Look, ptr %add.ptr2.pn, i64 1, i32 8
+  %23 = load ptr, ptr %address23, align 8
+  store double %19, ptr %23, align 8
+  br label %if.end24
+
+if.end24:
+  %inc = add nuw nsw i64 %k.060, 1
+  %exitcond.not = icmp eq i64 %inc, %4
+  br i1 %exitcond.not, label %cleanup, label %cond.end
+
+cleanup:
+  %inc26 = add nuw nsw i64 %i.063, 1
+  %exitcond66.not = icmp eq i64 %inc26, %0
+  br i1 %exitcond66.not, label %for.cond.cleanup, label %for.body
+}
+
+define void @updated(ptr noundef readonly %table) nounwind "no-builtins" {
+entry:
+  %0 = load ptr, ptr %table, align 8
+  %n_segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 3
+  %bump_version.i = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 12
+  %1 = load ptr, ptr %bump_version.i, align 8
+  %tobool.not30.i = icmp eq ptr %1, null
+  br i1 %tobool.not30.i, label %tell.exit, label %land.rhs.lr.ph.i
+
+land.rhs.lr.ph.i:
+  %segments.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 2
+  br label %land.rhs.i
+
+land.rhs.i:
+  %2 = phi ptr [ %1, %land.rhs.lr.ph.i ], [ %13, %cleanup.i ]
+  %i.031.i = phi i64 [ 0, %land.rhs.lr.ph.i ], [ %inc13.i, %cleanup.i ]
+  %3 = load i64, ptr %n_segments.i, align 8
+  %cmp.i = icmp slt i64 %i.031.i, %3
+  br i1 %cmp.i, label %for.body.i, label %tell.exit
+
+for.body.i:
+  %4 = load ptr, ptr %segments.i, align 8
+  %present.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 14
+  %5 = load ptr, ptr %present.i, align 8
+  %6 = load i64, ptr %5, align 8
+  %tobool2.not.i = icmp eq i64 %6, 0
+  br i1 %tobool2.not.i, label %cleanup.i, label %if.end.i
+
+if.end.i:
+  %looks.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 11
+  %7 = load ptr, ptr %looks.i, align 8
+  tail call void %2(ptr noundef %7)
+  %states.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 20
+  %8 = load i64, ptr %states.i, align 8
+  %cmp528.i = icmp sgt i64 %8, 0
+  br i1 %cmp528.i, label %for.body7.lr.ph.i, label %cleanup.i
+
+for.body7.lr.ph.i:
+  %copied.i = getelementptr inbounds %struct.Segment, ptr %4, i64 %i.031.i, i32 19
+  br label %for.body7.i
+
+for.body7.i:
+  %k.029.i = phi i64 [ 0, %for.body7.lr.ph.i ], [ %inc.i, %for.body7.i ]
+  %9 = load ptr, ptr %bump_version.i, align 8
+  %10 = load ptr, ptr %looks.i, align 8
+  %add.ptr.i = getelementptr inbounds %struct.Look, ptr %10, i64 1
+  %11 = load i64, ptr %copied.i, align 8
+  %add.ptr10.i = getelementptr inbounds %struct.Look, ptr %add.ptr.i, i64 %11
+  %add.ptr11.i = getelementptr inbounds %struct.Look, ptr %add.ptr10.i, i64 %k.029.i
+  tail call void %9(ptr noundef nonnull %add.ptr11.i)
+  %inc.i = add nuw nsw i64 %k.029.i, 1
+  %12 = load i64, ptr %states.i, align 8
+  %cmp5.i = icmp slt i64 %inc.i, %12
+  br i1 %cmp5.i, label %for.body7.i, label %cleanup.i
+
+cleanup.i:
+  %inc13.i = add nuw nsw i64 %i.031.i, 1
+  %13 = load ptr, ptr %bump_version.i, align 8
+  %tobool.not.i = icmp eq ptr %13, null
+  br i1 %tobool.not.i, label %tell.exit, label %land.rhs.i
+
+tell.exit:
+  tail call fastcc void @count(ptr noundef nonnull %table)
+  ret void
+}
+
 define noundef i32 @alone(i64 noundef %begin, i64 noundef %end, i64 noundef %grain, ptr noundef readonly %work, ptr noundef %context) nounwind "no-builtins" {
 entry:
   tail call void %work(i64 noundef %begin, i64 noundef %end, ptr noundef %context)
@@ -1717,6 +1791,8 @@ declare void @llvm.prefetch.p0(ptr readonly, i32 immarg, i32 immarg, i32 immarg)
 
 define internal fastcc noundef zeroext i1 @fits(ptr noundef readonly %table, ptr noundef %tensor, i64 noundef %dtype, ptr noundef %seen, ptr noundef readonly %look) nounwind "no-builtins" {
 entry:
+  %type.i = alloca i32, align 4
+  %index.i = alloca i32, align 4
   %word = alloca i32, align 4
   %dim = alloca i64, align 8
   %sizes = alloca ptr, align 8
@@ -1728,7 +1804,7 @@ entry:
   br i1 %tobool.not, label %if.end, label %land.rhs
 
 land.rhs:
-  %dim3 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 4
+  %dim3 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 5
   %2 = load i64, ptr %dim3, align 8
   %most_dims = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 9
   %3 = load i64, ptr %most_dims, align 8
@@ -1768,22 +1844,22 @@ lor.lhs.false.i:
 
 for.cond.preheader.i:
   %cmp11.not49.i = icmp slt i64 %2, 1
-  br i1 %cmp11.not49.i, label %cleanup96, label %for.body.lr.ph.i
+  br i1 %cmp11.not49.i, label %cleanup93, label %for.body.lr.ph.i
 
 for.body.lr.ph.i:
   %sizes.i = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 2
   %14 = load i64, ptr %sizes.i, align 8
   %15 = getelementptr i64, ptr %4, i64 %14
-  %sizes13.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 5
+  %sizes13.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 6
   %16 = load ptr, ptr %sizes13.i, align 8
   %strides.i = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 3
-  %strides20.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 6
+  %strides20.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 7
   br label %for.body.i
 
 for.cond.i:
   %inc.i = add nuw nsw i64 %d.050.i, 1
   %exitcond.i = icmp eq i64 %inc.i, %2
-  br i1 %exitcond.i, label %cleanup96, label %for.body.i
+  br i1 %exitcond.i, label %cleanup93, label %for.body.i
 
 for.body.i:
   %d.050.i = phi i64 [ 0, %for.body.lr.ph.i ], [ %inc.i, %for.cond.i ]
@@ -1815,156 +1891,183 @@ if.end:
   %25 = load i32, ptr %word, align 4
   %cmp7 = icmp ne i32 %25, 0
   %or.cond = select i1 %tobool6, i1 true, i1 %cmp7
-  br i1 %or.cond, label %cleanup96, label %if.end9
+  br i1 %or.cond, label %cleanup93, label %if.end9
 
 if.end9:
-  %device = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 3
-  %26 = load ptr, ptr %device, align 8
-  %call10 = call i32 %26(ptr noundef %tensor, ptr noundef nonnull %word)
-  %tobool11 = icmp ne i32 %call10, 0
-  %27 = load i32, ptr %word, align 4
-  %cmp13 = icmp ne i32 %27, 0
-  %or.cond104 = select i1 %tobool11, i1 true, i1 %cmp13
-  br i1 %or.cond104, label %cleanup96, label %if.end15
+  %device = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 4
+  %26 = load i32, ptr %device, align 4
+  store i32 0, ptr %index.i, align 4
+  %device1.i = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 3
+  %27 = load ptr, ptr %device1.i, align 8
+  %call.i = call i32 %27(ptr noundef %tensor, ptr noundef nonnull %type.i)
+  %tobool.not.i = icmp eq i32 %call.i, 0
+  br i1 %tobool.not.i, label %lor.lhs.false.i152, label %lies_on.exit.thread
 
-if.end15:
-  %dtype16 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 4
-  %28 = load ptr, ptr %dtype16, align 8
-  %call17 = call i32 %28(ptr noundef %tensor, ptr noundef nonnull %word)
-  %tobool18.not = icmp eq i32 %call17, 0
-  %29 = load i32, ptr %word, align 4
-  %conv = sext i32 %29 to i64
-  %cmp20.not = icmp eq i64 %conv, %dtype
-  %or.cond153 = select i1 %tobool18.not, i1 %cmp20.not, i1 false
-  br i1 %or.cond153, label %if.end23, label %cleanup96
+lor.lhs.false.i152:
+  %28 = load i32, ptr %type.i, align 4
+  %shr.i = ashr i32 %26, 8
+  %cmp.not.i153 = icmp eq i32 %28, %shr.i
+  br i1 %cmp.not.i153, label %if.end.i154, label %lies_on.exit.thread
 
-if.end23:
-  %is_neg = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 9
-  %30 = load ptr, ptr %is_neg, align 8
-  %tobool24.not = icmp eq ptr %30, null
-  br i1 %tobool24.not, label %if.end30, label %land.lhs.true25
+if.end.i154:
+  %tobool2.not.i = icmp eq i32 %28, 0
+  br i1 %tobool2.not.i, label %lies_on.exit.thread158, label %lies_on.exit
 
-land.lhs.true25:
-  %call27 = call i1 %30(ptr noundef %tensor)
-  br i1 %call27, label %cleanup96, label %if.end30
+lies_on.exit.thread158:
+  br label %if.end12
 
-if.end30:
-  %is_conj = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 10
-  %31 = load ptr, ptr %is_conj, align 8
-  %tobool31.not = icmp eq ptr %31, null
-  br i1 %tobool31.not, label %if.end37, label %land.lhs.true32
+lies_on.exit.thread:
+  br label %cleanup93
 
-land.lhs.true32:
-  %call34 = call i1 %31(ptr noundef %tensor)
-  br i1 %call34, label %cleanup96, label %if.end37
+lies_on.exit:
+  %device_index.i = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 4
+  %29 = load ptr, ptr %device_index.i, align 8
+  %call3.i = call i32 %29(ptr noundef %tensor, ptr noundef nonnull %index.i)
+  %tobool4.not.i = icmp eq i32 %call3.i, 0
+  %30 = load i32, ptr %index.i, align 4
+  %and.i155 = and i32 %26, 255
+  %cmp5.i = icmp eq i32 %30, %and.i155
+  %31 = select i1 %tobool4.not.i, i1 %cmp5.i, i1 false
+  br i1 %31, label %if.end12, label %cleanup93
 
-if.end37:
-  %dim38 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 5
-  %32 = load ptr, ptr %dim38, align 8
-  %call39 = call i32 %32(ptr noundef %tensor, ptr noundef nonnull %dim)
-  %tobool40.not = icmp eq i32 %call39, 0
-  br i1 %tobool40.not, label %lor.lhs.false41, label %cleanup96
+if.end12:
+  %dtype13 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 5
+  %32 = load ptr, ptr %dtype13, align 8
+  %call14 = call i32 %32(ptr noundef %tensor, ptr noundef nonnull %word)
+  %tobool15.not = icmp eq i32 %call14, 0
+  %33 = load i32, ptr %word, align 4
+  %conv = sext i32 %33 to i64
+  %cmp17.not = icmp eq i64 %conv, %dtype
+  %or.cond150 = select i1 %tobool15.not, i1 %cmp17.not, i1 false
+  br i1 %or.cond150, label %if.end20, label %cleanup93
 
-lor.lhs.false41:
-  %33 = load i64, ptr %dim, align 8
-  %dim42 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 4
-  %34 = load i64, ptr %dim42, align 8
-  %cmp43.not = icmp eq i64 %33, %34
-  br i1 %cmp43.not, label %if.end46, label %cleanup96
+if.end20:
+  %is_neg = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 10
+  %34 = load ptr, ptr %is_neg, align 8
+  %tobool21.not = icmp eq ptr %34, null
+  br i1 %tobool21.not, label %if.end27, label %land.lhs.true22
 
-if.end46:
-  %sizes47 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 6
-  %35 = load ptr, ptr %sizes47, align 8
-  %call48 = call i32 %35(ptr noundef %tensor, ptr noundef nonnull %sizes)
-  %tobool49.not = icmp eq i32 %call48, 0
-  br i1 %tobool49.not, label %lor.lhs.false50, label %cleanup96
+land.lhs.true22:
+  %call24 = call i1 %34(ptr noundef %tensor)
+  br i1 %call24, label %cleanup93, label %if.end27
 
-lor.lhs.false50:
-  %strides51 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 7
-  %36 = load ptr, ptr %strides51, align 8
-  %call52 = call i32 %36(ptr noundef %tensor, ptr noundef nonnull %strides)
-  %tobool53.not = icmp eq i32 %call52, 0
-  br i1 %tobool53.not, label %for.cond.preheader, label %cleanup96
+if.end27:
+  %is_conj = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 11
+  %35 = load ptr, ptr %is_conj, align 8
+  %tobool28.not = icmp eq ptr %35, null
+  br i1 %tobool28.not, label %if.end34, label %land.lhs.true29
+
+land.lhs.true29:
+  %call31 = call i1 %35(ptr noundef %tensor)
+  br i1 %call31, label %cleanup93, label %if.end34
+
+if.end34:
+  %dim35 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 6
+  %36 = load ptr, ptr %dim35, align 8
+  %call36 = call i32 %36(ptr noundef %tensor, ptr noundef nonnull %dim)
+  %tobool37.not = icmp eq i32 %call36, 0
+  br i1 %tobool37.not, label %lor.lhs.false38, label %cleanup93
+
+lor.lhs.false38:
+  %37 = load i64, ptr %dim, align 8
+  %dim39 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 5
+  %38 = load i64, ptr %dim39, align 8
+  %cmp40.not = icmp eq i64 %37, %38
+  br i1 %cmp40.not, label %if.end43, label %cleanup93
+
+if.end43:
+  %sizes44 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 7
+  %39 = load ptr, ptr %sizes44, align 8
+  %call45 = call i32 %39(ptr noundef %tensor, ptr noundef nonnull %sizes)
+  %tobool46.not = icmp eq i32 %call45, 0
+  br i1 %tobool46.not, label %lor.lhs.false47, label %cleanup93
+
+lor.lhs.false47:
+  %strides48 = getelementptr inbounds %struct.Torch, ptr %0, i64 0, i32 8
+  %40 = load ptr, ptr %strides48, align 8
+  %call49 = call i32 %40(ptr noundef %tensor, ptr noundef nonnull %strides)
+  %tobool50.not = icmp eq i32 %call49, 0
+  br i1 %tobool50.not, label %for.cond.preheader, label %cleanup93
 
 for.cond.preheader:
-  %37 = load i64, ptr %dim, align 8
-  %cmp56.not157 = icmp sgt i64 %37, 0
-  br i1 %cmp56.not157, label %for.body.lr.ph, label %for.end
+  %41 = load i64, ptr %dim, align 8
+  %cmp53.not161 = icmp sgt i64 %41, 0
+  br i1 %cmp53.not161, label %for.body.lr.ph, label %for.end
 
 for.body.lr.ph:
-  %38 = load ptr, ptr %sizes, align 8
-  %sizes58 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 5
-  %39 = load ptr, ptr %sizes58, align 8
-  %40 = load ptr, ptr %strides, align 8
-  %strides65 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 6
+  %42 = load ptr, ptr %sizes, align 8
+  %sizes55 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 6
+  %43 = load ptr, ptr %sizes55, align 8
+  %44 = load ptr, ptr %strides, align 8
+  %strides62 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 7
   br label %for.body
 
 for.cond:
-  %inc = add nuw nsw i64 %d.0158, 1
-  %exitcond.not = icmp eq i64 %inc, %37
+  %inc = add nuw nsw i64 %d.0162, 1
+  %exitcond.not = icmp eq i64 %inc, %41
   br i1 %exitcond.not, label %for.end, label %for.body
 
 for.body:
-  %d.0158 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.cond ]
-  %arrayidx = getelementptr inbounds i64, ptr %38, i64 %d.0158
-  %41 = load i64, ptr %arrayidx, align 8
-  %arrayidx59 = getelementptr inbounds i64, ptr %39, i64 %d.0158
-  %42 = load i64, ptr %arrayidx59, align 8
-  %cmp60.not = icmp eq i64 %41, %42
-  br i1 %cmp60.not, label %if.end63, label %cleanup96
+  %d.0162 = phi i64 [ 0, %for.body.lr.ph ], [ %inc, %for.cond ]
+  %arrayidx = getelementptr inbounds i64, ptr %42, i64 %d.0162
+  %45 = load i64, ptr %arrayidx, align 8
+  %arrayidx56 = getelementptr inbounds i64, ptr %43, i64 %d.0162
+  %46 = load i64, ptr %arrayidx56, align 8
+  %cmp57.not = icmp eq i64 %45, %46
+  br i1 %cmp57.not, label %if.end60, label %cleanup93
 
-if.end63:
-  %arrayidx64 = getelementptr inbounds i64, ptr %40, i64 %d.0158
-  %43 = load i64, ptr %arrayidx64, align 8
-  %44 = load ptr, ptr %strides65, align 8
-  %arrayidx66 = getelementptr inbounds i64, ptr %44, i64 %d.0158
-  %45 = load i64, ptr %arrayidx66, align 8
-  %cmp67.not = icmp ne i64 %43, %45
-  %cmp71 = icmp sgt i64 %41, 1
-  %or.cond154 = and i1 %cmp71, %cmp67.not
-  br i1 %or.cond154, label %cleanup96, label %for.cond
+if.end60:
+  %arrayidx61 = getelementptr inbounds i64, ptr %44, i64 %d.0162
+  %47 = load i64, ptr %arrayidx61, align 8
+  %48 = load ptr, ptr %strides62, align 8
+  %arrayidx63 = getelementptr inbounds i64, ptr %48, i64 %d.0162
+  %49 = load i64, ptr %arrayidx63, align 8
+  %cmp64.not = icmp ne i64 %47, %49
+  %cmp68 = icmp sgt i64 %45, 1
+  %or.cond151 = and i1 %cmp68, %cmp64.not
+  br i1 %or.cond151, label %cleanup93, label %for.cond
 
 for.end:
-  br i1 %tobool.not, label %cleanup96, label %if.then76
+  br i1 %tobool.not, label %cleanup93, label %if.then73
 
-if.then76:
-  %46 = load ptr, ptr %tensor, align 8
-  %keys77 = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 6
-  %47 = load i64, ptr %keys77, align 8
-  %arrayidx78 = getelementptr inbounds i64, ptr %46, i64 %47
-  %48 = load i64, ptr %arrayidx78, align 8
+if.then73:
+  %50 = load ptr, ptr %tensor, align 8
+  %keys74 = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 6
+  %51 = load i64, ptr %keys74, align 8
+  %arrayidx75 = getelementptr inbounds i64, ptr %50, i64 %51
+  %52 = load i64, ptr %arrayidx75, align 8
   %plain = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 11
-  %49 = load i64, ptr %plain, align 8
-  %cmp79.not = icmp eq i64 %48, %49
-  br i1 %cmp79.not, label %if.end88, label %land.lhs.true81
+  %53 = load i64, ptr %plain, align 8
+  %cmp76.not = icmp eq i64 %52, %53
+  br i1 %cmp76.not, label %if.end85, label %land.lhs.true78
 
-land.lhs.true81:
-  %keys82 = getelementptr inbounds %struct.Seen, ptr %seen, i64 0, i32 1
-  %50 = load i64, ptr %keys82, align 8
-  %cmp83.not = icmp eq i64 %48, %50
-  br i1 %cmp83.not, label %if.end88, label %land.lhs.true85
+land.lhs.true78:
+  %keys79 = getelementptr inbounds %struct.Seen, ptr %seen, i64 0, i32 1
+  %54 = load i64, ptr %keys79, align 8
+  %cmp80.not = icmp eq i64 %52, %54
+  br i1 %cmp80.not, label %if.end85, label %land.lhs.true82
 
-land.lhs.true85:
+land.lhs.true82:
   %fresh = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 13
-  %51 = load i64, ptr %fresh, align 8
-  %tobool86.not = icmp eq i64 %51, 0
-  br i1 %tobool86.not, label %cleanup96, label %if.end88
+  %55 = load i64, ptr %fresh, align 8
+  %tobool83.not = icmp eq i64 %55, 0
+  br i1 %tobool83.not, label %cleanup93, label %if.end85
 
-if.end88:
+if.end85:
   %kind = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 5
-  %52 = load i64, ptr %kind, align 8
-  %arrayidx89 = getelementptr inbounds i64, ptr %46, i64 %52
-  %53 = load i64, ptr %arrayidx89, align 8
+  %56 = load i64, ptr %kind, align 8
+  %arrayidx86 = getelementptr inbounds i64, ptr %50, i64 %56
+  %57 = load i64, ptr %arrayidx86, align 8
   %kind_bits = getelementptr inbounds %struct.Anatomy, ptr %1, i64 0, i32 10
-  %54 = load i64, ptr %kind_bits, align 8
-  %and = and i64 %54, %53
+  %58 = load i64, ptr %kind_bits, align 8
+  %and = and i64 %58, %57
   store i64 %and, ptr %seen, align 8
-  %keys91 = getelementptr inbounds %struct.Seen, ptr %seen, i64 0, i32 1
-  store i64 %48, ptr %keys91, align 8
-  br label %cleanup96
+  %keys88 = getelementptr inbounds %struct.Seen, ptr %seen, i64 0, i32 1
+  store i64 %52, ptr %keys88, align 8
+  br label %cleanup93
 
-cleanup96:
-  %retval.2 = phi i1 [ false, %if.end ], [ false, %if.end9 ], [ false, %if.end15 ], [ false, %land.lhs.true25 ], [ false, %land.lhs.true32 ], [ false, %lor.lhs.false41 ], [ false, %if.end37 ], [ false, %lor.lhs.false50 ], [ false, %if.end46 ], [ false, %land.lhs.true85 ], [ true, %if.end88 ], [ true, %for.end ], [ true, %for.cond.preheader.i ], [ false, %if.end63 ], [ false, %for.body ], [ true, %for.cond.i ]
+cleanup93:
+  %retval.2 = phi i1 [ false, %if.end ], [ false, %lies_on.exit ], [ false, %if.end12 ], [ false, %land.lhs.true22 ], [ false, %land.lhs.true29 ], [ false, %lor.lhs.false38 ], [ false, %if.end34 ], [ false, %lor.lhs.false47 ], [ false, %if.end43 ], [ false, %land.lhs.true82 ], [ true, %if.end85 ], [ true, %for.end ], [ true, %for.cond.preheader.i ], [ false, %lies_on.exit.thread ], [ false, %if.end60 ], [ false, %for.body ], [ true, %for.cond.i ]
   ret i1 %retval.2
 }
 
@@ -1983,16 +2086,17 @@ held.exit:
 
 land.lhs.true:
   %dtype = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 3
-  %3 = load i64, ptr %dtype, align 8
+  %3 = load i32, ptr %dtype, align 8
+  %conv = sext i32 %3 to i64
   %seen = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 2
-  %call1 = tail call fastcc i1 @fits(ptr noundef %table, ptr noundef nonnull %look, i64 noundef %3, ptr noundef nonnull %seen, ptr noundef nonnull %look)
-  br i1 %call1, label %land.lhs.true2, label %land.end
+  %call1 = tail call fastcc i1 @fits(ptr noundef %table, ptr noundef nonnull %look, i64 noundef %conv, ptr noundef nonnull %seen, ptr noundef nonnull %look)
+  br i1 %call1, label %land.lhs.true3, label %land.end
 
-land.lhs.true2:
+land.lhs.true3:
   %anatomy1.i = getelementptr inbounds %struct.Table, ptr %table, i64 0, i32 1
   %4 = load ptr, ptr %anatomy1.i, align 8
-  %tobool.not.i15 = icmp eq ptr %4, null
-  br i1 %tobool.not.i15, label %memory.exit, label %land.lhs.true.i
+  %tobool.not.i18 = icmp eq ptr %4, null
+  br i1 %tobool.not.i18, label %memory.exit, label %land.lhs.true.i
 
 land.lhs.true.i:
   %itemsize.i = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 2, i32 2
@@ -2022,8 +2126,8 @@ land.lhs.true8.i:
   %12 = load i64, ptr %context.i, align 8
   %arrayidx9.i = getelementptr inbounds i64, ptr %9, i64 %12
   %13 = load i64, ptr %arrayidx9.i, align 8
-  %cmp.i16 = icmp eq i64 %13, %11
-  br i1 %cmp.i16, label %memory.exit.thread, label %memory.exit
+  %cmp.i19 = icmp eq i64 %13, %11
+  br i1 %cmp.i19, label %memory.exit.thread, label %memory.exit
 
 memory.exit.thread:
   %offset.i = getelementptr inbounds %struct.Anatomy, ptr %4, i64 0, i32 4
@@ -2038,7 +2142,7 @@ memory.exit.thread:
 
 memory.exit:
   %17 = load ptr, ptr %table, align 8
-  %data16.i = getelementptr inbounds %struct.Torch, ptr %17, i64 0, i32 8
+  %data16.i = getelementptr inbounds %struct.Torch, ptr %17, i64 0, i32 9
   %18 = load ptr, ptr %data16.i, align 8
   %call.i = tail call i32 %18(ptr noundef nonnull %look, ptr noundef %address)
   %tobool17.not.i = icmp eq i32 %call.i, 0
@@ -2050,8 +2154,8 @@ memory.exit.land.rhs_crit_edge:
 
 land.rhs:
   %19 = phi ptr [ %.pre, %memory.exit.land.rhs_crit_edge ], [ %16, %memory.exit.thread ]
-  %address5 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 7
-  %20 = load ptr, ptr %address5, align 8
+  %address7 = getelementptr inbounds %struct.Look, ptr %look, i64 0, i32 8
+  %20 = load ptr, ptr %address7, align 8
   %cmp = icmp eq ptr %19, %20
   br label %land.end
 

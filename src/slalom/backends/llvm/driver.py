@@ -68,6 +68,8 @@ class Driver:
         run: run a table, the interpreter free for other threads meanwhile; torch's error code.
         measure: sum the squared gradients of a table by blocks; torch's error code.
         run_held: as ``run``, holding the interpreter: for steps shorter than a change of threads.
+        updated: what is left to do of a table that was updated elsewhere: autograd is told, and the
+            update counted.
         holds: whether groups and states (their ids) hold the objects of a watch.
     """
 
@@ -82,13 +84,14 @@ class Driver:
         self._anatomy = anatomy()
         self.anatomy = ctypes.addressof(self._anatomy) if self._anatomy else None
         text = resources.files("slalom.backends.llvm").joinpath("driver.ll").read_text()
-        names = ("gather", "run", "measure", "holds", "alone")
-        gather, run, measure, holds, alone = jit().compile(text, *names)
+        names = ("gather", "run", "updated", "measure", "holds", "alone")
+        gather, run, updated, measure, holds, alone = jit().compile(text, *names)
         address, number = ctypes.c_void_p, ctypes.c_int64
         self.gather = ctypes.PYFUNCTYPE(number, address)(gather)
         self.run = ctypes.CFUNCTYPE(ctypes.c_int32, address)(run)
         self.measure = ctypes.CFUNCTYPE(ctypes.c_int32, address)(measure)
         self.run_held = ctypes.PYFUNCTYPE(ctypes.c_int32, address)(run)
+        self.updated = ctypes.PYFUNCTYPE(None, address)(updated)
         self.holds = ctypes.PYFUNCTYPE(number, address, address, address)(holds)
         # In a forked child OpenMP would wait for threads that only the parent has.
         if hasattr(os, "register_at_fork"):

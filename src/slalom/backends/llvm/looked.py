@@ -15,8 +15,8 @@ from slalom.backends.llvm.torch_c import dtype_code, holder_offset
 
 _SEEN = [("kind", "u8"), ("keys", "u8"), ("itemsize", "i8")]
 LOOK = np.dtype([
-    ("impl", "u8"), ("holder", "u8"), *_SEEN, ("dtype", "i8"), ("dim", "i8"), ("sizes", "u8"),
-    ("strides", "u8"), ("address", "u8"),
+    ("impl", "u8"), ("holder", "u8"), *_SEEN, ("dtype", "i4"), ("device", "i4"), ("dim", "i8"),
+    ("sizes", "u8"), ("strides", "u8"), ("address", "u8"),
 ])  # fmt: skip
 SEGMENT = np.dtype([
     ("update", "u8"), ("stages", "u8"), ("n_stages", "i8"), ("block", "i8"), ("width", "i8"),

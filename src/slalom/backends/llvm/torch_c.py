@@ -19,7 +19,8 @@ from slalom.backends.refusals import Unavailable
 
 NEEDED = (
     "torch_parallel_for", "aoti_torch_is_defined", "aoti_torch_get_layout",
-    "aoti_torch_get_device_type", "aoti_torch_get_dtype", "aoti_torch_get_dim",
+    "aoti_torch_get_device_type", "aoti_torch_get_device_index", "aoti_torch_get_dtype",
+    "aoti_torch_get_dim",
     "aoti_torch_get_sizes", "aoti_torch_get_strides", "aoti_torch_get_data_ptr",
 )  # fmt: skip
 """Functions of torch_cpu, in the order in which ``driver.c`` declares them."""
@@ -69,6 +70,18 @@ def dtype_code(dtype: torch.dtype) -> int:
     """The number by which torch's C interface knows a dtype."""
     name = str(dtype).removeprefix("torch.")
     return int(getattr(library("torch_cpu"), f"aoti_torch_dtype_{name}")())
+
+
+@cache
+def device_code(device: torch.device) -> int:
+    """How ``driver.c`` writes a device: its type by torch's C interface, and behind it the number.
+
+    Which CPU it is says nothing.
+    """
+    if device.type == "cpu":
+        return 0
+    kind = getattr(library("torch_cpu"), f"aoti_torch_device_type_{device.type}")()
+    return int(kind) << 8 | ((device.index or 0) & 255)
 
 
 @cache
