@@ -2,7 +2,8 @@
 
 The hidden matrices of a GPT, with gradients that stay. A turn is one interval of ten steps. What
 is there in any case are products with matrices of eigenvectors and of gradients with themselves,
-and once an interval a product, a QR decomposition and the turning of the momentum. Heavyball is not
+and once an interval a product, a QR decomposition and the turning of the momentum; all these are
+torch's, where ours are of machine code where that is quicker. Heavyball is not
 compiled, which its steps are by default: that takes minutes and a compiler.
 """
 
@@ -108,8 +109,8 @@ def main(rounds: int = 7) -> Sequence[str]:
     for bound in ("products alone", "with decompositions"):
         ratio = ours / times[bound]
         print(f"  {ratio:.2f} times {bound}")
-        if ratio > BAR and bound == "with decompositions":
-            missed.append(f"a step of SOAP takes {ratio:.2f} times its operations on matrices")
+        if ratio > BAR:
+            missed.append(f"a step of SOAP takes {ratio:.2f} times {bound}")
     print(f"\nbelow the bar: {len(missed) or 'nothing'}", *missed, sep="\n  ")
     return missed
 

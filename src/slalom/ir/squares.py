@@ -29,12 +29,15 @@ class Squares:
         kept: the states that are square matrices, by name, one for each tensor. They have their
             new values after :meth:`keep`; what is only added to has it before.
         scalar: the value of one of the program's scalars.
+        between, gram: what does these operations, as those of :mod:`slalom.rules.matrices` do.
     """
 
     def __init__(
         self, program: Program, kept: Mapping[str, Sequence[Tensor]],
-        scalar: Callable[[Symbol], Any],
+        scalar: Callable[[Symbol], Any], between: Callable[..., Any] = matrices.between,
+        gram: Callable[..., Any] = matrices.gram,
     ):  # fmt: skip
+        self._between, self._gram = between, gram
         self._program, self._kept, self._scalar = program, kept, scalar
         self._known: dict[int, list[Tensor]] = {}
 
@@ -55,7 +58,7 @@ class Squares:
                 left, right = map(self, one.args[3:])
                 for x, a, b in zip(own, left, right, strict=True):
                     if x.is_contiguous():
-                        matrices.between(a, x, b, out=x)
+                        self._between(a, x, b, out=x)
                     else:
                         x.copy_(matrices.between(a, x, b))
 
@@ -91,7 +94,7 @@ class Squares:
         numbers = [self._number(s) for s in (axis, keep, share)]
         alone = id(node) in _only_added_to(self._program)
         return [
-            matrices.gram(x, numbers[0], square, *numbers[1:], in_place=alone)
+            self._gram(x, numbers[0], square, *numbers[1:], in_place=alone)
             for x, square in zip(operands, self(onto), strict=True)
         ]
 

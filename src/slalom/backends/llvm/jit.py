@@ -35,6 +35,7 @@ class Jit:
     Attributes:
         fma: whether the machine multiplies and adds in one rounding.
         half: whether it turns float16 into float32 and back.
+        is_amd: whether it is AMD's.
         vector: (float32 in a register, registers of a row of a product that it has room for).
     """
 
@@ -51,6 +52,7 @@ class Jit:
             _alive.append(self._linker)
         except (RuntimeError, OSError, AttributeError) as error:
             raise Unavailable(f"LLVM could not start ({error})") from error
+        self.is_amd = cpu.startswith("znver")
         arm = "aarch64" in triple or "arm64" in triple
         self.fma = arm or bool(features.get("fma"))
         self.half = arm or bool(features.get("f16c"))

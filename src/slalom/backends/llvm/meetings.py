@@ -12,6 +12,7 @@ from torch import Tensor
 from slalom.backends.crossings import company
 from slalom.backends.llvm.code import Code
 from slalom.backends.llvm.driver import LINE, Table
+from slalom.backends.llvm.multiplied import between, gram
 from slalom.backends.llvm.operands import Operands
 from slalom.backends.row import Row
 from slalom.ir.operations import PRODUCTS
@@ -113,7 +114,7 @@ class _Alike:
         self._scalar = lambda symbol: scalars[id(symbol)]
         names = [n for n in row.program.live_state if n in row.program.rule.squares]
         kept = {n: [asked.states(n, m) for m in self._members] for n in names}
-        self.squares = Squares(row.program, kept, self._scalar)
+        self.squares = Squares(row.program, kept, self._scalar, between, gram)
 
     def multiply(self, i: int) -> None:
         """Do the operations on matrices of a halt."""
