@@ -29,7 +29,11 @@ def tune(
     lever: Annotated[
         list[str] | None, typer.Option(help="One to try, and others not; may be given often.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Turns of each.")] = 9,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long it may take.", show_default="180")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="The same in minutes.")] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each at most.")] = 12,
     out: Annotated[
         Path | None,
         typer.Option(help="Draw it into this file: a page (.html), or .svg or .png."),
@@ -38,11 +42,13 @@ def tune(
 ) -> None:
     """Measure what makes each update cheaper: memory kept, threads, torch.compile and the like.
 
-    Each is tried in a process of its own, the processes taking turns; those that help once more,
-    together and alone. Of each: ms a step, how many times as fast with interval, memory, and
-    whether numbers are the same; and samples a second by the size of the batch. Nothing else should
-    run meanwhile. Example: slalom tune my_task.py --lr 0.003 --out tuned.html.
+    Beside each turn of a lever there is one of the loop that people write, both in processes of
+    their own; those that help are measured once more, together and alone. Of each: ms a step, how
+    many times as fast with interval, memory, and whether numbers are the same; and samples a second
+    by the size of the batch. What there was no time for is named. Nothing else should run
+    meanwhile. Example: slalom tune my_task.py --lr 0.003 --minutes 5 --out tuned.html.
     """
+    from slalom.errors import InputError
     from slalom.fitting.tuning import picture
     from slalom.fitting.tuning import tune as tuned
     from slalom.plain import plain
@@ -50,13 +56,18 @@ def tune(
 
     if out is not None:
         picture.refuse(out)
+    if seconds is not None and minutes is not None:
+        raise InputError("--seconds and --minutes say the same; give one of them")
+    if minutes is not None:
+        seconds = 60 * minutes
+    timed = {} if seconds is None else {"seconds": seconds}
     read = loaded(task)
     own = read.named([optimizer])  # the file may have one by this name
     found = tuned(
         read.task, own if isinstance(own, dict) else optimizer,
         batch_size=batch_size_of(batch_size), rounds=rounds, levers=lever,
         told=lambda text: None if as_json else print(plain(text), file=sys.stderr, flush=True),
-        **settings_of(lr, settings or []),
+        **timed, **settings_of(lr, settings or []),
     )  # fmt: skip
     if out is not None:
         print(plain(f"drawn to {picture.write(found, out)}"), file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,10 @@ from slalom.fitting.result import ENDS, Fit
 from slalom.fitting.stopping import Stop, asked
 from slalom.fitting.through import COMPILED, torchs
 from slalom.fitting.tuning.levers import LEVERS
-from slalom.fitting.tuning.trials import ROUNDS, TURN, tuned
+from slalom.fitting.tuning.trials import ROUNDS, TURN, Trials
 from slalom.fitting.wanted import wanted
 from slalom.report.logs import services
-from slalom.train import Task
+from slalom.train import Run, Task
 from slalom.train.captured import CapturedRun
 from slalom.train.compiled import CompiledGuardedRun
 from slalom.train.guarded import GuardedRun
@@ -32,6 +33,9 @@ from slalom.train.ranks import Ranks
 from slalom.train.sharded import ShardedRun
 from slalom.train.shared import SharedRun
 from slalom.train.watching import watchers
+
+TUNING = 60.0
+"""Seconds that ``tune=True`` may take."""
 
 
 def fit(
@@ -95,7 +99,7 @@ def fit(
             see :class:`slalom.train.captured.CapturedRun` for what this is for. On a GPU alone,
             where nobody has run it yet.
         tune: measure first what makes an update cheaper and changes no number, in processes of
-            their own (:func:`slalom.tune`), and apply that where it does.
+            their own (:func:`slalom.tune`), for a minute at most, and apply that where it does.
         shard: divide parameters, gradients and states among the processes that train together
             (FSDP2), where each else holds all of them.
         out: a folder to write the run to. Where that run is there already, it goes on where it was;
@@ -204,19 +208,24 @@ def _tuned(task: Task, using: Chosen, tell: Callable[[events.Event], None], stop
     """The task, and this process, with what was measured to help and changes no number."""
     names = [name for name, lever in LEVERS.items() if lever.neutral]
 
-    def look(text: str) -> None:
+    def look() -> None:
         if stop.signal is not None:
             stop.end()
 
     tell(events.Told("measuring what makes an update cheaper, in processes of their own"))
-    found = tuned(task, using, names, ROUNDS, TURN, look)
-    for name in found.applied:
-        LEVERS[name].begin()
-        task = LEVERS[name].vary(task)
-    by = {v.measured.name: v for v in found.repeated}.get(" + ".join(found.applied))
+    ends = time.monotonic() + TUNING
+    trials = Trials(
+        task, using.make, using.batch_size, Run, ends, ROUNDS, TURN, lambda text: None, look
+    )
+    with trials:
+        found = trials.tuned(names).confirmed(exact=True)
     text = "nothing that changes no number makes an update faster here"
-    if by is not None:
-        text = f"{by.measured.name}: {by.gain:.2f} times as fast ({by.low:.2f} to {by.high:.2f})"
+    if found is not None:
+        for name in found.levers:
+            LEVERS[name].begin()
+            task = LEVERS[name].vary(task)
+        low, high = found.interval
+        text = f"{found.name}: {found.gain:.2f} times as fast ({low:.2f} to {high:.2f})"
     tell(events.Told(text))
     return task
 

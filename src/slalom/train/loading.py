@@ -88,6 +88,24 @@ class Loading:
             live = self._live = _Live(self, dataset, owner, step, indices, seed)
         return live.next()
 
+    def loader(
+        self, dataset: Any, seed: int, end: int, indices: Sequence[list[int]]
+    ) -> DataLoader[Any]:
+        """A DataLoader, with processes of its own, of the batches of these samples, the last of
+        which is of the step before ``end``."""
+        keys = range(end - len(indices), end)
+        return self.by_key(dataset, lambda: zip([(seed, 3, k) for k in keys], indices, strict=True))
+
+    def by_key(
+        self, dataset: Any, plan: Callable[[], Iterator[tuple[Key, list[int]]]]
+    ) -> DataLoader[Any]:
+        """A DataLoader, with processes of its own, of the batches that ``plan`` asks for."""
+        return DataLoader(
+            _Batches(dataset, self.collate), batch_size=None, sampler=_Planned(plan),
+            num_workers=self.workers, collate_fn=_same, generator=torch.Generator(),
+            **self.options,
+        )  # type: ignore[arg-type] # fmt: skip
+
     def close(self) -> None:
         """End the processes that load."""
         self._live = None
@@ -122,19 +140,14 @@ class _Live:
                 yield (seed, 3, at), indices(at).tolist()
                 at += 1
 
-        work = _Batches(dataset, loading.collate)
-        loader = DataLoader(
-            work, batch_size=None, sampler=_Endless(plan), num_workers=loading.workers,
-            collate_fn=_same, generator=torch.Generator(), **loading.options,
-        )  # type: ignore[arg-type] # fmt: skip
-        self._iterator = iter(loader)
+        self._iterator = iter(loading.by_key(dataset, plan))
 
     def next(self) -> Any:
         self.step += 1
         return next(self._iterator)
 
 
-class _Endless(torch.utils.data.Sampler[Any]):
+class _Planned(torch.utils.data.Sampler[Any]):
     def __init__(self, plan: Callable[[], Iterator[Any]]):
         self._plan = plan
 

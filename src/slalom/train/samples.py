@@ -40,6 +40,9 @@ class Samples:
         arrays: the whole of it as one batch, where it is in memory, else None.
         order: in which samples are drawn.
         batch_size: samples of a batch, where a DataLoader says so, else None.
+        by_loader: whether a loop by hand would go through a DataLoader anew in each epoch that does
+            more than what is done here: cut its batches out of tensors sample by sample, or start
+            its processes.
 
     Raises :class:`InputError` if the data are none of these, are empty, differ in length, or (as
     arrays) hold NaN or infinity.
@@ -52,7 +55,8 @@ class Samples:
         self.batch_size: int | None = None
         self.stream: Stream | None = None
         self._dataset: Any = None
-        data = self._take(data) if isinstance(data, DataLoader) else _torch_format(data)
+        loader = data if isinstance(data, DataLoader) else None
+        data = _torch_format(data) if loader is None else self._take(loader)
         if isinstance(data, TensorDataset) and self._plainly_collated and not self.loading.workers:
             data = data.tensors
         if isinstance(data, IterableDataset):
@@ -79,6 +83,11 @@ class Samples:
             )
         if self.n == 0:
             raise InputError(f"{name} is empty; it needs at least one sample")
+        self.by_loader = (
+            loader is not None and self.stream is None and not self.cut
+            and (type(self.arrays) is tuple or self.loading.workers > 0)
+            and not loader.persistent_workers
+        )  # fmt: skip
         self.held = self.n
         if self.stream is None:
             self.n = self.order.length(self.n)
@@ -276,6 +285,15 @@ class _Drawn:
     def last(self, step: int) -> bool:
         """Whether the batch of this step is the last one of its epoch."""
         return self._batches.last(step)
+
+    def indices(self, step: int) -> Tensor:
+        """Those of the samples in the batch of this step."""
+        return self._batches[step]
+
+    @property
+    def seed(self) -> int:
+        """Of the order."""
+        return self._batches.seed
 
 
 BLOCK = 1 << 20

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +40,8 @@ class Lever:
         code: what a user writes for it.
         neutral: whether it changes no number by its nature; of others the first ones are compared.
         begin: in a process, before anything else; it is the process's.
+        environment: variables that its process is to be started with.
+        stays: whether one process makes all its turns, since its first update takes long.
         vary: task -> the task with it.
         exchange: what makes an optimizer -> the same with it.
         dress: does it to a run that has been made.
@@ -48,6 +53,8 @@ class Lever:
     code: str
     neutral: bool = False
     begin: Callable[[], object] = _nothing
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stays: bool = False
     vary: Callable[[Task], Task] = _same
     exchange: Callable[[Any], Any] = _same
     dress: Callable[[Run], object] = _nothing
@@ -56,10 +63,17 @@ class Lever:
     entrant: str = ""
 
 
+def _kept_loading(task: Task) -> Task:
+    """Batches as :class:`slalom.train.Run` has them, and no DataLoader anew in each epoch."""
+    found = copy.copy(task)
+    found.train = copy.copy(task.train)
+    found.train.by_loader = False
+    return found
+
+
 def _with_workers(n: int) -> Callable[[Task], Task]:
     def varied(task: Task) -> Task:
-        found = copy.copy(task)
-        found.train = copy.copy(task.train)
+        found = _kept_loading(task)
         found.train.loading = task.train.loading.with_workers(n)
         return found
 
@@ -72,8 +86,8 @@ def _loads(task: Task, make: Any = None) -> bool:
 
 
 def _in_memory(task: Task) -> Task:
-    found = copy.copy(task)
-    found.train = gathered(task.train)
+    found = _kept_loading(task)
+    found.train = gathered(found.train)
     return found
 
 
@@ -106,15 +120,23 @@ def _made_by(make: Any) -> Any:
 
 
 def _counterpart(make: Any, module: Any) -> Any:
-    """The class in ``module`` that is called as what this makes, which is of the other one."""
-    kind = type(_made_by(make))
-    theirs = kind.__module__.startswith("torch.optim")
-    if theirs == (module is optim) and (theirs or issubclass(kind, RuleOptimizer)):
-        return getattr(module, kind.__name__, None)
-    return None
+    """The class in ``module`` that is called as what this makes, and takes all its options."""
+    made = _made_by(make)
+    kind = type(made)
+    if not (kind.__module__.startswith("torch.optim") or issubclass(kind, RuleOptimizer)):
+        return None
+    found = getattr(module, kind.__name__, None)
+    if found is None:
+        return None
+    takes, usual = (inspect.signature(k).parameters for k in (found, kind))
+    lacks = [n for n in made.param_groups[0] if n != "params" and n not in takes]
+    same = all(n in usual and made.param_groups[0][n] == usual[n].default for n in lacks)
+    return found if same else None
 
 
-def _by_class_of(module: Any) -> Callable[[Any], Any]:
+def by_class_of(module: Any, **more: Any) -> Callable[[Any], Any]:
+    """What makes an optimizer -> what makes the one of ``module`` that is called so."""
+
     def exchange(make: Any) -> Any:
         kind: Any = _counterpart(make, module)
         takes = inspect.signature(kind).parameters
@@ -122,12 +144,32 @@ def _by_class_of(module: Any) -> Callable[[Any], Any]:
         def made(parameters: Any) -> Any:
             groups = make(parameters).param_groups
             kept = [{n: v for n, v in g.items() if n == "params" or n in takes} for g in groups]
-            more = {"fused": True} if module is torch.optim and "fused" in takes else {}
             return kind([{**group, **more} for group in kept], lr=0.1)
 
         return made
 
     return exchange
+
+
+def plain(make: Any) -> Any:
+    """What makes torch's optimizer of the same name, as it is when nothing more is said; where
+    torch has none, what there is."""
+    return make if _counterpart(make, torch.optim) is None else by_class_of(torch.optim)(make)
+
+
+def _ours(make: Any) -> Any:
+    made = issubclass(type(_made_by(make)), RuleOptimizer)
+    return make if made else by_class_of(optim)(make)
+
+
+def _has_ours(make: Any) -> bool:
+    return _counterpart(make, optim) is not None
+
+
+def _fuses(task: Task, make: Any) -> bool:
+    kind = _counterpart(make, torch.optim)
+    fused = kind is not None and "fused" in inspect.signature(kind).parameters
+    return fused and not getattr(_made_by(make), "defaults", {}).get("fused")
 
 
 def _zeroed(run: Run) -> None:
@@ -141,9 +183,19 @@ def _zeroed(run: Run) -> None:
 
 def _releases(task: Task, make: Any) -> bool:
     whole = task.accumulate == 1 and task.precision != torch.float16
-    return whole and not (task.clip_norm or task.clip_value) and (
-        isinstance(_made_by(make), RuleOptimizer)
-    )  # fmt: skip
+    return whole and not (task.clip_norm or task.clip_value) and _has_ours(make)
+
+
+def _huge_pages(task: Task, make: Any) -> bool:
+    """Whether the system gives pages of 2 MiB to those who ask for them, and torch does not yet."""
+    with contextlib.suppress(OSError):
+        chosen = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(encoding="ascii")
+        return "[madvise]" in chosen and HUGE not in os.environ
+    return False
+
+
+HUGE = "THP_MEM_ALLOC_ENABLE"
+"""What torch looks at when its first tensor is allocated."""
 
 
 def _threads(n: int) -> Lever:
@@ -155,56 +207,73 @@ def _threads(n: int) -> Lever:
 
 LEVERS: dict[str, Lever] = {
     "memory kept": Lever("slalom.keep_memory()", neutral=True, begin=keep_memory),
+    "huge pages": Lever(
+        f"# start Python with {HUGE}=1 in its environment", environment={HUGE: "1"},
+        fits=_huge_pages,
+    ),
+    "batches": Lever(
+        "slalom.train.Batches(n, batch_size, seed)  # batches[step]: indices into your tensors",
+        vary=_kept_loading, group="loading",
+        fits=lambda task, make: task.train.by_loader and task.train.arrays is not None,
+    ),
+    "workers kept": Lever(
+        "DataLoader(..., persistent_workers=True)", vary=_kept_loading, group="loading",
+        fits=lambda task, make: task.train.by_loader and task.train.arrays is None,
+    ),
     "no workers": Lever(
         "DataLoader(..., num_workers=0)", neutral=True, vary=_with_workers(0), group="loading",
         fits=lambda task, make: _loads(task) and task.train.loading.workers > 0,
     ),
     "workers": Lever(
-        f"DataLoader(..., num_workers={cores()})", neutral=True, vary=_with_workers(cores()),
-        fits=lambda task, make: _loads(task) and not task.train.loading.workers, group="loading",
+        f"DataLoader(..., num_workers={cores()}, persistent_workers=True)", neutral=True,
+        vary=_with_workers(cores()), group="loading",
+        fits=lambda task, make: _loads(task) and not task.train.loading.workers,
     ),
     "samples in memory": Lever(
         "Task(..., train=torch.utils.data.default_collate([*dataset]))", vary=_in_memory,
         fits=lambda task, make: gathers(task.train), group="loading",
     ),
     "Slalom's optimizer": Lever(
-        "slalom.optim, the class of the same name", exchange=_by_class_of(optim),
-        fits=lambda task, make: _counterpart(make, optim) is not None, group="update",
+        "slalom.optim, the class of the same name", exchange=_ours, group="update",
+        fits=lambda task, make: _has_ours(make) and _ours(make) is not make,
     ),
-    "torch's optimizer": Lever(
-        "torch.optim, the class of the same name, fused=True", exchange=_by_class_of(torch.optim),
-        fits=lambda task, make: _counterpart(make, torch.optim) is not None, group="update",
+    "machine code": Lever(
+        "fit(..., machine_code=True)  # with slalom.optim", vary=_by_machine_code, exchange=_ours,
+        fits=lambda task, make: _has_ours(make) and refusal(task, 0) is None, group="update",
     ),
     "updates in backward": Lever(
-        "slalom.release(model, optimizer)  # in a loop of your own", group="update",
-        dress=lambda run: release(run.model, run.optimizer), fits=_releases,  # type: ignore[arg-type]
+        "slalom.release(model, optimizer)  # of slalom.optim, in a loop of your own",
+        group="update", exchange=_ours, fits=_releases,
+        dress=lambda run: release(run.model, run.optimizer),  # type: ignore[arg-type]
     ),
-    "gradients zeroed": Lever(
-        "optimizer.zero_grad(set_to_none=False)  # in a loop of your own", dress=_zeroed,
-        group="update",
-    ),
-    "one thread": _threads(1),
-    "all cores": _threads(cores()),
-    "channels_last": Lever(
-        "model.to(memory_format=torch.channels_last)", dress=_channels_last, fits=_has_images
-    ),
-    "denormals flushed": Lever(
-        "torch.set_flush_denormal(True)", begin=lambda: torch.set_flush_denormal(True)
-    ),
-    "matmul precision medium": Lever(
-        'torch.set_float32_matmul_precision("medium")', group="arithmetic",
-        begin=lambda: torch.set_float32_matmul_precision("medium"),
-        fits=lambda task, make: task.precision is None,
+    "torch's fused optimizer": Lever(
+        "torch.optim, the class of the same name, fused=True", group="update",
+        exchange=by_class_of(torch.optim, fused=True), fits=_fuses,
     ),
     "bfloat16": Lever(
         'Task(..., precision="bfloat16")', vary=_in_bfloat16, group="arithmetic",
         entrant="precision=bfloat16",
         fits=lambda task, make: task.precision is None,
     ),
-    "machine code": Lever(
-        "fit(..., machine_code=True)", vary=_by_machine_code,
-        fits=lambda task, make: refusal(task, 0) is None,
+    "channels_last": Lever(
+        "model.to(memory_format=torch.channels_last)", dress=_channels_last, fits=_has_images
     ),
-    "torch.compile": Lever("fit(..., compile=True)", dress=lambda run: compile_model(run.model)),
+    "one thread": _threads(1),
+    "all cores": _threads(cores()),
+    "matmul precision medium": Lever(
+        'torch.set_float32_matmul_precision("medium")', group="arithmetic",
+        begin=lambda: torch.set_float32_matmul_precision("medium"),
+        fits=lambda task, make: task.precision is None,
+    ),
+    "gradients zeroed": Lever(
+        "optimizer.zero_grad(set_to_none=False)  # in a loop of your own", dress=_zeroed,
+        group="update",
+    ),
+    "denormals flushed": Lever(
+        "torch.set_flush_denormal(True)", begin=lambda: torch.set_flush_denormal(True)
+    ),
+    "torch.compile": Lever(
+        "fit(..., compile=True)", dress=lambda run: compile_model(run.model), stays=True
+    ),
 }  # fmt: skip
-"""All of them, by name."""
+"""All of them, by name, in the order of what they usually bring for what it takes to find out."""

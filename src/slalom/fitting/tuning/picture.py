@@ -70,15 +70,18 @@ $plots
 """
 
 
-def levers(tuned: Found) -> Chart:
-    """How many times as fast an update is with each lever, with its interval."""
+def levers(tuned: Found) -> Chart | None:
+    """How many times as fast an update is with each lever, with its interval; None where none was
+    measured."""
     rows = [row for row in tuned.rows() if "times" in row]
     words = [row["name"] for row in rows]
+    if not rows:
+        return None
     traces = [Trace("", "", PLAIN, [1.0, 1.0], [words[0], words[-1]], mark="none", faint=True)]
     for row in rows:
         look, numbers = LOOKS[row["numbers"]], row["numbers"]
         told = [f"{row['ms']:.3f} ms a step, {row['peak MB']:,.0f} MB"]
-        ends = [row["low"], row["high"]]
+        ends = [row.get("low", row["times"]), row.get("high", row["times"])]
         traces.append(Trace(numbers, row["name"], look, ends, [row["name"]] * 2, mark="none"))
         traces.append(Trace(
             numbers, row["name"], look, [row["times"]], [row["name"]], mark="own", joined=False,
@@ -86,9 +89,10 @@ def levers(tuned: Found) -> Chart:
         ))  # fmt: skip
     said = (
         "Points are medians of the turns, lines their intervals of 95%; what is right of 1 was "
-        "faster than the task as it is. How far that was from itself is in the first line."
+        "faster than the task as it is. A point without a line had too few turns to tell."
     )
-    wide = max(row["high"] for row in rows) > WIDE * min(row["low"] for row in rows)
+    times = [row["times"] for row in rows]
+    wide = max(times) > WIDE * min(times)
     return Chart("levers", "What makes an update cheaper", traces, "times as fast", "", "", said,
                  frozenset("x") if wide else frozenset(), words)  # fmt: skip
 
@@ -98,10 +102,11 @@ def sizes(tuned: Found) -> Chart | None:
     rows = tuned.size_rows()
     if not rows:
         return None
+    low, high = ([r.get(end, r["samples/s"]) for r in rows] for end in ("low", "high"))
+    band = (low, high)
     line = Trace(
         "samples a second", "samples a second", style(0), [float(r["batch"]) for r in rows],
-        [r["samples/s"] for r in rows], ([r["low"] for r in rows], [r["high"] for r in rows]),
-        mark="own",
+        [r["samples/s"] for r in rows], band, mark="own",
     )  # fmt: skip
     said = (
         "The band is the interval of 95%. A batch of another size is another run: which is there "
@@ -121,7 +126,8 @@ def drawn(tuned: Found, what: str) -> go.Figure:
     """A chart as a plotly figure. Raises :class:`InputError` for one that there is not."""
     there = charts(tuned)
     if what not in there:
-        raise InputError(f"there is no picture of {what!r} here; there are {', '.join(there)}")
+        known = ", ".join(there) or "none"
+        raise InputError(f"there is no picture of {what!r} here; there are {known}")
     made = figure(there[what])
     made.update_layout(
         title={"text": there[what].caption, "font": {"size": 15}}, margin={"t": 90},
@@ -138,7 +144,9 @@ def write(tuned: Found, path: Path) -> Path:
     if path.suffix == ".html":
         return atomic.write(page(tuned).encode(), path)
     keys = [Key(name, name, look) for name, look in LOOKS.items()]
-    return drawn_to(levers(tuned), keys, path)
+    if (chart := levers(tuned)) is None:
+        raise InputError("no lever was measured, so that there is nothing to draw; give more time")
+    return drawn_to(chart, keys, path)
 
 
 def refuse(path: Path) -> None:

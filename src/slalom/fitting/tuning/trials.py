@@ -1,34 +1,27 @@
-"""Levers tried on a task, in processes of their own that take turns."""
+"""Levers tried on a task within a time, in processes of their own that take turns."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
+import statistics
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import cloudpickle
-import torch
-
 from slalom.errors import InputError
-from slalom.fitting.chosen import Chosen
 from slalom.fitting.chosen import chosen as chosen_optimizer
-from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.levers import LEVERS, plain
+from slalom.fitting.tuning.loops import PlainRun
 from slalom.fitting.tuning.tuned import Tuned
-from slalom.fitting.tuning.verdict import Measured, Verdict, tried_again, verdict
-from slalom.fitting.tuning.worker import got, put
+from slalom.fitting.tuning.turns import FailedError, LateError, Tried, Turns
+from slalom.fitting.tuning.verdict import LEAST, Verdict, hopeless, tried_again
+from slalom.fitting.tuning.worker import Turn
 from slalom.tasks import load
-from slalom.train import Task
+from slalom.train import Run, Task
 from slalom.train.given import above_zero, whole_number
 
-ROUNDS, TURN = 9, 0.25
-"""Turns of each, and seconds of one."""
-
-LEAST = 6
-"""Rounds from which on there is an interval."""
+ROUNDS, TURN, SECONDS = 12, 0.25, 180.0
+"""Turns of each at most, seconds of one, and seconds of all."""
 
 SIZES = "batch size"
 """What is named as a lever is, and changes what an update is: samples a second by their number."""
@@ -37,12 +30,19 @@ SHARES = (1 / 4, 1 / 2, 1, 2, 4)
 """Sizes of the batch that are tried, as multiples of the task's own: small enough that none takes
 much more memory."""
 
+AGAIN = 0.4
+"""Of the time is left at least for what has helped, measured once more."""
+
+USUAL = Tried()
+"""The task as it is."""
+
 
 def tune(
     task: Task | str,
     optimizer: Any = "Adam",
     *,
     batch_size: int | Literal["all"] | None = None,
+    seconds: float = SECONDS,
     rounds: int = ROUNDS,
     turn: float = TURN,
     levers: Collection[str] | None = None,
@@ -51,20 +51,25 @@ def tune(
 ) -> Tuned:
     """Measure what makes an update of a task cheaper, on the task itself.
 
-    Each lever is tried in a process of its own, which holds the task's data once more; the
-    processes take turns, beside two that train the task as it is. Those that help are then measured
-    again, together and the fastest alone. Last come samples a second by the size of the batch.
+    What each lever is compared with is the loop that people write: the DataLoader that the task was
+    given, if any, torch's optimizer, its ``zero_grad`` and ``loss.backward()``. Of both there are
+    turns one after the other, each in a process of its own. Levers are tried in the order of what
+    they usually bring, as many as there is time for, each until it is plain that it helps, or that
+    it will not be; those that help are then measured again, together and the fastest alone. Last
+    come samples a second by the size of the batch.
 
     Args:
-        task, optimizer, batch_size, settings: as for :func:`slalom.fit`.
-        rounds: turns of each, at least 6, so that there is an interval.
+        task, optimizer, batch_size, settings: as for :func:`slalom.fit`. By a name that torch has
+            too, the loop that is compared with has torch's.
+        seconds: how long it may take. What there was no time for is told.
+        rounds: turns of each at most, at least 6, so that there is an interval.
         turn: seconds of one.
         levers: names of :data:`slalom.fitting.tuning.levers.LEVERS`, and ``"batch size"``; all
             that fit otherwise.
         told: called with a line now and then.
 
-    Raises :class:`InputError` for what cannot be trained, or diverges in the first few updates, and
-    for a task on another device than the CPU.
+    Raises :class:`InputError` for what cannot be trained, or diverges in the first few updates, for
+    a task on another device than the CPU, and where there is no time for a first turn.
     """
     task = load(task) if isinstance(task, str) else task
     if not isinstance(task, Task):
@@ -73,163 +78,177 @@ def tune(
         raise InputError(f"the task trains on {task.device}; what is measured here is for the CPU")
     whole_number("rounds", rounds)
     above_zero("turn", turn)
+    above_zero("seconds", seconds)
     if rounds < LEAST:
         raise InputError(f"rounds is {rounds}; from {LEAST} on there is an interval")
     for name in levers or ():
         if name not in (known := [*LEVERS, SIZES]):
             raise InputError(f"there is no lever {name!r}; there are {', '.join(known)}")
+    ends = time.monotonic() + seconds
     using = chosen_optimizer(optimizer, settings, batch_size, task)
     task = using.of(task)
     using.check(task)
     task.check()
-    return tuned(task, using, [*LEVERS, SIZES] if levers is None else levers, rounds, turn, told)
+    make = plain(using.make) if isinstance(optimizer, str) else using.make
+    names = [*LEVERS, SIZES] if levers is None else list(levers)
+    with Trials(task, make, using.batch_size, PlainRun, ends, rounds, turn, told) as trials:
+        return trials.tuned(names)
 
 
-def tuned(
-    task: Task, using: Chosen, levers: Collection[str], rounds: int, turn: float,
-    told: Callable[[str], object],
-) -> Tuned:  # fmt: skip
-    """What :func:`tune` says, of what has been looked through."""
-    names = [n for n in levers if n != SIZES and LEVERS[n].fits(task, using.make)]
-    failed: dict[str, str] = {}
-    asked = rounds, turn, told, failed
-    told(f"{len(names) + 2} processes: as it is twice, {', '.join(names)}")
-    usual, again, found = compared(task, using, [(name,) for name in names], *asked)
-    repeated: Sequence[Verdict] = ()
-    if sets := tried_again(found):
-        told(f"again: {'; '.join(' + '.join(s) for s in sets)}")
-        repeated = compared(task, using, sets, *asked)[2]
-    sizes: list[Measured] = []
-    if SIZES in levers and (several := _sizes(task, using)):
-        told(f"samples in an update: {', '.join(map(str, several))}")
-        sizes = _measured(task, using, [_Set(size=size) for size in several], *asked)
-    return Tuned(usual, again, found, repeated, failed, sizes)
+class Trials:
+    """Measurements of a task, until a time.
 
+    Args:
+        make, batch_size, kind: of the run as it is.
+        ends: by :func:`time.monotonic`.
+        rounds, turn, told: as for :func:`tune`.
+        look: called before each turn.
+    """
 
-def compared(
-    task: Task, using: Chosen, sets: Sequence[tuple[str, ...]], rounds: int, turn: float,
-    told: Callable[[str], object], failed: dict[str, str],
-) -> tuple[Measured, Measured, list[Verdict]]:  # fmt: skip
-    """(the task as it is, the same once more, what each set of levers is beside it), taking turns;
-    sets that could not be measured are left out, and said in ``failed``."""
-    both = [_Set(), _Set(), *map(_Set, sets)]
-    usual, again, *others = _measured(task, using, both, rounds, turn, told, failed)
-    return usual, again, [verdict(usual, again, one) for one in others]
+    def __init__(
+        self, task: Task, make: Any, batch_size: Any, kind: type[Run], ends: float, rounds: int,
+        turn: float, told: Callable[[str], object], look: Callable[[], object] = lambda: None,
+    ):  # fmt: skip
+        self._task, self._make, self._size = task, make, batch_size
+        self._ends, self._rounds, self._turn = ends, rounds, turn
+        self._told, self._look = told, look
+        self._turns = Turns(task, make, batch_size, kind)
+        self._took: list[float] = []
+        self._steps = 0
+        self.usual: list[Turn] = []
+        self.failed: dict[str, str] = {}
 
+    def __enter__(self) -> Trials:
+        return self
 
-def _sizes(task: Task, using: Chosen) -> list[int]:
-    """Sizes of the batch to try; none where batches are not of any size."""
-    if task.train.cut or task.train.stream is not None or using.batch_size == "all":
-        return []
-    own = using.batch_size or task.batch_size
-    found = {round(own * share) for share in SHARES}
-    return sorted(size for size in found if task.accumulate <= size <= task.n_train)
+    def __exit__(self, *error: object) -> None:
+        self._turns.close()
 
+    def tuned(self, levers: Collection[str]) -> Tuned:
+        """What :func:`tune` says."""
+        left = [n for n in levers if n != SIZES and LEVERS[n].fits(self._task, self._make)]
+        begun = time.monotonic()
+        self.begin()
+        kept = max(AGAIN * (self._ends - begun), 0.0)
+        until = self._ends - min(kept, 3 * self._rounds * self._each)
+        found: dict[str, Verdict] = {}
+        while left and (room := int((until - time.monotonic()) / (LEAST * self._each)) - 1) >= 1:
+            now, left = left[:room], left[room:]
+            self._told(f"as it is, {', '.join(now)}")
+            found |= {v.name: v for v in self.compared([(n,) for n in now], until, told=True)}
+        repeated: Sequence[Verdict] = ()
+        if sets := tried_again(list(found.values())):
+            self._told(f"again: {'; '.join(' + '.join(s) for s in sets)}")
+            repeated = self.compared(sets, self._ends)
+        sizes: dict[int, list[Turn]] = {}
+        several = self._sizes() if SIZES in levers else []
+        if several and self._ends - time.monotonic() >= LEAST * len(several) * self._each:
+            self._told(f"samples in an update: {', '.join(map(str, several))}")
+            sizes = self._by_size(several)
+        elif several:
+            left.append(SIZES)
+        return Tuned(self.usual, list(found.values()), repeated, self.failed, sizes, left)
 
-@dataclass(frozen=True)
-class _Set:
-    """What a process is to train: levers by their names, or a batch of another size."""
-
-    names: tuple[str, ...] = ()
-    size: int | None = None
-
-    def __str__(self) -> str:
-        return " + ".join(self.names) if self.size is None else f"batches of {self.size}"
-
-
-def _measured(
-    task: Task, using: Chosen, sets: Sequence[_Set], rounds: int, turn: float,
-    told: Callable[[str], object], failed: dict[str, str],
-) -> list[Measured]:  # fmt: skip
-    """Of each set what was seen; those that fail are left out, and said."""
-    try:
-        sent = cloudpickle.dumps((task, using.make, using.batch_size, torch.get_num_threads()))
-    except Exception as error:
-        raise InputError(f"the task cannot be sent to other processes: {error}") from error
-
-    def fail(one: _Set, error: _FailedError) -> None:
-        if one == _Set():
-            raise InputError(f"the task cannot be measured: {error}") from None
-        failed[str(one)] = str(error)
-
-    with contextlib.ExitStack() as stack:
-        begun = [(one, stack.enter_context(_process())) for one in sets]
-        there = []
-        for one, process in begun:  # one by one, so that none is disturbed
-            try:
-                process.put(sent, one.names, one.size)
-                first = process.ask("first")
-                if "diverged" in first:
-                    raise _FailedError(f"the first updates diverge: {first['diverged']}")
-                process.ask("turn", turn)  # which finds out how many updates that is
-            except _FailedError as error:
-                fail(one, error)
-                continue
-            there.append((one, process, first, []))
-        for i in range(rounds):
-            first_one = i % max(1, len(there))
-            for one, process, _, seconds in there[first_one:] + there[:first_one]:
-                try:
-                    seconds.append(process.ask("turn", turn))
-                except _FailedError as error:
-                    fail(one, error)
-            there = [one for one in there if len(one[3]) == i + 1]
-            told(f"turn {i + 1} of {rounds}")
-        return [
-            Measured(one.names, seconds, peak=process.ask("peak"), size=one.size, **first)
-            for one, process, first, seconds in there
-        ]
-
-
-class _FailedError(Exception):
-    """A process that could not do what it was asked for."""
-
-
-class _Process:
-    """A process of :mod:`slalom.fitting.tuning.worker`."""
-
-    def __init__(self) -> None:
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "slalom.fitting.tuning.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env,
-        )  # fmt: skip
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._questions, self._answers = self._process.stdin, self._process.stdout
-
-    def put(self, sent: bytes, names: tuple[str, ...], size: int | None) -> None:
-        """Say what is to be trained."""
-        self._ask((sent, list(names), size))
-
-    def ask(self, *question: Any) -> Any:
-        """The answer to a question. Raises :class:`_FailedError`."""
-        return self._ask(question)
-
-    def _ask(self, message: Any) -> Any:
+    def begin(self) -> None:
+        """Find out how many updates are a turn, and what one takes. Raises :class:`InputError`."""
         try:
-            put(message, self._questions)
-            answer = got(self._answers)
-        except (EOFError, OSError):
-            code = self._process.wait()
-            raise _FailedError(f"its process ended with {code}") from None
-        if isinstance(answer, dict) and "error" in answer:
-            raise _FailedError(answer["error"])
-        return answer
+            found = self._one(USUAL, steps=None)
+            self._steps = max(1, round(self._turn / found.seconds))
+            self._took.clear()  # which holds what starts but once
+            self.usual.append(self._one(USUAL))
+        except FailedError as error:
+            raise InputError(f"the task cannot be measured: {error}") from None
+        except LateError:
+            raise InputError(
+                "the first turns of the task as it is were not over in the time that there is; "
+                "give more seconds"
+            ) from None
 
-    def end(self) -> None:
-        """End it, whatever it is doing."""
-        self._process.kill()
-        with contextlib.suppress(OSError):
-            self._questions.close()
-        self._answers.close()
-        self._process.wait()
+    @property
+    def _each(self) -> float:
+        """Seconds that a turn takes, with all that is around it."""
+        return statistics.fmean(self._took)
 
+    def _one(self, tried: Tried, steps: int | None = 0, until: float | None = None) -> Turn:
+        self._look()
+        start = time.monotonic()
+        steps = self._steps if steps == 0 else steps
+        found = self._turns.turn(tried, steps, self._turn, self._ends if until is None else until)
+        if not any(LEVERS[name].stays for name in tried.names):
+            self._took.append(time.monotonic() - start)
+        return found
 
-@contextlib.contextmanager
-def _process() -> Iterator[_Process]:
-    process = _Process()
-    try:
-        yield process
-    finally:
-        process.end()
+    def compared(
+        self, sets: Sequence[tuple[str, ...]], until: float, *, told: bool = False
+    ) -> list[Verdict]:
+        """Of each set of levers what it is beside the task as it is, taking turns; those that could
+        not be measured are left out, and said in ``failed``.
+
+        With ``told`` one leaves as soon as it is plain that it helps; as soon as it cannot be told
+        any more, each does.
+        """
+        pairs: dict[Tried, list[tuple[Turn, Turn]]] = {Tried(names): [] for names in sets}
+        alive = list(pairs)
+        for i in range(self._rounds):
+            if not alive or time.monotonic() + (1 + len(alive)) * self._each > until:
+                break
+            first = i % (1 + len(alive))
+            order = [USUAL, *alive]
+            try:
+                round_ = dict(self._round(order[first:] + order[:first], pairs, until))
+            except LateError:
+                break
+            self.usual.append(round_[USUAL])
+            for one in list(alive):
+                if one in round_:
+                    pairs[one].append((round_[USUAL], round_[one]))
+                verdict = Verdict(one.names, pairs[one])
+                if one not in round_ or hopeless(verdict.ratios, self._rounds) or (
+                    told and verdict.helps
+                ):  # fmt: skip
+                    alive.remove(one)
+                    self._turns.done(one)
+            self._told(f"turn {i + 1}")
+        for one in pairs:
+            self._turns.done(one)
+        return [Verdict(one.names, seen) for one, seen in pairs.items() if seen]
+
+    def _round(
+        self, order: Sequence[Tried], pairs: dict[Tried, list[Any]], until: float
+    ) -> Iterator[tuple[Tried, Turn]]:
+        for one in order:
+            try:
+                yield one, self._one(one, until=until)
+            except FailedError as error:
+                if one == USUAL:
+                    raise InputError(f"the task cannot be measured: {error}") from None
+                self.failed[str(one)] = str(error)
+                pairs[one].clear()
+            except LateError:
+                if one == USUAL or pairs[one]:
+                    raise
+                self.failed[str(one)] = "its first turn was not over in the time that there was"
+
+    def _sizes(self) -> list[int]:
+        """Sizes of the batch to try; none where batches are not of any size."""
+        task = self._task
+        if task.train.cut or task.train.stream is not None or self._size == "all":
+            return []
+        own = self._size or task.batch_size
+        found = {round(own * share) for share in SHARES}
+        return sorted(size for size in found if task.accumulate <= size <= task.n_train)
+
+    def _by_size(self, several: Sequence[int]) -> dict[int, list[Turn]]:
+        found: dict[int, list[Turn]] = {size: [] for size in several}
+        with contextlib.suppress(LateError):
+            for i in range(self._rounds):
+                if time.monotonic() + len(found) * self._each > self._ends:
+                    break
+                for size in [*found]:
+                    try:
+                        found[size].append(self._one(Tried(size=size), steps=None))
+                    except FailedError as error:
+                        self.failed[str(Tried(size=size))] = str(error)
+                        del found[size]
+                self._told(f"turn {i + 1}")
+        return {size: turns for size, turns in found.items() if turns}

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.worker import Turn
 
 LEVEL = 0.95
 """Of intervals, at least."""
+
+LEAST = 6
+"""Turns from which on there is an interval."""
 
 NEAR = 1e-4
 """What a first gradient differs by at most, relatively in norm, where it is by rounding. bfloat16
@@ -19,69 +23,80 @@ differs by 1e-3 and more; of later ones and of weights rounding makes any differ
 SAME, ROUNDING, OTHER = "same to the bit", "rounding", "other arithmetic"
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What was seen of a task with levers.
-
-    Attributes:
-        levers: their names.
-        seconds: of an update, in each turn; in the order of everybody's turns.
-        loss, gradient: of the first update; of the latter some numbers.
-        digest: of all weights after some.
-        peak: bytes that its process has held at most.
-        once: seconds of the very first update.
-        size: samples in an update, where that is not the task's own.
-    """
-
-    levers: tuple[str, ...]
-    seconds: Sequence[float]
-    loss: float = 0.0
-    gradient: Sequence[float] = ()
-    digest: str = ""
-    peak: int = 0
-    once: float = 0.0
-    size: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The levers, in words."""
-        return " + ".join(self.levers) or "as it is"
-
-    @property
-    def update(self) -> float:
-        """Seconds of an update, in the median."""
-        return statistics.median(self.seconds)
+def seconds_of(turns: Sequence[Turn]) -> float:
+    """Seconds of an update, in the median of the turns."""
+    return statistics.median(t.seconds for t in turns)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a measurement says beside that of the task as it is.
+    """What was seen of levers, in turns beside those of the task as it is.
 
     Attributes:
-        gain, low, high: how many times as fast: the median of the turns, and its interval.
-        noise: how many times as fast the task as it is was as itself, or slower: what chance does.
-        numbers: :data:`SAME`, :data:`ROUNDING`, :data:`OTHER`.
-        paid: updates after which the seconds of its first one are made good; None if never.
+        levers: their names.
+        pairs: of each round: (as it is, with the levers).
     """
 
-    measured: Measured
-    gain: float
-    low: float
-    high: float
-    noise: float
-    numbers: str
-    paid: float | None
+    levers: tuple[str, ...]
+    pairs: Sequence[tuple[Turn, Turn]]
+
+    @property
+    def name(self) -> str:
+        """The levers, in words."""
+        return " + ".join(self.levers)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Those with the levers."""
+        return [own for _, own in self.pairs]
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times as fast, in each round."""
+        return [usual.seconds / own.seconds for usual, own in self.pairs]
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast, in the median."""
+        return statistics.median(self.ratios)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """That of the gain; infinite where it was measured less than :data:`LEAST` times."""
+        return interval(self.ratios)
 
     @property
     def helps(self) -> bool:
         """Whether it is faster, as far as can be told from chance."""
-        return self.low > self.noise
+        return self.interval[0] > 1
+
+    @property
+    def paid(self) -> float | None:
+        """Updates after which the seconds of its first one are made good; None if never."""
+        usual = [one for one, _ in self.pairs]
+        saved = seconds_of(usual) - seconds_of(self.turns)
+        extra = max(0.0, self.turns[0].once - statistics.median(t.once for t in usual))
+        return extra / saved if saved > 0 else None
+
+    @property
+    def numbers(self) -> str:
+        """What it does to them: :data:`SAME`, :data:`ROUNDING`, :data:`OTHER`."""
+        usual, own = self.pairs[0]
+        digests = {(t.steps, t.digest) for pair in self.pairs for t in pair if t.digest}
+        if own.digest and len(digests) == 1:
+            return SAME  # and where the task differs from itself, nothing is
+        pairs = list(zip(usual.gradient, own.gradient, strict=False))  # none where it was spent
+        apart = math.sqrt(sum((a - b) ** 2 for a, b in pairs))
+        near = apart <= NEAR * math.sqrt(sum(a * a for a, _ in pairs))
+        losses = zip(usual.losses, own.losses, strict=True)
+        alike = all(math.isclose(a, b, rel_tol=NEAR) for a, b in losses)
+        return ROUNDING if near and alike else OTHER
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Of the median of what these are drawn from, whatever its distribution: order statistics.
 
-    From six values on it holds with :data:`LEVEL` at least; with fewer it is infinite.
+    From :data:`LEAST` values on it holds with :data:`LEVEL` at least; with fewer it is infinite.
     """
     n, ordered = len(values), sorted(values)
     beyond, kept = 0.0, 0
@@ -93,29 +108,9 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return (ordered[kept - 1], ordered[n - kept]) if kept else (-math.inf, math.inf)
 
 
-def verdict(usual: Measured, again: Measured, other: Measured) -> Verdict:
-    """Of ``other``, beside the task as it is, which was measured twice."""
-    ratios = [u / o for u, o in zip(usual.seconds, other.seconds, strict=True)]
-    low, high = interval(ratios)
-    chance = statistics.median(u / a for u, a in zip(usual.seconds, again.seconds, strict=True))
-    saved = usual.update - other.update
-    extra = max(0.0, other.once - usual.once)
-    return Verdict(
-        other, statistics.median(ratios), low, high, max(chance, 1 / chance),
-        _numbers(usual, again, other),
-        extra / saved if saved > 0 else None,
-    )  # fmt: skip
-
-
-def _numbers(usual: Measured, again: Measured, other: Measured) -> str:
-    if usual.digest == again.digest == other.digest:
-        return SAME  # and where it differs from itself, nothing is
-    if len(usual.gradient) != len(other.gradient):  # it was used up in the backward pass
-        return OTHER
-    pairs = list(zip(usual.gradient, other.gradient, strict=True))
-    apart = math.sqrt(sum((a - b) ** 2 for a, b in pairs))
-    near = apart <= NEAR * math.sqrt(sum(a * a for a, _ in pairs))
-    return ROUNDING if near and math.isclose(usual.loss, other.loss, rel_tol=NEAR) else OTHER
+def hopeless(ratios: Sequence[float], most: int) -> bool:
+    """Whether the interval of ``most`` of them will hold 1, whatever comes."""
+    return sum(ratio <= 1 for ratio in ratios) > interval(range(most))[0]
 
 
 def chosen(verdicts: Sequence[Verdict], *, exact: bool) -> tuple[str, ...]:
@@ -123,12 +118,12 @@ def chosen(verdicts: Sequence[Verdict], *, exact: bool) -> tuple[str, ...]:
     that change no bit alone."""
     found: dict[str, Verdict] = {}
     for one in verdicts:
-        (name,) = one.measured.levers
+        (name,) = one.levers
         if one.helps and (one.numbers == SAME or not exact):
             group = LEVERS[name].group or name
             if group not in found or one.gain > found[group].gain:
                 found[group] = one
-    return tuple(v.measured.levers[0] for v in found.values())
+    return tuple(v.levers[0] for v in found.values())
 
 
 def tried_again(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
@@ -137,6 +132,6 @@ def tried_again(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for exact in (True, False):
         together = chosen(verdicts, exact=exact)
-        gains = {v.measured.levers[0]: v.gain for v in verdicts}
+        gains = {v.levers[0]: v.gain for v in verdicts}
         found += [together, tuple(sorted(together, key=gains.__getitem__)[-1:])]
     return sorted({s for s in found if s}, key=len)
