@@ -13,8 +13,25 @@ from torch.nn import functional as F
 from slalom.tasks import digits
 from slalom.tasks import digits_cnn as cnn
 
-Made = tuple[nn.Module, Callable[[nn.Module], Tensor]]
-"""A model, and a function from a model of its kind to the loss of the batch."""
+
+class Loss:
+    """The loss of a model on one batch.
+
+    Args:
+        of: (model, tensors) -> loss.
+        batch: the tensors, a row of each a sample.
+    """
+
+    def __init__(self, of: Callable[..., Tensor], *batch: Tensor):
+        self.of, self.batch = of, batch
+
+    def __call__(self, model: nn.Module) -> Tensor:
+        """The loss of a model of its kind."""
+        return self.of(model, *self.batch)
+
+
+Made = tuple[nn.Module, Loss]
+"""A model, and its loss on the batch."""
 
 
 def small_net() -> Made:
@@ -64,7 +81,7 @@ class _Gpt(nn.Module):
 def gpt() -> Made:
     """A transformer of 8 blocks, 102 tensors and 0.7M parameters; 8 texts of 32 letters."""
     text = torch.randint(96, (8, 33))
-    return _Gpt(96, 32, 84, 8), lambda m: F.cross_entropy(m(text[:, :-1]), text[:, 1:])
+    return _Gpt(96, 32, 84, 8), Loss(lambda m, t: F.cross_entropy(m(t[:, :-1]), t[:, 1:]), text)
 
 
 class _Gru(nn.Module):
@@ -78,9 +95,9 @@ class _Gru(nn.Module):
 
 def rnn() -> Made:
     """Stacked GRUs of 15 layers, 62 tensors, 20 steps of 32 samples."""
-    x = torch.randn(20, 32, 16)
+    x = torch.randn(20, 32, 16).transpose(0, 1)
     labels = torch.randint(10, (32,))
-    return _Gru(), lambda m: F.cross_entropy(m(x), labels)
+    return _Gru(), Loss(lambda m, x, y: F.cross_entropy(m(x.transpose(0, 1)), y), x, labels)
 
 
 def mlp_large() -> Made:
@@ -138,7 +155,7 @@ def _mlp(*widths: int) -> nn.Module:
 
 def _classified(model: nn.Module, x: Tensor, classes: int) -> Made:
     labels = torch.randint(classes, (len(x),))
-    return model, lambda m: F.cross_entropy(m(x), labels)
+    return model, Loss(lambda m, x, y: F.cross_entropy(m(x), y), x, labels)
 
 
 def described(model: nn.Module) -> str:

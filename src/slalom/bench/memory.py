@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
 
 import torch
 from torch import nn
@@ -15,18 +11,22 @@ from torch.nn import functional as F
 
 from slalom import optim
 from slalom.bench.clock import readable
-from slalom.bench.loop_models import MODELS, Made
+from slalom.bench.loop_models import MODELS, Loss, Made
+from slalom.fitting.tuning.loops import PlainRun
+from slalom.fitting.tuning.turns import Tried, Turns
+from slalom.fitting.tuning.worker import Turn
+from slalom.train import Task
 from slalom.train.kept_memory import keep_memory
 
 SECONDS = 2.0
-"""Of steps in a turn, about, after a few that are not counted."""
+"""Of steps in a turn, about."""
 
 
 def deep() -> Made:
     """An MLP of 12 layers of 1024, batches of 128."""
     layers = [part for _ in range(12) for part in (nn.Linear(1024, 1024), nn.ReLU())]
     x, y = torch.randn(128, 1024), torch.randn(128, 1024)
-    return nn.Sequential(*layers), lambda m: F.mse_loss(m(x), y)
+    return nn.Sequential(*layers), Loss(lambda m, x, y: F.mse_loss(m(x), y), x, y)
 
 
 def convolutional() -> Made:
@@ -38,7 +38,7 @@ def convolutional() -> Made:
         layers += [nn.MaxPool2d(2)] if i in (1, 3) else []
     model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 64, 10))
     x, y = torch.randn(64, 3, 32, 32), torch.randint(10, (64,))
-    return model, lambda m: F.cross_entropy(m(x), y)
+    return model, Loss(lambda m, x, y: F.cross_entropy(m(x), y), x, y)
 
 
 CASES: dict[str, Callable[[], Made]] = {
@@ -47,47 +47,19 @@ CASES: dict[str, Callable[[], Made]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Turn:
-    """What a process saw: medians of a step's seconds, by the clock and by the processor's time,
-    the pages that the kernel cleared for a step in the mean, and the third loss."""
-
-    seconds: float
-    worked: float
-    pages: float
-    loss: float
-
-
-def turn(case: str, keep: bool, seconds: float = SECONDS) -> Turn:
-    """A loop by hand, in a process that does nothing else."""
-    import resource  # which Windows lacks, as it does glibc
-
-    if keep:
-        keep_memory()
+def task_of(made: Callable[[], Made], name: str) -> Task:
+    """A task whose every update is one step of the model on its batch."""
     torch.manual_seed(0)
-    model, loss = CASES[case]()
-    optimizer = optim.Adam(model.parameters(), lr=1e-4)
-    times: list[tuple[float, float]] = []
-    value, pages, left = 0.0, 0, 3
-    end = time.perf_counter() + seconds
-    while left or time.perf_counter() < end:
-        left = max(0, left - 1)
-        if len(times) == 3:
-            pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        start, worked = time.perf_counter(), time.process_time()
-        found = loss(model)
-        found.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        times.append((time.perf_counter() - start, time.process_time() - worked))
-        value = found.item() if len(times) == 3 else value
-    pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - pages
-    clock, processor = (statistics.median(t) for t in zip(*times[2:], strict=True))
-    return Turn(clock, processor, pages / max(1, len(times) - 3), value)
+    _, loss = made()
+    nothing = (torch.zeros(8, 1), torch.zeros(8))
+    return Task(
+        lambda: made()[0], train=nothing, valid=nothing, batch_size=8, metric="loss",
+        step=lambda model, batch: loss(model), name=name,
+    )  # fmt: skip
 
 
 def main(rounds: int = 5) -> None:
-    """Print a step of each model with memory kept and not, the processes taking turns.
+    """Print a step of each model with memory kept and not, in turns that each have a process.
 
     How often the kernel clears a page hangs on where in the heap things lie, and not on what else
     the machine does.
@@ -96,19 +68,23 @@ def main(rounds: int = 5) -> None:
     print(
         f"\n  {'':20}{'as it is':>14}{'kept':>14}{'ratio':>10}{'processor':>11}{'pages a step':>18}"
     )
-    for case in CASES:
-        found: dict[bool, list[Turn]] = {False: [], True: []}
-        for _ in range(rounds):
-            for keep, turns in found.items():
-                with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                    turns.append(alone.submit(turn, case, keep).result())
-        usual, kept = (statistics.median(t.seconds for t in turns) for turns in found.values())
-        work, less = (statistics.median(t.worked for t in turns) for turns in found.values())
+    for case, made in CASES.items():
+        turns = Turns(task_of(made, case), lambda p: optim.Adam(p, lr=1e-4), None, PlainRun)
+        found: dict[Tried, list[Turn]] = {Tried(): [], Tried(("memory kept",)): []}
+        try:
+            steps = max(1, round(SECONDS / turns.turn(Tried(), seconds=SECONDS / 4).seconds))
+            for _ in range(rounds):
+                for tried, seen in found.items():
+                    seen.append(turns.turn(tried, steps))
+        finally:
+            turns.close()
+        usual, kept = (statistics.median(t.seconds for t in seen) for seen in found.values())
+        work, less = (statistics.median(t.worked for t in seen) for seen in found.values())
         pages = " to ".join(
-            f"{statistics.median(t.pages for t in turns):,.0f}" for turns in found.values()
+            f"{statistics.median(t.pages for t in seen):,.0f}" for seen in found.values()
         )
-        same = {t.loss for turns in found.values() for t in turns}
-        told = "" if len(same) == 1 else "  other losses!"
+        same = {t.digest for seen in found.values() for t in seen}
+        told = "" if len(same) == 1 else "  other weights!"
         print(
             f"  {case:20}{readable(usual):>14}{readable(kept):>14}{usual / kept:>9.2f}x"
             f"{work / less:>10.2f}x{pages:>18}{told}",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from slalom.bench.loop_models import MODELS
 from slalom.bench.memory import CASES
-from slalom.fitting.chosen import chosen
 from slalom.fitting.tuning.levers import LEVERS
-from slalom.fitting.tuning.trials import TURN, compared, tuned
+from slalom.fitting.tuning.loops import PlainRun
+from slalom.fitting.tuning.trials import TURN, Trials
 from slalom.racing.machine import processor
 from slalom.train import Task
 
-EVERY = {**MODELS, **CASES}
+EVERY = {**CASES, **MODELS}
 """Name -> what makes the model and its loss: those of ``bench loop``, and of ``bench memory``."""
 
 WORST = 0.98
@@ -21,42 +24,65 @@ WORST = 0.98
 LARGE = {"MLP of 12 x 1024": 1.2, "MLP 2.4M": 1.2, "CNN, 32x32": 1.2}
 """And bit for bit, of the large ones."""
 
+BATCHES = 8
+"""Of an epoch."""
+
+AFTERWARDS = 0.3
+"""Of the time is for measuring what was chosen once more."""
+
 
 def task_of(name: str) -> Task:
-    """A task whose every update is one step of the model on its batch."""
+    """The model with a DataLoader of some batches like its own, as a loop by hand has them."""
     torch.manual_seed(0)
     _, loss = EVERY[name]()
-    nothing = (torch.zeros(8, 1), torch.zeros(8))
+    rows = [tensor.repeat(BATCHES, *[1] * (tensor.dim() - 1)) for tensor in loss.batch]
+    size = len(loss.batch[0])
+    loader = DataLoader(TensorDataset(*rows), size, shuffle=True)
     return Task(
-        lambda: EVERY[name]()[0], train=nothing, valid=nothing, batch_size=8, metric="loss",
-        step=lambda model, batch: loss(model), name=name,
+        lambda: EVERY[name]()[0], train=loader, valid=tuple(loss.batch), metric="loss",
+        step=lambda model, batch: loss.of(model, *batch), name=name,
     )  # fmt: skip
 
 
-def main(rounds: int = 9, model: str | None = None) -> list[str]:
-    """Tune each model, then measure anew what was chosen; print both, and the bars missed."""
+def adam(parameters: object) -> torch.optim.Adam:
+    """torch's, with nothing said."""
+    return torch.optim.Adam(parameters, lr=1e-4)  # type: ignore[arg-type]
+
+
+def main(rounds: int = 12, model: str | None = None, seconds: float = 60.0) -> list[str]:
+    """Tune each model for so many seconds beside the plain loop (a DataLoader, torch's Adam), what
+    was chosen measured anew at their end; print both, and the bars missed."""
     print(f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam")
-    print(f"\n  {'':20}{'bit for bit':>24}{'all':>24}")
+    print(f"\n  {'':20}{'as it is':>10}{'bit for bit':>20}{'all':>20}")
     missed = []
     for name in EVERY if model is None else [model]:
-        task = task_of(name)
-        using = chosen("Adam", {"lr": 1e-4}, None, task)
-        found = tuned(task, using, list(LEVERS), rounds, TURN, lambda text: None)
-        sets = [found.best(exact=True), found.best(exact=False)]
-        asked = [names for names in dict.fromkeys(sets) if names]
-        _, _, verdicts = compared(task, using, asked, rounds, TURN, lambda text: None, {})
-        gains = {v.measured.levers: v for v in verdicts}
+        now = time.monotonic()
+        ends = now + seconds
+        trials = Trials(
+            task_of(name), adam, None, PlainRun, ends - AFTERWARDS * seconds, rounds, TURN,
+            lambda text: None,
+        )  # fmt: skip
+        with trials:
+            found = trials.tuned(list(LEVERS))
+            sets = [found.best(exact=True), found.best(exact=False)]
+            asked = [names for names in dict.fromkeys(sets) if names]
+            seen = {v.levers: v for v in trials.compared(asked, ends, whole=True)}
         told = []
         for names, least in zip(sets, (LARGE.get(name, WORST), WORST), strict=True):
-            seen, gain, text = gains.get(names), 1.0, "as it is"
-            if seen is not None:
-                gain, text = seen.gain, f"{seen.gain:.2f} ({seen.low:.2f}-{seen.high:.2f})"
+            text, gain = "as it is", 1.0
+            if names in seen:
+                low, high = seen[names].interval
+                gain = seen[names].gain
+                text = f"{gain:.2f} ({low:.2f}-{high:.2f})"
             told.append(text)
             if gain < least:
                 which = " + ".join(names) or "as it is"
                 missed.append(f"{name}: {which} is {gain:.2f} times as fast, below {least}")
+        ms = f"{1e3 * trials.usual[-1].seconds:.2f} ms"
         which = "; ".join(" + ".join(names) for names in asked)
-        print(f"  {name:20}{told[0]:>24}{told[1]:>24}  {which}", flush=True)
+        print(f"  {name:20}{ms:>10}{told[0]:>20}{told[1]:>20}  {which}", flush=True)
+        if found.untried:
+            print(f"    not tried in {seconds:.0f} s: {', '.join(found.untried)}")
     print(f"\nbelow the bar: {len(missed) or 'nothing'}", *missed, sep="\n  ")
     return missed
 

@@ -179,13 +179,14 @@ class Trials:
         return found
 
     def compared(
-        self, sets: Sequence[tuple[str, ...]], until: float, *, told: bool = False
-    ) -> list[Verdict]:
+        self, sets: Sequence[tuple[str, ...]], until: float, *, told: bool = False,
+        whole: bool = False,
+    ) -> list[Verdict]:  # fmt: skip
         """Of each set of levers what it is beside the task as it is, taking turns; those that could
         not be measured are left out, and said in ``failed``.
 
-        With ``told`` one leaves as soon as it is plain that it helps; as soon as it cannot be told
-        any more, each does.
+        One leaves as soon as it cannot be told any more that it helps, but where all turns are
+        wanted (``whole``); with ``told``, as soon as it is plain that it does.
         """
         pairs: dict[Tried, list[tuple[Turn, Turn]]] = {Tried(names): [] for names in sets}
         alive = list(pairs)
@@ -203,8 +204,9 @@ class Trials:
                 if one in round_:
                     pairs[one].append((round_[USUAL], round_[one]))
                 verdict = Verdict(one.names, pairs[one])
-                if one not in round_ or hopeless(verdict.ratios, self._rounds) or (
-                    told and verdict.helps
+                if (
+                    one not in round_ or (told and verdict.helps)
+                    or (not whole and hopeless(verdict.ratios, self._rounds))
                 ):  # fmt: skip
                     alive.remove(one)
                     self._turns.done(one)
