@@ -79,6 +79,9 @@ class Turns:
             found = self._servers[key].ask((tried.names, tried.size, steps, seconds), until)
             kept = apart or stays
             return found
+        except FailedError:
+            kept = apart and self._servers[key].lives  # it was a process of this one's
+            raise
         finally:
             if not kept:
                 self._servers.pop(key).end()
@@ -130,6 +133,11 @@ class _Server:
         if isinstance(answer, dict):
             raise FailedError(answer["error"])
         return answer
+
+    @property
+    def lives(self) -> bool:
+        """Whether it can be asked once more."""
+        return self._process.poll() is None
 
     def _reading(self) -> None:
         try:
