@@ -144,13 +144,16 @@ def summed_as_said(values: np.ndarray, lanes: int) -> tuple[np.ndarray, np.ndarr
     while abreast < THREADS and abreast * lanes < width:
         abreast *= 2
     stride, wide = THREADS // abreast, abreast * lanes
+    steps, across = descent.STEPS, -(-width // wide)
+    while steps < descent.TALLEST and across * -(-height // (stride * steps)) > 256:
+        steps *= 2
     of_rows, of_columns = [], []
     for begin in range(0, width, wide):
         tile = values[:, begin : begin + wide]
         threads = [in_order(tile[:, k : k + lanes].T) for k in range(0, tile.shape[1], lanes)]
         of_rows.append(in_turns(threads, abreast // descent.AT_ONCE))
-    for begin in range(0, height, stride * descent.STEPS):
-        tile = values[begin : begin + stride * descent.STEPS]
+    for begin in range(0, height, stride * steps):
+        tile = values[begin : begin + stride * steps]
         of_columns.append(in_order([in_order(tile[y::stride]) for y in range(stride)]))
     return tuple(in_turns(own, shares(len(own))) for own in (of_rows, of_columns))
 
@@ -169,7 +172,9 @@ def sums(param, grad, along, down, *, lr=0.01):
     return param, total(grad, axis=1), total(grad, axis=0)
 
 
-@pytest.mark.parametrize("shape", [(70, 300), (300, 7), (5, 1101), (2100, 2), (40000, 4)])
+@pytest.mark.parametrize(
+    "shape", [(70, 300), (300, 7), (5, 1101), (2100, 2), (160000, 4), (270, 16500)]
+)
 def test_sums_are_added_in_the_order_that_is_said(shape):
     draws = torch.Generator().manual_seed(1)
     param = Parameter(torch.zeros(shape, dtype=torch.float64))
@@ -371,7 +376,9 @@ def test_ptx_is_read_and_assembled(architecture, tmp_path):
         for kind in ("float", "bfloat"):
             for ptx in read_ptx(kernels(name, NVIDIA, kind), architecture):
                 if ptxas() is not None and architecture == "sm_90":
-                    assemble(ptxas() or "", ptx, architecture, tmp_path)
+                    # a rule of nobody's, some of whose numbers are put aside around a quotient
+                    most = 32 if name == "knotted" else 0
+                    assemble(ptxas() or "", ptx, architecture, tmp_path, most)
 
 
 def test_code_for_amd_is_made_too():

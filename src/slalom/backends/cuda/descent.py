@@ -16,7 +16,10 @@ from slalom.ir.operations import COLUMNS, ROWS
 from slalom.ir.sweeps import Sweep
 
 STEPS = 32
-"""Rows that a thread goes down."""
+"""Rows that a thread goes down at least."""
+
+TALLEST = 128
+"""And at most: where there are many tiles fewer of them leave fewer sums of columns behind."""
 
 AT_ONCE = 8
 """Of them, those whose sums wait at once at most: so many threads are beside one another in a row

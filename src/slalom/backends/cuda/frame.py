@@ -37,6 +37,8 @@ class Grid(IntEnum):
     ROW_BLOCKS = 8
     """How many blocks of lines have rows; then how many there are."""
     ALL_BLOCKS = 9
+    STEPS = 10
+    """How many rows a thread goes down."""
 
 
 @dataclass(frozen=True, eq=False)

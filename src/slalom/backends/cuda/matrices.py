@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from slalom.backends.cuda.descent import AT_ONCE, STEPS
+from slalom.backends.cuda.descent import AT_ONCE, STEPS, TALLEST
 from slalom.backends.cuda.frame import Frame, Grid
 from slalom.backends.cuda.kernel import lanes, width
 from slalom.backends.cuda.lines import Lines, number_function
@@ -29,6 +29,9 @@ from slalom.ir.operations import COLUMNS, KEPT, ROWS, SUMS
 from slalom.ir.passes import ordered
 from slalom.ir.program import Program
 from slalom.ir.symbol import Symbol
+
+MANY = 256
+"""Tiles of a matrix from which on they are taller, so that less is left behind."""
 
 MOST = 32
 """Tiles that a thread adds up at most, as long as a block has threads for it."""
@@ -298,7 +301,10 @@ class MatrixKernels:
         while abreast < THREADS and abreast * self._lanes < wide:
             abreast *= 2
         across = max(1, -(-wide // (abreast * self._lanes)))
-        down = max(1, -(-height // (THREADS // abreast * STEPS)))
+        steps = STEPS
+        while steps < TALLEST and across * -(-height // (THREADS // abreast * steps)) > MANY:
+            steps *= 2
+        down = max(1, -(-height // (THREADS // abreast * steps)))
         of_rows, of_columns = _lines_for(across), _lines_for(down)
         rows = -(-height // of_rows) if used & ROWS else 0
         columns = -(-wide // of_columns) if used & COLUMNS else 0
@@ -306,7 +312,7 @@ class MatrixKernels:
             Grid.ACROSS: across, Grid.DOWN: down, Grid.ABREAST: abreast.bit_length() - 1,
             Grid.ROW_LINES: of_rows.bit_length() - 1,
             Grid.COLUMN_LINES: of_columns.bit_length() - 1,
-            Grid.ROW_BLOCKS: rows, Grid.ALL_BLOCKS: max(1, rows + columns),
+            Grid.STEPS: steps, Grid.ROW_BLOCKS: rows, Grid.ALL_BLOCKS: max(1, rows + columns),
         }  # fmt: skip
 
 

@@ -21,13 +21,15 @@ FEW = 8
 def phased(
     arguments: Sequence[str], phases: Sequence[Sequence[str]], target: Target, *,
     shared: str, declares: Sequence[str] = (), texts: Sequence[str] = (), repeats: int = 1,
-    then: Sequence[Sequence[str]] = (),
+    then: Sequence[Sequence[str]] = (), until: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """Assembly of the kernel ``update`` of pointers of these names, which does phase after phase.
 
     ``shared`` is LLVM's type of ``@shared``. Each phase is the body of a function of the same
     arguments, without its end. All of them are done ``repeats`` times, ``%piece`` being how often
-    before, and then those behind them once.
+    before, and then those behind them once. Where ``until`` is given, its lines define how often as
+    ``%repeats``, at most so often; a machine without threads does them as often as that all the
+    same, and they are to do nothing then.
     """
     given = ", ".join(f"{SPACE} %{name}" for name in arguments)
     own = [] if target.own else [f"declare i32 @{n}()" for n in (target.block, target.thread)]
@@ -60,6 +62,7 @@ def phased(
     lines += [
         f"define {target.kernel} void @update({given}) {target.attributes} {{",
         "entry:",
+        *until,
         "  br label %again",
         "again:",
         "  %piece = phi i64 [ 0, %entry ], [ %piece.next, %again ]",
@@ -69,8 +72,9 @@ def phased(
         lines.append(f"  call void @part.{k}({names}, i64 %piece)")
     lines += [
         "  %piece.next = add nuw nsw i64 %piece, 1",
-        f"  %more = icmp slt i64 %piece.next, {repeats}",
-        *(target.barrier if repeats > 1 or then else ()),
+        f"  %more = icmp slt i64 %piece.next, {'%repeats' if until else repeats}",
+        # what a single phase leaves is for the same thread
+        *(target.barrier if (repeats > 1 and len(phases) > 1) or then else ()),
         "  br i1 %more, label %again, label %done",
         "done:",
     ]

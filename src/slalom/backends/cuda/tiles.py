@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slalom.backends.cuda.adding import added_up
-from slalom.backends.cuda.descent import STEPS, Descent
+from slalom.backends.cuda.descent import TALLEST, Descent
 from slalom.backends.cuda.frame import GIVEN, kept
 from slalom.backends.cuda.kernel import opening
 from slalom.backends.cuda.phases import SHARED, SPACE, own_sum, phased
@@ -30,10 +30,11 @@ class Tiles(Descent):
         ``%all0`` ..., and goes on to a label ``out``; it takes ``declares`` and ``texts``.
         """
         start, sums = self._start(), len(self._of_all)
+        here = [*start, *self._of_piece()]
         ways = [self._walk("straight"), self._walk("crooked"), self._singly()]
-        phases = [[*start, *self._go()]]
+        phases = [[*here, *self._go()]]
         if self._of_rows:
-            phases += [[*start, *self._few_of_rows()], [*start, *self._all_of_rows()]]
+            phases += [[*here, *self._few_of_rows()], [*here, *self._all_of_rows()]]
         then = []
         if self._of_columns:
             then.append([*start, *self._all_of_columns()])
@@ -43,15 +44,16 @@ class Tiles(Descent):
             GIVEN, phases, self._of.target, shared=f"[{self._end} x double]",
             declares=[*self._declares, *declares],
             texts=[*texts, *(line for way in ways for line in way)],
-            repeats=STEPS // self._at_once, then=then,
+            repeats=TALLEST // self._at_once, then=then,
+            until=[*start, f"  %repeats = sdiv i64 %steps, {self._at_once}"],
         )  # fmt: skip
 
     def _start(self) -> list[str]:
-        """How a thread finds its columns, and the rows of this piece."""
+        """How a thread finds its tile and its columns."""
         of = self._of
-        stop = "  %stop = add i64 %height, 0"
+        stop = "  %lowest = add i64 %height, 0"
         if of.way is not None:
-            stop = "  %stop = select i1 %serves, i64 %height, i64 0"
+            stop = "  %lowest = select i1 %serves, i64 %height, i64 0"
         return [
             *opening(of.target, of.arrays, of.wide, of.small, of.way),
             *of.own(),
@@ -68,12 +70,11 @@ class Tiles(Descent):
             "  %seat = add i64 %seats.before, %x",
             f"  %column = mul i64 %seat, {self._many}",
             "  %column.some = icmp slt i64 %column, %width",
-            f"  %tall = mul i64 %stride, {STEPS}",
+            "  %tall = mul i64 %stride, %steps",
             "  %top = mul i64 %tile.down, %tall",
-            f"  %steps.before = mul i64 %piece, {self._at_once}",
-            "  %rows.before = mul i64 %steps.before, %stride",
-            "  %piece.top = add i64 %top, %rows.before",
-            "  %first.row = add i64 %piece.top, %y",
+            "  %bottom = add i64 %top, %tall",
+            "  %ends.below = icmp slt i64 %bottom, %lowest",
+            "  %stop = select i1 %ends.below, i64 %bottom, i64 %lowest",
             # of these seats, how many are before the end of a row
             f"  %left = mul i64 %seats.before, {self._many}",
             "  %wide.left = sub i64 %width, %left",
@@ -81,6 +82,15 @@ class Tiles(Descent):
             f"  %taken.all = sdiv i64 %wide.up, {self._many}",
             "  %taken.over = icmp sgt i64 %taken.all, %seats",
             "  %taken = select i1 %taken.over, i64 %seats, i64 %taken.all",
+        ]
+
+    def _of_piece(self) -> list[str]:
+        """The first row of a piece, and of this thread there."""
+        return [
+            f"  %steps.before = mul i64 %piece, {self._at_once}",
+            "  %rows.before = mul i64 %steps.before, %stride",
+            "  %piece.top = add i64 %top, %rows.before",
+            "  %first.row = add i64 %piece.top, %y",
         ]
 
     def _go(self) -> list[str]:
