@@ -291,3 +291,21 @@ def test_random_rounding_tells_states_apart_on_all_ways():
             seen.append((alpha, omega))
     assert torch.equal(seen[0][0], seen[1][0])
     assert torch.equal(seen[0][1], seen[1][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["llvm", "foreach"])
+def test_small_states_become_what_the_others_were(backend, dtype):
+    @rule(shapes={"a": "one", "b": "one", "c": "row", "d": "row"}, init={"a": 1.0, "c": 2.0})
+    def turning(param, grad, a, b, c, d, *, lr=0.1):
+        return param - lr * total(grad) * grad, b, a, d, c + a
+
+    param = Parameter(torch.ones(3, 2, dtype=dtype))
+    param.grad = torch.ones_like(param)
+    with using(backend):
+        optimizer = slalom.optimizer(turning)([param])
+        optimizer.step()
+    state = optimizer.state[param]
+    assert (float(state["a"]), float(state["b"])) == (0.0, 1.0)
+    assert state["c"].flatten().tolist() == [0.0] * 3
+    assert state["d"].flatten().tolist() == [3.0] * 3

@@ -205,7 +205,8 @@ class _Together:
             pairs = zip(self.spreads, params, shapes, strict=True)
             shapes = [torch.Size([*s.shape, *own[p.dim() :]]) for s, p, own in pairs]
         known = dict(zip(part.program.scalars, part.values(), strict=False))
-        kept = {n: self._joined([t.detach() for t in own]) for n, own in self._small.items()}
+        # copies, since what one of them becomes may hang on what another was
+        kept = {n: self._joined([t.detach().clone() for t in o]) for n, o in self._small.items()}
         self.summaries = Summaries(
             known, kept, shapes, self._device, self._over if self.spreads else None
         )
