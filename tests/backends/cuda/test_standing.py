@@ -6,6 +6,7 @@ import ctypes
 import math
 import re
 import warnings
+import weakref
 from functools import cache
 from typing import Any
 
@@ -21,10 +22,12 @@ from torch.nn import Parameter
 
 import slalom
 from slalom.backends import using
-from slalom.backends.cuda import powers, tables
+from slalom.backends.cuda import powers, rows, tables
 from slalom.backends.cuda.norm import norm_kernel
 from slalom.backends.cuda.scalars import Asked, refused, rows_kernel
 from slalom.backends.cuda.target import AMD, NVIDIA
+from slalom.backends.layout import like
+from slalom.backends.llvm import gathering
 from slalom.backends.llvm.compile import assembly_for
 from slalom.backends.llvm.jit import jit
 from slalom.engine import capturable
@@ -327,6 +330,28 @@ def test_gradients_that_lie_otherwise_and_a_scaler():
         steps.step(own)
     assert {float(steps.one.state[p]["step"]) for p in steps.ours} == {5.0}
     steps.agree()
+
+
+@pytest.mark.parametrize("capturable", [True, False])
+def test_copies_of_gradients_live_until_the_kernels_were_started(monkeypatch, capturable):
+    """Memory that torch's allocator has back may be anybody's by then."""
+
+    def poisoned(*given: Any) -> torch.Tensor:
+        kept = like(*given)
+        copy = kept.view(kept.shape)
+        weakref.finalize(copy, kept.detach().fill_, math.nan)
+        return copy
+
+    for module in (rows, gathering):
+        monkeypatch.setattr(module, "like", poisoned)
+    steps = Steps("Adam")
+    steps.one.param_groups[0]["capturable"] = capturable
+    for own in (steps.ours, steps.theirs):
+        own[-2].data = own[-2].data.bfloat16()  # whose kernels are made later
+    for k in range(3):
+        own = grads(k)
+        steps.step([own[0], own[1].t().contiguous().t(), *own[2:]])
+    torch.testing.assert_close(steps.ours, steps.theirs, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("where", ["scalar", "count", "noise", "sum"])

@@ -185,6 +185,7 @@ class Prepared:
         members: Members, rows: Tensor, order: Sequence[int] = (), groups: Sequence[Hashable] = (),
     ):  # fmt: skip
         self._gpu, self._functions, self._rows = gpu, functions, rows
+        self._kept = members  # some are copies that nobody else has
         shapes = [real_shape(t[0]) for _, t in members]
         self._table = table = Table(kernels, arrays, shapes, [place for place, _ in members])
         lie = [[x.data_ptr() for x in tensors] for _, tensors in members]
