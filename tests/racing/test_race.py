@@ -204,9 +204,8 @@ def test_an_unreachable_target_is_said_to_be_so(tmp_path):
     result = slalom.race(small_task(target=1.0, max_steps=40), **options(tmp_path))
     assert result.winner is None
     assert result.verdict.text.startswith("Nobody reached accuracy 1 in 3 runs of each: the best, ")
-    assert " within 40 steps. Raise the task's max_steps, or lower its target." in (
-        result.verdict.text
-    )
+    text = result.verdict.text
+    assert " within 40 steps. Raise the task's max_steps, or lower its target." in text
     assert all(s.steps_to_target is None for s in result.standings)
 
 

@@ -143,7 +143,7 @@ def test_nobody():
     assert found.text == (
         "Nobody reached loss 0.25 in 6 runs of each: the best, B, came to 0.3 in the median, "
         "within 400 steps. "
-        "Raise the task's max_steps, or lower its target."
+        "Raise the task's max_steps, or raise its target."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from slalom.racing.contender import Contender
 from slalom.racing.design import Design
@@ -56,7 +55,7 @@ class Finals:
         while True:
             now = judge(self.runs, self.design)
             if short := list(self._short(now)):
-                self._run(short, partial(self.cap, leader=now.leader))
+                self._run(short)
                 continue
             if not now.running:
                 return
@@ -67,11 +66,15 @@ class Finals:
 
     def run_all(self) -> None:
         """Every rule on every seed, to the target or as long as a run may take."""
-        missing = [(n, place) for place in range(self.design.seeds) for n in self.labels]
-        self._run(missing, lambda place: self.longest)
+        places = range(self.design.seeds)
+        self._run([(n, place, self.longest) for place in places for n in self.labels])
 
-    def _short(self, now: Judgement) -> Iterator[tuple[str, int]]:
-        """Whose runs were stopped before they told how they compare with the leader's."""
+    def _short(self, now: Judgement) -> Iterator[tuple[str, int, float]]:
+        """Whose runs were stopped before they told how they compare with the leader's.
+
+        What is asked for is counted in whole batches, and what was done in samples, of which the
+        last batch of an epoch has fewer; so what is short is asked for on top.
+        """
         led = self.runs[now.leader] if now.leader is not None else {}
         for name, finding in now.findings.items():
             for place in self.runs[name] if finding.against == now.leader else ():
@@ -81,18 +84,19 @@ class Finals:
                 if place not in led or not led[place].arrived:
                     continue
                 asked = self._asked.get((name, place), run.work)
-                if asked < self.cap(place, now.leader):
-                    yield name, place
+                short = self.cap(place, now.leader) - run.work
+                if short > 1e-9 * run.work and asked < self.longest:
+                    yield name, place, asked + short
 
     def _make(self, labels: Iterable[str], places: Iterable[int], leader: str | None) -> None:
         missing = [(n, p) for p in places for n in labels if p not in self.runs[n]]
-        self._run(missing, partial(self.cap, leader=leader))
+        self._run([(n, p, self.cap(p, leader)) for n, p in missing])
 
-    def _run(self, missing: Sequence[tuple[str, int]], cap: Callable[[int], float]) -> None:
-        here = [(self.setting(place)[label], place) for label, place in missing]
-        legs = [(c, place, min(c.longest, cap(place))) for c, place in here]
+    def _run(self, missing: Sequence[tuple[str, int, float]]) -> None:
+        here = [(self.setting(place)[label], place, work) for label, place, work in missing]
+        legs = [(c, place, min(c.longest, work)) for c, place, work in here]
         histories = self.train(legs)
-        for (label, place), (contender, _, work), history in zip(
+        for (label, place, _), (contender, _, work), history in zip(
             missing, legs, histories, strict=True
         ):
             self.runs[label][place] = run_of(contender, history)

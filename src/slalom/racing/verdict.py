@@ -229,7 +229,8 @@ def _nobody(facts: Facts, goal: str) -> Verdict:
             f" in {best.seeds} runs of each: the best, {best.label}, came to {value:.4g} in "
             f"the median, within {best.longest:,} steps"
         )
-    return Verdict(f"{text}. Raise the task's max_steps, or lower its target.", None, False)
+    easier = "lower" if facts.meta["higher_is_better"] else "raise"
+    return Verdict(f"{text}. Raise the task's max_steps, or {easier} its target.", None, False)
 
 
 def _rival(facts: Facts, s: Standing) -> Rival | None:
