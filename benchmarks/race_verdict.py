@@ -1,7 +1,7 @@
 """How often a race's verdict errs, and finds: ``race_verdict.py [SIMULATIONS [WORKERS]]``.
 
-First the finals' judge on drawn runs, which writes docs/verdict.md and its picture (some minutes;
-needs matplotlib, of ``slalom[bench]``); then whole races, replayed from ``benchmarks/bank``.
+The finals' judge on drawn runs, with a picture (needs matplotlib, of ``slalom[bench]``), then finals
+of what the tasks of ``benchmarks/bank`` need: both are written into docs/verdict.md.
 """
 
 import sys
@@ -11,5 +11,7 @@ from slalom.bench import characteristics, verdict
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    characteristics.main(here.parent / "docs", *map(int, sys.argv[1:]))
-    verdict.main(here / "bank")
+    docs = here.parent / "docs"
+    characteristics.main(docs, *map(int, sys.argv[1:]))
+    page = docs / "verdict.md"
+    page.write_text(f"{page.read_text()}\n{verdict.main(here / 'bank')}")
