@@ -1,7 +1,7 @@
 """How often a race's verdict errs, and finds: ``race_verdict.py [SIMULATIONS [WORKERS]]``.
 
-The finals' judge on drawn runs, with a picture (needs matplotlib, of ``slalom[bench]``), then finals
-of what the tasks of ``benchmarks/bank`` need: both are written into docs/verdict.md.
+The finals' judge on drawn runs, with a picture (needs matplotlib, of ``slalom[bench]``), then
+finals of what the tasks of ``benchmarks/bank`` need: both are written into docs/verdict.md.
 """
 
 import sys

@@ -177,10 +177,10 @@ def main(
     lines = [
         "## On recorded tasks",
         "",
-        "What the best setting of each task of the bank needs, seed by seed, drawn for two finalists "
-        f"who need the same, or of whom one needs {FASTER} times as much: {finals} finals a kind, led "
-        "as a race leads them. *false*: of two equals a winner was called, give or take a standard "
-        "error.",
+        "What the best setting of each task of the bank needs, seed by seed, drawn for two "
+        f"finalists who need the same, or of whom one needs {FASTER} times as much: {finals} "
+        "finals a kind, led as a race leads them. *false*: of two equals a winner was called, and "
+        "the standard error of that.",
         "",
         f"| tasks where | tasks | false | {FASTER} found |",
         "| --- | ---: | ---: | ---: |",
