@@ -51,8 +51,8 @@ MODELS: dict[str, Any] = {
         nn.Linear(12, 3),
     ),
     "one after the other": lambda: nn.Sequential(
-        nn.Tanh(), nn.Linear(6, 12), nn.ReLU(), nn.Sigmoid(), nn.Linear(12, 12), nn.Tanh(), nn.ReLU(),
-        nn.Flatten(), nn.Linear(12, 12), nn.ReLU(), nn.Dropout(0.0), nn.Linear(12, 3),
+        nn.Tanh(), nn.Linear(6, 12), nn.ReLU(), nn.Sigmoid(), nn.Linear(12, 12), nn.Tanh(),
+        nn.ReLU(), nn.Flatten(), nn.Linear(12, 12), nn.ReLU(), nn.Dropout(0.0), nn.Linear(12, 3),
     ),
 }  # fmt: skip
 
