@@ -13,8 +13,8 @@ from slalom.cli.training import train
 from slalom.errors import InputError
 from slalom.fitting import events
 from slalom.fitting.tuning.levers import LEVERS
-from slalom.fitting.tuning.worker import Worker
-from slalom.train import Task
+from slalom.fitting.tuning.worker import Sent, Worker
+from slalom.train import Run, Task
 
 X = torch.randn(90, 5, generator=torch.Generator().manual_seed(0))
 Y = (X.sum(1) > 0).long()
@@ -131,7 +131,7 @@ def test_it_is_a_lever() -> None:
     assert not lever.neutral
     found = []
     for names in ([], ["machine code"]):
-        sent = cloudpickle.dumps((task(), using.make, None, 1))
-        found.append(Worker(sent, names).first())
-    assert found[0]["digest"] != found[1]["digest"]
-    assert found[1]["gradient"] == pytest.approx(found[0]["gradient"], rel=1e-4, abs=1e-6)
+        sent = Sent(cloudpickle.dumps((task(), using.make, None)), 1, Run)
+        found.append(Worker(sent, names).turn(1, 0.0))
+    assert found[0].digest != found[1].digest
+    assert found[1].gradient == pytest.approx(found[0].gradient, rel=1e-4, abs=1e-6)
