@@ -14,6 +14,7 @@ import slalom
 from reference import distance, trajectory
 from slalom.backends import using
 from slalom.backends.foreach.part import CHUNK
+from slalom.ir.operations import PRODUCTS
 from slalom.optim import Muon, NorMuon
 from slalom.rules import RULES
 from slalom.rules.functions import norm
@@ -157,6 +158,38 @@ def test_a_run_goes_on_to_the_bit(dtype):
     trained(optimizer, params, seed=2)
     trained(other, others, seed=2)
     assert all(map(torch.equal, params, others))
+
+
+def test_threads_change_rounding_alone_and_by_torchs_products_alone(monkeypatch):
+    """Same threads, same bits; others may change last bits, and none where products have one."""
+    own = PRODUCTS["orthogonal"]
+
+    def by_one_thread(x, *numbers):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return own(x, *numbers)
+        finally:
+            torch.set_num_threads(threads)
+
+    def trained_by(threads):
+        torch.set_num_threads(threads)
+        generator = torch.Generator().manual_seed(0)
+        params = [
+            nn.Parameter(torch.randn(s, generator=generator, dtype=torch.float64))
+            for s in ((333, 501), (100, 700), (2000, 37))
+        ]
+        optimizer = NorMuon(params, lr=0.01)
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+        optimizer.step()
+        return params
+
+    once, again, three = (trained_by(n) for n in (1, 1, 3))
+    assert all(map(torch.equal, once, again))
+    assert all(distance(a, b) <= 1e-14 for a, b in zip(once, three, strict=True))
+    monkeypatch.setitem(PRODUCTS, "orthogonal", by_one_thread)
+    assert all(map(torch.equal, once, trained_by(3)))
 
 
 def test_what_stands_beside_a_matrix_changes_little():

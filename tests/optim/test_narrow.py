@@ -596,4 +596,7 @@ def test_explain_says_bytes_a_parameter():
         "exp_avg_sq_scale": 4 / 64, "param_remainder": 2,
     }, rel=1e-3)  # fmt: skip
     assert "exp_avg_sq 1, exp_avg_sq_scale 0.0625" in str(found)
+    assert str(found).endswith("faster where states outgrow its caches, and slower within them")
+    for other in (slalom.optim.Adam([p], remainder="exact"), slalom.optim.PSGD([p])):
+        assert "8 bits" not in str(slalom.explain(other))
     assert not optimizer.state

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.parameter import is_lazy
 
+from slalom.backends.narrow import owner
 from slalom.engine.distributed import is_distributed
 from slalom.engine.naming import names_in
 from slalom.optim.rule_optimizer import RuleOptimizer
@@ -46,6 +47,11 @@ class Explanation:
         if self.bytes:
             each = ", ".join(f"{name} {size:.3g}" for name, size in self.bytes.items())
             lines.append(f"bytes a parameter: {each}; {sum(self.bytes.values()):.4g} in all")
+        if any(owner(name, self.bytes) not in (None, "param") for name in self.bytes):
+            lines.append(
+                "8 bits make a step on a CPU faster where states outgrow its caches, and slower "
+                "within them"
+            )
         return "\n".join(lines)
 
 
