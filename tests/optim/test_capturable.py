@@ -57,7 +57,7 @@ def trained(backend, name: str, steps: int = 7, dtype=torch.float32, **options):
 
 
 @pytest.mark.parametrize("name", SQUARE)
-def test_what_decomposes_matrices_is_refused(name):
+def test_what_decomposes_matrices_is_refused(name, torchs_products):
     """But not a plain step that may be skipped, which waits for the answer."""
     with pytest.raises(RuntimeError, match="keeps square matrices, which capturable=True does not"):
         trained(Recordable(), name, capturable=True)

@@ -42,7 +42,7 @@ def steps(optimizer, params, n=6, dtype=None):
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_machine_code_equals_torchs_operations(rule):
+def test_machine_code_equals_torchs_operations(rule, torchs_products):
     """To one unit in the last place: the two may round a float32 intermediate differently."""
     # of complex numbers there are no rows and no matrices
     real = multiplies(rule) or {"tensor1", "tensor2"} & set(rule.shapes.values())

@@ -138,7 +138,7 @@ def trained(
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_steps_with_codes_alike_both_ways(name, all_coded):
+def test_every_rule_steps_with_codes_alike_both_ways(name, all_coded, torchs_products):
     rule = RULES[name]
     options = {"lr": 1e-3} if "lr" in rule.hypers else {}
     options |= {"momentum": 0.9} if name in ("sgd", "lars") else {}

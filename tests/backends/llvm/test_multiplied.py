@@ -106,6 +106,15 @@ def test_what_it_does_not_serve_goes_to_torch(change, monkeypatch):
             ask()
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (5,), ()])
+def test_of_what_is_no_matrix_there_is_no_square(shape, monkeypatch):
+    monkeypatch.undo()
+    x, none = torch.ones(shape), torch.empty(0, 0)
+    assert gram(x, 0, none) is none
+    assert gram(x, 1, none) is none
+    assert torch.equal(between(none, x, none, torch.empty(shape)), x)
+
+
 def test_more_threads_go_to_torch(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(AssertionError, match="torch's product was asked for"):

@@ -66,7 +66,7 @@ def _is_quicker() -> bool:
 
 
 def _matrix(x: Tensor) -> Tensor:
-    return x.detach().reshape(math.prod(x.shape[:1]), -1) if x.numel() else x
+    return x.detach().reshape(math.prod(x.shape[:1]), math.prod(x.shape[1:]))
 
 
 def _served(*tensors: Tensor) -> bool:
