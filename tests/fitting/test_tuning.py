@@ -7,7 +7,9 @@ import json
 import math
 import os
 import signal
+import sys
 import time
+import types
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -360,11 +362,25 @@ def test_what_cannot_be_measured_is_said_before(message):
 
 
 def test_it_is_measured_in_processes_of_their_own():
-    levers = ["memory kept", "huge pages"]
-    found = tune(task(), "SGD", lr=0.1, levers=levers, rounds=6, turn=0.005)
-    assert {v.numbers for v in found.verdicts} <= {SAME}
-    assert {t.digest for t in found.usual} == {found.usual[0].digest}
-    assert "memory kept" in {v.name for v in found.verdicts}
+    with Trials(task(), theirs, None, PlainRun, time.monotonic() + 60, 6, 0.005, print) as some:
+        some.begin()
+        found = some.compared([("memory kept",)], time.monotonic() + 60)
+    assert [v.numbers for v in found] == [SAME]
+    assert {t.digest for t in some.usual} == {some.usual[0].digest}
+
+
+def test_a_model_of_a_file_that_no_other_process_has_is_compiled(monkeypatch):
+    made = types.ModuleType("nobody_s_file")
+    exec(
+        "import torch\nSCALE = 2.0\nclass Net(torch.nn.Linear):\n"
+        "    def forward(self, x):\n        return super().forward(x) * SCALE\n",
+        vars(made),
+    )
+    seen = []
+    monkeypatch.setattr("slalom.fitting.tuning.levers.compile_model", seen.append)
+    LEVERS["torch.compile"].dress(SimpleNamespace(model=made.Net(4, 2)))
+    assert sys.modules.pop("nobody_s_file").SCALE == 2.0
+    assert len(seen) == 1
 
 
 class Ends(nn.Linear):
@@ -455,6 +471,16 @@ def test_levers_are_tried_in_their_order_as_long_as_there_is_time(monkeypatch):
     with pytest.raises(InputError, match="give more seconds"):
         tune(some, "SGD", lr=0.1, seconds=60)
     assert slow.now > 60  # by the turn that was late
+
+
+def test_where_time_is_shorter_than_was_thought_the_first_levers_have_it(monkeypatch):
+    seen = Pretended(monkeypatch)
+    with Trials(task(), theirs, None, PlainRun, 1000.0, 12, 0.1, print) as some:
+        some.begin()
+        names = ["memory kept", "one thread", "denormals flushed"]
+        found = some.compared([(name,) for name in names], seen.now + 16, told=True)
+    assert [v.name for v in found if v.helps] == ["memory kept"]
+    assert seen.now <= 2 + 16
 
 
 def test_levers_that_do_not_help_leave_early(monkeypatch):

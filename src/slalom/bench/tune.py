@@ -27,7 +27,7 @@ LARGE = {"MLP of 12 x 1024": 1.2, "MLP 2.4M": 1.2, "CNN, 32x32": 1.2}
 BATCHES = 8
 """Of an epoch."""
 
-AFTERWARDS = 0.3
+AFTERWARDS = 0.25
 """Of the time is for measuring what was chosen once more."""
 
 

@@ -6,6 +6,8 @@ import contextlib
 import copy
 import inspect
 import os
+import sys
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +103,16 @@ def _by_machine_code(task: Task) -> Task:
     found = copy.copy(task)
     found.compiled = True
     return found
+
+
+def _compiled(run: Run) -> None:
+    for module in run.model.modules():
+        name, forward = type(module).__module__, type(module).forward
+        if name not in sys.modules and hasattr(forward, "__globals__"):
+            # a file that its process has not imported, in which the compiler looks for names
+            sys.modules[name] = types.ModuleType(name)
+            vars(sys.modules[name]).update(forward.__globals__)
+    compile_model(run.model)
 
 
 def _channels_last(run: Run) -> None:
@@ -273,7 +285,7 @@ LEVERS: dict[str, Lever] = {
         "torch.set_flush_denormal(True)", begin=lambda: torch.set_flush_denormal(True)
     ),
     "torch.compile": Lever(
-        "fit(..., compile=True)", dress=lambda run: compile_model(run.model), stays=True
+        "fit(..., compile=True)", dress=_compiled, stays=True
     ),
 }  # fmt: skip
 """All of them, by name, in the order of what they usually bring for what it takes to find out."""

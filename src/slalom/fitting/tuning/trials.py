@@ -30,8 +30,8 @@ SHARES = (1 / 4, 1 / 2, 1, 2, 4)
 """Sizes of the batch that are tried, as multiples of the task's own: small enough that none takes
 much more memory."""
 
-AGAIN = 0.4
-"""Of the time is left at least for what has helped, measured once more."""
+AGAIN = 0.5
+"""Of the time is left at most for what has helped, measured once more."""
 
 USUAL = Tried()
 """The task as it is."""
@@ -136,6 +136,7 @@ class Trials:
             now, left = left[:room], left[room:]
             self._told(f"as it is, {', '.join(now)}")
             found |= {v.name: v for v in self.compared([(n,) for n in now], until, told=True)}
+            left = [n for n in now if n not in found and n not in self.failed] + left
         repeated: Sequence[Verdict] = ()
         if sets := tried_again(list(found.values())):
             self._told(f"again: {'; '.join(' + '.join(s) for s in sets)}")
@@ -186,12 +187,19 @@ class Trials:
         not be measured are left out, and said in ``failed``.
 
         One leaves as soon as it cannot be told any more that it helps, but where all turns are
-        wanted (``whole``); with ``told``, as soon as it is plain that it does.
+        wanted (``whole``); with ``told``, as soon as it is plain that it does. Where there is less
+        time than was thought, the last ones make room for those before them.
         """
         pairs: dict[Tried, list[tuple[Turn, Turn]]] = {Tried(names): [] for names in sets}
         alive = list(pairs)
         for i in range(self._rounds):
-            if not alive or time.monotonic() + (1 + len(alive)) * self._each > until:
+            rounds, room = max(1, LEAST - i), (until - time.monotonic()) / self._each
+            while alive and rounds * (1 + len(alive)) > room:
+                if whole or len(alive) == 1:
+                    rounds -= 1
+                else:
+                    self._turns.done(alive.pop())
+            if not alive or rounds < 1:
                 break
             first = i % (1 + len(alive))
             order = [USUAL, *alive]
@@ -219,6 +227,8 @@ class Trials:
         self, order: Sequence[Tried], pairs: dict[Tried, list[Any]], until: float
     ) -> Iterator[tuple[Tried, Turn]]:
         for one in order:
+            if time.monotonic() >= until:
+                raise LateError
             try:
                 yield one, self._one(one, until=until)
             except FailedError as error:
