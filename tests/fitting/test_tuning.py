@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 import time
 import types
@@ -394,20 +395,25 @@ class Waits(nn.Linear):
         return super().forward(x)
 
 
-def test_a_process_that_ends_or_is_late_is_told_and_none_is_left():
+def test_a_process_that_ends_or_is_late_is_told_and_none_is_left(monkeypatch):
     bad = Task(lambda: Ends(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), batch_size=16)
     turns = Turns(bad, theirs, None, PlainRun)
     with pytest.raises(FailedError, match="its process ended with -9"):
         turns.turn(Tried(), 1, until=time.monotonic() + 60)
-    (server,) = turns._servers.values()
     turns.close()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(server._process.pid, 0)
     late = Task(lambda: Waits(4, 2), nn.CrossEntropyLoss(), (X, Y), (X, Y), batch_size=16)
-    turns = Turns(late, theirs, None, PlainRun)
+    turns, begun = Turns(late, theirs, None, PlainRun), []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **o: begun.append(popen(*a, **o)) or begun[-1]
+    )
     with pytest.raises(LateError):
-        turns.turn(Tried(), 1, until=time.monotonic() + 0.1)
-    assert not turns._servers
+        turns.turn(Tried(), 1, until=time.monotonic() + 8)
+    ends = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):  # those that it has forked are gone too
+        while time.monotonic() < ends:
+            os.killpg(begun[0].pid, 0)
+            time.sleep(0.01)
 
 
 class Pretended:
