@@ -185,6 +185,20 @@ def test_what_would_not_be_read_is_not_written(key, value, ledger):
         ledger.set(unheard_of=1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="what is open cannot be removed there")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_one_that_was_removed_ends_the_race_at_once(replaced, ledger):
+    """SQLite itself would go on writing to a file that nobody will find."""
+    ledger.enter(ENTRANT, 64)
+    content = ledger.path.read_bytes()
+    ledger.path.unlink()
+    if replaced:
+        ledger.path.write_bytes(content)
+    with pytest.raises(InputError, match="was removed or moved while it was raced; resume it"):
+        ledger.record(ENTRANT, 3, "heat", "diverged", history(5), None)
+    assert not replaced or ledger.path.read_bytes() == content
+
+
 def test_text_of_anybodys_is_written_out(ledger):
     ledger.enter(ENTRANT, 64)
     ended = history(2, ended="failed", reason="ValueError: \x1b[31m\ud800 red")

@@ -105,6 +105,7 @@ class Ledger:
                 self._db.execute("PRAGMA trusted_schema=OFF")
                 self._check()
                 if not read_only:
+                    self._opened = os.stat(path)
                     self._db.execute("PRAGMA synchronous=NORMAL")
             except BaseException:
                 self._db.close()
@@ -285,6 +286,11 @@ class Ledger:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """All that is written in the block, or nothing of it; what SQLite cannot, as a sentence."""
+        if not self._still_there():
+            raise InputError(
+                f"{self.path} was removed or moved while it was raced; resume it from where it "
+                "is, or begin anew"
+            )
         try:
             with self._together():
                 yield
@@ -293,6 +299,14 @@ class Ledger:
                 f"{self.path} cannot be written: {error}; what it holds is whole, and the race can "
                 "be resumed once there is room"
             ) from error
+
+    def _still_there(self) -> bool:
+        """Whether its path leads to the file that is open: SQLite would go on with one that was
+        removed, and all would be lost at the end."""
+        try:
+            return os.path.samestat(self._opened, os.stat(self.path))
+        except OSError:
+            return False
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
