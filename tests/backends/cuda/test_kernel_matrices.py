@@ -110,8 +110,11 @@ def test_rules_of_rows_are_what_the_cpu_makes_of_them(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", [*NAMES, *(r.name for r in OWN)])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(n, d) for n in NAMES for d in (torch.float64, torch.bfloat16, torch.float16)]
+    + [("knotted", torch.bfloat16)],
+)
 def test_rules_of_rows_in_all_dtypes(name, dtype):
     check(name, dtype, 1)
 
