@@ -205,9 +205,9 @@ class MatrixKernels:
     def _between(self, stage: Stage) -> None:
         """The kernels over rows and columns of a stage."""
         common = self._frame, self._layout, self._inner
-        inner, gathered = list(stage.inner), stage.gathered
-        while len(inner) > 0:
-            self._add("lines", Lines(*common, gathered, inner.pop(0), [], {}, {}).text())
+        gathered = stage.gathered
+        for summed in stage.inner:
+            self._add("lines", Lines(*common, gathered, summed, [], {}, {}).text())
             gathered = []
         if stage.fills or stage.keeps or stage.singles or gathered:
             rest = stage.fills, stage.keeps, stage.singles
