@@ -109,6 +109,14 @@ def test_a_cell_of_anything_is_one_sentence_or_shown(raced, tmp_path_factory, ce
         shown(folder)
 
 
+def test_no_run_is_read_that_reached_the_target_after_its_end(raced, tmp_path):
+    shutil.copy(raced.path / "ledger.sqlite", tmp_path)
+    with changed(tmp_path / "ledger.sqlite") as db:
+        db.execute("UPDATE run SET samples = 0")
+    with pytest.raises(InputError, match="damaged: a run of it reached the target after it had"):
+        shown(tmp_path)
+
+
 def test_one_bad_ledger_does_not_end_the_list(raced, tmp_path, capsys, monkeypatch):
     for name in "abc":
         (tmp_path / name).mkdir()

@@ -214,6 +214,9 @@ def _faults_of_rows(db: sqlite3.Connection, sums: list[int]) -> str:
                 return f"a row of its table {table} is none: {error}"
             except _FaultError as fault:
                 return str(fault)
+        later = "samples_to_target > samples OR steps_to_target > steps"
+        if lawful.execute(f"SELECT 1 FROM run WHERE {later}").fetchone():
+            return "a run of it reached the target after it had ended"
     return ""
 
 
