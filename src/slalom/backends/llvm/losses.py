@@ -84,21 +84,7 @@ begin:"""
   %t = select {i1} %passes, {long} {of.none}, {long} %t.all
   %z = getelementptr float, ptr %outputs, i64 %j
   %g = getelementptr float, ptr %into, i64 %j
-  %first = load {v}, ptr %z, align 4
-  br label %highest
-highest:
-  %c = phi i64 [1, %begin], [%c.next, %higher]
-  %max = phi {v} [%first, %begin], [%max.next, %higher]
-  %c.more = icmp slt i64 %c, %classes
-  br i1 %c.more, label %higher, label %summing
-higher:
-  %c.at = mul i64 %c, %stride
-  %c.p = getelementptr float, ptr %z, i64 %c.at
-  %c.z = load {v}, ptr %c.p, align 4
-  %c.above = fcmp ogt {v} %c.z, %max
-  %max.next = select {i1} %c.above, {v} %c.z, {v} %max
-  %c.next = add i64 %c, 1
-  br label %highest
+{_highest(width)}
 summing:
   %d = phi i64 [0, %highest], [%d.next, %add]
   %sum = phi {v} [zeroinitializer, %highest], [%sum.next, %add]
@@ -192,11 +178,31 @@ end:
     yield from _told(width, "loss", "hits", "right", "skipped")
 
 
+def _highest(width: int) -> str:
+    """The highest of all classes' outputs, ``%max``, from ``%begin`` on to ``%summing``."""
+    of = Vectors(width)
+    return f"""  %first = load {of.v}, ptr %z, align 4
+  br label %highest
+highest:
+  %c = phi i64 [1, %begin], [%c.next, %higher]
+  %max = phi {of.v} [%first, %begin], [%max.next, %higher]
+  %c.more = icmp slt i64 %c, %classes
+  br i1 %c.more, label %higher, label %summing
+higher:
+  %c.at = mul i64 %c, %stride
+  %c.p = getelementptr float, ptr %z, i64 %c.at
+  %c.z = load {of.v}, ptr %c.p, align 4
+  %c.above = fcmp ogt {of.v} %c.z, %max
+  %max.next = select {of.i1} %c.above, {of.v} %c.z, {of.v} %max
+  %c.next = add i64 %c, 1
+  br label %highest"""
+
+
 def log_softmax(width: int) -> Iterator[str]:
     """Logarithms of the shares of classes, of and over outputs (classes, samples):
     ``@log_softmax(job)``."""
     of = Vectors(width)
-    v, i1 = of.v, of.i1
+    v = of.v
     yield "define internal void @log_softmax(ptr %job) #0 {"
     yield "entry:"
     yield from fields("i64 %classes", "i64 %samples", "ptr %outputs", "i64 %stride")
@@ -207,21 +213,7 @@ next:
   br i1 %j.more, label %begin, label %end
 begin:
   %z = getelementptr float, ptr %outputs, i64 %j
-  %first = load {v}, ptr %z, align 4
-  br label %highest
-highest:
-  %c = phi i64 [1, %begin], [%c.next, %higher]
-  %max = phi {v} [%first, %begin], [%max.next, %higher]
-  %c.more = icmp slt i64 %c, %classes
-  br i1 %c.more, label %higher, label %summing
-higher:
-  %c.at = mul i64 %c, %stride
-  %c.p = getelementptr float, ptr %z, i64 %c.at
-  %c.z = load {v}, ptr %c.p, align 4
-  %c.above = fcmp ogt {v} %c.z, %max
-  %max.next = select {i1} %c.above, {v} %c.z, {v} %max
-  %c.next = add i64 %c, 1
-  br label %highest
+{_highest(width)}
 summing:
   %d = phi i64 [0, %highest], [%d.next, %add]
   %sum = phi {v} [zeroinitializer, %highest], [%sum.next, %add]
