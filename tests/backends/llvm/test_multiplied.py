@@ -115,6 +115,16 @@ def test_of_what_is_no_matrix_there_is_no_square(shape, monkeypatch):
     assert torch.equal(between(none, x, none, torch.empty(shape)), x)
 
 
+def test_the_default_dtype_says_nothing():
+    x, onto, right = torch.randn(5, 3), torch.eye(3), torch.randn(3, 3).mT
+    none = torch.empty(0, 0)
+    expected = 0.5 * onto + x.mT @ x, x @ right
+    torch.set_default_dtype(torch.float64)
+    found = gram(x, 0, onto, 0.5), between(none, x, right)
+    for own, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, other)
+
+
 def test_more_threads_go_to_torch(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(AssertionError, match="torch's product was asked for"):

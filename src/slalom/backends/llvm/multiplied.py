@@ -21,6 +21,8 @@ from slalom.backends.llvm.once import once
 from slalom.backends.refusals import Unavailable
 from slalom.rules import matrices
 
+_OF: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever a user's defaults are
+
 MOST = 1024
 """Rows and columns of the matrices that are multiplied here, which a cache is to hold."""
 
@@ -30,7 +32,7 @@ def between(left: Tensor, x: Tensor, right: Tensor, out: Tensor | None = None) -
     sides, matrix = (left.numel() > 0, right.numel() > 0), _matrix(x)
     if not (any(sides) and _served(matrix, left, right)):
         return matrices.between(left, x, right, out=out)
-    out = torch.empty(x.shape) if out is None else out
+    out = torch.empty(x.shape, **_OF) if out is None else out
     into = out.detach().view(matrix.shape)
     made = torch.empty_like(into) if sides[0] else matrix.clone()
     if sides[0]:
@@ -50,7 +52,7 @@ def gram(
     matrix = matrix if axis == 1 else matrix.mT
     if not (onto.numel() and _served(matrix, onto)):
         return matrices.gram(x, axis, onto, keep, share, in_place)
-    made = torch.empty(len(matrix), len(matrix))
+    made = torch.empty(len(matrix), len(matrix), **_OF)
     _multiply(matrix, matrix.mT, made)
     return onto.mul_(keep).add_(made, alpha=share) if in_place else keep * onto + share * made
 
@@ -87,7 +89,7 @@ def _multiply(left: Tensor, right: Tensor, into: Tensor) -> None:
     down, along = left.stride()
     jobs: list[list[int]] = []
     if right.stride(1) != 1:  # whose columns are neighbours
-        turned = torch.empty(depth, columns)
+        turned = torch.empty(depth, columns, **_OF)
         given, at = (right.data_ptr(), right.stride(1)), (turned.data_ptr(), columns)
         jobs.append(transpose(columns, depth, given, at))
         right = turned
