@@ -13,6 +13,7 @@ from slalom.cli.training import train
 from slalom.errors import InputError
 from slalom.fitting import events
 from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.packing import Packed
 from slalom.fitting.tuning.worker import Sent, Worker
 from slalom.train import Run, Task
 
@@ -121,8 +122,6 @@ def test_the_command_goes_on_in_a_folder_of_its_own(tmp_path: Any, monkeypatch: 
 
 
 def test_it_is_a_lever() -> None:
-    import cloudpickle
-
     from slalom.fitting.chosen import chosen
 
     lever, using = LEVERS["machine code"], chosen("Adam", {"lr": 0.01}, None, task())
@@ -131,7 +130,7 @@ def test_it_is_a_lever() -> None:
     assert not lever.neutral
     found = []
     for names in ([], ["machine code"]):
-        sent = Sent(cloudpickle.dumps((task(), using.make, None)), 1, Run)
+        sent = Sent(Packed.of((task(), using.make, None)), 1, Run)
         found.append(Worker(sent, names).turn(1, 0.0))
     assert found[0].digest != found[1].digest
     assert found[1].gradient == pytest.approx(found[0].gradient, rel=1e-4, abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import types
 from dataclasses import replace
 from types import SimpleNamespace
 
-import cloudpickle
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ from slalom.fitting import events
 from slalom.fitting.tuning import picture, trials, tune
 from slalom.fitting.tuning.levers import LEVERS, plain
 from slalom.fitting.tuning.loops import PlainRun
+from slalom.fitting.tuning.packing import LARGE, Packed, got, put
 from slalom.fitting.tuning.trials import Trials
 from slalom.fitting.tuning.tuned import Tuned
 from slalom.fitting.tuning.turns import FailedError, LateError, Tried, Turns
@@ -176,7 +178,7 @@ def theirs(parameters):
 def worked(some: Task, *names: str, make=theirs, steps=7) -> Turn:
     before, high = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
-        sent = Sent(cloudpickle.dumps((some, make, None)), before, PlainRun)
+        sent = Sent(Packed.of((some, make, None)), before, PlainRun)
         return Worker(sent, names).turn(steps, 0.0)
     finally:
         torch.set_num_threads(before)
@@ -208,9 +210,41 @@ def test_a_worker_makes_the_updates_of_the_task():
     ours = worked(task(), "Slalom's optimizer")
     assert ours.gradient == gradient
     assert ours.digest != worked(task(), "bfloat16").digest
-    whole = Worker(Sent(cloudpickle.dumps((task(), theirs, None)), 1, Run), ())
+    whole = Worker(Sent(Packed.of((task(), theirs, None)), 1, Run), ())
     assert whole.turn(7, 0.0).digest == usual.digest
     assert whole.turn(7, 0.0).digest == ""  # it went on
+
+
+def test_what_is_large_lies_where_it_was_read_and_comes_as_it_went():
+    """No block as large as the data is freed in the process that trains on them."""
+    x = torch.randn(300, 100)
+    weight = torch.randn(300, 100, requires_grad=True)
+    numbers = np.arange(2 * LARGE).reshape(2, -1)
+    sent = {
+        "x": x, "again": x, "half": x.bfloat16(), "whether": x > 0, "every other": x[:, ::2],
+        "none": x[:0], "one": x[0, 0], "complex": x + 1j * x, "conjugated": (x + 1j * x).conj(),
+        "weight": weight, "numbers": numbers, "turned": numbers.T, "text": "t",
+    }  # fmt: skip
+    file = io.BytesIO()
+    put(Packed.of(sent), file)
+    packed = got(io.BufferedReader(io.BytesIO(file.getvalue())))
+    found = packed.unpacked()
+    assert list(found) == list(sent)
+    for name, then in sent.items():
+        now = found[name]
+        assert type(now) is type(then)
+        if isinstance(then, torch.Tensor):
+            assert (now.dtype, now.requires_grad) == (then.dtype, then.requires_grad)
+            assert torch.equal(now, then)
+        else:
+            assert np.array_equal(now, then)
+    assert found["again"] is found["x"]
+    places = [torch.frombuffer(part, dtype=torch.uint8).data_ptr() for part in packed.large]
+    for tensor in ("x", "complex"):
+        assert found[tensor].data_ptr() in places
+    assert found["numbers"].ctypes.data in places
+    with pytest.raises(EOFError):
+        got(io.BufferedReader(io.BytesIO(file.getvalue()[:-1])))
 
 
 def test_gradients_are_compared_by_some_numbers_evenly():

@@ -13,12 +13,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import torch
 
 from slalom.errors import InputError
 from slalom.fitting.tuning.levers import LEVERS
-from slalom.fitting.tuning.worker import Sent, Turn, got, put
+from slalom.fitting.tuning.packing import Packed, got, put
+from slalom.fitting.tuning.worker import Sent, Turn
 from slalom.train import Run, Task
 
 FORKS = sys.platform == "linux"
@@ -57,10 +57,10 @@ class Turns:
 
     def __init__(self, task: Task, make: Any, batch_size: Any, kind: type[Run]):
         try:
-            content = cloudpickle.dumps((task, make, batch_size))
+            packed = Packed.of((task, make, batch_size))
         except Exception as error:
             raise InputError(f"the task cannot be sent to other processes: {error}") from error
-        self._sent = Sent(content, torch.get_num_threads(), kind)
+        self._sent = Sent(packed, torch.get_num_threads(), kind)
         self._servers: dict[Any, _Server] = {}
 
     def turn(

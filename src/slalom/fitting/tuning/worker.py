@@ -1,7 +1,7 @@
 """A process that trains a task with some levers, and is asked for turns of it.
 
 ``python -m slalom.fitting.tuning.worker``: questions come on its standard input and answers go to
-its standard output, each pickled behind its length in 8 bytes. First comes what to train. Each turn
+its standard output (:mod:`slalom.fitting.tuning.packing`). First comes what to train. Each turn
 has a process of its own, since where in memory things come to lie, which decides what the kernel is
 asked for in every update, is another chance in each; forked from one that has imported torch and
 done nothing else, since that takes longer than a turn.
@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import importlib
 import os
-import pickle
 import signal
 import sys
 import time
@@ -21,13 +20,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from typing import IO, Any
+from typing import Any
 
-import cloudpickle
 import torch
 
 from slalom.errors import InputError
 from slalom.fitting.tuning.levers import LEVERS
+from slalom.fitting.tuning.packing import Packed, got, put
 from slalom.plain import plain
 from slalom.train import Run
 from slalom.train.loop import begun
@@ -40,21 +39,6 @@ SHOWN = 10
 
 MOST = 10_000
 """Numbers of the first gradient that are compared, about."""
-
-
-def put(message: Any, file: IO[bytes]) -> None:
-    """Write a message."""
-    content = cloudpickle.dumps(message)
-    file.write(len(content).to_bytes(8, "little") + content)
-    file.flush()
-
-
-def got(file: IO[bytes]) -> Any:
-    """Read one. Raises EOFError where there is none."""
-    head = file.read(8)
-    if len(head) < 8:
-        raise EOFError
-    return pickle.loads(file.read(int.from_bytes(head, "little")))
 
 
 @dataclass(frozen=True)
@@ -87,12 +71,12 @@ class Sent:
     """What a process is sent first: the task, pickled, and how it is trained.
 
     Attributes:
-        task: (task, what makes the optimizer, batch size), pickled.
+        task: (task, what makes the optimizer, batch size).
         threads: of torch's.
         kind: of the run.
     """
 
-    task: bytes
+    task: Packed
     threads: int
     kind: type[Run]
 
@@ -111,7 +95,7 @@ class Worker:
             lever.begin()  # before the task's memory is asked for
         if not any(lever.group == "threads" for lever in levers):
             torch.set_num_threads(sent.threads)
-        task, make, own = pickle.loads(sent.task)
+        task, make, own = sent.task.unpacked()
         for lever in levers:
             task, make = lever.vary(task), lever.exchange(make)
         kind: Any = begun if task.compiled else sent.kind
@@ -119,7 +103,7 @@ class Worker:
         for lever in levers:
             lever.dress(self.run)
         self._first: dict[str, Any] = {}
-        self._held = len(sent.task)  # which a process of the user's would not hold
+        self._held = len(sent.task.content)  # which a process of the user's would not hold
 
     def turn(self, steps: int | None, seconds: float) -> Turn:
         """So many updates, or those of about so many seconds, after :data:`BEFORE` that are not
