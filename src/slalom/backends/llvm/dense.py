@@ -157,7 +157,7 @@ class Dense:
 
     def __init__(self, width: int, columns: int):
         self._width = width
-        text = "\n".join(_once(text_of(width, columns, fused=jit().fma)))
+        text = "\n".join(text_of(width, columns, fused=jit().fma))
         (address,) = jit().compile(text, "run")
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
 
@@ -178,6 +178,12 @@ def dense() -> Dense:
     return Dense(*jit().vector)
 
 
+def text_of(width: int, columns: int, *, fused: bool) -> Iterator[str]:
+    """LLVM's assembly of ``@run(jobs, many)``; see :class:`Dense`. ``fused``: whether to multiply
+    and add in one rounding."""
+    return _once(_parts(width, columns, fused=fused))
+
+
 def _once(lines: Iterator[str]) -> Iterator[str]:
     """Without what is declared a second time."""
     declared: set[str] = set()
@@ -189,9 +195,7 @@ def _once(lines: Iterator[str]) -> Iterator[str]:
             yield line
 
 
-def text_of(width: int, columns: int, *, fused: bool) -> Iterator[str]:
-    """LLVM's assembly of ``@run(jobs, many)``; see :class:`Dense`. ``fused``: whether to multiply
-    and add in one rounding."""
+def _parts(width: int, columns: int, *, fused: bool) -> Iterator[str]:
     bits = 32 * width  # compilers spare some processors their widest vectors, unless they are asked
     yield (
         f'attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" '
