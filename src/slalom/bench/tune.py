@@ -49,7 +49,7 @@ def adam(parameters: object) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=1e-4)  # type: ignore[arg-type]
 
 
-def main(rounds: int = 12, model: str | None = None, seconds: float = 60.0) -> list[str]:
+def main(rounds: int = 12, model: str | None = None, seconds: float = 120.0) -> list[str]:
     """Tune each model for so many seconds beside the plain loop (a DataLoader, torch's Adam), what
     was chosen measured anew at their end; print both, and the bars missed."""
     print(f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads; Adam")
