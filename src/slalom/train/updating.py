@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -63,9 +64,9 @@ class Updating:
         super().__init_subclass__()
         cls._as_here = all(getattr(cls, name) is getattr(Updating, name) for name in _PLAIN)
 
+    @abstractmethod
     def _told(self, name: str) -> float:
         """What a schedule is told of the model on the validation set."""
-        raise NotImplementedError
 
     def advance(self, steps: int) -> float:
         """Make so many updates, fewer if the run diverges; the mean loss over those made."""

@@ -26,6 +26,16 @@ AHEAD = 2
 
 _SPACE = "ptr addrspace(1)"
 
+ADDRESSES = (
+    f"  %table = addrspacecast {_SPACE} %segments to ptr",
+    f"  %addresses.place = add i64 %segment, {AHEAD}",
+    "  %addresses = getelementptr i64, ptr %table, i64 %addresses.place",
+    f"  %scalars.there = getelementptr double, {_SPACE} %row, i64 {BEFORE}",
+    f"  %scalars = addrspacecast {_SPACE} %scalars.there to ptr",
+    f"  %own.here = addrspacecast {_SPACE} %own to ptr",
+)
+"""What code between sweeps is handed, as it is called on the CPU too: addresses of any memory."""
+
 
 def lanes(arrays: Arrays, small: Collection[str] = ()) -> int:
     """Elements that a thread takes at once: 16 bytes of the widest array but the ``small`` ones."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from slalom.backends.base import BEFORE
 from slalom.backends.cuda.adding import added_up
 from slalom.backends.cuda.frame import GIVEN, Frame, kept
-from slalom.backends.cuda.kernel import AHEAD, serves, word
+from slalom.backends.cuda.kernel import ADDRESSES, AHEAD, serves, word
 from slalom.backends.cuda.phases import FEW, SHARED, SPACE, own_sum, phased
 from slalom.backends.cuda.target import THREADS
 from slalom.backends.llvm.memory import Arrays
@@ -37,12 +36,7 @@ _TAKEN = (
 _CALL = ", ".join(f"{kind} %{name}" for kind, name in _HANDED)
 
 _FOUND = [
-    f"  %table = addrspacecast {SPACE} %segments to ptr",
-    f"  %addresses.place = add i64 %segment, {AHEAD}",
-    "  %addresses = getelementptr i64, ptr %table, i64 %addresses.place",
-    f"  %scalars.there = getelementptr double, {SPACE} %row, i64 {BEFORE}",
-    f"  %scalars = addrspacecast {SPACE} %scalars.there to ptr",
-    f"  %own.here = addrspacecast {SPACE} %own to ptr",
+    *ADDRESSES,
     f"  %row.slots.here = addrspacecast {SPACE} %row.slots to ptr",
     f"  %column.slots.here = addrspacecast {SPACE} %column.slots to ptr",
 ]

@@ -13,10 +13,19 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 
-from slalom.backends.base import BEFORE
 from slalom.backends.cuda.adding import added_up
 from slalom.backends.cuda.codes import PIECES, Codes, scales_of
-from slalom.backends.cuda.kernel import AHEAD, CHUNK, found, lanes, opening, serves, width, word
+from slalom.backends.cuda.kernel import (
+    ADDRESSES,
+    AHEAD,
+    CHUNK,
+    found,
+    lanes,
+    opening,
+    serves,
+    width,
+    word,
+)
 from slalom.backends.cuda.phases import SPACE, own_sum, phased, shared_sum
 from slalom.backends.cuda.room import Room, asked_at, blocks_of
 from slalom.backends.cuda.target import THREADS, Target
@@ -126,14 +135,7 @@ class SumKernels:
 
     def _between(self, names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         """What is done by one thread: declarations, functions, and lines that call them."""
-        declares, texts, calls = [], [], [
-            f"  %table = addrspacecast {SPACE} %segments to ptr",
-            f"  %addresses.place = add i64 %segment, {AHEAD}",
-            "  %addresses = getelementptr i64, ptr %table, i64 %addresses.place",
-            f"  %scalars.there = getelementptr double, {SPACE} %row, i64 {BEFORE}",
-            f"  %scalars = addrspacecast {SPACE} %scalars.there to ptr",
-            f"  %own.here = addrspacecast {SPACE} %own to ptr",
-        ]  # fmt: skip
+        declares, texts, calls = [], [], [*ADDRESSES]
         if self.crossings:
             calls += [
                 *word("asked.place", "%own", "i64", str(self._told)),
