@@ -225,17 +225,19 @@ def check(outer: str, inner: str, name: str, backend: str, seed: int = 0) -> Non
         for layer in layers:
             stepper = STEPPERS[layer](stepper, hypers, x)
         steppers.append(stepper)
-        for state, whose in states_of(stepper).items() if kept_in == "bfloat16" else ():
-            if isinstance(begin := whose.states[state], Tensor) and state not in WEIGHTS:
-                whose.states[state] = begin.bfloat16().double()
     begun = [x.clone() for x in exact]
     with using(backend):
         optimizer = slalom.optimizer(rule)(params, **given, **forms)
-        for _ in range(STEPS):
+        for step in range(STEPS):
             grads = [drawn(x.shape) for x in exact]
             for p, grad in zip(params, grads, strict=True):
                 p.grad = grad.to(dtype, copy=True)
             optimizer.step()
+            for p, stepper in zip(params, steppers, strict=True) if not step else ():
+                for state, whose in states_of(stepper).items():  # as they begin where they are kept
+                    kept = optimizer.state[p].get(state)
+                    if isinstance(kept, Tensor) and kept.dtype == torch.bfloat16 != dtype:
+                        whose.states[state] = rounded(torch.as_tensor(whose.states[state]), kept)
             if bound := forms.get("clip_norm"):
                 norm = sum(g.square().sum() for g in grads) ** 0.5
                 grads = [g * min(1.0, bound / (norm + 1e-6)) for g in grads]
@@ -260,8 +262,8 @@ def check(outer: str, inner: str, name: str, backend: str, seed: int = 0) -> Non
         if "param_lost" in optimizer.state[p]:
             found = found + optimizer.state[p]["param_lost"].double()
         off = ((found - x).abs() / max(travelled, x.abs().max())).flatten().sort().values
-        if narrow:  # a number midway between two may go either way, and take a row with it
-            assert off[len(off) // 2] < (1e-3 if RULES[name].shapes else 1e-5)
+        if narrow:  # a number midway between two codes may go either way
+            assert off[len(off) // 2] < 1e-5
             assert off[-1] < 0.02
         else:
             assert off[-1] < (1e-10 if dtype == torch.float64 else 2e-4), off[-1]
